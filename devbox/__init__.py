@@ -1,0 +1,1 @@
+"""Dev containers and incremental builds for large C++/CUDA inference trees."""

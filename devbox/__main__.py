@@ -1,0 +1,30 @@
+"""Where devbox starts.
+
+`--version` and `exec` are answered before the command line is imported: they are typed, or run by tools, hundreds of
+times a day.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run devbox with `argv` (the process's own by default) and return the exit code."""
+    args = sys.argv[1:] if argv is None else argv
+    if args in (["--version"], ["-V"]):
+        from devbox._version import __version__
+
+        sys.stdout.write(f"devbox {__version__}\n")
+        return 0
+    if args and args[0] == "exec" and not {"-h", "--help"}.intersection(args[1:2]):
+        from devbox.container import hot
+
+        return hot.main(args[1:])
+    from devbox.cli.app import run
+
+    return run(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

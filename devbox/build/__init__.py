@@ -1,0 +1,1 @@
+"""Incremental builds inside the container."""

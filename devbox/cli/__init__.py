@@ -1,0 +1,1 @@
+"""The typer commands, one module a group: parse, call, show."""

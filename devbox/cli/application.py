@@ -1,0 +1,81 @@
+"""What one run of the command line shares: the console, the engine, and how a result is shown."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from devbox.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import typer
+
+    from devbox.engine.docker import Engine
+    from devbox.ui.console import Console
+
+
+@dataclass
+class Application:
+    """One run: made in `devbox.cli.app.run`, handed to each command as the context's object."""
+
+    console: Console
+    environ: Mapping[str, str]
+    json: bool
+    debug: bool = False
+    command: str = ""
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The Docker engine that the environment names."""
+        from devbox.engine.docker import Engine
+
+        return Engine(environ=self.environ)
+
+    def show(self, data: object, text: Callable[[], str | None]) -> None:
+        """Print a result on stdout: as the JSON envelope, or as the text for people."""
+        if self.json:
+            from devbox.ui.envelope import envelope
+
+            sys.stdout.write(envelope(self.command, data, warnings=self.console.warnings) + "\n")
+            return
+        self.console.close()
+        shown = text()
+        if shown:
+            sys.stdout.write(shown.rstrip("\n") + "\n")
+
+
+def application(context: typer.Context) -> Application:
+    """Return the run's application."""
+    return cast("Application", context.obj)
+
+
+def workspace(path: Path | None) -> Path:
+    """Return the workspace folder as an absolute path, symlinks kept as the user wrote them.
+
+    Raises UsageError if it is no folder.
+    """
+    given = Path.cwd() if path is None else path
+    if path is None:
+        # The shell's own idea of where it is keeps the symlinks that the kernel resolves.
+        import os
+
+        logical = os.environ.get("PWD", "")
+        if logical and Path(logical).is_absolute() and Path(logical).is_dir() and Path(logical).samefile(given):
+            given = Path(logical)
+    elif not given.is_absolute():
+        given = workspace(None) / given
+    folder = _normal(given)
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}", hint="devbox up PATH   # PATH is a checkout")
+    return folder
+
+
+def _normal(path: Path) -> Path:
+    import os.path
+
+    return Path(os.path.normpath(path))

@@ -1,0 +1,34 @@
+"""`devbox doctor`."""
+
+from __future__ import annotations
+
+import typer
+
+from devbox.cli.application import application, workspace
+from devbox.cli.options import JsonOption, PathArgument
+from devbox.errors import EXIT_FAILURE
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def doctor(context: typer.Context, path: PathArgument = None, json: JsonOption = False) -> None:
+        """Check the engine, its limits, GPUs, disk and the checkout, with a remedy for each finding."""
+        from devbox.doctor.run import examine
+
+        run = application(context)
+        findings = examine(run.engine, workspace(path))
+        marks = {"ok": "✓", "note": "·", "warning": "!", "error": "✗"}
+
+        def text() -> str:
+            lines = []
+            for finding in findings:
+                lines.append(f"{marks[finding.severity]} {finding.check}: {finding.message}")
+                if finding.remedy:
+                    lines.append(f"    {finding.remedy}")
+            return "\n".join(lines)
+
+        run.show({"findings": findings}, text)
+        if any(finding.severity == "error" for finding in findings):
+            raise typer.Exit(EXIT_FAILURE)

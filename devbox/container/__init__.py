@@ -1,0 +1,1 @@
+"""The life of a dev container: desired state, plan, apply, hooks, exec."""

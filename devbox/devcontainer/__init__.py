@@ -1,0 +1,1 @@
+"""The contract: devcontainer.json read, merged, identified and written."""

@@ -1,0 +1,108 @@
+"""The contract as a value: what a devcontainer.json says, before and after the image's metadata is merged into it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+JSON = dict[str, Any]
+Kind = Literal["image", "build", "compose"]
+# A lifecycle command as written: a shell line, an argv, or several of these by name that run in parallel.
+Command = str | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerUser:
+    """Who works in the container: a name with a passwd entry in the image, its ids and its home."""
+
+    name: str
+    uid: int
+    gid: int
+    home: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What an image is built from, as the image room works it out and as a generated contract's `build` says it.
+
+    `dockerfile` is the text of a self-contained Dockerfile, `target` its last stage. `contexts` are named build
+    contexts: (name, folder), relative to the workspace or absolute. `secrets` are BuildKit secrets: (id, absolute
+    path of the host file).
+    """
+
+    dockerfile: str
+    target: str
+    args: tuple[tuple[str, str], ...] = ()
+    contexts: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRecipe:
+    """`build` of a devcontainer.json with all paths absolute and variables substituted."""
+
+    dockerfile: Path
+    context: Path
+    target: str | None = None
+    args: tuple[tuple[str, str], ...] = ()
+    cache_from: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """A devcontainer.json, read.
+
+    `raw` is the file's own content; `config` has the first two phases of variables substituted. `workspace` is the
+    host folder as given, `path` the file. `generated` is true where devbox wrote the file and nobody edited it since.
+    `devbox` is `customizations.devbox`.
+    """
+
+    path: Path
+    workspace: Path
+    kind: Kind
+    raw: JSON = field(hash=False)
+    config: JSON = field(hash=False)
+    image: str | None
+    build: BuildRecipe | None
+    labels: tuple[tuple[str, str], ...]
+    devcontainer_id: str
+    workspace_folder: str
+    workspace_mount: str | None
+    extra_mounts: tuple[str, ...]
+    generated: bool
+    devbox: JSON = field(hash=False, default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A contract together with the metadata of its image: what the container is made from, and what its tools need.
+
+    `mounts` are `--mount` values. `hooks` maps a lifecycle name to its commands in order; each is a mapping from a
+    name ("" for an unnamed one) to a command, and the entries of one mapping run in parallel. `metadata` is the value
+    of the label `devcontainer.metadata`: raw, unsubstituted entries.
+    """
+
+    remote_user: str | None
+    container_user: str | None
+    container_env: tuple[tuple[str, str], ...]
+    remote_env: tuple[tuple[str, str | None], ...]
+    mounts: tuple[str, ...]
+    run_args: tuple[str, ...]
+    publish: tuple[str, ...]
+    init: bool
+    privileged: bool
+    cap_add: tuple[str, ...]
+    security_opt: tuple[str, ...]
+    entrypoints: tuple[str, ...]
+    override_command: bool
+    user_env_probe: Literal["none", "loginShell", "loginInteractiveShell", "interactiveShell"]
+    update_remote_user_uid: bool
+    wait_for: str
+    hooks: tuple[tuple[str, tuple[tuple[tuple[str, Command], ...], ...]], ...]
+    host_requirements: JSON = field(hash=False)
+    metadata: tuple[JSON, ...] = field(hash=False)

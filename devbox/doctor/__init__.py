@@ -1,0 +1,1 @@
+"""Checks, one module each, whose findings carry a remedy."""

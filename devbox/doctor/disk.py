@@ -1,0 +1,37 @@
+"""Is there room for images and build trees?"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devbox.doctor.model import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from devbox.doctor.model import Patient
+
+GIB = 1 << 30
+LITTLE = 20 * GIB
+
+
+def check(patient: Patient) -> Iterator[Finding]:
+    """Look at the free space below the engine's data folder, where it is on this machine and may be seen."""
+    facts = patient.engine_facts
+    if facts is None or not facts.local:
+        return
+    root = Path(patient.engine.run(["info", "--format", "{{.DockerRootDir}}"]).stdout.strip() or "/var/lib/docker")
+    while not root.exists() and root != root.parent:
+        root = root.parent
+    free = shutil.disk_usage(root).free
+    if free < LITTLE:
+        yield Finding(
+            "disk",
+            "warning",
+            f"{free // GIB} GiB are free for the engine; a framework's image and build tree take 10 to 60",
+            "devbox status   # shows what devbox holds; docker system df shows the rest",
+        )
+    else:
+        yield Finding("disk", "ok", f"{free // GIB} GiB are free for the engine")

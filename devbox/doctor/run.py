@@ -1,0 +1,42 @@
+"""All checks, in the order in which a person would look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from devbox.doctor import disk, engine, gpu, limits, ownership
+from devbox.doctor.model import Finding, Patient
+from devbox.errors import EngineError
+from devbox.facts.model import EngineFacts, Gpus
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from devbox.engine.docker import Engine
+
+CHECKS = (engine.check, limits.check, gpu.check, disk.check, ownership.check)
+
+
+def examine(docker: Engine, workspace: Path) -> tuple[Finding, ...]:
+    """Run every check and return its findings. Never raises for a missing engine: that is the first finding."""
+    from devbox.facts import engine as engine_facts
+    from devbox.facts import gpu as gpu_facts
+    from devbox.facts import host
+
+    facts: EngineFacts | None = None
+    trouble: EngineError | None = None
+    try:
+        facts = engine_facts.gather(docker)
+    except EngineError as error:
+        trouble = error
+    gpus = gpu_facts.gather(docker, facts) if facts is not None else Gpus(reason="no engine was asked")
+    patient = Patient(
+        host=host.gather(),
+        engine=docker,
+        engine_facts=facts,
+        engine_error=trouble.message if trouble else None,
+        engine_hint=trouble.hint if trouble else None,
+        gpus=gpus,
+        workspace=workspace,
+    )
+    return tuple(finding for check in CHECKS for finding in check(patient))

@@ -1,0 +1,232 @@
+"""The door to Docker.
+
+Whatever a person could type goes through the docker CLI as an argv list, so that a dry run prints what would run. The
+one hot question, which containers carry these labels, is asked over the engine's unix socket where there is one:
+starting the CLI costs more than the answer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
+
+from devbox.engine import process
+from devbox.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+DEFAULT_SOCKET = "/var/run/docker.sock"
+SOCKET_SECONDS = 10.0
+
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSummary:
+    """A container as a list shows it. `state` is docker's word: created, running, paused, exited …"""
+
+    id: str
+    names: tuple[str, ...]
+    image: str
+    image_id: str
+    state: str
+    status: str
+    created: int
+    labels: Mapping[str, str] = field(hash=False)
+    mounts: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
+
+    @property
+    def running(self) -> bool:
+        """Whether a command can be executed in it."""
+        return self.state == "running"
+
+
+def _summary(item: JSON) -> ContainerSummary:
+    return ContainerSummary(
+        id=item["Id"],
+        names=tuple(name.removeprefix("/") for name in item.get("Names") or ()),
+        image=item.get("Image", ""),
+        image_id=item.get("ImageID", ""),
+        state=item.get("State", ""),
+        status=item.get("Status", ""),
+        created=int(item.get("Created", 0)),
+        labels=item.get("Labels") or {},
+        mounts=tuple(item.get("Mounts") or ()),
+    )
+
+
+def socket_path(environ: Mapping[str, str]) -> str | None:
+    """Return the engine's unix socket as the docker CLI would choose it, or None where only the CLI knows the way.
+
+    The order is the CLI's own: DOCKER_HOST, DOCKER_CONTEXT, `currentContext` of its config file, the default socket.
+    """
+    host = environ.get("DOCKER_HOST")
+    if host:
+        return host.removeprefix("unix://") if host.startswith("unix://") else None
+    context = environ.get("DOCKER_CONTEXT")
+    if not context:
+        folder = environ.get("DOCKER_CONFIG") or str(Path(environ.get("HOME", "/")) / ".docker")
+        try:
+            context = json.loads(Path(folder, "config.json").read_bytes()).get("currentContext")
+        except (OSError, ValueError, AttributeError):
+            context = None
+    return DEFAULT_SOCKET if context in {None, "", "default"} else None
+
+
+def ask_socket(path: str, request: str, *, timeout: float = SOCKET_SECONDS) -> tuple[int, bytes]:
+    """GET `request` from the Engine API at the unix socket `path`; return the status and the body.
+
+    HTTP/1.0 makes the engine close the connection after the body, so that no header has to be understood. Raises
+    OSError.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout)
+        connection.connect(path)
+        connection.sendall(f"GET {request} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+        chunks = []
+        while chunk := connection.recv(1 << 16):
+            chunks.append(chunk)
+    head, _, body = b"".join(chunks).partition(b"\r\n\r\n")
+    words = head.split(b" ", 2)
+    return (int(words[1]) if len(words) > 1 else 0), body
+
+
+def explain(stderr: str) -> EngineError | None:
+    """Return the error for a docker CLI that could not reach or use its engine, or None if that was not the trouble."""
+    text = stderr.lower()
+    if "permission denied" in text and ("docker.sock" in text or "docker daemon socket" in text):
+        return EngineError(
+            "you may not use the Docker engine's socket",
+            hint="sudo usermod -aG docker $USER   # then log out and in again",
+            detail=stderr.strip(),
+        )
+    if "cannot connect to the docker daemon" in text or "is the docker daemon running" in text:
+        return EngineError(
+            "the Docker engine does not answer",
+            hint="sudo systemctl start docker   # or start Docker Desktop",
+            detail=stderr.strip(),
+        )
+    if "no space left on device" in text:
+        return EngineError(
+            "the engine's disk is full", hint="docker system df   # shows what fills it", detail=stderr.strip()
+        )
+    return None
+
+
+class Engine:
+    """A Docker engine, reached as the docker CLI would reach it."""
+
+    def __init__(self, *, docker: str = "docker", environ: Mapping[str, str] | None = None) -> None:
+        """Take the docker program and the environment that it runs in (the process's own by default)."""
+        self.docker = docker
+        self.environ: Mapping[str, str] = os.environ if environ is None else environ
+
+    def run(
+        self,
+        args: Sequence[str],
+        *,
+        check: bool = True,
+        input_text: str | None = None,
+        timeout: float | None = None,
+        secrets: Mapping[str, str] | None = None,
+    ) -> process.Completed:
+        """Run `docker ARGS` to its end. `secrets` are added to its environment alone.
+
+        Raises EngineError with the reason where the engine cannot be reached, CommandError where it refused and
+        `check` is set.
+        """
+        done = process.run(
+            [self.docker, *args], check=False, input_text=input_text, environ=self._environ(secrets), timeout=timeout
+        )
+        if not done.ok:
+            known = explain(done.stderr)
+            if known is not None:
+                raise known
+            if check:
+                raise process.CommandError(done)
+        return done
+
+    def stream(
+        self, args: Sequence[str], on_line: Callable[[str], None], *, secrets: Mapping[str, str] | None = None
+    ) -> process.Completed:
+        """Run `docker ARGS`, passing on each line as it comes.
+
+        Raises EngineError where the engine cannot be reached.
+        """
+        done = process.stream([self.docker, *args], on_line, environ=self._environ(secrets))
+        if not done.ok and (known := explain(done.stderr)) is not None:
+            raise known
+        return done
+
+    def line(self, args: Sequence[str]) -> str:
+        """Return `docker ARGS` as a person would type it."""
+        return shlex.join([self.docker, *args])
+
+    def containers(self, labels: Mapping[str, str | None], *, everything: bool = True) -> tuple[ContainerSummary, ...]:
+        """Return the containers that carry all of `labels` (None: any value), newest first, stopped ones too."""
+        wanted = [name if value is None else f"{name}={value}" for name, value in labels.items()]
+        path = socket_path(self.environ)
+        if path is not None:
+            filters = quote(json.dumps({"label": wanted}, separators=(",", ":")))
+            try:
+                status, body = ask_socket(path, f"/containers/json?all={int(everything)}&filters={filters}")
+            except OSError as error:
+                raise (
+                    explain(f"{error.strerror or error}: docker.sock")
+                    or explain("cannot connect to the docker daemon")
+                    or error
+                ) from None
+            if status == 200:
+                return tuple(_summary(item) for item in json.loads(body))
+        args = ["ps", "--no-trunc", "--quiet", *(["--all"] if everything else [])]
+        for label in wanted:
+            args += ["--filter", f"label={label}"]
+        ids = self.run(args).stdout.split()
+        return tuple(_summary_of_inspect(item) for item in self.inspect("container", ids))
+
+    def inspect(self, kind: str, names: Sequence[str]) -> list[JSON]:
+        """Return `docker inspect --type KIND` of those of `names` that exist, in their order."""
+        if not names:
+            return []
+        done = self.run(["inspect", "--type", kind, *names], check=False)
+        return cast("list[JSON]", json.loads(done.stdout or "[]"))
+
+    def container(self, name: str) -> JSON | None:
+        """Return `docker inspect` of a container, or None if there is none of that name or id."""
+        return next(iter(self.inspect("container", [name])), None)
+
+    def image(self, reference: str) -> JSON | None:
+        """Return `docker inspect` of a local image, or None if it is not there."""
+        return next(iter(self.inspect("image", [reference])), None)
+
+    def volume(self, name: str) -> JSON | None:
+        """Return `docker inspect` of a volume, or None if it does not exist."""
+        return next(iter(self.inspect("volume", [name])), None)
+
+    def _environ(self, secrets: Mapping[str, str] | None) -> dict[str, str]:
+        return {**self.environ, **(secrets or {})}
+
+
+def _summary_of_inspect(item: JSON) -> ContainerSummary:
+    from datetime import datetime
+
+    created = str(item.get("Created", "")).partition(".")[0].removesuffix("Z")
+    state = item.get("State", {}).get("Status", "")
+    return ContainerSummary(
+        id=item["Id"],
+        names=(str(item.get("Name", "")).removeprefix("/"),),
+        image=item.get("Config", {}).get("Image", ""),
+        image_id=item.get("Image", ""),
+        state=state,
+        status=state,
+        created=int(datetime.fromisoformat(f"{created}+00:00").timestamp()) if created else 0,
+        labels=item.get("Config", {}).get("Labels") or {},
+        mounts=tuple(item.get("Mounts") or ()),
+    )

@@ -1,0 +1,166 @@
+"""What is asked of Docker, as frozen values, and the one place where they become argv lists."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+from devbox.errors import ContractError
+
+MountType = Literal["bind", "volume", "tmpfs"]
+_SOURCE_KEYS = ("source", "src")
+_TARGET_KEYS = ("target", "dst", "destination")
+
+
+def csv_record(fields: list[str]) -> str:
+    """Join the fields of a docker CSV value (`--mount`, `--secret`), quoting those that need it.
+
+    Docker reads these values with Go's encoding/csv, so a path with a comma is fine inside a quoted field.
+    """
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="").writerow(fields)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One `--mount`: a bind mount, a named volume or a tmpfs. `options` keeps every further key as it was written."""
+
+    type: MountType
+    target: str
+    source: str | None = None
+    readonly: bool = False
+    options: tuple[tuple[str, str | None], ...] = ()
+
+    def csv(self) -> str:
+        """Return the value for docker's `--mount`."""
+        fields = [f"type={self.type}"]
+        if self.source is not None:
+            fields.append(f"source={self.source}")
+        fields.append(f"target={self.target}")
+        if self.readonly:
+            fields.append("readonly")
+        fields += [key if value is None else f"{key}={value}" for key, value in self.options]
+        return csv_record(fields)
+
+    @classmethod
+    def parse(cls, text: str) -> Mount:
+        """Read the value of docker's `--mount`. Raises ContractError, naming it, if type or target make no sense."""
+        kind, source, target, readonly = "volume", None, None, False
+        options: list[tuple[str, str | None]] = []
+        for item in next(csv.reader([text], strict=True), []):
+            key, equals, value = item.partition("=")
+            name = key.strip().lower()
+            if name == "type":
+                kind = value.lower()
+            elif name in _SOURCE_KEYS:
+                source = value
+            elif name in _TARGET_KEYS:
+                target = value
+            elif name in {"readonly", "ro"}:
+                readonly = not equals or value.lower() in {"1", "true"}
+            else:
+                options.append((key, value if equals else None))
+        if kind not in {"bind", "volume", "tmpfs"} or not target:
+            raise ContractError(f"the mount '{text}' has no target, or a type other than bind, volume and tmpfs")
+        return cls(cast("MountType", kind), target, source, readonly, tuple(options))
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """One container, completely: everything that `docker run` or `docker create` is told.
+
+    `env` values are no secrets: those travel at exec time. `run_args` is verbatim from the contract's `runArgs`.
+    """
+
+    image: str
+    command: tuple[str, ...] = ()
+    entrypoint: str | None = None
+    name: str | None = None
+    publish: tuple[str, ...] = ()
+    mounts: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    user: str | None = None
+    run_args: tuple[str, ...] = ()
+    init: bool = False
+    privileged: bool = False
+    cap_add: tuple[str, ...] = ()
+    security_opt: tuple[str, ...] = ()
+
+
+def container_args(spec: ContainerSpec) -> list[str]:
+    """Return the arguments after `docker run …` for `spec`, in the order in which the reference CLI writes them."""
+    args: list[str] = []
+    for port in spec.publish:
+        args += ["-p", port]
+    for mount in spec.mounts:
+        args += ["--mount", mount]
+    for key, value in spec.labels:
+        args += ["--label", f"{key}={value}"]
+    for key, value in spec.env:
+        args += ["--env", f"{key}={value}"]
+    if spec.user:
+        args += ["--user", spec.user]
+    if spec.name:
+        args += ["--name", spec.name]
+    args += spec.run_args
+    if spec.init:
+        args.append("--init")
+    if spec.privileged:
+        args.append("--privileged")
+    for capability in spec.cap_add:
+        args += ["--cap-add", capability]
+    for option in spec.security_opt:
+        args += ["--security-opt", option]
+    if spec.entrypoint is not None:
+        args += ["--entrypoint", spec.entrypoint]
+    return [*args, spec.image, *spec.command]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBuild:
+    """One `docker buildx build`.
+
+    `contexts` are named build contexts; `secrets` maps a secret's id to the host file that it is read from.
+    """
+
+    dockerfile: str
+    context: str
+    tags: tuple[str, ...] = ()
+    target: str | None = None
+    args: tuple[tuple[str, str], ...] = ()
+    contexts: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    cache_from: tuple[str, ...] = ()
+    options: tuple[str, ...] = field(default=())
+    pull: bool = False
+    no_cache: bool = False
+
+
+def build_args(build: ImageBuild) -> list[str]:
+    """Return the arguments after `docker` for `build`."""
+    args = ["buildx", "build", "--load", "--file", build.dockerfile]
+    if build.target:
+        args += ["--target", build.target]
+    for tag in build.tags:
+        args += ["--tag", tag]
+    for key, value in build.args:
+        args += ["--build-arg", f"{key}={value}"]
+    for name, place in build.contexts:
+        args += ["--build-context", f"{name}={place}"]
+    for name, path in build.secrets:
+        args += ["--secret", csv_record([f"id={name}", f"src={path}"])]
+    for key, value in build.labels:
+        args += ["--label", f"{key}={value}"]
+    if not build.no_cache:
+        for reference in build.cache_from:
+            args += ["--cache-from", reference]
+    if build.pull:
+        args.append("--pull")
+    if build.no_cache:
+        args.append("--no-cache")
+    return [*args, *build.options, build.context]

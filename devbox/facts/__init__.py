@@ -1,0 +1,1 @@
+"""What is true now: host, GPU, engine, checkout."""

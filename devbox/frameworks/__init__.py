@@ -1,0 +1,1 @@
+"""What each framework is, as data, and the loader that validates it."""

@@ -1,0 +1,1 @@
+"""Images: Dockerfiles from stages, builds, and the package base."""

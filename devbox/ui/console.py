@@ -1,0 +1,197 @@
+"""The terminal: talk on stderr, colour and movement only where somebody looks, plain lines in a log."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from devbox.ui.progress import Bar
+
+BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
+_CLEAR_LINE = "\r\x1b[K"
+_PLAIN_PROGRESS_SECONDS = 5.0
+
+
+def seconds(value: float) -> str:
+    """Return a duration for people: `0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`."""
+    if value < 10:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size(value: float) -> str:
+    """Return a number of bytes for people, in binary units."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(value) < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+class Console:
+    """The `Reporter` of the command line. It keeps the warnings, for the JSON envelope."""
+
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        *,
+        environ: Mapping[str, str],
+        quiet: bool = False,
+        verbose: bool = False,
+        yes: bool = False,
+        asks: bool = True,
+    ) -> None:
+        """`quiet` leaves warnings and errors; `verbose` shows every line of inner commands; `yes` answers questions."""
+        self._stream = sys.stderr if stream is None else stream
+        self.warnings: list[str] = []
+        terminal = self._stream.isatty() and environ.get("TERM") != "dumb" and not environ.get("CI")
+        self._live = terminal
+        self._colour = terminal and not environ.get("NO_COLOR")
+        self.quiet = quiet
+        self.verbose = verbose
+        self.yes = yes
+        self._asks = asks and sys.stdin.isatty() and self._stream.isatty()
+        self._tail = False
+        self._bar: Bar | None = None
+        self._said_progress = 0.0
+
+    def paint(self, text: str, style: str) -> str:
+        """Return `text` in an ANSI style where colours are shown, else as it is."""
+        return f"\x1b[{style}m{text}\x1b[0m" if self._colour else text
+
+    def info(self, text: str) -> None:
+        """Say one line."""
+        if not self.quiet:
+            self._line(text)
+
+    def warn(self, text: str) -> None:
+        """Say one line that should not be missed, and keep it."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+            self._line(f"{self.paint('warning:', YELLOW)} {text}")
+
+    def error(self, message: str, *, hint: str | None = None, detail: str | None = None) -> None:
+        """Say what failed: further output first, then the sentence, then what to type next."""
+        if detail:
+            for line in detail.splitlines():
+                self._line(f"  {self.paint(line, DIM)}")
+        self._line(f"{self.paint('error:', RED)} {message}")
+        if hint:
+            self._line(f"{self.paint('hint:', CYAN)} {hint}")
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        """Show that `title` is under way, and how long it took."""
+        begun = time.monotonic()
+        if not self.quiet:
+            if self._live:
+                self._show_tail(f"{self.paint('•', CYAN)} {title} …")
+            else:
+                self._line(f"• {title} …")
+        try:
+            yield
+        except BaseException:
+            if not self.quiet:
+                self._line(f"{self.paint('✗', RED)} {title}")
+            raise
+        if not self.quiet:
+            self._line(f"{self.paint('✓', GREEN)} {title} {self.paint(seconds(time.monotonic() - begun), DIM)}")
+
+    def output(self, line: str, *, prefix: str = "") -> None:
+        """Pass on a line of an inner command: each in a log or with `--verbose`, else only the newest, in one place."""
+        if self.quiet:
+            return
+        text = f"{prefix} │ {line}" if prefix else line
+        if self._live and not self.verbose:
+            self._show_tail(self.paint(f"  {_fit(text, -2)}", DIM))
+        else:
+            self._line(text)
+
+    def progress(self, done: int, total: int, *, eta: float | None = None, running: Sequence[str] = ()) -> None:
+        """Show a build's progress: a bar on a terminal, now and then a line in a log."""
+        if self.quiet:
+            return
+        if self._live:
+            if self._bar is None:
+                from devbox.ui.progress import Bar
+
+                self._forget_tail()
+                self._bar = Bar(self._stream, colour=self._colour)
+            self._bar.update(done, total, eta=eta, running=running)
+            if done >= total:
+                self._end_bar()
+            return
+        now = time.monotonic()
+        if done < total and now - self._said_progress < _PLAIN_PROGRESS_SECONDS:
+            return
+        self._said_progress = now
+        left = f", {seconds(eta)} left" if eta is not None and done < total else ""
+        self._line(f"[{done}/{total}]{left}{': ' + ', '.join(running) if running else ''}")
+
+    def confirm(self, question: str) -> bool | None:
+        """Ask yes or no; `--yes` says yes. None where nobody can be asked."""
+        if self.yes:
+            return True
+        if not self._asks:
+            return None
+        import questionary
+
+        self._forget_tail()
+        answer: bool | None = questionary.confirm(question, default=False).ask()
+        return bool(answer)
+
+    def choose(self, question: str, choices: Sequence[str]) -> str | None:
+        """Ask for one of `choices`. None where nobody can be asked, or who was asked walked away."""
+        if not self._asks:
+            return None
+        import questionary
+
+        self._forget_tail()
+        answer: str | None = questionary.select(question, choices=list(choices)).ask()
+        return answer
+
+    def close(self) -> None:
+        """Leave the terminal as it was found."""
+        self._end_bar()
+        self._forget_tail()
+
+    def _line(self, text: str) -> None:
+        self._end_bar()
+        self._forget_tail()
+        self._stream.write(f"{text}\n")
+        self._stream.flush()
+
+    def _show_tail(self, text: str) -> None:
+        if self._bar is not None:
+            return
+        self._stream.write(f"{_CLEAR_LINE}{text}")
+        self._stream.flush()
+        self._tail = True
+
+    def _forget_tail(self) -> None:
+        if self._tail:
+            self._stream.write(_CLEAR_LINE)
+            self._tail = False
+
+    def _end_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _fit(text: str, slack: int = 0) -> str:
+    width = max(20, shutil.get_terminal_size().columns + slack - 1)
+    clean = text.expandtabs(4).replace("\r", "")
+    return clean if len(clean) <= width else f"{clean[: width - 1]}…"

@@ -1,0 +1,81 @@
+"""What is asked of Docker becomes the argv that Docker understands."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devbox.engine.spec import ContainerSpec, ImageBuild, Mount, build_args, container_args
+from devbox.errors import ContractError
+
+# Docker's own parser cannot take a newline or NUL in a path either.
+paths = st.text(st.characters(blacklist_characters="\x00\r\n", blacklist_categories=["Cs"]), min_size=1).map(
+    lambda text: f"/{text}"
+)
+
+
+@given(source=paths, target=paths, readonly=st.booleans())
+def test_mount_survives_its_csv_form(source: str, target: str, readonly: bool) -> None:
+    mount = Mount("bind", target, source, readonly)
+    assert Mount.parse(mount.csv()) == mount
+
+
+def test_mount_quotes_the_field_with_a_comma_alone() -> None:
+    assert Mount("bind", "/w", "/home/a,b").csv() == 'type=bind,"source=/home/a,b",target=/w'
+
+
+@pytest.mark.parametrize(
+    ("text", "mount"),
+    [
+        ("source=v,target=/x", Mount("volume", "/x", "v")),
+        ("type=bind,src=/a,dst=/b,ro", Mount("bind", "/b", "/a", readonly=True)),
+        ("type=bind,source=/a,destination=/b,readonly=false", Mount("bind", "/b", "/a")),
+        ("type=tmpfs,target=/t,tmpfs-size=1g", Mount("tmpfs", "/t", options=(("tmpfs-size", "1g"),))),
+        (
+            "type=bind,source=/a,target=/b,bind-propagation=rslave",
+            Mount("bind", "/b", "/a", options=(("bind-propagation", "rslave"),)),
+        ),
+    ],
+)
+def test_mount_reads_every_spelling(text: str, mount: Mount) -> None:
+    assert Mount.parse(text) == mount
+
+
+@pytest.mark.parametrize("text", ["", "source=/a", "type=npipe,source=a,target=/b", "target="])
+def test_mount_without_target_or_with_unknown_type_is_refused(text: str) -> None:
+    with pytest.raises(ContractError, match="has no target"):
+        Mount.parse(text)
+
+
+def test_container_args_follow_the_order_of_the_reference() -> None:
+    spec = ContainerSpec(
+        image="img",
+        command=("-c", "sleep 1"),
+        entrypoint="/bin/sh",
+        name="n",
+        publish=("127.0.0.1:8000:8000",),
+        mounts=("type=volume,source=v,target=/build",),
+        labels=(("l", "1"),),
+        env=(("A", "b c"),),
+        user="dev",
+        run_args=("--ipc=host", "--gpus=all"),
+        init=True,
+        privileged=True,
+        cap_add=("SYS_PTRACE",),
+        security_opt=("seccomp=unconfined",),
+    )
+    assert container_args(spec) == [
+        "-p", "127.0.0.1:8000:8000", "--mount", "type=volume,source=v,target=/build",
+        "--label", "l=1", "--env", "A=b c",
+        "--user", "dev", "--name", "n", "--ipc=host", "--gpus=all", "--init", "--privileged", "--cap-add", "SYS_PTRACE",
+        "--security-opt", "seccomp=unconfined", "--entrypoint", "/bin/sh", "img", "-c", "sleep 1",
+    ]  # fmt: skip
+
+
+def test_no_cache_drops_cache_from_as_the_reference_does() -> None:
+    build = ImageBuild("Dockerfile", ".", tags=("t",), cache_from=("r",), no_cache=True, secrets=(("ca", "/a,b"),))
+    args = build_args(build)
+    assert "--cache-from" not in args
+    assert args[args.index("--secret") + 1] == 'id=ca,"src=/a,b"'
+    assert args[-1] == "."

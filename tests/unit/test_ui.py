@@ -1,0 +1,91 @@
+"""What people and programs see: plain lines in logs, one envelope for JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from devbox.errors import UsageError
+from devbox.ui.console import Console, seconds, size
+from devbox.ui.envelope import envelope
+from devbox.ui.tables import age, table
+
+
+@dataclass(frozen=True)
+class Thing:
+    path: Path
+    names: tuple[str, ...]
+    pairs: dict[str, frozenset[str]]
+
+
+def test_the_envelope_has_the_same_keys_for_results_and_errors() -> None:
+    good = json.loads(envelope("up", Thing(Path("/a"), ("b",), {"c": frozenset({"e", "d"})}), warnings=["w"]))
+    bad = json.loads(envelope("up", error=UsageError("no", hint="try")))
+    assert good.keys() == bad.keys() == {"schema", "command", "status", "data", "warnings", "error"}
+    assert good["data"] == {"path": "/a", "names": ["b"], "pairs": {"c": ["d", "e"]}}
+    assert bad["error"] == {"code": "usage", "message": "no", "hint": "try", "detail": None, "exit_code": 2}
+
+
+def test_a_log_gets_plain_whole_lines() -> None:
+    stream = io.StringIO()
+    console = Console(stream, environ={})
+    with console.step("build"):
+        console.output("line one", prefix="hook")
+    console.warn("careful")
+    console.warn("careful")
+    console.progress(3, 3, running=["a.cu"])
+    text = stream.getvalue()
+    assert "\x1b" not in text
+    assert "\r" not in text
+    assert text.splitlines()[:2] == ["• build …", "hook │ line one"]
+    assert text.count("careful") == 1
+    assert "[3/3]: a.cu" in text
+    assert console.warnings == ["careful"]
+
+
+def test_quiet_leaves_warnings() -> None:
+    stream = io.StringIO()
+    console = Console(stream, environ={}, quiet=True)
+    console.info("a")
+    console.output("b")
+    with console.step("c"):
+        pass
+    console.warn("d")
+    assert stream.getvalue() == "warning: d\n"
+
+
+def test_nobody_is_asked_without_a_terminal() -> None:
+    console = Console(io.StringIO(), environ={})
+    assert console.confirm("really") is None
+    assert console.choose("which", ["a", "b"]) is None
+    assert Console(io.StringIO(), environ={}, yes=True).confirm("really") is True
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.04, "0.0 s"), (9.94, "9.9 s"), (59.4, "59 s"), (61, "1 min 01 s"), (7380, "2 h 03 min")]
+)
+def test_durations(value: float, text: str) -> None:
+    assert seconds(value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (3 << 40, "3.0 TiB")])
+def test_sizes(value: float, text: str) -> None:
+    assert size(value) == text
+
+
+def test_a_table_is_aligned_and_empty_when_there_is_nothing() -> None:
+    assert table(["a", "bb"], []) == ""
+    assert table(["a", "bb"], [["xxx", "y"]]) == "A    BB\nxxx  y"
+
+
+def test_ages() -> None:
+    assert [age(0.5, 100.0), age(None), age(1000.0, 1000.0 + 7200), age(1.0, 1.0 + 200_000)] == [
+        "1 min",
+        "-",
+        "2 h",
+        "2 d",
+    ]
