@@ -1,0 +1,212 @@
+"""Settings: what a person has chosen, in layers, each value with the place it came from.
+
+Weakest first: built-in defaults, the user's config.toml, devbox.toml and devbox.local.toml of the workspace, DEVBOX_*
+variables, flags. Framework files hold no settings; they say what a framework is.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devbox import toml
+from devbox.errors import ConfigError, UsageError
+from devbox.paths import config_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+DEFAULT = "default"
+_PATHS = frozenset({"find_links", "ca_bundle"})
+_PROXIES = frozenset({"http_proxy", "https_proxy"})
+# The value that switches off what the environment would otherwise supply.
+NONE = "none"
+_BUNDLE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Settings:
+    """The settings in force. All are strings as a person wrote them, or None; paths are absolute."""
+
+    framework: str | None = None
+    variant: str | None = None
+    base_image: str | None = None
+    gpus: str | None = None
+    arch: str | None = None
+    user: str | None = None
+    build_type: str | None = None
+    jobs: str | None = None
+    ccache_size: str | None = "20G"
+    find_links: str | None = None
+    ca_bundle: str | None = None
+    http_proxy: str | None = None
+    https_proxy: str | None = None
+    no_proxy: str | None = None
+    origins: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+
+    def origin(self, key: str) -> str:
+        """Return where the value of `key` came from: a file, a variable, a flag or "default"."""
+        return dict(self.origins).get(key, DEFAULT)
+
+    def items(self) -> Iterator[tuple[str, str | None]]:
+        """Yield key and value of each setting as they may be shown: without the passwords of proxies."""
+        for key in KEYS:
+            value = getattr(self, key)
+            yield key, masked(value) if key in _PROXIES and value else value
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{key}={value!r}' for key, value in self.items() if value is not None)})"
+
+
+KEYS: tuple[str, ...] = tuple(one.name for one in fields(Settings) if one.name != "origins")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Network:
+    """What a build or a container needs to reach the network: a CA bundle on the host, and proxies.
+
+    A proxy's URL may hold a password: it goes neither into an argv nor a file, and is not shown here.
+    """
+
+    ca_bundle: Path | None = None
+    http_proxy: str | None = None
+    https_proxy: str | None = None
+    no_proxy: str | None = None
+
+    def proxies(self) -> dict[str, str]:
+        """Return the proxy variables that are set, in lower and upper case: programs disagree about which they read."""
+        values = {"http_proxy": self.http_proxy, "https_proxy": self.https_proxy, "no_proxy": self.no_proxy}
+        lower = {name: value for name, value in values.items() if value}
+        return lower | {name.upper(): value for name, value in lower.items()}
+
+    @property
+    def secret(self) -> bool:
+        """Whether a proxy's URL holds a password, so that the proxy variables may only travel in an environment."""
+        return any(has_password(url) for url in (self.http_proxy, self.https_proxy) if url)
+
+    def __repr__(self) -> str:
+        shown = [masked(url) if url else None for url in (self.http_proxy, self.https_proxy)]
+        return (
+            f"Network(ca_bundle={self.ca_bundle!r}, http_proxy={shown[0]!r}, https_proxy={shown[1]!r}, "
+            f"no_proxy={self.no_proxy!r})"
+        )
+
+
+def has_password(url: str) -> bool:
+    """Return whether a URL names a user or a password before its host."""
+    return "@" in _authority(url)
+
+
+def masked(url: str) -> str:
+    """Return `url` with `***` in the place of the user and the password."""
+    authority = _authority(url)
+    return url.replace(authority, f"***@{authority.rpartition('@')[2]}", 1) if "@" in authority else url
+
+
+def _authority(url: str) -> str:
+    # A proxy may be written without a scheme, and a password with a slash that should have been quoted.
+    rest = url.partition("://")[2] or url
+    before, at, after = rest.rpartition("@")
+    return f"{before}{at}{re.split(r'[/?#]', after, maxsplit=1)[0]}"
+
+
+def load(workspace: Path | None, *, environ: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
+    """Return the settings for `workspace` (None: no workspace, so no file of it).
+
+    `flags` maps keys to values; None means that the flag was not given. Raises ConfigError for a file with an unknown
+    key or a wrong type, UsageError for a variable or a flag whose value makes no sense.
+    """
+    values: dict[str, str] = {}
+    origins: dict[str, str] = {}
+    for key, value, origin in _layers(workspace, environ, flags):
+        _check(key, value, origin)
+        values[key], origins[key] = value, origin
+    return Settings(**values, origins=tuple(origins.items()))
+
+
+def _layers(
+    workspace: Path | None, environ: Mapping[str, str], flags: Mapping[str, object]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield key, value and origin of every setting that is made anywhere, weakest first."""
+    paths = [config_dir() / "config.toml"]
+    if workspace is not None:
+        paths += [workspace / "devbox.toml", workspace / "devbox.local.toml"]
+    for path in paths:
+        yield from _from_file(path)
+    for key in KEYS:
+        # An empty variable is how a shell or a CI file says "not set".
+        if value := environ.get(name := f"DEVBOX_{key.upper()}"):
+            yield key, _absolute(key, value, Path.cwd()), name
+    for key, given in flags.items():
+        flag = f"--{key.replace('_', '-')}"
+        if key not in KEYS:
+            raise toml.unknown_key(flag, key, KEYS)
+        if given is not None:
+            yield key, _absolute(key, str(given), Path.cwd()), flag
+
+
+def _from_file(path: Path) -> Iterator[tuple[str, str, str]]:
+    try:
+        table = toml.read(path)
+    except FileNotFoundError:
+        return
+    for key, value in table.items():
+        if key not in KEYS:
+            raise toml.unknown_key(path, key, KEYS)
+        # `jobs = 8` and `arch = 90` are what a person writes; a boolean is an int to Python alone.
+        if not isinstance(value, (str, int)) or isinstance(value, bool):
+            raise toml.wrong_type(path, key, "a string", value)
+        yield key, _absolute(key, str(value), path.parent), str(path)
+
+
+def _absolute(key: str, value: str, folder: Path) -> str:
+    """Return a path as an absolute one; in a file, it is relative to the file. Other values stay as they are."""
+    if key not in _PATHS or value in {"", NONE}:
+        return value
+    return str(folder / Path(value).expanduser())
+
+
+def _check(key: str, value: str, origin: str) -> None:
+    if key == "jobs" and not (value.isascii() and value.isdigit() and int(value) > 0):
+        raise UsageError(f"{origin}: '{value}' is no number of jobs", hint="a whole number of 1 or more")
+    if key == "ccache_size" and not re.fullmatch(r"\d+(\.\d+)?\s*([kMGT]i?)?B?", value, re.ASCII):
+        raise UsageError(f"{origin}: '{value}' is no size", hint="a number and a unit, such as 20G or 500M")
+
+
+def network(settings: Settings, environ: Mapping[str, str]) -> Network:
+    """Return the CA bundle and the proxies: from the settings, else from the host's usual variables in `environ`.
+
+    A setting of "none" switches off what `environ` says. Raises ConfigError if the settings name a bundle that is not
+    there; a variable that names none is passed over.
+    """
+    return Network(
+        ca_bundle=_bundle(settings, environ),
+        http_proxy=_proxy(settings.http_proxy, "http_proxy", environ),
+        https_proxy=_proxy(settings.https_proxy, "https_proxy", environ),
+        no_proxy=_proxy(settings.no_proxy, "no_proxy", environ),
+    )
+
+
+def _bundle(settings: Settings, environ: Mapping[str, str]) -> Path | None:
+    if settings.ca_bundle == NONE:
+        return None
+    if settings.ca_bundle:
+        path = Path(settings.ca_bundle)
+        if not path.is_file():
+            origin = settings.origin("ca_bundle")
+            raise ConfigError(f"{origin}: the CA bundle {path} is not there", hint="DEVBOX_CA_BUNDLE=none devbox …")
+        return path
+    for name in _BUNDLE_VARIABLES:
+        path = Path(environ.get(name) or "/")
+        # REQUESTS_CA_BUNDLE may name a folder of certificates, which no other tool takes.
+        if path.is_absolute() and path.is_file():
+            return path
+    return None
+
+
+def _proxy(setting: str | None, name: str, environ: Mapping[str, str]) -> str | None:
+    if setting is not None:
+        return None if setting in {"", NONE} else setting
+    return environ.get(name) or environ.get(name.upper()) or None

@@ -1,0 +1,87 @@
+"""Names of devices in CDI specifications: the files that tell an engine what `--device nvidia.com/gpu=all` means.
+
+A specification is JSON or YAML. The YAML that generators write is read by a few rules, not by a YAML parser: only the
+kind and the names of the devices matter here, and the engine itself is the judge of the rest.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from devbox.facts.cgroup import read_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+def devices(directories: Iterable[str]) -> tuple[str, ...]:
+    """Return the qualified names (`nvidia.com/gpu=0`) in the specifications of `directories`, sorted, each once."""
+    from pathlib import Path
+
+    names: set[str] = set()
+    for directory in directories:
+        try:
+            files = sorted(Path(directory).iterdir())
+        except OSError:
+            continue
+        for file in files:
+            if file.suffix in {".json", ".yaml", ".yml"}:
+                names.update(names_in(read_file(str(file)) or "", yaml=file.suffix != ".json"))
+    return tuple(sorted(names))
+
+
+def names_in(text: str, *, yaml: bool) -> tuple[str, ...]:
+    """Return the qualified names of one specification's devices, in its order. A broken one has none."""
+    return _names_in_yaml(text) if yaml else _names_in_json(text)
+
+
+def _names_in_json(text: str) -> tuple[str, ...]:
+    try:
+        spec = json.loads(text)
+        return tuple(f"{spec['kind']}={device['name']}" for device in spec["devices"])
+    except (ValueError, TypeError, KeyError):
+        return ()
+
+
+def _names_in_yaml(text: str) -> tuple[str, ...]:
+    kind, section, names = "", "", []
+    item: int | None = None
+    for raw in text.splitlines():
+        line = raw.rstrip()
+        stripped = line.lstrip(" ")
+        if not stripped or stripped.startswith("#"):
+            continue
+        indent = len(line) - len(stripped)
+        dash = stripped.startswith("- ")
+        if indent == 0 and not dash:
+            section, item = stripped.partition(":")[0], None
+            if section == "kind":
+                kind = _scalar(stripped)
+            continue
+        if section != "devices":
+            continue
+        if dash and (item is None or indent <= item):
+            item = indent
+            # The key after the dash belongs to the device, as if it stood on a line of its own.
+            stripped = stripped[2:].lstrip(" ")
+        elif dash or item is None or indent != item + 2:
+            continue
+        if stripped.startswith("name:"):
+            names.append(_scalar(stripped))
+    return tuple(f"{kind}={name}" for name in names) if kind else ()
+
+
+def _scalar(line: str) -> str:
+    value = line.partition(":")[2].strip()
+    if value[:1] in {"'", '"'}:
+        return value[1:].partition(value[0])[0]
+    return value.partition(" #")[0].strip()
+
+
+def of_kind(names: Iterable[str], kind: str) -> Iterator[str]:
+    """Yield what follows `kind=` in those of `names` that are of that kind ("nvidia.com/gpu")."""
+    for name in names:
+        vendor, equals, device = name.partition("=")
+        if equals and vendor == kind:
+            yield device

@@ -1,0 +1,191 @@
+"""The engine: what it is, where it runs, and what it can grant.
+
+One `docker info` answers most of it. What dockerd cannot be asked, the highest memlock limit that it can give to a
+container, is read from /proc of the process that starts containers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from devbox.engine.api import socket_path
+from devbox.engine.docker import explain
+from devbox.errors import EngineError
+from devbox.facts import cdi
+from devbox.facts.cgroup import read_file
+from devbox.facts.model import EngineFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from devbox.engine.docker import Engine
+
+JSON = dict[str, Any]
+
+_CAP_SYS_RESOURCE = 24
+# /proc/PID/uid_map of a process in the first user namespace: every id is itself.
+_EVERY_ID = ["0", "0", "4294967295"]
+
+
+def gather(engine: Engine) -> EngineFacts:
+    """Ask the engine about itself. Costs one `docker info` (tens of milliseconds): callers keep the result.
+
+    Raises EngineError where the engine does not answer.
+    """
+    info = _info(engine)
+    facts = read(info, local=_is_local(info, endpoint(engine.environ)))
+    if not facts.local:
+        return facts
+    return EngineFacts(
+        version=facts.version,
+        rootless=facts.rootless,
+        local=True,
+        cdi=facts.cdi,
+        cdi_devices=facts.cdi_devices or cdi.devices(info.get("CDISpecDirs") or ()),
+        # dockerd offers --gpus when it finds this hook, also where no runtime of that name is registered.
+        nvidia_runtime=facts.nvidia_runtime or shutil.which("nvidia-container-runtime-hook") is not None,
+        memlock=_memlock(rootless=facts.rootless),
+        operating_system=facts.operating_system,
+    )
+
+
+def _info(engine: Engine) -> JSON:
+    text = engine.run(["info", "--format", "{{json .}}"]).stdout
+    try:
+        info = json.loads(text)
+    except ValueError:
+        raise EngineError("'docker info' did not answer with JSON", detail=text[:400]) from None
+    # Older clients exit with 0 and put the engine's failure into the answer.
+    failures = info.get("ServerErrors") or ()
+    if failures:
+        raise explain(" ".join(failures)) or EngineError(f"the Docker engine does not answer: {failures[0]}")
+    return dict(info)
+
+
+def read(info: JSON, *, local: bool) -> EngineFacts:
+    """Return what `docker info` alone says; `local` is whether the engine runs on this machine.
+
+    The memlock limit is then unknown (0).
+    """
+    discovered = tuple(
+        str(device.get("ID")) for device in info.get("DiscoveredDevices") or () if device.get("Source") == "cdi"
+    )
+    return EngineFacts(
+        version=str(info.get("ServerVersion") or ""),
+        rootless=any("name=rootless" in str(option) for option in info.get("SecurityOptions") or ()),
+        local=local,
+        # The engine lists its specification folders where its CDI feature is on, and none where it is off.
+        cdi=bool(info.get("CDISpecDirs")),
+        cdi_devices=tuple(sorted(discovered)),
+        nvidia_runtime="nvidia" in (info.get("Runtimes") or {}),
+        memlock=0,
+        operating_system=str(info.get("OperatingSystem") or ""),
+    )
+
+
+def endpoint(environ: Mapping[str, str]) -> str:
+    """Return the address of the engine as the docker CLI would choose it, such as `unix:///var/run/docker.sock`.
+
+    The order is the CLI's: DOCKER_HOST, DOCKER_CONTEXT, `currentContext` of its config file. Empty where a context is
+    named that is not there.
+    """
+    path = socket_path(environ)
+    if path is not None:
+        return f"unix://{path}"
+    if environ.get("DOCKER_HOST"):
+        return environ["DOCKER_HOST"]
+    folder = Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME", "/"), ".docker"))
+    try:
+        name = environ.get("DOCKER_CONTEXT") or json.loads((folder / "config.json").read_bytes())["currentContext"]
+        # The CLI keeps each context under the hash of its name.
+        key = hashlib.sha256(name.encode()).hexdigest()
+        meta = json.loads((folder / "contexts" / "meta" / key / "meta.json").read_bytes())
+        return str(meta["Endpoints"]["docker"]["Host"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _is_local(info: JSON, address: str) -> bool:
+    # A unix socket may lead into a virtual machine (Docker Desktop) or out of a container; the engine's own host name
+    # tells.
+    return urlsplit(address).scheme == "unix" and info.get("Name") == os.uname().nodename
+
+
+def memlock(limits: str, status: str, uid_map: str, *, rootless: bool = False) -> int | None:
+    """Return the highest memlock limit in bytes that a process can give to its children; None is unlimited, 0 unknown.
+
+    `limits`, `status` and `uid_map` are the texts of its files in /proc. Raising a hard limit takes CAP_SYS_RESOURCE in
+    the first user namespace (getrlimit(2)), which neither a rootless engine nor one inside a user namespace has.
+    """
+    hard = _hard_limit(limits)
+    if hard is None or (not rootless and uid_map.split() == _EVERY_ID and _has_capability(status)):
+        return None
+    return hard
+
+
+def _hard_limit(limits: str) -> int | None:
+    for line in limits.splitlines():
+        if line.startswith("Max locked memory"):
+            words = line.removeprefix("Max locked memory").split()
+            if len(words) >= 2:
+                return None if words[1] == "unlimited" else int(words[1])
+    return 0
+
+
+def _has_capability(status: str) -> bool:
+    for line in status.splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
+    return False
+
+
+def _memlock(*, rootless: bool) -> int | None:
+    pid = _starter(_pid_of_dockerd(rootless=rootless))
+    if pid is None:
+        # A rootless engine runs as this user, so this process was given the same limit.
+        return _own_hard_limit() if rootless else 0
+    texts = [read_file(f"/proc/{pid}/{name}") or "" for name in ("limits", "status", "uid_map")]
+    return memlock(texts[0], texts[1], texts[2], rootless=rootless)
+
+
+def _own_hard_limit() -> int | None:
+    import resource
+
+    hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
+    return None if hard == resource.RLIM_INFINITY else hard
+
+
+def _pid_of_dockerd(*, rootless: bool) -> int | None:
+    folders = [os.environ.get("XDG_RUNTIME_DIR", "")] if rootless else ["/var/run", "/run"]
+    for folder in folders:
+        text = (read_file(f"{folder}/docker.pid") or "").strip() if folder else ""
+        if text.isdigit() and (read_file(f"/proc/{text}/comm") or "").strip() == "dockerd":
+            return int(text)
+    return None
+
+
+def _starter(dockerd: int | None) -> int | None:
+    """Return the process whose limits a container inherits: containerd, which dockerd starts or finds as a service."""
+    if dockerd is not None:
+        for child in _children(dockerd):
+            if (read_file(f"/proc/{child}/comm") or "").strip() == "containerd":
+                return child
+    for top in ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd"):
+        for pid in (read_file(f"{top}/system.slice/containerd.service/cgroup.procs") or "").split():
+            if (read_file(f"/proc/{pid}/comm") or "").strip() == "containerd":
+                return int(pid)
+    return dockerd
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        threads = sorted(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return []
+    return [int(word) for thread in threads for word in (read_file(f"{thread}/children") or "").split()]

@@ -1,0 +1,89 @@
+"""The one way in which devbox runs git on the host.
+
+A container can write into the checkout's `.git`, and git runs programs that its configuration names: a file system
+monitor, hooks, diff drivers, content filters, remote helpers. This door lets in only commands that answer from git's
+own data, switches off what those could still start, and asks for no network, no lock and no password.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from devbox.engine import process
+from devbox.errors import DevboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+# Commands that neither read file contents through filters nor run anything. `status`, `diff` and `log` are not among
+# them: they start filters, drivers and signature checkers that have any name the configuration gives them.
+COMMANDS = frozenset(
+    {
+        "cat-file",
+        "check-ignore",
+        "for-each-ref",
+        "ls-files",
+        "ls-tree",
+        "merge-base",
+        "rev-list",
+        "rev-parse",
+        "symbolic-ref",
+        "worktree",
+    }
+)
+# Of these commands' options, those that do what the others are kept out for, and `worktree`'s verbs that write.
+_REFUSED = frozenset(
+    {"--filters", "--textconv", "--modified", "-m", "add", "move", "prune", "remove", "repair", "lock"}
+)
+_SETTINGS = (
+    "core.fsmonitor=",
+    "core.hooksPath=/dev/null",
+    "core.untrackedCache=false",
+    "core.sshCommand=false",
+    "core.gitProxy=",
+    "credential.helper=",
+    "diff.external=",
+    "log.showSignature=false",
+    "protocol.allow=never",
+    # git refuses a repository of another user because of what its configuration could run. None of that runs here.
+    "safe.directory=*",
+)
+# Where git may look for the repository is the user's to say; every other GIT_* variable could point it elsewhere, as it
+# does when devbox is called from a hook.
+_KEPT = frozenset({"GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM", "GIT_EXEC_PATH"})
+_SECONDS = 60.0
+
+
+def git(path: Path, *args: str, environ: Mapping[str, str] | None = None) -> process.Completed | None:
+    """Run `git ARGS` in the folder `path`; None where git is not installed or the folder cannot be entered.
+
+    A failure of git itself is the caller's to judge by `code`. Raises ValueError for a command outside `COMMANDS`: that
+    is a mistake in the program, not of a person.
+    """
+    if not args or args[0] not in COMMANDS or not _REFUSED.isdisjoint(args):
+        raise ValueError(f"git {' '.join(args)} is not among the commands that are safe in a checkout")
+    settings = [word for setting in _SETTINGS for word in ("-c", setting)]
+    try:
+        return process.run(
+            ["git", "--no-pager", "--no-replace-objects", *settings, *args],
+            check=False,
+            cwd=path,
+            environ=environment(os.environ if environ is None else environ),
+            timeout=_SECONDS,
+        )
+    except (DevboxError, OSError):
+        return None
+
+
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return `environ` as git gets it: without GIT_* variables that aim it elsewhere, with those that keep it quiet."""
+    kept = {name: value for name, value in environ.items() if not name.startswith("GIT_") or name in _KEPT}
+    return kept | {
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ALLOW_PROTOCOL": "none",
+        "LC_ALL": "C",
+    }

@@ -1,0 +1,67 @@
+"""The host as a build sees it: the user, the CPUs and the memory that this process may really use."""
+
+from __future__ import annotations
+
+import os
+
+from devbox.facts import cgroup
+from devbox.facts.model import Host, User
+
+KIB_PER_MIB = 1 << 10
+MIB = 1 << 20
+
+
+def gather() -> Host:
+    """Return the facts of the host. What the system does not tell is left out, never an error."""
+    groups = cgroup.read_file("/proc/self/cgroup") or ""
+    mounts = cgroup.read_file("/proc/self/mountinfo") or ""
+    total, available = memory_of(cgroup.read_file("/proc/meminfo") or "")
+    limited = cgroup.memory(cgroup.places(groups, mounts, "memory"), cgroup.read_file)
+    if limited is not None:
+        total = min(total, limited.limit // MIB) if total else limited.limit // MIB
+        available = min(available, limited.available // MIB)
+    return Host(
+        user=user(),
+        cpus=_affinity(),
+        cpu_quota=cgroup.cpu_quota(cgroup.places(groups, mounts, "cpu"), cgroup.read_file),
+        memory_total=total,
+        memory_available=available,
+        hostname=os.uname().nodename,
+    )
+
+
+def user() -> User:
+    """Return the person who runs this: the real uid and gid, the login name, and the home folder ($HOME first)."""
+    import pwd
+
+    uid, gid = os.getuid(), os.getgid()
+    try:
+        entry = pwd.getpwuid(uid)
+        name, home = entry.pw_name, entry.pw_dir
+    except KeyError:
+        # A uid without a passwd line is normal in containers and with directory services that are down.
+        name, home = os.environ.get("USER") or f"u{uid}", "/"
+    chosen = os.environ.get("HOME", "")
+    return User(uid=uid, gid=gid, name=name, home=chosen if chosen.startswith("/") else home)
+
+
+def memory_of(meminfo: str) -> tuple[int, int]:
+    """Return the total and the available memory in MiB, from the text of /proc/meminfo. Missing lines count as 0.
+
+    Kernels before 3.14 have no MemAvailable: there, free memory and the page cache stand for it.
+    """
+    values = {}
+    for line in meminfo.splitlines():
+        key, _, rest = line.partition(":")
+        words = rest.split()
+        if words and words[0].isdigit():
+            values[key] = int(words[0])
+    available = values.get("MemAvailable", values.get("MemFree", 0) + values.get("Cached", 0))
+    return values.get("MemTotal", 0) // KIB_PER_MIB, available // KIB_PER_MIB
+
+
+def _affinity() -> int:
+    # macOS has no affinity.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

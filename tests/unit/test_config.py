@@ -1,0 +1,192 @@
+"""Settings: layers, origins, mistakes; and what of the network they name."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devbox import config
+from devbox.errors import ConfigError, UsageError
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """Return the user's config folder and a workspace."""
+    user, workspace = tmp_path / "config", tmp_path / "work space"
+    user.mkdir()
+    workspace.mkdir()
+    monkeypatch.setenv("DEVBOX_CONFIG_DIR", str(user))
+    return user, workspace
+
+
+def load(workspace, environ=None, **flags):
+    return config.load(workspace, environ=environ or {}, flags=flags)
+
+
+def test_defaults(places):
+    settings = load(None)
+    assert settings.framework is None
+    assert settings.ccache_size == "20G"
+    assert settings.origin("ccache_size") == "default"
+
+
+def test_each_layer_is_stronger_than_the_one_before(places):
+    user, workspace = places
+    layers = [
+        (user / "config.toml", str(user / "config.toml")),
+        (workspace / "devbox.toml", str(workspace / "devbox.toml")),
+        (workspace / "devbox.local.toml", str(workspace / "devbox.local.toml")),
+    ]
+    for number, (path, origin) in enumerate(layers, 1):
+        path.write_text(f'arch = "{number}.0"\n')
+        assert (load(workspace).arch, load(workspace).origin("arch")) == (f"{number}.0", origin)
+    environ = {"DEVBOX_ARCH": "8.0", "DEVBOX_GPUS": ""}
+    settings = load(workspace, environ)
+    assert (settings.arch, settings.origin("arch"), settings.gpus) == ("8.0", "DEVBOX_ARCH", None)
+    settings = load(workspace, environ, arch="9.0", jobs=4, gpus=None)
+    assert (settings.arch, settings.origin("arch"), settings.jobs) == ("9.0", "--arch", "4")
+    assert load(workspace, environ, base_image="x").origin("base_image") == "--base-image"
+
+
+def test_numbers_may_be_written_as_numbers(places):
+    _, workspace = places
+    (workspace / "devbox.toml").write_text("jobs = 8\narch = 90\n")
+    settings = load(workspace)
+    assert (settings.jobs, settings.arch) == ("8", "90")
+
+
+def test_paths_in_a_file_are_relative_to_the_file(places, monkeypatch, tmp_path):
+    _, workspace = places
+    (workspace / "devbox.toml").write_text('find_links = "wheels"\nca_bundle = "/etc/ca.pem"\n')
+    settings = load(workspace)
+    assert settings.find_links == str(workspace / "wheels")
+    assert settings.ca_bundle == "/etc/ca.pem"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    assert load(workspace, find_links="here").find_links == str(tmp_path / "here")
+    assert load(workspace, {"DEVBOX_FIND_LINKS": "~/wheels"}).find_links == "/home/me/wheels"
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ('framwork = "vllm"', "there is no key 'framwork'", "did you mean 'framework'?"),
+        ("zzz = 1", "there is no key 'zzz'", "the keys are: arch, base_image"),
+        ("gpus = true", "'gpus' must be a string, not the boolean true", None),
+        ("arch = 9.0", "'arch' must be a string, not the number 9.0", None),
+        ("arch = ['9.0']", "'arch' must be a string, not a list", None),
+        ("[env]\nA = '1'", "there is no key 'env'", None),
+        ("arch = ", "is not valid TOML", None),
+        ("origins = 'x'", "there is no key 'origins'", None),
+    ],
+)
+def test_mistakes_name_file_and_key(places, text, message, hint):
+    _, workspace = places
+    path = workspace / "devbox.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(workspace)
+    assert str(path) in caught.value.message
+    assert message in caught.value.message
+    assert hint is None or hint in (caught.value.hint or "")
+
+
+def test_a_file_that_is_not_text(places):
+    _, workspace = places
+    (workspace / "devbox.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="is not UTF-8"):
+        load(workspace)
+
+
+@pytest.mark.parametrize(("key", "value"), [("jobs", "many"), ("jobs", "0"), ("jobs", "-1"), ("ccache_size", "big")])
+def test_values_that_make_no_sense(places, key, value):
+    with pytest.raises(UsageError) as caught:
+        load(None, {f"DEVBOX_{key.upper()}": value})
+    assert caught.value.message.startswith(f"DEVBOX_{key.upper()}: '{value}'")
+    assert caught.value.hint
+
+
+def test_a_flag_that_is_no_setting(places):
+    with pytest.raises(ConfigError, match="'archs'"):
+        load(None, archs="9.0")
+
+
+SECRET = "http://me:s3cret@proxy:3128"
+
+
+def test_a_proxys_password_is_never_shown(places):
+    settings = load(None, {"DEVBOX_HTTPS_PROXY": SECRET})
+    network = config.network(settings, {})
+    assert network.https_proxy == SECRET
+    assert network.secret
+    for text in (repr(settings), repr(network), f"{network}", str(dict(settings.items()))):
+        assert "s3cret" not in text
+        assert "***@proxy:3128" in text
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://proxy:3128", "http://proxy:3128"),
+        ("http://me:pw@proxy:3128/", "http://***@proxy:3128/"),
+        ("me:pw@proxy:3128", "***@proxy:3128"),
+        ("http://me:p@ss/w@proxy:3128", "http://***@proxy:3128"),
+        ("socks5h://[::1]:1080", "socks5h://[::1]:1080"),
+        ("", ""),
+    ],
+)
+def test_masked(url, shown):
+    assert config.masked(url) == shown
+    assert config.has_password(url) == (url != shown)
+
+
+@given(st.from_regex(r"[A-Za-z0-9]{1,8}:[^@\s]{12,30}", fullmatch=True), st.sampled_from(["http://", "https://", ""]))
+def test_no_password_survives_the_mask(login, scheme):
+    assert login not in config.masked(f"{scheme}{login}@host:1")
+
+
+def test_proxies_come_from_the_settings_and_else_from_the_usual_variables(places):
+    environ = {
+        "http_proxy": "http://a:1",
+        "HTTP_PROXY": "http://b:1",
+        "HTTPS_PROXY": "http://c:1",
+        "no_proxy": "localhost",
+    }
+    network = config.network(load(None), environ)
+    assert (network.http_proxy, network.https_proxy, network.no_proxy) == ("http://a:1", "http://c:1", "localhost")
+    assert not network.secret
+    assert network.proxies() == {
+        "http_proxy": "http://a:1",
+        "HTTP_PROXY": "http://a:1",
+        "https_proxy": "http://c:1",
+        "HTTPS_PROXY": "http://c:1",
+        "no_proxy": "localhost",
+        "NO_PROXY": "localhost",
+    }
+    assert config.network(load(None, http_proxy="http://d:1"), environ).http_proxy == "http://d:1"
+    assert config.network(load(None, http_proxy="none"), environ).http_proxy is None
+    assert config.network(load(None), {}).proxies() == {}
+
+
+def test_the_bundle_of_the_settings_must_be_there(places):
+    _, workspace = places
+    with pytest.raises(ConfigError, match="is not there") as caught:
+        config.network(load(workspace, ca_bundle="/missing.pem"), {})
+    assert caught.value.message.startswith("--ca-bundle")
+    (workspace / "ca.pem").write_text("x")
+    (workspace / "devbox.toml").write_text('ca_bundle = "ca.pem"')
+    assert config.network(load(workspace), {}).ca_bundle == workspace / "ca.pem"
+
+
+def test_the_bundle_of_the_usual_variables_is_taken_where_it_is_a_file(places):
+    _, workspace = places
+    (workspace / "ca.pem").write_text("x")
+    environ = {
+        "SSL_CERT_FILE": "/missing.pem",
+        "REQUESTS_CA_BUNDLE": str(workspace),
+        "PIP_CERT": str(workspace / "ca.pem"),
+    }
+    assert config.network(load(None), environ).ca_bundle == workspace / "ca.pem"
+    assert config.network(load(None, ca_bundle="none"), environ).ca_bundle is None
+    assert config.network(load(None), {"SSL_CERT_FILE": ""}).ca_bundle is None

@@ -1,0 +1,92 @@
+"""Detection: which framework a checkout is, and why."""
+
+from __future__ import annotations
+
+import pytest
+
+from devbox.frameworks import detect as detection
+from devbox.frameworks.detect import detect, reasons
+from devbox.frameworks.model import Detect
+
+
+@pytest.fixture(autouse=True)
+def _no_user_frameworks(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEVBOX_CONFIG_DIR", str(tmp_path / "config"))
+
+
+@pytest.fixture
+def tree(tmp_path):
+    def make(*files, **texts):
+        top = tmp_path / "tree"
+        for name in files:
+            file = top / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(texts.get(file.stem, ""))
+        top.mkdir(exist_ok=True)
+        return top
+
+    return make
+
+
+VLLM = ("CMakeLists.txt", "csrc/ops.cu", "requirements/build/cuda.txt", "vllm/__init__.py", "pyproject.toml")
+
+
+def test_vllm_comes_before_the_cmake_tree_that_it_also_is(tree):
+    found = detect(tree(*VLLM, pyproject='[project]\nname = "vllm"\n'))
+    assert [(match.name, match.variant) for match in found] == [("vllm", None), ("cuda", None)]
+    assert "vllm/__init__.py is there" in found[0].why
+    assert any("pyproject.toml says" in reason for reason in found[0].why)
+    assert found[0].weight > found[1].weight
+
+
+def test_a_tree_that_only_looks_like_vllm_is_not(tree):
+    found = detect(tree(*VLLM, pyproject='[project]\nname = "other"\n'))
+    assert [match.name for match in found] == ["cuda"]
+
+
+def test_a_cmake_tree_with_cuda_sources_deep_inside(tree):
+    (match,) = detect(tree("CMakeLists.txt", "ggml/src/ggml-cuda/acc.cu"))
+    assert (match.name, match.variant) == ("cuda", None)
+    assert match.why == ("CMakeLists.txt is there", "ggml/src/ggml-cuda/acc.cu is there")
+
+
+def test_a_cmake_tree_without_cuda_is_its_cpu_variant(tree):
+    (match,) = detect(tree("CMakeLists.txt", "src/main.cpp"))
+    assert (match.name, match.variant) == ("cuda", "cpu")
+
+
+@pytest.mark.parametrize("folder", ["build", "build-release", "cmake-build-debug", ".cache", "node_modules"])
+def test_sources_in_build_trees_and_hidden_folders_do_not_count(tree, folder):
+    (match,) = detect(tree("CMakeLists.txt", f"{folder}/generated.cu"))
+    assert match.variant == "cpu"
+
+
+def test_a_folder_without_cmake_is_nothing(tree):
+    assert detect(tree("README.md", "kernel.cu")) == ()
+    assert detect(tree()) == ()
+
+
+def test_links_are_not_followed_and_a_loop_ends(tree):
+    top = tree("CMakeLists.txt", "src/main.cpp")
+    (top / "src" / "loop").symlink_to(top)
+    (match,) = detect(top)
+    assert match.variant == "cpu"
+
+
+def test_a_search_gives_up_after_enough_entries(tree, monkeypatch):
+    monkeypatch.setattr(detection, "MOST_ENTRIES", 3)
+    top = tree("CMakeLists.txt", "a/1", "a/2", "a/3", "z/kernel.cu")
+    assert reasons(top, Detect(any=("**/*.cu",))) is None
+
+
+def test_each_rule(tree):
+    top = tree("a", "b", "deep/er/file.txt", a="some words\n")
+    assert reasons(top, Detect()) is None
+    assert reasons(top, Detect(all=("a", "missing"))) is None
+    assert reasons(top, Detect(all=("a",), none=("b",))) is None
+    assert reasons(top, Detect(any=("missing", "b"))) == ("b is there",)
+    assert reasons(top, Detect(any=("missing",))) is None
+    assert reasons(top, Detect(text=(("a", "some"), ("a", "words")))) == ("a says 'some'", "a says 'words'")
+    assert reasons(top, Detect(text=(("a", "some"), ("a", "other")))) is None
+    assert reasons(top, Detect(text=(("missing", "some"),))) is None
+    assert reasons(top, Detect(any=("deep/*/file.txt",))) == ("deep/er/file.txt is there",)
