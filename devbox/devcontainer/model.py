@@ -15,32 +15,6 @@ Command = str | tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerUser:
-    """Who works in the container: a name with a passwd entry in the image, its ids and its home."""
-
-    name: str
-    uid: int
-    gid: int
-    home: str
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What an image is built from, as the image room works it out and as a generated contract's `build` says it.
-
-    `dockerfile` is the text of a self-contained Dockerfile, `target` its last stage. `contexts` are named build
-    contexts: (name, folder), relative to the workspace or absolute. `secrets` are BuildKit secrets: (id, absolute
-    path of the host file).
-    """
-
-    dockerfile: str
-    target: str
-    args: tuple[tuple[str, str], ...] = ()
-    contexts: tuple[tuple[str, str], ...] = ()
-    secrets: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class BuildRecipe:
     """`build` of a devcontainer.json with all paths absolute and variables substituted."""
 

@@ -1,7 +1,7 @@
 """The engine: what it is, where it runs, and what it can grant.
 
-One `docker info` answers most of it. What dockerd cannot be asked, the highest memlock limit that it can give to a
-container, is read from /proc of the process that starts containers.
+One `docker info` answers most of it. What dockerd cannot be asked, the highest limits that it can give to a container,
+is read from /proc of the process that starts containers.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 JSON = dict[str, Any]
 
 _CAP_SYS_RESOURCE = 24
+# The names that /proc/PID/limits has for the limits that matter here.
+_LIMITS = {"memlock": "Max locked memory", "stack": "Max stack size", "nofile": "Max open files"}
 # /proc/PID/uid_map of a process in the first user namespace: every id is itself.
 _EVERY_ID = ["0", "0", "4294967295"]
 
@@ -42,16 +45,12 @@ def gather(engine: Engine) -> EngineFacts:
     facts = read(info, local=_is_local(info, endpoint(engine.environ)))
     if not facts.local:
         return facts
-    return EngineFacts(
-        version=facts.version,
-        rootless=facts.rootless,
-        local=True,
-        cdi=facts.cdi,
+    return replace(
+        facts,
         cdi_devices=facts.cdi_devices or cdi.devices(info.get("CDISpecDirs") or ()),
         # dockerd offers --gpus when it finds this hook, also where no runtime of that name is registered.
         nvidia_runtime=facts.nvidia_runtime or shutil.which("nvidia-container-runtime-hook") is not None,
-        memlock=_memlock(rootless=facts.rootless),
-        operating_system=facts.operating_system,
+        **_limits(rootless=facts.rootless),
     )
 
 
@@ -71,7 +70,7 @@ def _info(engine: Engine) -> JSON:
 def read(info: JSON, *, local: bool) -> EngineFacts:
     """Return what `docker info` alone says; `local` is whether the engine runs on this machine.
 
-    The memlock limit is then unknown (0).
+    The limits are then unknown (0).
     """
     discovered = tuple(
         str(device.get("ID")) for device in info.get("DiscoveredDevices") or () if device.get("Source") == "cdi"
@@ -117,22 +116,23 @@ def _is_local(info: JSON, address: str) -> bool:
     return urlsplit(address).scheme == "unix" and info.get("Name") == os.uname().nodename
 
 
-def memlock(limits: str, status: str, uid_map: str, *, rootless: bool = False) -> int | None:
-    """Return the highest memlock limit in bytes that a process can give to its children; None is unlimited, 0 unknown.
+def ceiling(name: str, limits: str, status: str, uid_map: str, *, rootless: bool = False) -> int | None:
+    """Return the highest limit `name` ("memlock", "stack", "nofile") that a process can give to its children.
 
-    `limits`, `status` and `uid_map` are the texts of its files in /proc. Raising a hard limit takes CAP_SYS_RESOURCE in
-    the first user namespace (getrlimit(2)), which neither a rootless engine nor one inside a user namespace has.
+    None is unlimited, 0 unknown. `limits`, `status` and `uid_map` are the texts of its files in /proc. Raising a hard
+    limit takes CAP_SYS_RESOURCE in the first user namespace (getrlimit(2)), which neither a rootless engine nor one
+    inside a user namespace has.
     """
-    hard = _hard_limit(limits)
+    hard = _hard_limit(_LIMITS[name], limits)
     if hard is None or (not rootless and uid_map.split() == _EVERY_ID and _has_capability(status)):
         return None
     return hard
 
 
-def _hard_limit(limits: str) -> int | None:
+def _hard_limit(title: str, limits: str) -> int | None:
     for line in limits.splitlines():
-        if line.startswith("Max locked memory"):
-            words = line.removeprefix("Max locked memory").split()
+        if line.startswith(title):
+            words = line.removeprefix(title).split()
             if len(words) >= 2:
                 return None if words[1] == "unlimited" else int(words[1])
     return 0
@@ -145,19 +145,19 @@ def _has_capability(status: str) -> bool:
     return False
 
 
-def _memlock(*, rootless: bool) -> int | None:
+def _limits(*, rootless: bool) -> dict[str, Any]:
     pid = _starter(_pid_of_dockerd(rootless=rootless))
     if pid is None:
-        # A rootless engine runs as this user, so this process was given the same limit.
-        return _own_hard_limit() if rootless else 0
-    texts = [read_file(f"/proc/{pid}/{name}") or "" for name in ("limits", "status", "uid_map")]
-    return memlock(texts[0], texts[1], texts[2], rootless=rootless)
+        # A rootless engine runs as this user, so this process was given the same limits.
+        return {name: _own_hard_limit(name) for name in _LIMITS} if rootless else {}
+    limits, status, uid_map = (read_file(f"/proc/{pid}/{name}") or "" for name in ("limits", "status", "uid_map"))
+    return {name: ceiling(name, limits, status, uid_map, rootless=rootless) for name in _LIMITS}
 
 
-def _own_hard_limit() -> int | None:
+def _own_hard_limit(name: str) -> int | None:
     import resource
 
-    hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
+    hard = resource.getrlimit(getattr(resource, f"RLIMIT_{name.upper()}"))[1]
     return None if hard == resource.RLIM_INFINITY else hard
 
 

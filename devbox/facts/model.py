@@ -58,9 +58,9 @@ class Gpus:
 class EngineFacts:
     """The engine: `cdi` says whether it takes CDI names, `cdi_devices` which it has (`nvidia.com/gpu=all`).
 
-    `nvidia_runtime` says whether `--gpus` can work. `memlock` is the highest memlock limit in bytes that it can
-    grant: None means unlimited, and 0 means that it could not be learned. `local` is false for an engine on another
-    machine.
+    `nvidia_runtime` says whether `--gpus` can work. `memlock` (bytes), `stack` (bytes) and `nofile` (open files) are
+    the highest limits that it can grant: None means unlimited, 0 that it could not be learned. `local` is false for
+    an engine on another machine.
     """
 
     version: str
@@ -70,6 +70,8 @@ class EngineFacts:
     cdi_devices: tuple[str, ...]
     nvidia_runtime: bool
     memlock: int | None
+    stack: int | None = 0
+    nofile: int | None = 0
     operating_system: str = ""
 
 

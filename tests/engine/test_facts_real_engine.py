@@ -28,9 +28,9 @@ def image():
     subprocess.run(["docker", "image", "rm", "--force", name], capture_output=True, check=True)
 
 
-def start(image, memlock):
+def start(image, limit):
     """Start a container with this limit; return what the engine had against it: the limit, or the missing program."""
-    argv = ["docker", "run", "--rm", "--network", "none", "--ulimit", f"memlock={memlock}", image, "/none"]
+    argv = ["docker", "run", "--rm", "--network", "none", "--ulimit", limit, image, "/none"]
     return subprocess.run(argv, capture_output=True, text=True, check=False).stderr
 
 
@@ -45,16 +45,18 @@ def test_the_engine_says_what_it_is(facts):
     assert facts.version == version.stdout.strip()
 
 
-def test_memlock_is_exactly_what_the_engine_grants(facts, image):
-    if facts.memlock == 0:
+@pytest.mark.parametrize("name", ["memlock", "stack", "nofile"])
+def test_a_limit_is_exactly_what_the_engine_grants(facts, image, name):
+    highest = getattr(facts, name)
+    if highest == 0:
         pytest.skip("this engine's limit cannot be learned")
-    granted = -1 if facts.memlock is None else facts.memlock
-    said = start(image, granted)
+    # No kernel grants unlimited open files, whoever asks.
+    granted = highest or (65536 if name == "nofile" else -1)
+    said = start(image, f"{name}={granted}")
     assert not refused(said), said
     assert "/none" in said
-    if facts.memlock is not None:
-        assert refused(start(image, facts.memlock + 1))
-        assert refused(start(image, -1))
+    if highest is not None:
+        assert refused(start(image, f"{name}={highest + 1}"))
 
 
 def test_gpus_are_some_or_none_with_a_reason(facts):

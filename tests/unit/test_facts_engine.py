@@ -84,12 +84,19 @@ def test_an_engine_that_says_next_to_nothing_is_survived():
     ids=["capped", "capable", "in a user namespace", "rootless", "no uid_map", "unlimited", "nothing readable"],
 )
 def test_memlock(limits, status, uid_map, rootless, granted):
-    assert facts.memlock(limits, status, uid_map, rootless=rootless) == granted
+    assert facts.ceiling("memlock", limits, status, uid_map, rootless=rootless) == granted
+
+
+def test_each_limit_has_its_own_line():
+    limits = "Max stack size  8388608  unlimited  bytes\nMax open files  1024  20000  files\n"
+    assert facts.ceiling("nofile", limits, NO_SYS_RESOURCE, FIRST_NAMESPACE) == 20000
+    assert facts.ceiling("stack", limits, NO_SYS_RESOURCE, FIRST_NAMESPACE) is None
+    assert facts.ceiling("memlock", limits, NO_SYS_RESOURCE, FIRST_NAMESPACE) == 0
 
 
 @given(st.text())
 def test_memlock_of_any_text_is_unknown_or_a_number(text):
-    assert facts.memlock(text, text, text) == 0
+    assert facts.ceiling("memlock", text, text, text) == 0
 
 
 def test_the_endpoint_is_the_one_that_the_cli_would_choose(tmp_path):

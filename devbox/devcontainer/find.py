@@ -1,0 +1,149 @@
+"""Which devcontainer.json is in force for a workspace, and where devbox puts the one it writes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from devbox.devcontainer import jsonc
+from devbox.devcontainer.identity import absolute
+from devbox.errors import ContractError, RefusedError
+
+if TYPE_CHECKING:
+    from devbox.facts.model import Checkout
+
+FOLDER = ".devcontainer"
+NAME = "devcontainer.json"
+FLAT = ".devcontainer.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the contract and its Dockerfile go, relative to the workspace, with forward slashes."""
+
+    config: str
+    dockerfile: str
+
+
+def find(
+    workspace: Path, *, config: Path | None = None, framework: str | None = None, last: Path | None = None
+) -> Path | None:
+    """Return the contract in force, or None where devbox has to write one.
+
+    `config` is what `--config` says, `framework` what `--framework` says, and `last` the contract that this workspace
+    used last. With a framework only a file that devbox wrote for it counts. Raises ContractError where `config` does
+    not exist, and where the repository offers several configurations and nothing says which.
+    """
+    workspace = Path(absolute(workspace))
+    if config is not None:
+        return _given(config)
+    remembered = last if last is not None and last.is_file() else None
+    if framework is not None:
+        candidates = [*([remembered] if remembered else []), *candidates_in(workspace)]
+        return next((path for path in candidates if written_for(path) == framework), None)
+    return remembered or _own(workspace)
+
+
+def candidates_in(workspace: Path) -> tuple[Path, ...]:
+    """Return every devcontainer.json of `workspace` that some tool finds, the well-known ones first."""
+    well_known = [workspace / FOLDER / NAME, workspace / FLAT]
+    below = sorted((workspace / FOLDER).glob(f"*/{NAME}"))
+    return tuple(path for path in (*well_known, *below) if path.is_file())
+
+
+def written_for(path: Path) -> str | None:
+    """Return the framework that devbox wrote the file for, edited since or not; None for anything else."""
+    try:
+        config = jsonc.loads(path.read_text(encoding="utf-8"), path)
+        devbox = config["customizations"]["devbox"]
+        return str(devbox["framework"]) if "generated" in devbox else None
+    except (OSError, ValueError, KeyError, TypeError, ContractError):
+        return None
+
+
+def place(checkout: Checkout, framework: str, *, flat: bool = False) -> Placement:
+    """Say where the contract that devbox writes for `framework` goes.
+
+    `.devcontainer/devcontainer.json` is what every tool finds; a folder below it is used where the repository, or the
+    person, has a configuration there already. Raises RefusedError where `flat` would be hidden by another file.
+    """
+    if flat:
+        hiding = checkout.path / FOLDER / NAME
+        if hiding.exists():
+            raise RefusedError(
+                f"--flat would write {FLAT}, but {hiding} exists and is what every tool reads first",
+                hint="leave out --flat",
+            )
+        return Placement(FLAT, f"{_free_folder(checkout, framework)}/Dockerfile")
+    folder = _free_folder(checkout, framework)
+    return Placement(f"{folder}/{NAME}", f"{folder}/Dockerfile")
+
+
+def advice(workspace: Path, path: Path) -> str | None:
+    """Return what makes the other tools meet the contract at `path`, or None where they all find it by themselves."""
+    relative = PurePosixPath(path.relative_to(workspace)) if path.is_relative_to(workspace) else None
+    match relative.parts if relative else ():
+        case (".devcontainer", "devcontainer.json"):
+            return None
+        case (".devcontainer.json",):
+            return "VS Code and the reference CLI find it; CLion may not"
+        case (".devcontainer", folder, "devcontainer.json"):
+            return f"choose '{folder}' when VS Code or CLion asks; the reference CLI needs --config {relative}"
+    return f"the other tools need to be told: --config {path}"
+
+
+def _given(config: Path) -> Path:
+    path = Path(absolute(config))
+    if not path.is_file():
+        raise ContractError(f"{path} does not exist", hint="devbox up --config PATH/TO/devcontainer.json")
+    return path
+
+
+def _own(workspace: Path) -> Path | None:
+    found = candidates_in(workspace)
+    if not found or found[0].parent in {workspace, workspace / FOLDER}:
+        return found[0] if found else None
+    if len(found) > 1:
+        names = ", ".join(str(path.relative_to(workspace)) for path in found)
+        raise ContractError(
+            f"{workspace} has several dev container configurations: {names}",
+            hint=f"devbox up --config {found[0].relative_to(workspace)}",
+        )
+    return found[0]
+
+
+def _free_folder(checkout: Checkout, framework: str) -> str:
+    """Return `.devcontainer`, or the first folder below it, that holds nobody's configuration but ours."""
+    for folder in (FOLDER, f"{FOLDER}/{framework}", f"{FOLDER}/devbox-{framework}"):
+        if _is_free(checkout, folder, framework):
+            return folder
+    raise RefusedError(
+        f"every place for devbox's configuration below {checkout.path / FOLDER} holds another one",
+        hint=f"devbox up --config {FOLDER}/{NAME}",
+    )
+
+
+def _is_free(checkout: Checkout, folder: str, framework: str) -> bool:
+    if folder == FOLDER:
+        tracked = any(path.startswith((f"{FOLDER}/", FLAT)) for path in checkout.tracked)
+    else:
+        tracked = any(path.startswith(f"{folder}/") for path in checkout.tracked)
+    existing = checkout.path / folder / NAME
+    dockerfile = checkout.path / folder / "Dockerfile"
+    if tracked:
+        return False
+    if existing.exists():
+        return written_for(existing) == framework
+    return folder != FOLDER or not dockerfile.exists() or _flat_owns(checkout, dockerfile)
+
+
+def _flat_owns(checkout: Checkout, dockerfile: Path) -> bool:
+    """Whether the Dockerfile belongs to the flat contract that devbox wrote."""
+    flat = checkout.path / FLAT
+    try:
+        build = json.loads(flat.read_text(encoding="utf-8"))["build"]["dockerfile"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return written_for(flat) is not None and checkout.path / build == dockerfile

@@ -1,0 +1,105 @@
+"""Which GPUs the container gets, and how: as CDI devices where the engine has them, else by `--gpus`. Never both."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from devbox.errors import UsageError
+
+if TYPE_CHECKING:
+    from devbox.facts.model import EngineFacts, Gpus
+
+CDI_KIND = "nvidia.com/gpu"
+
+_INDEX = re.compile(r"\d+(:\d+)?")  # 1:0 is the first MIG slice of the second GPU, as CDI writes it
+_UUID = re.compile(r"(GPU|MIG)-[0-9A-Za-z/-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class GpuChoice:
+    """Arguments for `docker run`, and how they came about. `denied`: GPUs were asked for and cannot be had."""
+
+    args: tuple[str, ...]
+    reason: str
+    denied: bool = False
+
+
+def gpu_args(requested: str, gpus: Gpus, engine: EngineFacts) -> GpuChoice:
+    """Turn `none`, `auto`, `all`, or a list such as `0,1`, `GPU-…` or `MIG-…` into arguments for `docker run`.
+
+    Raises UsageError for a word that is none of these, and for a GPU that this host does not have.
+    """
+    wanted = requested.strip()
+    match wanted.lower():
+        case "none":
+            return GpuChoice((), "none was asked for")
+        case "auto" if not gpus.devices:
+            return GpuChoice((), gpus.reason or "no GPU was found")
+        case "auto" | "all":
+            return _everything(gpus, engine, asked=wanted.lower() == "all")
+    return _named(_parse(requested), gpus, engine)
+
+
+def _parse(requested: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name for name in re.split(r"[,\s]+", requested.strip()) if name))
+    if not names or not all(_INDEX.fullmatch(name) or _UUID.fullmatch(name) for name in names):
+        raise UsageError(
+            f"'{requested}' is no choice of GPUs", hint="use --gpus none, auto, all, indices such as 0,1, or UUIDs"
+        )
+    return names
+
+
+def _everything(gpus: Gpus, engine: EngineFacts, *, asked: bool) -> GpuChoice:
+    count = len(gpus.devices)
+    what = f"all {count} GPUs" if count > 1 else "the GPU" if count else "all GPUs"
+    if engine.cdi and f"{CDI_KIND}=all" in engine.cdi_devices:
+        return GpuChoice((f"--device={CDI_KIND}=all",), f"{what}, as a CDI device")
+    if engine.nvidia_runtime:
+        return GpuChoice(("--gpus=all",), f"{what}, by the engine's NVIDIA runtime")
+    return GpuChoice((), _no_way(gpus), denied=asked)
+
+
+def _named(names: tuple[str, ...], gpus: Gpus, engine: EngineFacts) -> GpuChoice:
+    if gpus.devices:
+        _must_exist(names, gpus)
+    said = f"GPU {', '.join(names)}"
+    devices = tuple(_cdi_name(name, gpus, engine) for name in names) if engine.cdi else ()
+    if devices and all(device is not None for device in devices):
+        return GpuChoice(tuple(f"--device={device}" for device in devices), f"{said}, as CDI devices")
+    if engine.nvidia_runtime:
+        # docker reads the value as CSV, so a list of devices needs its quotes.
+        value = f"device={names[0]}" if len(names) == 1 else f'"device={",".join(names)}"'
+        return GpuChoice((f"--gpus={value}",), f"{said}, by the engine's NVIDIA runtime")
+    return GpuChoice((), _no_way(gpus), denied=True)
+
+
+def _must_exist(names: tuple[str, ...], gpus: Gpus) -> None:
+    indices = {str(gpu.index) for gpu in gpus.devices}
+    uuids = {gpu.uuid for gpu in gpus.devices if gpu.uuid}
+    for name in names:
+        # A MIG slice is not in the list of GPUs, and without UUIDs in it nothing can be said about one.
+        known = name in indices if name.isdigit() else name in uuids or not uuids or not name.startswith("GPU-")
+        if not known:
+            have = ", ".join(f"{gpu.index} ({gpu.uuid or gpu.name})" for gpu in gpus.devices)
+            raise UsageError(f"there is no GPU {name} here; there is {have}", hint="devbox doctor")
+
+
+def _cdi_name(name: str, gpus: Gpus, engine: EngineFacts) -> str | None:
+    """Return the CDI device of an index or UUID: specs name devices by either, so the other is tried as well."""
+    same = [name]
+    for gpu in gpus.devices:
+        if name == str(gpu.index) and gpu.uuid:
+            same.append(gpu.uuid)
+        elif name == gpu.uuid:
+            same.append(str(gpu.index))
+    return next((device for one in same if (device := f"{CDI_KIND}={one}") in engine.cdi_devices), None)
+
+
+def _no_way(gpus: Gpus) -> str:
+    if not gpus.devices and gpus.reason:
+        return gpus.reason
+    return (
+        "the engine has neither a CDI device nor the NVIDIA runtime for it (the NVIDIA Container Toolkit brings both)"
+    )

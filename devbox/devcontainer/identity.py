@@ -1,0 +1,59 @@
+"""What a dev container and its volumes are called: the labels by which every tool finds it, its id, volume names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+LOCAL_FOLDER = "devcontainer.local_folder"
+CONFIG_FILE = "devcontainer.config_file"
+METADATA = "devcontainer.metadata"
+
+_ID_LENGTH = 52
+_DIGITS = "0123456789abcdefghijklmnopqrstuv"
+
+
+def absolute(path: Path | str) -> str:
+    """Return `path` absolute, without `..` and without a trailing slash; symlinks stay, as labels are text."""
+    text = os.path.abspath(path)  # noqa: PTH100  # symlinks stay
+    # POSIX keeps two leading slashes apart from one; the other tools do not.
+    return "/" + text.lstrip("/") if text.startswith("//") else text
+
+
+def id_labels(workspace: Path | str, config_file: Path | str) -> tuple[tuple[str, str], ...]:
+    """Return the two labels by which every tool finds the container of a folder and a devcontainer.json."""
+    return ((LOCAL_FOLDER, absolute(workspace)), (CONFIG_FILE, absolute(config_file)))
+
+
+def devcontainer_id(labels: Mapping[str, str] | tuple[tuple[str, str], ...]) -> str:
+    """Return `${devcontainerId}`: the SHA-256 of the sorted labels as compact JSON, in base 32, 52 digits.
+
+    The algorithm is the specification's, and the reference CLI computes the same for the same labels.
+    """
+    text = json.dumps(dict(sorted(dict(labels).items())), separators=(",", ":"), ensure_ascii=False)
+    number = int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest(), "big")
+    digits = ""
+    while number:
+        number, digit = divmod(number, 32)
+        digits = _DIGITS[digit] + digits
+    return digits.rjust(_ID_LENGTH, "0")
+
+
+def workspace_hash(workspace: Path | str) -> str:
+    """Return 12 hexadecimal digits that stand for the workspace's absolute path in names of volumes and files."""
+    return hashlib.sha256(os.fsencode(absolute(workspace))).hexdigest()[:12]
+
+
+def volume_name(uid: int, name: str, workspace: Path | str | None = None) -> str:
+    """Return the name of the host user `uid`'s volume `name`: a cache of all workspaces, or with `workspace` one's own.
+
+    `volume_name(1000, "ccache")` is `devbox-1000-ccache`; with a workspace and "build" it is
+    `devbox-1000-build-<hash>`.
+    """
+    return f"devbox-{uid}-{name}" + ("" if workspace is None else f"-{workspace_hash(workspace)}")

@@ -1,0 +1,181 @@
+"""Read a devcontainer.json into a `Contract`: parse, check, find the folders, substitute what is known by then."""
+
+from __future__ import annotations
+
+import posixpath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devbox.devcontainer import jsonc
+from devbox.devcontainer.generated import is_generated
+from devbox.devcontainer.identity import absolute, devcontainer_id, id_labels
+from devbox.devcontainer.model import BuildRecipe, Contract
+from devbox.devcontainer.properties import check
+from devbox.devcontainer.substitute import HostVariables, IdVariables, substitute
+from devbox.errors import ContractError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from devbox.devcontainer.model import JSON, Kind
+
+FILE_NAMES = ("devcontainer.json", ".devcontainer.json")
+
+
+def read(path: Path, workspace: Path, environ: Mapping[str, str], *, text: str | None = None) -> Contract:
+    """Read the devcontainer.json at `path` for the folder `workspace`, with the host's `environ` for `${localEnv:…}`.
+
+    `text` is its content where it is not written yet. Raises ContractError where the file cannot be read, is no JSONC,
+    has a property of another type, or names nothing to run.
+    """
+    path, workspace = Path(absolute(path)), Path(absolute(workspace))
+    text = _text(path) if text is None else text
+    raw = jsonc.loads(text, path)
+    warnings = check(raw, path)
+    kind, more = _kind(raw, path)
+    migrated = _migrated(raw)
+    folder, mount = _workspace(migrated, workspace, kind)
+    host = HostVariables(environ, str(workspace), folder)
+    labels = id_labels(workspace, path)
+    identifier = devcontainer_id(labels)
+    config = substitute(substitute(migrated, host), IdVariables(identifier))
+    return Contract(
+        path=path,
+        workspace=workspace,
+        kind=kind,
+        raw=migrated,
+        config=config,
+        image=config["image"] if kind == "image" else None,
+        build=_recipe(config, path) if kind == "build" else None,
+        labels=labels,
+        devcontainer_id=identifier,
+        workspace_folder=config.get("workspaceFolder") or folder,
+        workspace_mount=config.get("workspaceMount", mount) or None,
+        extra_mounts=(),
+        generated=is_generated(text),
+        devbox=_devbox(config),
+        warnings=(*warnings, *more),
+    )
+
+
+def require_supported(contract: Contract) -> None:
+    """Raise ContractError where the contract asks for what devbox does not do yet: compose and Features."""
+    if contract.kind == "compose":
+        raise ContractError(
+            f"{contract.path} is a Docker Compose configuration, which devbox cannot start yet",
+            hint="devbox up --framework NAME   # writes a configuration of its own beside it",
+        )
+    if contract.config.get("features"):
+        names = ", ".join(sorted(contract.config["features"]))
+        raise ContractError(
+            f"{contract.path} installs Features ({names}), which devbox cannot do yet",
+            hint="devbox up --framework NAME   # writes a configuration without them beside it",
+        )
+
+
+def _text(path: Path) -> str:
+    if path.name not in FILE_NAMES:
+        raise ContractError(
+            f"{path} must be named devcontainer.json or .devcontainer.json: no other tool would read it"
+        )
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ContractError(f"{path} does not exist", hint="devbox up --framework NAME   # writes one") from None
+    except UnicodeDecodeError as error:
+        raise ContractError(f"{path} is not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise ContractError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _kind(raw: JSON, path: Path) -> tuple[Kind, tuple[str, ...]]:
+    """Say what the container is made from. Of several, the reference takes the first of build, image, compose."""
+    build = raw.get("build")
+    given: list[tuple[Kind, str]] = []
+    if "dockerFile" in raw or (build is not None and "dockerfile" in build):
+        given.append(("build", "build.dockerfile"))
+    if "image" in raw:
+        given.append(("image", "image"))
+    if "dockerComposeFile" in raw:
+        given.append(("compose", "dockerComposeFile"))
+    if not given:
+        raise ContractError(
+            f"{path} says neither 'image' nor 'build.dockerfile' nor 'dockerComposeFile': there is nothing to run",
+            hint=f"add one of the three to {path}",
+        )
+    kind, name = given[0]
+    if kind == "compose" and not raw.get("service"):
+        raise ContractError(f"{path}: 'service' must name the service of 'dockerComposeFile' to work in")
+    others = [other for _, other in given[1:]]
+    return kind, (f"{path}: '{name}' is used and '{others[0]}' ignored",) if others else ()
+
+
+def _migrated(raw: JSON) -> JSON:
+    """Move the editor's old top-level properties to where they belong now, as the reference does."""
+    if not (raw.get("extensions") or raw.get("settings") or "devPort" in raw):
+        return raw
+    kept = {key: value for key, value in raw.items() if key not in {"extensions", "settings", "devPort"}}
+    customizations = dict(raw.get("customizations", {}))
+    vscode = dict(customizations.get("vscode", {}))
+    if raw.get("extensions"):
+        vscode["extensions"] = [*vscode.get("extensions", []), *raw["extensions"]]
+    if raw.get("settings"):
+        vscode["settings"] = {**raw["settings"], **vscode.get("settings", {})}
+    if "devPort" in raw:
+        vscode.setdefault("devPort", raw["devPort"])
+    customizations["vscode"] = vscode
+    return {**kept, "customizations": customizations}
+
+
+def _workspace(raw: JSON, workspace: Path, kind: Kind) -> tuple[str, str | None]:
+    """Return the folder inside and the mount that brings the checkout there, as the reference defaults them.
+
+    The whole git repository is mounted where the workspace is a part of it.
+    """
+    if kind == "compose":
+        return raw.get("workspaceFolder") or "/", None
+    top = _git_top(workspace) or workspace
+    inside = posixpath.join("/workspaces", top.name)
+    folder = raw.get("workspaceFolder") or posixpath.join(inside, *workspace.relative_to(top).parts)
+    return folder, f"type=bind,{_quoted('source', str(top))},{_quoted('target', inside)}"
+
+
+def _quoted(key: str, value: str) -> str:
+    """Write a field of a `--mount` as the reference does: in quotes where it holds a comma."""
+    field = f"{key}={value}"
+    return '"' + field.replace('"', '""') + '"' if "," in value or '"' in value else field
+
+
+def _git_top(folder: Path) -> Path | None:
+    """Return the nearest folder with a `.git`. git is not asked: this needs no program and trusts no configuration."""
+    for candidate in (folder, *folder.parents):
+        entry = candidate / ".git"
+        if entry.is_file() or (entry / "HEAD").is_file():
+            return candidate
+    return None
+
+
+def _recipe(config: JSON, path: Path) -> BuildRecipe:
+    build: JSON = config.get("build", {})
+    legacy = "dockerFile" in config
+    dockerfile = _beside(path, config["dockerFile"] if legacy else build["dockerfile"])
+    context = config.get("context") if legacy else build.get("context")
+    cache_from = build.get("cacheFrom", [])
+    return BuildRecipe(
+        dockerfile=dockerfile,
+        # Without a context it is the Dockerfile's own folder: so the reference, whatever its documentation says.
+        context=_beside(path, context) if context else dockerfile.parent,
+        target=build.get("target"),
+        args=tuple(build.get("args", {}).items()),
+        cache_from=(cache_from,) if isinstance(cache_from, str) else tuple(cache_from),
+        options=tuple(build.get("options", [])),
+    )
+
+
+def _beside(path: Path, relative: str) -> Path:
+    return Path(absolute(path.parent / relative))
+
+
+def _devbox(config: JSON) -> JSON:
+    value: Any = config.get("customizations", {}).get("devbox", {})
+    return value if isinstance(value, dict) else {}

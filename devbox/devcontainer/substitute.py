@@ -1,0 +1,129 @@
+"""Variables of a devcontainer.json: `${localEnv:HOME}` and its kin, in the reference's three phases.
+
+Phase one happens when the file is read (host environment and folders), phase two when the container's labels are
+known (`${devcontainerId}`), phase three when the container runs (`${containerEnv:…}`). A variable that a phase does
+not know stays as it is written, and so waits for the next phase. Only string values are touched, never keys, and what
+was put in is not looked at again.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, overload
+
+from devbox.errors import ContractError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from devbox.devcontainer.model import JSON
+
+    # Takes the text as written, the variable's name and its arguments; returns what goes in its place.
+    Lookup = Callable[[str, str, list[str]], str]
+
+# JavaScript's `.`, which the reference uses, stops at all four line terminators; Python's only at the first.
+_VARIABLE = re.compile("\\$\\{([^\n\r\u2028\u2029]*?)\\}")
+
+
+@dataclass(frozen=True, slots=True)
+class HostVariables:
+    """Phase one: the host's environment and the two folders.
+
+    `container_workspace_folder` may itself hold variables of this phase; it is resolved first.
+    """
+
+    environ: Mapping[str, str]
+    local_workspace_folder: str | None = None
+    container_workspace_folder: str | None = None
+
+    def lookup(self) -> Lookup:
+        """Return the function that resolves one variable."""
+        written = self.container_workspace_folder
+        folder = None if written is None else _text(written, lambda *found: self._resolve(written, *found))
+        return lambda *found: self._resolve(folder, *found)
+
+    def _resolve(self, container_folder: str | None, match: str, name: str, arguments: list[str]) -> str:
+        if name in {"env", "localEnv"}:
+            return _from_environment(self.environ, match, arguments)
+        local = self.local_workspace_folder
+        values = {
+            "localWorkspaceFolder": local,
+            "localWorkspaceFolderBasename": None if local is None else posixpath.basename(local.rstrip("/")),
+            "containerWorkspaceFolder": container_folder,
+            "containerWorkspaceFolderBasename": (
+                None if container_folder is None else posixpath.basename(container_folder.rstrip("/"))
+            ),
+        }
+        value = values.get(name)
+        return match if value is None else value
+
+
+@dataclass(frozen=True, slots=True)
+class IdVariables:
+    """Phase two: the id of the dev container, known once its labels are."""
+
+    devcontainer_id: str
+
+    def lookup(self) -> Lookup:
+        """Return the function that resolves one variable."""
+        return lambda match, name, _: self.devcontainer_id if name == "devcontainerId" else match
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerVariables:
+    """Phase three: the environment that the running container was created with (`.Config.Env` of docker inspect)."""
+
+    environ: Mapping[str, str]
+
+    def lookup(self) -> Lookup:
+        """Return the function that resolves one variable."""
+        return lambda match, name, arguments: (
+            _from_environment(self.environ, match, arguments) if name == "containerEnv" else match
+        )
+
+
+Variables = HostVariables | IdVariables | ContainerVariables
+
+
+@overload
+def substitute(value: str, variables: Variables) -> str: ...
+@overload
+def substitute(value: JSON, variables: Variables) -> JSON: ...
+@overload
+def substitute(value: Any, variables: Variables) -> Any: ...
+def substitute(value: Any, variables: Variables) -> Any:
+    """Return `value` with the variables of one phase replaced in every string in it; keys stay as they are.
+
+    An unset variable without a default becomes the empty string. The default ends at the next colon:
+    `${localEnv:X:a:b}` is `a`. Raises ContractError for an environment variable without a name (`${localEnv}`).
+    """
+    return _walk(value, variables.lookup())
+
+
+def _walk(value: Any, lookup: Lookup) -> Any:
+    if isinstance(value, str):
+        return _text(value, lookup)
+    if isinstance(value, list):
+        return [_walk(item, lookup) for item in value]
+    if isinstance(value, dict):
+        return {key: _walk(item, lookup) for key, item in value.items()}
+    return value
+
+
+def _text(text: str, lookup: Lookup) -> str:
+    def replace(match: re.Match[str]) -> str:
+        name, *arguments = match.group(1).split(":")
+        return lookup(match.group(), name, arguments)
+
+    return _VARIABLE.sub(replace, text) if "${" in text else text
+
+
+def _from_environment(environ: Mapping[str, str], match: str, arguments: list[str]) -> str:
+    if not arguments:
+        raise ContractError(
+            f"'{match}' names no environment variable", hint="write ${localEnv:NAME} or ${localEnv:NAME:default}"
+        )
+    name, *default = arguments
+    return environ.get(name, default[0] if default else "")
