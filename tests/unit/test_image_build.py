@@ -1,0 +1,89 @@
+"""Which step of a build failed: read from what BuildKit 0.13 really wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devbox.errors import EngineError, UsageError
+from devbox.image.base import reference
+from devbox.image.build import failure
+from devbox.image.plain import PlainLog
+
+DATA = Path(__file__).resolve().parents[1] / "data/buildkit"
+
+
+def read(name: str) -> PlainLog:
+    log = PlainLog()
+    for line in (DATA / name).read_text(encoding="utf-8").splitlines():
+        log.feed(line)
+    return log
+
+
+def explained(name: str) -> EngineError:
+    return failure(read(name), Path("/state/logs/image 1.log"))
+
+
+def test_the_step_that_failed_and_not_the_one_that_was_cancelled() -> None:
+    error = explained("step-failed.txt")
+    assert error.message == (
+        "the image could not be built: "
+        '[b 2/2] RUN echo one; echo two >&2; sleep 1; echo "3.5 is a number"; exit 7 failed'
+    )
+    assert error.detail == "one\ntwo\n3.5 is a number\nexit code: 7"
+    assert error.hint == "less '/state/logs/image 1.log'   # the whole log"
+
+
+def test_a_base_image_out_of_reach_is_named() -> None:
+    error = explained("base-unreachable.txt")
+    assert "nosuch.example/x:1" in error.message
+    assert "no such host" in (error.detail or "")
+    assert "--base-image" in (error.hint or "")
+
+
+def test_a_dockerfile_that_makes_no_sense() -> None:
+    assert "unknown instruction: RUNN" in explained("parse-error.txt").message
+
+
+def test_a_long_script_is_cut() -> None:
+    log = PlainLog()
+    log.feed(f"#7 [devel 1/1] RUN --mount=type=cache,target=/a {'x' * 500}")
+    log.feed('#7 ERROR: process "/bin/sh -c x" did not complete successfully: exit code: 1')
+    message = failure(log, Path("/l")).message
+    assert len(message) < 160
+    assert "--mount" not in message
+
+
+def test_only_the_last_lines_of_a_step_are_kept() -> None:
+    log = PlainLog()
+    log.feed("#7 RUN x")
+    for number in range(1000):
+        log.feed(f"#7 {number}.5 line {number}")
+    log.feed("#7 ERROR: no")
+    step = log.failed()
+    assert step is not None
+    assert step.lines[-1] == "line 999"
+    assert len(step.lines) == 25
+
+
+@given(st.lists(st.text(alphabet=st.sampled_from("#0123456789 .:ERO[]abc"), max_size=30), max_size=30))
+def test_no_line_is_too_odd(lines: list[str]) -> None:
+    log = PlainLog()
+    for line in lines:
+        log.feed(line)
+    assert failure(log, Path("/l")).message
+
+
+def test_names_of_package_bases() -> None:
+    assert reference("13.0", "debian:12") == "devbox-base:cuda13.0-debian12"
+    assert reference(None, "ubuntu:24.04") == "devbox-base:cpu-ubuntu24.04"
+
+
+@pytest.mark.parametrize(("cuda", "distro"), [("12.4", "debian:12"), ("13.0", "arch:1"), ("13", "debian:12")])
+def test_bases_that_cannot_be_made(cuda: str, distro: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        reference(cuda, distro)
+    assert "one of" in (caught.value.hint or "")
