@@ -166,6 +166,11 @@ def _inside(path: Path, workspace: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(workspace))
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether a variable of this name looks like a secret."""
+    return bool(_SECRET.search(name))
+
+
 def _secret_names(value: Any) -> Iterator[str]:
     """Yield the names of host variables in any string of `value` that look like secrets."""
     if isinstance(value, str):

@@ -10,22 +10,20 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import socket
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from devbox.engine import process
+from devbox.engine.api import ask_socket, socket_path
 from devbox.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-DEFAULT_SOCKET = "/var/run/docker.sock"
-SOCKET_SECONDS = 10.0
-
 JSON = dict[str, Any]
+
+_FOUND, _NOT_FOUND = 200, 404
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,42 +58,6 @@ def _summary(item: JSON) -> ContainerSummary:
         labels=item.get("Labels") or {},
         mounts=tuple(item.get("Mounts") or ()),
     )
-
-
-def socket_path(environ: Mapping[str, str]) -> str | None:
-    """Return the engine's unix socket as the docker CLI would choose it, or None where only the CLI knows the way.
-
-    The order is the CLI's own: DOCKER_HOST, DOCKER_CONTEXT, `currentContext` of its config file, the default socket.
-    """
-    host = environ.get("DOCKER_HOST")
-    if host:
-        return host.removeprefix("unix://") if host.startswith("unix://") else None
-    context = environ.get("DOCKER_CONTEXT")
-    if not context:
-        folder = environ.get("DOCKER_CONFIG") or str(Path(environ.get("HOME", "/")) / ".docker")
-        try:
-            context = json.loads(Path(folder, "config.json").read_bytes()).get("currentContext")
-        except (OSError, ValueError, AttributeError):
-            context = None
-    return DEFAULT_SOCKET if context in {None, "", "default"} else None
-
-
-def ask_socket(path: str, request: str, *, timeout: float = SOCKET_SECONDS) -> tuple[int, bytes]:
-    """GET `request` from the Engine API at the unix socket `path`; return the status and the body.
-
-    HTTP/1.0 makes the engine close the connection after the body, so that no header has to be understood. Raises
-    OSError.
-    """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(timeout)
-        connection.connect(path)
-        connection.sendall(f"GET {request} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
-        chunks = []
-        while chunk := connection.recv(1 << 16):
-            chunks.append(chunk)
-    head, _, body = b"".join(chunks).partition(b"\r\n\r\n")
-    words = head.split(b" ", 2)
-    return (int(words[1]) if len(words) > 1 else 0), body
 
 
 def explain(stderr: str) -> EngineError | None:
@@ -200,15 +162,31 @@ class Engine:
 
     def container(self, name: str) -> JSON | None:
         """Return `docker inspect` of a container, or None if there is none of that name or id."""
-        return next(iter(self.inspect("container", [name])), None)
+        return self._one("container", name)
 
     def image(self, reference: str) -> JSON | None:
         """Return `docker inspect` of a local image, or None if it is not there."""
-        return next(iter(self.inspect("image", [reference])), None)
+        return self._one("image", reference)
 
     def volume(self, name: str) -> JSON | None:
         """Return `docker inspect` of a volume, or None if it does not exist."""
-        return next(iter(self.inspect("volume", [name])), None)
+        return self._one("volume", name)
+
+    def _one(self, kind: str, name: str) -> JSON | None:
+        """Inspect one thing over the socket, which answers ten times as fast as the CLI starts; else by the CLI."""
+        path = socket_path(self.environ)
+        if path is not None:
+            quoted = quote(name, safe="/:@")
+            routes = {"container": f"/containers/{quoted}/json", "image": f"/images/{quoted}/json"}
+            try:
+                status, body = ask_socket(path, routes.get(kind, f"/volumes/{quoted}"))
+            except OSError:
+                status, body = 0, b""
+            if status == _FOUND:
+                return cast("JSON", json.loads(body))
+            if status == _NOT_FOUND:
+                return None
+        return next(iter(self.inspect(kind, [name])), None)
 
     def _environ(self, secrets: Mapping[str, str] | None) -> dict[str, str]:
         return {**self.environ, **(secrets or {})}

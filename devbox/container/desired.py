@@ -1,0 +1,248 @@
+"""The container that a contract asks for: the argv it is made with, and what is recorded on it to be compared later."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from devbox.container.hooks import ONCE
+from devbox.container.probe import CONTRACT_LABEL
+from devbox.engine.spec import ContainerSpec, Mount
+from devbox.errors import ContractError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from devbox.devcontainer.model import Contract, Merged
+
+JSON = dict[str, Any]
+
+SCHEMA = "1"
+HIDDEN = "(hidden)"
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """A container as it should be. `state` is its record in the label `devbox.contract`: no secrets, compared later."""
+
+    spec: ContainerSpec
+    state: JSON = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The image that a container is made from: its name, its id, and a digest of what it was made from.
+
+    `config` is `.Config` of its inspection.
+    """
+
+    reference: str
+    id: str
+    inputs: str
+    config: JSON = field(hash=False, default_factory=dict)
+
+
+def desired(
+    contract: Contract, merged: Merged, image: Image, *, name: str | None = None, uid_image: str | None = None
+) -> Desired:
+    """Return the container of `contract`, merged with its image's metadata.
+
+    `name` is what a person asked for; without one, a container gets a name that says whose it is, unless its `runArgs`
+    give one. `uid_image` is an image on top of `image` whose remote user has the host user's ids.
+    """
+    from devbox.devcontainer.identity import METADATA
+
+    state = _state(contract, merged, image, name)
+    own = name or (None if run_args_name(merged.run_args) else container_name(contract))
+    mounts = [*([contract.workspace_mount] if contract.workspace_mount else []), *contract.extra_mounts, *merged.mounts]
+    # The metadata is written in full even where it is empty: without the label, tools would take the image's instead.
+    metadata = canonical(list(merged.metadata), sort=False)
+    spec = ContainerSpec(
+        image=uid_image or image.reference,
+        entrypoint="/bin/sh",
+        command=("-c", entry_script(merged.entrypoints), "-", *_image_command(merged, image.config)),
+        name=own,
+        publish=merged.publish,
+        mounts=tuple(mounts),
+        labels=(
+            *contract.labels,
+            (METADATA, metadata),
+            ("devbox.schema", SCHEMA),
+            ("devbox.framework", str(contract.devbox.get("framework") or "")),
+            ("devbox.workspace", str(contract.workspace)),
+            (CONTRACT_LABEL, canonical(state)),
+        ),
+        env=merged.container_env,
+        user=merged.container_user,
+        run_args=merged.run_args,
+        init=merged.init,
+        privileged=merged.privileged,
+        cap_add=merged.cap_add,
+        security_opt=merged.security_opt,
+    )
+    return Desired(spec, state)
+
+
+def canonical(value: object, *, sort: bool = True) -> str:
+    """Return `value` as compact JSON, equal text for equal values."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort)
+
+
+def entry_script(entrypoints: Sequence[str]) -> str:
+    """Return the shell script that is the container's first process.
+
+    It runs the entrypoints that the image's metadata names, then the image's own command where it is not overridden,
+    and else waits; SIGTERM ends it at once. Its first line of output is the one by which tools know that it started.
+    """
+    lines = ["echo Container started", 'trap "exit 0" TERM', *entrypoints, 'exec "$@"']
+    return "\n".join([*lines, 'while sleep 86400 & wait "$!"; do :; done'])
+
+
+def _image_command(merged: Merged, config: JSON) -> tuple[str, ...]:
+    if merged.override_command:
+        return ()
+    return (*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ()))
+
+
+def run_args_name(run_args: Sequence[str]) -> str | None:
+    """Return the container's name that `runArgs` give, or None."""
+    for index, argument in enumerate(run_args):
+        if argument == "--name" and index + 1 < len(run_args):
+            return run_args[index + 1]
+        if argument.startswith("--name="):
+            return argument.removeprefix("--name=")
+    return None
+
+
+def container_name(contract: Contract) -> str:
+    """Return the name of a contract's container: the folder's name, and a hash that tells equal names apart."""
+    return f"devbox-{slug(contract.workspace.name)}-{hashlib.sha256(contract.devcontainer_id.encode()).hexdigest()[:6]}"
+
+
+def slug(text: str) -> str:
+    """Return `text` as docker takes it in a name: lower case, digits, dots, underscores and hyphens."""
+    return re.sub(r"[^a-z0-9_.-]+", "-", text.lower()).strip("-._")[:40] or "workspace"
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Tell whether a variable looks like a secret, by its name or because it is a URL with a password."""
+    from devbox.config import has_password
+    from devbox.devcontainer.consent import is_secret_name
+
+    return is_secret_name(name) or ("://" in value and has_password(value))
+
+
+def secret_names(env: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Return the names of those variables that look like secrets."""
+    return tuple(name for name, value in env if value and is_secret(name, value))
+
+
+def _state(contract: Contract, merged: Merged, image: Image, name: str | None) -> JSON:
+    """Return what makes a container another one. What takes effect in a running container is not part of it."""
+    hooks = dict(merged.hooks)
+    state: JSON = {
+        "image": contract.image or "",
+        "inputs": image.inputs,
+        "workspaceFolder": contract.workspace_folder,
+        "remoteUser": merged.remote_user,
+        "containerUser": merged.container_user,
+        "env": {key: HIDDEN if is_secret(key, value) else value for key, value in merged.container_env},
+        "mounts": {
+            _target(mount): _normal(mount)
+            for mount in ([contract.workspace_mount] if contract.workspace_mount else [])
+            + list(contract.extra_mounts)
+            + list(merged.mounts)
+        },
+        "runArgs": list(_hidden_env(merged.run_args)),
+        "appPort": list(merged.publish),
+        "init": merged.init,
+        "privileged": merged.privileged,
+        "capAdd": sorted(merged.cap_add),
+        "securityOpt": sorted(merged.security_opt),
+        "entrypoints": list(merged.entrypoints),
+        "overrideCommand": merged.override_command,
+        "name": name,
+        **{key: hooks[key] for key in ONCE if key in hooks},
+    }
+    plain: JSON = json.loads(canonical(state))
+    return {key: value for key, value in plain.items() if value not in (None, "", [], {}, False)}
+
+
+def _target(mount: str) -> str:
+    try:
+        return Mount.parse(mount).target
+    except ContractError:
+        return mount
+
+
+def _normal(mount: str) -> str:
+    """Return a mount in one spelling, so that two ways to write the same are the same."""
+    try:
+        return Mount.parse(mount).csv()
+    except ContractError:
+        return mount
+
+
+def _hidden_env(run_args: Sequence[str]) -> list[str]:
+    """Return `runArgs` without the values of variables that look like secrets."""
+    shown = []
+    for argument in run_args:
+        prefix, dash, rest = ("--env=", "=", argument[6:]) if argument.startswith("--env=") else ("", "", argument)
+        name, equals, value = rest.partition("=")
+        hide = bool(equals) and (bool(dash) or not argument.startswith("-")) and is_secret(name, value)
+        shown.append(f"{prefix}{name}={HIDDEN}" if hide else argument)
+    return shown
+
+
+_NAMES: Mapping[str, str] = {
+    "inputs": "what the image is built from",
+    "env": "containerEnv",
+    "name": "the container's name",
+}
+
+
+def differences(old: JSON, new: JSON) -> tuple[str, ...]:
+    """Return in words what differs between two recorded states, key by key; nothing if they mean the same."""
+    reasons: list[str] = []
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if before == after:
+            continue
+        title = _NAMES.get(key, key)
+        if key == "inputs":
+            reasons.append(
+                "what the image is built from changed (Dockerfile, its arguments and files, or the base image)"
+            )
+        elif isinstance(before or {}, dict) and isinstance(after or {}, dict):
+            reasons += _dict_differences(title, before or {}, after or {})
+        elif isinstance(before or [], list) and isinstance(after or [], list):
+            reasons += _list_differences(title, before or [], after or [])
+        else:
+            reasons.append(f"{title}: {_shown(before)} → {_shown(after)}")
+    return tuple(reasons)
+
+
+def _dict_differences(title: str, before: JSON, after: JSON) -> list[str]:
+    return [
+        f"{title} {name}: {_shown(before.get(name))} → {_shown(after.get(name))}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _list_differences(title: str, before: list[Any], after: list[Any]) -> list[str]:
+    gone = [_shown(item) for item in before if item not in after]
+    new = [_shown(item) for item in after if item not in before]
+    if not gone and not new:
+        return [f"{title}: another order or number"]
+    return [f"{title}: " + ", ".join([*(f"- {item}" for item in gone), *(f"+ {item}" for item in new)])]
+
+
+def _shown(value: Any) -> str:
+    if value in (None, "", [], {}):
+        return "nothing"
+    text = value if isinstance(value, str) else canonical(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"

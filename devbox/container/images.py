@@ -1,0 +1,191 @@
+"""The image of a contract: what it is built from, whether it is there, and how it is had."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from devbox.container.desired import Image, slug
+from devbox.engine.spec import ImageBuild, build_args
+from devbox.errors import ContractError, ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from devbox.devcontainer.model import JSON, Contract
+    from devbox.engine.docker import Engine
+    from devbox.reporter import Reporter
+
+_OWN = "devbox-base:"
+_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::-([^}]*))?\}|(\w+))")
+_FROM = re.compile(r"FROM\s+(?:--\S+\s+)*(?P<image>\S+)(?:\s+AS\s+(?P<name>\S+))?\s*", re.IGNORECASE)
+_ARG = re.compile(r"ARG\s+(\w+)(?:=(.*))?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePlan:
+    """How a contract's image is had: `build` it, or `pull` it by its name; neither where `image` is there already.
+
+    `missing` are base images to be pulled first. `digest` stands for what a built image is made from.
+    """
+
+    reference: str
+    digest: str
+    image: Image | None
+    build: ImageBuild | None = None
+    missing: tuple[str, ...] = ()
+
+    def lines(self, engine: Engine) -> list[str]:
+        """Return the docker commands that would make the image."""
+        if self.image is not None:
+            return []
+        if self.build is None:
+            return [engine.line(["pull", self.reference])]
+        return [*(engine.line(["pull", name]) for name in self.missing), engine.line(build_args(self.build))]
+
+
+def plan_image(engine: Engine, contract: Contract, *, pull: bool = False, dockerfile: str | None = None) -> ImagePlan:
+    """Look at what there is of the contract's image, and say what has to be done. `pull` looks for newer images.
+
+    `dockerfile` is the Dockerfile's text where it is not written yet. Raises ContractError where it cannot be read.
+    """
+    from devbox.image.build import current
+    from devbox.image.inputs import inputs_digest
+
+    if contract.build is None:
+        reference = contract.image or ""
+        found = engine.image(reference)
+        return ImagePlan(reference, "", None if pull or found is None else image_of(reference, found, ""))
+    recipe = contract.build
+    wanted = ImageBuild(
+        dockerfile=str(recipe.dockerfile),
+        context=str(recipe.context),
+        target=recipe.target,
+        args=recipe.args,
+        cache_from=recipe.cache_from,
+        options=recipe.options,
+    )
+    try:
+        text = recipe.dockerfile.read_text(encoding="utf-8") if dockerfile is None else dockerfile
+        bases = {name: engine.image(name) for name in base_images(text, dict(recipe.args))}
+        ids = {name: str(found["Id"]) for name, found in bases.items() if found is not None}
+        digest = inputs_digest(wanted, ids) if dockerfile is None else _digest_of_text(wanted, ids, dockerfile)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ContractError(f"{recipe.dockerfile} cannot be read: {reason}") from None
+    reference = f"devbox-{slug(str(contract.devbox.get('framework') or contract.workspace.name))}:{digest[:12]}"
+    # What devbox made from packages is in no registry.
+    missing = tuple(name for name, found in bases.items() if found is None or (pull and not name.startswith(_OWN)))
+    identity = None if missing else current(engine, reference, digest)
+    there = engine.image(reference) if identity is not None else None
+    image = None if there is None else image_of(reference, there, digest)
+    return ImagePlan(reference, digest, image, replace(wanted, tags=(reference,)), missing)
+
+
+def _digest_of_text(wanted: ImageBuild, ids: Mapping[str, str], dockerfile: str) -> str:
+    """Return the digest that `wanted` will have once its Dockerfile is written, which is alone in its context."""
+    import tempfile
+    from pathlib import Path
+
+    from devbox.image.inputs import inputs_digest
+
+    with tempfile.TemporaryDirectory(prefix="devbox-") as folder:
+        path = Path(folder, "Dockerfile")
+        path.write_text(dockerfile, encoding="utf-8")
+        return inputs_digest(replace(wanted, dockerfile=str(path), context=folder), ids)
+
+
+def image_of(reference: str, inspected: JSON, inputs: str) -> Image:
+    """Return an inspected image. One that was not built here is its own input."""
+    return Image(reference, str(inspected["Id"]), inputs or str(inspected["Id"]), inspected.get("Config") or {})
+
+
+def ensure_image(
+    engine: Engine, contract: Contract, plan: ImagePlan, reporter: Reporter, *, environ: Mapping[str, str]
+) -> Image:
+    """Return the image of `plan`, pulled or built first if it has to be. Raises ImageError.
+
+    `environ` are values for build arguments that are named without one.
+    """
+    if plan.image is not None:
+        return plan.image
+    if plan.build is None:
+        with reporter.step(f"Pulling {plan.reference}"):
+            reason = _pull(engine, plan.reference, reporter)
+        found = engine.image(plan.reference)
+        if found is None:
+            raise ImageError(
+                f"the image {plan.reference} is neither on the engine nor can it be pulled",
+                hint=f"docker pull {plan.reference}   # or name another image in {contract.path}",
+                detail=reason,
+            )
+        if reason is not None:
+            reporter.warn(f"no newer {plan.reference} could be had: {reason}")
+        return image_of(plan.reference, found, "")
+    for name in plan.missing:
+        # Pulled first, so that the image's inputs, the base's id among them, are known before it is built and after.
+        with reporter.step(f"Pulling {name}"):
+            reason = _pull(engine, name, reporter)
+        if reason is not None and engine.image(name) is not None:
+            reporter.warn(f"no newer {name} could be had: {reason}")
+        elif reason is not None:
+            raise ImageError(
+                f"the base image {name} is neither on the engine nor can it be pulled",
+                hint="devbox image base   # makes one from packages; or choose another with --base-image",
+                detail=reason,
+            )
+    if plan.missing:
+        return ensure_image(engine, contract, plan_image(engine, contract), reporter, environ=environ)
+    from devbox.image.build import build
+
+    with reporter.step(f"Building the image {plan.reference}"):
+        # A proxy is passed on by name: its URL may hold a password.
+        forwarded = tuple(f"--build-arg={name}" for name in environ if name.isupper())
+        wanted = replace(plan.build, options=(*plan.build.options, *forwarded))
+        build(engine, wanted, reporter, digest=plan.digest, environ=environ)
+    found = engine.image(plan.reference)
+    if found is None:
+        raise ImageError(f"the image {plan.reference} was built and is gone again", hint="devbox up")
+    return image_of(plan.reference, found, plan.digest)
+
+
+def _pull(engine: Engine, name: str, reporter: Reporter) -> str | None:
+    """Pull an image; return None, or the engine's reason why it cannot be had."""
+    done = engine.stream(["pull", name], lambda line: reporter.output(line, prefix="pull"))
+    if done.ok:
+        return None
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    return lines[-1].removeprefix("Error response from daemon: ") if lines else f"exit code {done.code}"
+
+
+def base_images(dockerfile: str, args: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the images that a Dockerfile starts from, in order: `FROM` with its arguments filled in, stages left out.
+
+    `args` are the build's arguments; the defaults are those of `ARG` before the first `FROM`.
+    """
+    values: dict[str, str] = {}
+    stages: set[str] = set()
+    found: dict[str, None] = {}
+    for line in _logical_lines(dockerfile):
+        argument = _ARG.fullmatch(line)
+        if argument and not stages and not found:
+            name, default = argument[1], (argument[2] or "").strip().strip("\"'")
+            values[name] = args.get(name, _filled(default, values))
+        started = _FROM.fullmatch(line)
+        if started:
+            image = _filled(started["image"], values)
+            if image.lower() not in stages and image != "scratch" and image:
+                found[image] = None
+            if started["name"]:
+                stages.add(started["name"].lower())
+    return tuple(found)
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    return _VARIABLE.sub(lambda match: values.get(match[1] or match[3]) or match[2] or "", text)
+
+
+def _logical_lines(dockerfile: str) -> Sequence[str]:
+    joined = re.sub(r"\\[ \t]*\n", " ", dockerfile)
+    return [line.strip() for line in joined.splitlines() if line.strip() and not line.lstrip().startswith("#")]

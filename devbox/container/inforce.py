@@ -1,0 +1,160 @@
+"""The contract in force for a checkout: found, or written first; and the person's consent to what it reaches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devbox.container import memory
+from devbox.container.author import CONTRACT_FLAGS, Draft, draft, framework_of
+from devbox.errors import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from devbox.config import Settings
+    from devbox.container.request import UpRequest
+    from devbox.devcontainer.model import Contract
+    from devbox.engine.docker import Engine
+    from devbox.reporter import Reporter
+
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The contract in force. `written` are the files that were written for it now, or would be.
+
+    `dockerfile` is the text of its Dockerfile in a dry run, where that is not written. `trusted` means that devbox
+    itself has made the content.
+    """
+
+    contract: Contract = field(hash=False)
+    written: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+    dockerfile: str | None = None
+    trusted: bool = False
+
+
+def in_force(request: UpRequest, settings: Settings, engine: Engine, reporter: Reporter) -> InForce:
+    """Return the contract that `request` means, written first where devbox has to.
+
+    Without a framework an existing one is used as it is; flags that change a contract make devbox write its own again.
+    Raises ContractError, UsageError and RefusedError.
+    """
+    from devbox.devcontainer.find import find, written_for
+    from devbox.devcontainer.read import read, require_supported
+
+    last = memory.recall(request.path)
+    framework = settings.framework if request.config is None else None
+    path = find(
+        request.path,
+        config=request.config,
+        framework=framework,
+        last=None if last is None else Path(last.contract),
+    )
+    ours = written_for(path) if path is not None else None
+    given = [f"--{name.replace('_', '-')}" for name in (*CONTRACT_FLAGS, "flat") if getattr(request, name)]
+    if path is not None and framework is None and (ours is None or not given):
+        if given:
+            reporter.warn(f"{path} was not written by devbox, so it decides: {', '.join(given)} changes nothing")
+        found = InForce(read(path, request.path, engine.environ))
+    else:
+        found = _written(request, settings, engine, reporter, framework=framework or ours, existing=path)
+    require_supported(found.contract)
+    return found
+
+
+def _written(
+    request: UpRequest,
+    settings: Settings,
+    engine: Engine,
+    reporter: Reporter,
+    *,
+    framework: str | None,
+    existing: Path | None,
+) -> InForce:
+    """Generate the contract, put it into the checkout, and read it back."""
+    from devbox.devcontainer import consent, jsonc
+    from devbox.devcontainer.read import read
+    from devbox.devcontainer.write import write
+
+    name, variant, why = framework_of(request.path, framework, reporter)
+    for reason in why:
+        reporter.info(f"this is {reason}")
+    before = jsonc.loads(existing.read_text(encoding="utf-8"), existing) if existing is not None else None
+    made = draft(
+        engine,
+        request.path,
+        settings,
+        reporter,
+        framework=name,
+        variant=variant,
+        flat=request.flat,
+        container_name=request.name,
+        existing=before,
+        pull=request.pull,
+        dry_run=request.dry_run,
+    )
+    notes = (*why, *made.notes)
+    if request.dry_run:
+        return _drafted(request, made, engine, reporter, notes)
+    done = write(made.checkout, made.generated, force=request.force)
+    contract = read(made.path, request.path, engine.environ)
+    if done.kept:
+        _say_kept(done.kept, reporter)
+        return InForce(contract, done.changed, notes)
+    # The files hold exactly what devbox makes, so there is nothing to ask.
+    consent.grant(contract)
+    return InForce(contract, done.changed, notes, trusted=True)
+
+
+def _drafted(request: UpRequest, made: Draft, engine: Engine, reporter: Reporter, notes: tuple[str, ...]) -> InForce:
+    """Return what would be in force: the draft, unless a file in its place was edited by hand."""
+    from devbox.devcontainer.read import read
+    from devbox.devcontainer.write import edited_files, preview
+
+    edited = edited_files(tuple(made.checkout.path / relative for relative, _ in made.generated.files))
+    stale = preview(made.checkout, made.generated)
+    if stale and edited and not request.force:
+        _say_kept(edited, reporter)
+        return InForce(read(made.path, request.path, engine.environ), (), notes)
+    (_, text), (_, dockerfile) = made.generated.files
+    contract = read(made.path, request.path, engine.environ, text=text)
+    return InForce(contract, tuple(path for path, _, _ in stale), notes, dockerfile, trusted=True)
+
+
+def _say_kept(paths: Sequence[Path], reporter: Reporter) -> None:
+    names = ", ".join(str(path) for path in paths)
+    reporter.warn(f"{names} was edited by hand and is used as it is; --force writes it again")
+
+
+def see_consent(
+    request: UpRequest, contract: Contract, reporter: Reporter, entries: Sequence[JSON] = ()
+) -> tuple[str, ...]:
+    """See that the person agreed to what a contract, with its image's metadata `entries`, reaches on the host.
+
+    `--trust` answers, `--yes` does not. A dry run asks nothing: what would be asked is returned. Raises RefusedError.
+    """
+    from devbox.devcontainer import consent
+
+    if consent.granted(contract, entries):
+        return ()
+    reach = consent.host_reach(contract, entries)
+    if entries and reach == consent.host_reach(contract) and consent.granted(contract):
+        return ()
+    if request.dry_run:
+        return tuple(f"needs your consent (--trust): {item}" for item in reach)
+    if not request.trust:
+        for item in reach:
+            reporter.info(f"  {item}")
+        question = f"{contract.path} reaches beyond its container, as listed. Do you trust it?"
+        if request.yes or not reporter.confirm(question):
+            raise RefusedError(
+                f"{contract.path} reaches beyond its container, and that needs your consent",
+                hint="devbox up --trust   # once you have read what it does",
+                detail="\n".join(reach),
+            )
+    consent.grant(contract, entries)
+    return ()

@@ -1,0 +1,178 @@
+"""What devbox remembers about workspaces and containers, outside the checkout. All of it may be deleted at any time.
+
+`workspaces/HASH.json` says which contract a workspace last used, `containers/ID.json` how commands are executed in a
+container. `exec` reads these files, so this module imports next to nothing at its top.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from devbox.paths import state_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from devbox.container.target import Target
+
+SCHEMA = 1
+
+
+class Workspace(NamedTuple):
+    """What is remembered of a workspace: its folder, the devcontainer.json that it last used, and its framework."""
+
+    path: str
+    contract: str
+    framework: str | None = None
+
+
+def _workspace_file(workspace: Path, suffix: str) -> Path:
+    from devbox.devcontainer.identity import workspace_hash
+
+    return state_dir() / "workspaces" / f"{workspace_hash(workspace)}{suffix}"
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return a remembered object; None where there is none, or one of another version, or a damaged file."""
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return data if isinstance(data, dict) and data.get("schema") == SCHEMA else None
+
+
+def _write(path: Path, data: dict[str, Any]) -> None:
+    from devbox.files import write_atomically
+
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_atomically(path, json.dumps({"schema": SCHEMA, **data}, ensure_ascii=False, indent=1) + "\n", mode=0o600)
+
+
+def lock(workspace: Path, *, on_wait: Callable[[str], None] | None = None) -> AbstractContextManager[None]:
+    """Hold the workspace's lock; see `devbox.files.lock`."""
+    from devbox.files import lock as hold
+
+    return hold(_workspace_file(workspace, ".lock"), on_wait=on_wait)
+
+
+def recall(workspace: Path) -> Workspace | None:
+    """Return what is remembered of a workspace."""
+    return _workspace(_read(_workspace_file(workspace, ".json")))
+
+
+def last_contract(workspace: str) -> str | None:
+    """Return the devcontainer.json that a workspace last used, or None."""
+    remembered = recall(Path(workspace))
+    return None if remembered is None else remembered.contract
+
+
+def remember(workspace: Path, *, contract: Path, framework: str | None) -> None:
+    """Remember the contract in force of a workspace."""
+    new = Workspace(str(workspace), str(contract), framework)
+    if recall(workspace) != new:
+        _write(_workspace_file(workspace, ".json"), new._asdict())
+
+
+def known() -> tuple[Workspace, ...]:
+    """Return all workspaces that are remembered, by path."""
+    folder = state_dir() / "workspaces"
+    found = (_workspace(_read(path)) for path in sorted(folder.glob("*.json")))
+    return tuple(sorted(one for one in found if one is not None))
+
+
+def _workspace(data: dict[str, Any] | None) -> Workspace | None:
+    if data is None or not isinstance(data.get("path"), str) or not isinstance(data.get("contract"), str):
+        return None
+    return Workspace(data["path"], data["contract"], data.get("framework"))
+
+
+def _container_file(container: str, suffix: str = ".json") -> Path:
+    return state_dir() / "containers" / f"{container}{suffix}"
+
+
+def stamp(path: Path | str | None) -> list[int] | None:
+    """Return what tells one content of a file from another without reading it, or None if there is no such file."""
+    try:
+        status = None if path is None else Path(path).stat()
+    except OSError:
+        return None
+    return None if status is None else [status.st_mtime_ns, status.st_size, status.st_ino]
+
+
+def recall_target(container: str, started_at: str) -> Target | None:
+    """Return how commands are executed in a container; None if that is not known for this start and this contract."""
+    data = _read(_container_file(container))
+    if data is None or data.get("started_at") != started_at:
+        return None
+    try:
+        if data["stamp"] != stamp(data["config_file"]):
+            return None
+        env_file = _container_file(container, ".env") if data["env_file"] else None
+        if env_file is not None and not env_file.exists():
+            return None
+        from devbox.container.target import Target as Found
+
+        return Found(
+            container=container,
+            workspace=Path(data["workspace"]),
+            folder=data["folder"],
+            user=data["user"],
+            config_file=Path(data["config_file"]) if data["config_file"] else None,
+            started_at=started_at,
+            env_file=env_file,
+            carried=tuple((name, value) for name, value in data["carried"]),
+            host_env=tuple(
+                (name, tuple(part if isinstance(part, str) else (part[0], part[1]) for part in parts))
+                for name, parts in data["host_env"]
+            ),
+        )
+    except (KeyError, TypeError, ValueError, IndexError):
+        return None
+
+
+def remember_target(target: Target, env_lines: str, *, complete: bool = True) -> Target:
+    """Keep how commands are executed in a container, and return it with the file for docker's `--env-file`.
+
+    `env_lines` is what that file holds. Only the owner may read it. What is not `complete` is good for this once.
+    """
+    from devbox.files import write_atomically
+
+    path = _container_file(target.container, ".env")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if env_lines:
+        write_atomically(path, env_lines, mode=0o600)
+    _write(
+        _container_file(target.container),
+        {
+            "started_at": target.started_at,
+            "workspace": str(target.workspace),
+            "folder": target.folder,
+            "user": target.user,
+            "config_file": str(target.config_file) if target.config_file else None,
+            "stamp": stamp(target.config_file) if complete else "incomplete",
+            "env_file": bool(env_lines),
+            "carried": target.carried,
+            "host_env": target.host_env,
+        },
+    )
+    return target._replace(env_file=path if env_lines else None)
+
+
+def hooks_done(container: str, moments: tuple[str, str]) -> bool:
+    """Tell whether a container's lifecycle commands are known to have succeeded for its creation and this start."""
+    data = _read(_container_file(container, ".hooks.json"))
+    return data is not None and data.get("moments") == list(moments)
+
+
+def remember_hooks(container: str, moments: tuple[str, str]) -> None:
+    """Remember that the lifecycle commands of a container succeeded for its creation and this start."""
+    _write(_container_file(container, ".hooks.json"), {"moments": moments})
+
+
+def forget_container(container: str) -> None:
+    """Forget a container that is gone."""
+    for suffix in (".json", ".env", ".hooks.json"):
+        _container_file(container, suffix).unlink(missing_ok=True)

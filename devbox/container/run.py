@@ -1,0 +1,124 @@
+"""`devbox run`: a command in a container of its own, made like the dev container and removed when the command ends."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from devbox.container import memory, supervise
+from devbox.container.desired import Image, desired, slug
+from devbox.container.exec import run_watched
+from devbox.container.images import ensure_image, plan_image
+from devbox.container.probe import remote_env, variables
+from devbox.container.target import Target
+from devbox.container.uid import with_host_ids
+from devbox.engine.spec import ContainerSpec, container_args
+from devbox.errors import DevboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from devbox.devcontainer.model import Contract, Merged
+    from devbox.engine.docker import Engine
+    from devbox.reporter import Reporter
+
+STOP_SECONDS = 5
+RUN_LABEL = "devbox.run"
+
+
+def run(
+    engine: Engine,
+    workspace: Path,
+    argv: Sequence[str],
+    reporter: Reporter,
+    *,
+    cwd: Path | None = None,
+    dry_run: bool = False,
+) -> int | str:
+    """Run `argv` in a one-shot container of the workspace's contract and return its exit code.
+
+    It has the dev container's image, mounts, limits, user and environment, and no name or published port, so that both
+    can run at once. `cwd` is a folder on the host; the command starts in the matching one inside. It is removed when
+    the command ends, and when this process does. With `dry_run` the docker command is returned instead. Raises
+    DevboxError where the workspace has no contract yet.
+    """
+    contract, merged, image = _wanted(engine, workspace, reporter)
+    user_image = None if dry_run else with_host_ids(engine, merged, image, reporter, uid=os.getuid(), gid=os.getgid())
+    spec, target = one_shot(contract, merged, image, argv)
+    spec = replace(spec, image=user_image or spec.image)
+    terminal = os.isatty(0) and os.isatty(1)
+    name = f"devbox-run-{slug(workspace.name)}-{supervise.new_token()[:6]}"
+    place = (target.inside(cwd) if cwd is not None else None) or target.folder
+    flags = ["--rm", "--interactive", *(["--tty"] if terminal else []), "--workdir", place]
+    for variable, _ in target.host_env:
+        flags += ["--env", variable]
+    args = [engine.docker, "run", *flags, *container_args(replace(spec, name=name))]
+    if dry_run:
+        return engine.line(args[1:])
+    return run_watched(
+        args,
+        environ=target.client_environ(engine.environ),
+        end=[engine.docker, "stop", "--time", str(STOP_SECONDS), name],
+        on_death=[engine.docker, "rm", "--force", "--volumes", name],
+    )
+
+
+def _wanted(engine: Engine, workspace: Path, reporter: Reporter) -> tuple[Contract, Merged, Image]:
+    """Return the contract in force of the workspace and its image, built first if it has to be."""
+    from pathlib import Path as RealPath
+
+    from devbox import config
+    from devbox.devcontainer import consent
+    from devbox.devcontainer.find import find
+    from devbox.devcontainer.merge import image_metadata, merge
+    from devbox.devcontainer.read import read, require_supported
+
+    last = memory.recall(workspace)
+    path = find(workspace, last=None if last is None else RealPath(last.contract))
+    if path is None:
+        raise DevboxError(f"{workspace} has no dev container configuration yet", hint="devbox up")
+    contract = read(path, workspace, engine.environ)
+    require_supported(contract)
+    network = config.network(config.load(workspace, environ=engine.environ, flags={}), engine.environ)
+    if not consent.granted(contract):
+        raise DevboxError(f"{path} needs your consent first", hint="devbox up")
+    image = ensure_image(engine, contract, plan_image(engine, contract), reporter, environ=network.proxies())
+    entries = image_metadata(image.config.get("Labels"))
+    if entries and not consent.granted(contract, entries):
+        raise DevboxError(f"{path} needs your consent first", hint="devbox up")
+    return contract, merge(contract, entries, image.config, engine.environ), image
+
+
+def one_shot(contract: Contract, merged: Merged, image: Image, argv: Sequence[str]) -> tuple[ContainerSpec, Target]:
+    """Return the container for one command, and the variables of its environment that come from the host's.
+
+    It carries none of the labels by which tools find a dev container.
+    """
+    spec = desired(contract, merged, image).spec
+    own = {**variables(image.config.get("Env") or ()), **dict(merged.container_env)}
+    fixed, host_env = remote_env(contract, merged, own)
+    env = {**dict(merged.container_env), **{name: value for name, value in fixed.items() if value is not None}}
+    run_args = list(spec.run_args)
+    for index, argument in enumerate(spec.run_args):
+        if argument == "--name":
+            run_args[index : index + 2] = ["", ""]
+        elif argument.startswith("--name="):
+            run_args[index] = ""
+    user = merged.remote_user or "root"
+    shot = replace(
+        spec,
+        name=None,
+        publish=(),
+        labels=((RUN_LABEL, str(contract.workspace)),),
+        env=tuple(env.items()),
+        user=user,
+        run_args=tuple(argument for argument in run_args if argument),
+        entrypoint=argv[0],
+        command=tuple(argv[1:]),
+    )
+    target = Target(
+        "", contract.workspace, contract.workspace_folder, user, contract.path, host_env=tuple(host_env.items())
+    )
+    return shot, target

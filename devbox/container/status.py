@@ -1,0 +1,182 @@
+"""`devbox status`: every dev container, build volume and cache of the user, with sizes, and what they belong to."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from devbox.container import memory
+from devbox.container.probe import recorded
+from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER
+from devbox.engine.api import ask_socket, socket_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from devbox.engine.docker import ContainerSummary, Engine
+
+JSON = dict[str, Any]
+
+_OK = 200
+# The engine walks through all volumes to learn their sizes.
+_SIZES_SECONDS = 60.0
+_SIZE = re.compile(r"([\d.]+)\s*([kKMGT]?)i?B")
+_FACTORS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStatus:
+    """A dev container. `created` is in seconds since the epoch; `workspace_exists` tells whether its folder is there.
+
+    `ours` is false for one that another tool made.
+    """
+
+    id: str
+    name: str
+    state: str
+    status: str
+    created: int
+    image: str
+    workspace: str
+    workspace_exists: bool
+    contract: str
+    framework: str | None
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeStatus:
+    """A volume of devbox's: a workspace's build trees, or a cache of all workspaces.
+
+    `size` is in bytes, None where the engine does not tell; `created` in seconds since the epoch. `workspace` is the
+    folder that a build volume belongs to, where that is known, and `workspace_exists` whether it is still there.
+    `used_by` are the containers that mount it.
+    """
+
+    name: str
+    kind: Literal["build", "cache"]
+    title: str
+    size: int | None
+    created: int
+    workspace: str | None
+    workspace_exists: bool | None
+    used_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything of the user's that devbox knows of."""
+
+    containers: tuple[ContainerStatus, ...]
+    volumes: tuple[VolumeStatus, ...]
+
+    @property
+    def orphans(self) -> tuple[VolumeStatus, ...]:
+        """The build volumes whose workspace is gone."""
+        return tuple(volume for volume in self.volumes if volume.workspace_exists is False)
+
+
+def status(engine: Engine, *, sizes: bool = True) -> Status:
+    """Ask the engine for all dev containers and the user's volumes. `sizes` takes it a while on large volumes."""
+    summaries = engine.containers({LOCAL_FOLDER: None})
+    containers = tuple(sorted(map(_container, summaries), key=lambda one: (one.workspace, one.name)))
+    uid = os.getuid()
+    found = [item for item in _volumes(engine, uid, sizes=sizes) if str(item["Name"]).startswith(f"devbox-{uid}-")]
+    folders = _folders(one.workspace for one in containers)
+    return Status(containers, tuple(sorted((_volume(item, uid, folders, summaries) for item in found), key=_order)))
+
+
+def _order(volume: VolumeStatus) -> tuple[str, str, str]:
+    return (volume.kind, volume.workspace or "", volume.name)
+
+
+def _container(summary: ContainerSummary) -> ContainerStatus:
+    labels = summary.labels
+    return ContainerStatus(
+        id=summary.id,
+        name=_name(summary),
+        state=summary.state,
+        status=summary.status,
+        created=summary.created,
+        image=summary.image,
+        workspace=labels[LOCAL_FOLDER],
+        workspace_exists=Path(labels[LOCAL_FOLDER]).is_dir(),
+        contract=labels.get(CONFIG_FILE, ""),
+        framework=labels.get("devbox.framework") or None,
+        ours=bool(recorded(labels)),
+    )
+
+
+def _name(summary: ContainerSummary) -> str:
+    return summary.names[0] if summary.names else summary.id[:12]
+
+
+def _folders(more: Iterable[str]) -> dict[str, str]:
+    """Return the workspaces that are known, by the hash that their volumes' names carry."""
+    from devbox.devcontainer.identity import workspace_hash
+
+    return {workspace_hash(path): path for path in [*(one.path for one in memory.known()), *more]}
+
+
+def _volume(item: JSON, uid: int, folders: Mapping[str, str], summaries: Iterable[ContainerSummary]) -> VolumeStatus:
+    name = str(item["Name"])
+    title = name.removeprefix(f"devbox-{uid}-")
+    is_build = title.startswith("build-")
+    workspace = folders.get(title.removeprefix("build-")) if is_build else None
+    users = [_name(summary) for summary in summaries if any(mount.get("Name") == name for mount in summary.mounts)]
+    return VolumeStatus(
+        name=name,
+        kind="build" if is_build else "cache",
+        title="build" if is_build else title,
+        size=item.get("size"),
+        created=_seconds(str(item.get("CreatedAt", ""))),
+        workspace=workspace,
+        workspace_exists=None if workspace is None else Path(workspace).is_dir(),
+        used_by=tuple(users),
+    )
+
+
+def _seconds(text: str) -> int:
+    """Return the engine's time (RFC 3339) in seconds since the epoch, 0 where it tells none."""
+    from datetime import datetime
+
+    try:
+        return int(datetime.fromisoformat(text).timestamp())
+    except ValueError:
+        return 0
+
+
+def _volumes(engine: Engine, uid: int, *, sizes: bool) -> list[JSON]:
+    """Return the volumes of the engine, with a `size` in bytes where it is asked for and told."""
+    path = socket_path(engine.environ)
+    if sizes and path is not None:
+        try:
+            code, body = ask_socket(path, "/system/df?type=volume", timeout=_SIZES_SECONDS)
+            if code == _OK:
+                return [
+                    {**item, "size": _told((item.get("UsageData") or {}).get("Size"))}
+                    for item in json.loads(body).get("Volumes") or ()
+                ]
+        except (OSError, ValueError):
+            pass
+    if sizes:
+        done = engine.run(["system", "df", "--verbose", "--format", "{{json .Volumes}}"], check=False)
+        if done.ok:
+            items: list[JSON] = json.loads(done.stdout or "[]") or []
+            return [{**item, "size": parse_size(str(item.get("Size", "")))} for item in items]
+    listed = engine.run(["volume", "ls", "--quiet", "--filter", f"name=devbox-{uid}-"]).stdout.split()
+    return engine.inspect("volume", listed)
+
+
+def _told(size: object) -> int | None:
+    return size if isinstance(size, int) and size >= 0 else None
+
+
+def parse_size(text: str) -> int | None:
+    """Read a size as docker prints it for people ("1.5GB", decimal units), in bytes; None if it is none."""
+    match = _SIZE.fullmatch(text.strip())
+    return None if match is None else round(float(match[1]) * _FACTORS[match[2].replace("K", "k")])

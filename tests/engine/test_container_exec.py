@@ -1,0 +1,338 @@
+"""Commands in a real container: terminal, exit codes, environment, and that nothing stays behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from devbox.container import logs, memory, stop, supervise
+from devbox.container.probe import parse_environ
+from devbox.container.run import run
+from devbox.container.status import status
+from devbox.container.target import find
+from devbox.container.up import UpRequest, UpResult, up
+from devbox.devcontainer.identity import volume_name
+from devbox.errors import DevboxError
+from devbox.reporter import Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from devbox.engine.docker import Engine
+
+pytestmark = pytest.mark.engine
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DEVBOX = [sys.executable, "-m", "devbox"]
+PROFILE = r"""printf 'export FROM_RC=login\nexport MULTI="a\nb"\nPATH=/rc/bin:$PATH\n' > ~/.profile"""
+RUN = """
+import sys
+from pathlib import Path
+from devbox.container.run import run
+from devbox.engine.docker import Engine
+from devbox.reporter import Silent
+sys.exit(run(Engine(), Path(sys.argv[1]), sys.argv[2:], Silent(), cwd=Path.cwd()))
+"""
+
+
+def environ(**more: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(REPOSITORY), **more}
+
+
+class Tree:
+    """A checkout whose dev container runs."""
+
+    def __init__(self, path: Path, engine: Engine, result: UpResult) -> None:
+        self.path, self.engine, self.container = path, engine, result.container
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def execute(self, *argv: str, cwd: Path | None = None, **more: Any) -> subprocess.CompletedProcess[str]:
+        variables = more.pop("env", {})
+        return subprocess.run(
+            [*DEVBOX, "exec", *argv],
+            cwd=cwd or self.path,
+            env=environ(**variables),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            **more,
+        )
+
+    def start(self, argv: list[str]) -> subprocess.Popen[str]:
+        """Start a command of devbox's in a session of its own, and wait until it has printed a line."""
+        process = subprocess.Popen(
+            argv, cwd=self.path, env=environ(), stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        self.processes.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        return process
+
+    def top(self) -> str:
+        return self.engine.run(["top", self.container]).stdout
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for what another process does; fail after ten seconds."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def tree(tmp_path: Path, engine: Engine, base_image: str) -> Iterator[Tree]:
+    path = tmp_path / "my tree"
+    (path / "src/deep").mkdir(parents=True)
+    config = {
+        "image": base_image,
+        "workspaceMount": f"type=bind,source={path},target=/workspaces/x",
+        "workspaceFolder": "/workspaces/x",
+        "containerEnv": {"IN": "container"},
+        "remoteEnv": {"HF_TOKEN": "${localEnv:HF_TOKEN}", "MIXED": "${containerEnv:IN} ${localEnv:MIX:none}"},
+        "postCreateCommand": PROFILE,
+        "init": True,
+    }
+    (path / ".devcontainer.json").write_text(json.dumps(config))
+    result = up(UpRequest(path=path, trust=True), engine, Silent())
+    # The start-up files are written by a lifecycle command, so they count from the next start on.
+    engine.run(["restart", "--time", "0", result.container])
+    made = Tree(path, engine, result)
+    yield made
+    engine.run(["rm", "--force", result.container], check=False)
+    for process in made.processes:
+        process.kill()
+        process.communicate()
+
+
+def test_a_command_gets_its_folder_input_and_exit_code(tree: Tree) -> None:
+    assert tree.execute("pwd").stdout == "/workspaces/x\n"
+    assert tree.execute("--", "pwd", cwd=tree.path / "src/deep").stdout == "/workspaces/x/src/deep\n"
+    assert tree.execute("--workspace", str(tree.path), "pwd", cwd=Path("/")).stdout == "/workspaces/x\n"
+    assert tree.execute("cat", input="in\n").stdout == "in\n"
+    assert tree.execute("sh", "-c", "exit 42").returncode == 42
+    done = tree.execute("sh", "-c", "echo out; echo err >&2; kill -9 $$")
+    assert (done.stdout, done.stderr, done.returncode) == ("out\n", "err\n", 137)
+    assert tree.execute("no-such-program").returncode in {126, 127}
+
+
+def test_a_command_has_the_environment_of_the_users_shell(tree: Tree) -> None:
+    def said(**host: str) -> list[str]:
+        found = parse_environ(tree.execute("env", "-0", env=host).stdout)
+        return [found["PATH"].split(":")[0], *(found[name] for name in ("FROM_RC", "MULTI", "IN", "HF_TOKEN", "MIXED"))]
+
+    shell = ["/rc/bin", "login", "a\nb", "container"]
+    assert said(HF_TOKEN="hf_verysecret", MIX="host") == [*shell, "hf_verysecret", "container host"]
+    assert said(HF_TOKEN="other") == [*shell, "other", "container none"]
+    kept = "".join(path.read_text() for path in (memory.state_dir() / "containers").iterdir())
+    inspected = json.dumps(tree.engine.container(tree.container))
+    assert "verysecret" not in kept + inspected
+
+
+def test_a_terminal_is_passed_on(tree: Tree) -> None:
+    code, output = in_terminal([*DEVBOX, "exec", "sh", "-c", "tty; stty size; exit 3"], tree.path)
+    assert code == 3
+    assert b"/dev/pts/" in output
+
+
+def test_ctrl_c_at_a_terminal_is_the_commands_own(tree: Tree) -> None:
+    script = "trap 'echo caught; exit 9' INT; echo ready; while :; do sleep 0.1; done"
+    code, output = in_terminal([*DEVBOX, "exec", "sh", "-c", script], tree.path, when=b"ready", send=b"\x03")
+    assert code == 9
+    assert b"caught" in output
+
+
+def in_terminal(argv: list[str], cwd: Path, *, when: bytes = b"", send: bytes = b"") -> tuple[int, bytes]:
+    """Run a program at a terminal of its own; when it has printed `when`, type `send`."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(cwd)
+        os.execvpe(argv[0], argv, environ())
+    output = b""
+    while True:
+        try:
+            chunk = os.read(terminal, 1024)
+        except OSError:
+            break
+        if not chunk:
+            break
+        output += chunk
+        if send and when in output:
+            os.write(terminal, send)
+            send = b""
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), output
+
+
+SLEEPERS = "echo begun; setsid sleep 7001 & (sleep 7002); echo not reached"
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)]
+)
+def test_the_end_of_the_client_is_the_end_of_its_processes(number: signal.Signals, code: int, tree: Tree) -> None:
+    tree.execute("true")
+    process = tree.start([*DEVBOX, "exec", "--", "sh", "-c", SLEEPERS])
+    process.send_signal(number)
+    assert process.wait(timeout=30) == code
+    until(lambda: "sleep 700" not in tree.top())
+
+
+def test_processes_of_another_user_end_too(tree: Tree) -> None:
+    process = tree.start([*DEVBOX, "exec", "su", "-s", "/bin/sh", "nobody", "-c", SLEEPERS])
+    process.terminate()
+    assert process.wait(timeout=30) == 143
+    assert "sleep 700" not in tree.top()
+
+
+def test_the_docker_clients_death_ends_its_processes(tree: Tree) -> None:
+    process = tree.start([*DEVBOX, "exec", "--", "sh", "-c", SLEEPERS])
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    (client,) = [pid for pid in children if Path(f"/proc/{pid}/comm").read_text() == "docker\n"]
+    os.kill(int(client), signal.SIGKILL)
+    assert process.wait(timeout=30) == 137
+    assert "sleep 700" not in tree.top()
+
+
+def test_other_commands_and_what_was_left_on_purpose_stay(tree: Tree) -> None:
+    assert tree.execute("sh", "-c", "setsid sleep 7003 >/dev/null 2>&1 &").returncode == 0
+    other = tree.start([*DEVBOX, "exec", "--", "sh", "-c", "echo begun; sleep 7004"])
+    process = tree.start([*DEVBOX, "exec", "--", "sh", "-c", SLEEPERS])
+    process.terminate()
+    process.wait(timeout=30)
+    assert "sleep 7003" in tree.top()
+    assert "sleep 7004" in tree.top()
+    other.terminate()
+    other.wait(timeout=30)
+
+
+def test_the_warm_path_imports_neither_typer_nor_the_sdk(tree: Tree) -> None:
+    tree.execute("true")
+    script = "import sys; from devbox.__main__ import main; main(['exec', 'true']); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tree.path, env=environ(), capture_output=True, text=True, check=True
+    )
+    heavy = {"typer", "click", "docker", "rich", "dataclasses", "subprocess", "hashlib", "inspect", "tempfile"}
+    assert not heavy & set(done.stdout.split())
+
+
+def test_a_stopped_or_missing_container_is_said(tree: Tree, tmp_path: Path) -> None:
+    tree.engine.run(["stop", "--time", "0", tree.container])
+    done = tree.execute("true")
+    assert done.returncode == 1
+    assert "is stopped" in done.stderr
+    assert "devbox up" in done.stderr
+    assert "no dev container" in tree.execute("true", cwd=tmp_path).stderr
+
+
+def test_a_secret_that_nobody_agreed_to_is_not_passed_on(tree: Tree) -> None:
+    file = tree.path / ".devcontainer.json"
+    config = json.loads(file.read_text())
+    file.write_text(
+        json.dumps({**config, "remoteEnv": {"STOLEN": "${localEnv:OTHER_TOKEN}", "USUAL": "${localEnv:X}"}})
+    )
+    done = tree.execute("env", env={"OTHER_TOKEN": "t0ken", "X": "x"})
+    assert "USUAL=x" in done.stdout
+    assert "STOLEN" not in done.stdout
+    up(UpRequest(path=tree.path, trust=True), tree.engine, Silent())
+    assert "STOLEN=t0ken" in tree.execute("env", env={"OTHER_TOKEN": "t0ken"}).stdout
+
+
+def test_an_edited_contract_counts_for_the_next_command(tree: Tree) -> None:
+    file = tree.path / ".devcontainer.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps({**config, "remoteUser": "nobody", "remoteEnv": {"NEW": "1"}, "userEnvProbe": "none"}))
+    assert tree.execute("sh", "-c", "id -un; echo $NEW").stdout == "nobody\n1\n"
+
+
+def test_a_shell_that_hangs_does_not_hold_commands_up(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    from devbox.container import probe
+
+    monkeypatch.setattr(probe, "PROBE_SECONDS", 1.0)
+    tree.engine.run(["exec", tree.container, "sh", "-c", "echo 'sleep 7005' > /root/.profile"])
+    read = probe.read_container(tree.engine, tree.container)
+    _, warning = probe.learn(tree.engine, read)
+    assert warning is not None
+    assert "sleep 7005" not in tree.top()
+
+
+def test_one_shot_containers_are_like_the_dev_container_and_gone_afterwards(
+    tree: Tree, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = run(tree.engine, tree.path, ["sh", "-c", "pwd; echo $IN $MIXED; exit 6"], Silent(), cwd=tree.path / "src")
+    assert code == 6
+    assert capfd.readouterr().out == "/workspaces/x/src\ncontainer container none\n"
+    assert find(tree.engine, tree.path).container == tree.container
+    assert not tree.engine.containers({"devbox.run": str(tree.path)})
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_one_shot_container_goes_with_its_client(number: signal.Signals, tree: Tree) -> None:
+    process = tree.start([sys.executable, "-c", RUN, str(tree.path), "sh", "-c", "echo begun; sleep 7006"])
+    assert len(tree.engine.containers({"devbox.run": str(tree.path)})) == 1
+    process.send_signal(number)
+    assert process.wait(timeout=30) == (-9 if number == signal.SIGKILL else 128 + number)
+    until(lambda: not tree.engine.containers({"devbox.run": str(tree.path)}))
+
+
+def test_stop_logs_down_and_status(tree: Tree, capfd: pytest.CaptureFixture[str]) -> None:
+    volume = volume_name(os.getuid(), "build", tree.path)
+    tree.engine.run(["volume", "create", volume])
+    shown = status(tree.engine)
+    (container,) = [one for one in shown.containers if one.workspace == str(tree.path)]
+    assert (container.id, container.state, container.ours, container.workspace_exists) == (
+        tree.container, "running", True, True,
+    )  # fmt: skip
+    (build,) = [one for one in shown.volumes if one.name == volume]
+    assert (build.kind, build.workspace, build.workspace_exists) == ("build", str(tree.path), True)
+    assert build.size == 0
+
+    assert logs.logs(tree.engine, tree.path / "src") == 0
+    assert "Container started" in capfd.readouterr().out
+
+    assert stop.stop(tree.engine, tree.path / "src", Silent()).stopped == (container.name,)
+    assert stop.stop(tree.engine, tree.path, Silent()).idle == (container.name,)
+
+    keeping = stop.plan_down(tree.engine, tree.path)
+    assert (keeping.containers, keeping.volumes, keeping.kept) == ((container.name,), (), (volume,))
+    stop.down(tree.engine, keeping, Silent())
+    assert tree.engine.volume(volume) is not None
+    everything = stop.plan_down(tree.engine, tree.path, volumes=True)
+    assert (everything.containers, everything.volumes) == ((), (volume,))
+    stop.down(tree.engine, everything, Silent())
+    assert tree.engine.volume(volume) is None
+    with pytest.raises(DevboxError, match="no dev container"):
+        stop.plan_down(tree.engine, tree.path)
+
+
+def test_a_build_volume_whose_workspace_is_gone_is_told(tree: Tree) -> None:
+    gone = tree.path.parent / "gone"
+    memory.remember(gone, contract=gone / ".devcontainer.json", framework=None)
+    volume = volume_name(os.getuid(), "build", gone)
+    tree.engine.run(["volume", "create", volume])
+    try:
+        assert [one.workspace for one in status(tree.engine).orphans if one.name == volume] == [str(gone)]
+    finally:
+        tree.engine.run(["volume", "rm", volume])
+
+
+def test_processes_end_where_the_engine_refuses_privileges(tree: Tree, tmp_path: Path) -> None:
+    wrapper = tmp_path / "docker"
+    wrapper.write_text('#!/bin/sh\ncase $2 in --privileged) exit 1 ;; esac\nexec docker "$@"\n')
+    wrapper.chmod(0o755)
+    token = supervise.new_token()
+    args = ["docker", "exec", "--user", "nobody", "--env", f"{supervise.TOKEN}={token}", tree.container]
+    process = tree.start([*args, "sh", "-c", SLEEPERS])
+    supervise.end(tree.container, token, user="nobody", environ=os.environ, docker=str(wrapper))
+    assert process.wait(timeout=30) != 0
+    assert "sleep 700" not in tree.top()

@@ -1,0 +1,458 @@
+"""`devbox up` on a real engine: what it makes, what it leaves alone, and how it goes on after an interruption."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from devbox.container import memory
+from devbox.container.images import ensure_image, plan_image
+from devbox.container.uid import wants_host_ids, with_host_ids
+from devbox.container.up import UpRequest, UpResult, up
+from devbox.devcontainer.merge import merge
+from devbox.devcontainer.read import read
+from devbox.errors import ContractError, DevboxError, EngineError, HookError, RefusedError
+from devbox.reporter import Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from devbox.engine.docker import Engine
+
+pytestmark = pytest.mark.engine
+
+MARKERS = ("onCreateCommand", "updateContentCommand", "postCreateCommand", "postStartCommand")
+
+
+@dataclass
+class Work:
+    """A checkout with a hand-written contract."""
+
+    path: Path
+    engine: Engine
+    image: str
+    said: Silent = field(default_factory=Silent)
+
+    def write(self, **config: Any) -> None:
+        file = self.path / ".devcontainer/devcontainer.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if "build" not in config and "image" not in config:
+            config["image"] = self.image
+        # Shells of the test image add nothing, and the probe is tested elsewhere.
+        file.write_text(json.dumps({"userEnvProbe": "none", **config}))
+
+    def up(self, **options: Any) -> UpResult:
+        self.said = Silent()
+        return up(UpRequest(path=self.path, **options), self.engine, self.said)
+
+    def inside(self, container: str, *argv: str) -> str:
+        return self.engine.run(["exec", container, *argv]).stdout
+
+    def lines(self, name: str) -> list[str]:
+        path = self.path / name
+        return path.read_text().split() if path.exists() else []
+
+    def containers(self) -> list[str]:
+        found = self.engine.containers({"devcontainer.local_folder": str(self.path)})
+        return [one.id for one in found]
+
+    def start_cli(self, *args: str) -> subprocess.Popen[str]:
+        """Start `devbox ARGS` in the checkout, as a process that can be killed."""
+        environ = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+        return subprocess.Popen(
+            [sys.executable, "-c", RUN_UP, *args, str(self.path)],
+            cwd=self.path,
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+# `up` in a process of its own, without the command line in between.
+RUN_UP = """
+import sys
+from pathlib import Path
+from devbox.container.up import UpRequest, up
+from devbox.engine.docker import Engine
+from devbox.reporter import Silent
+result = up(UpRequest(path=Path(sys.argv[-1]), trust=True), Engine(), Silent())
+print(result.outcome, result.container)
+"""
+
+
+@pytest.fixture
+def work(tmp_path: Path, engine: Engine, base_image: str) -> Iterator[Work]:
+    path = tmp_path / "tree"
+    path.mkdir()
+    made = Work(path, engine, base_image)
+    yield made
+    for container in made.containers():
+        engine.run(["rm", "--force", "--volumes", container])
+    # Built for the folder `tree`, which no other test has.
+    images = engine.run(["images", "--quiet", "devbox-tree"]).stdout.split()
+    if images:
+        engine.run(["rmi", *images], check=False)
+
+
+def test_the_second_up_finds_what_the_first_one_made(work: Work) -> None:
+    work.write(
+        onCreateCommand="echo create >> order",
+        updateContentCommand=["sh", "-c", "echo update >> order"],
+        postCreateCommand={"a": "echo post >> order"},
+        postStartCommand="echo start >> order",
+        postAttachCommand="echo attach >> order",
+    )
+    first = work.up()
+    assert first.outcome == "created"
+    assert first.hooks == (*MARKERS, "postAttachCommand")
+    assert first.workspace_folder == "/workspaces/tree"
+    second = work.up()
+    assert (second.outcome, second.container, second.hooks) == ("running", first.container, ("postAttachCommand",))
+    assert work.lines("order") == ["create", "update", "post", "start", "attach", "attach"]
+
+
+def test_markers_are_the_references_byte_for_byte(work: Work) -> None:
+    work.write(postCreateCommand="true")
+    made = work.up()
+    inspected = work.engine.container(made.container)
+    assert inspected is not None
+    for name in MARKERS:
+        moment = inspected["State"]["StartedAt"] if name == "postStartCommand" else inspected["Created"]
+        assert work.inside(made.container, "cat", f"/root/.devcontainer/.{name}Marker") == f"{moment}\n"
+
+
+def test_a_stopped_container_is_started_and_only_its_start_command_runs_again(work: Work) -> None:
+    work.write(postCreateCommand="echo create >> order", postStartCommand="echo start >> order")
+    made = work.up()
+    work.engine.run(["stop", made.container])
+    again = work.up()
+    assert (again.outcome, again.container) == ("started", made.container)
+    assert work.lines("order") == ["create", "start", "start"]
+
+
+def test_a_failed_command_is_tried_again_and_the_later_ones_wait(work: Work) -> None:
+    work.write(
+        onCreateCommand="echo one >> order",
+        postCreateCommand="echo two >> order; echo why >&2; test -e ready",
+        postStartCommand="echo three >> order",
+    )
+    with pytest.raises(HookError, match="postCreateCommand failed with exit code 1") as raised:
+        work.up()
+    assert raised.value.detail == "why"
+    (work.path / "ready").touch()
+    assert work.up().hooks == ("postCreateCommand", "postStartCommand")
+    assert work.lines("order") == ["one", "two", "two", "three"]
+
+
+def test_the_host_command_runs_on_the_host_each_time_after_consent(work: Work) -> None:
+    work.write(initializeCommand="echo $$ >> host; uname -n >> host")
+    with pytest.raises(RefusedError) as raised:
+        work.up(yes=True)
+    assert "runs on the host" in str(raised.value.detail)
+    assert not work.containers()
+    assert not work.lines("host")
+    work.up(trust=True)
+    work.up()
+    assert len(work.lines("host")) == 4
+    assert work.lines("host")[1] == os.uname().nodename
+
+
+def test_a_changed_contract_is_applied_with_its_reasons(work: Work) -> None:
+    work.write(containerEnv={"A": "1"}, customizations={"vscode": {"extensions": []}})
+    made = work.up()
+    work.write(containerEnv={"A": "1"}, customizations={"vscode": {"extensions": ["a.b"]}})
+    assert work.up().container == made.container
+    work.write(containerEnv={"A": "2"})
+    changed = work.up()
+    assert changed.outcome == "created"
+    assert changed.reasons == ("containerEnv A: 1 → 2",)
+    assert work.containers() == [changed.container]
+    assert work.inside(changed.container, "printenv", "A") == "2\n"
+
+
+def test_a_changed_contract_waits_while_somebody_works_in_the_container(work: Work) -> None:
+    work.write()
+    made = work.up()
+    work.write(init=True)
+    with subprocess.Popen(["docker", "exec", "-i", made.container, "cat"], stdin=subprocess.PIPE) as session:
+        try:
+            until(lambda: "cat" in work.engine.run(["top", made.container]).stdout)
+            kept = work.up()
+            assert (kept.outcome, kept.container) == ("running", made.container)
+            assert kept.pending == ("init: nothing → true",)
+            assert "cat" in work.said.warnings[-1]
+            assert "--recreate" in work.said.warnings[-1]
+            with pytest.raises(RefusedError, match="somebody works in"):
+                work.up(recreate=True)
+            replaced = work.up(recreate=True, yes=True)
+            assert replaced.container != made.container
+        finally:
+            session.stdin.close()  # type: ignore[union-attr]
+
+
+def test_an_image_is_built_once_and_again_when_what_it_is_built_from_changes(work: Work) -> None:
+    dockerfile = work.path / ".devcontainer/Dockerfile"
+    work.write(build={"dockerfile": "Dockerfile"})
+    dockerfile.write_text(f"FROM {work.image}\nRUN echo one >/version\n")
+    made = work.up()
+    assert work.inside(made.container, "cat", "/version") == "one\n"
+    contract = read(made.contract, work.path, os.environ)
+    assert plan_image(work.engine, contract).image is not None
+    assert work.up().container == made.container
+    dockerfile.write_text(f"FROM {work.image}\nRUN echo two >/version\n")
+    changed = work.up()
+    assert "Dockerfile" in changed.reasons[0]
+    assert work.inside(changed.container, "cat", "/version") == "two\n"
+
+
+def test_an_ordinary_user_owns_new_volumes_and_is_who_runs_things(work: Work) -> None:
+    volume = f"devbox-{os.getuid()}-test-{os.getpid()}"
+    work.write(
+        build={"dockerfile": "Dockerfile"},
+        remoteUser="dev",
+        updateRemoteUserUID=False,
+        mounts=[f"type=volume,source={volume},target=/cache/x", "type=volume,source=devbox-test-other,target=/other"],
+        postCreateCommand="id -un > who; stat -c %U /cache/x /other >> who",
+    )
+    (work.path / ".devcontainer/Dockerfile").write_text(f"FROM {work.image}\nRUN useradd -m dev\n")
+    work.path.chmod(0o777)
+    try:
+        made = work.up()
+        assert work.lines("who") == ["dev", "dev", "root"]
+        assert made.notes == ("/cache/x now belongs to dev",)
+        work.engine.run(["exec", "--user", "root", made.container, "rm", "/workspaces/tree/who"])
+    finally:
+        for container in work.containers():
+            work.engine.run(["rm", "--force", container])
+        work.engine.run(["volume", "rm", "--force", volume, "devbox-test-other"])
+
+
+def test_a_limit_that_the_engine_refuses_is_lowered_and_said(work: Work) -> None:
+    probe = ["run", "--rm", "--ulimit", "memlock=-1", work.image, "true"]
+    if work.engine.run(probe, check=False).ok:
+        pytest.skip("this engine grants unlimited memlock")
+    work.write(runArgs=["--ulimit", "memlock=-1"])
+    made = work.up()
+    assert len(made.notes) == 1
+    assert "memlock=-1" in made.notes[0]
+    assert work.up().container == made.container, "a lowered limit is no drift"
+
+
+def test_a_dry_run_shows_the_commands_and_changes_nothing(work: Work) -> None:
+    work.write(postCreateCommand="touch made", containerEnv={"A": "a b"})
+    result = work.up(dry_run=True)
+    assert result.dry_run
+    (create,) = [line for step in result.steps for line in step.lines if line.startswith("docker run")]
+    assert "A=a b" in shlex.split(create)
+    assert any("touch made" in line for step in result.steps for line in step.lines)
+    assert not work.containers()
+    assert memory.recall(work.path) is None
+
+
+@pytest.mark.parametrize("name", ["a b", "a,b", 'a"b', "ü-漢", "it's", "-dash", "$HOME"])
+def test_odd_names_of_folders(name: str, work: Work) -> None:
+    work.path = work.path.parent / name
+    work.path.mkdir()
+    work.write(postCreateCommand="touch made")
+    work.up()
+    assert (work.path / "made").exists()
+    assert work.up().outcome == "running"
+
+
+def test_a_symlinked_folder_keeps_its_name(work: Work) -> None:
+    link = work.path.parent / "link"
+    link.symlink_to(work.path)
+    work.write(postCreateCommand="touch made")
+    work.path = link
+    made = work.up()
+    inspected = work.engine.container(made.container)
+    assert inspected is not None
+    assert inspected["Config"]["Labels"]["devcontainer.local_folder"] == str(link)
+    assert (link / "made").exists()
+
+
+def test_two_at_once_make_one_container(work: Work) -> None:
+    work.write(postCreateCommand="echo once >> order")
+    processes = [work.start_cli(), work.start_cli()]
+    said = sorted(process.communicate(timeout=60)[0].split() for process in processes)
+    assert [words[0] for words in said] == ["created", "running"]
+    assert said[0][1] == said[1][1]
+    assert work.lines("order") == ["once"]
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for what another process does; fail after ten seconds."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_a_killed_up_leaves_nothing_running_and_the_next_one_finishes(work: Work) -> None:
+    work.write(postCreateCommand="echo begun >> order; test -e go || sleep 3600; echo done >> order")
+    process = work.start_cli()
+    until(lambda: work.lines("order"))
+    process.kill()
+    process.communicate()
+    (container,) = work.containers()
+    until(lambda: "sleep 3600" not in work.engine.run(["top", container]).stdout)
+    (work.path / "go").touch()
+    finished = work.up()
+    assert (finished.outcome, finished.container, finished.hooks) == ("running", container, ("postCreateCommand",))
+    assert work.lines("order") == ["begun", "begun", "done"]
+
+
+def test_ctrl_c_in_a_command_ends_it(work: Work) -> None:
+    work.write(postCreateCommand={"a": "echo a >> order; sleep 3600", "b": "echo b >> order; sleep 3600"})
+    process = work.start_cli()
+    until(lambda: len(work.lines("order")) == 2)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode != 0
+    (container,) = work.containers()
+    assert "sleep 3600" not in work.engine.run(["top", container]).stdout
+
+
+def test_a_container_that_was_only_created_is_replaced(work: Work) -> None:
+    work.write()
+    made = work.up()
+    line = next(line for step in work.up(recreate=True, dry_run=True).steps for line in step.lines if " run " in line)
+    work.engine.run(["rm", "--force", made.container])
+    args = shlex.split(line)
+    work.engine.run(["create", *args[args.index("--detach") + 1 :]])
+    result = work.up()
+    assert result.outcome == "created"
+    assert "interrupted" in result.reasons[0]
+    assert work.containers() == [result.container]
+
+
+def test_a_command_of_the_image_that_ends_is_told(work: Work) -> None:
+    work.write(overrideCommand=False, build={"dockerfile": "Dockerfile"})
+    (work.path / ".devcontainer/Dockerfile").write_text(
+        f'FROM {work.image}\nCMD ["sh", "-c", "echo last words; exit 5"]\n'
+    )
+    with pytest.raises(EngineError, match="ended at once, with exit code 5") as raised:
+        work.up()
+    assert "last words" in str(raised.value.detail)
+
+
+def test_what_cannot_be_done_is_said(work: Work) -> None:
+    work.write(image="devbox-test-registry.invalid/none:1")
+    with pytest.raises(EngineError, match="neither on the engine nor can it be pulled"):
+        work.up()
+    file = work.path / ".devcontainer/devcontainer.json"
+    file.write_text('{"image": "a",\n "init": tru}')
+    with pytest.raises(ContractError, match=r"devcontainer\.json:2:"):
+        work.up()
+    file.write_text('{"dockerComposeFile": "c.yaml", "service": "s", "workspaceFolder": "/w"}')
+    with pytest.raises(ContractError, match="Compose") as raised:
+        work.up(trust=True)
+    assert raised.value.hint is not None
+    work.write(mounts=[f"type=bind,source={work.path}/none,target=/x"])
+    with pytest.raises(EngineError, match="does not exist"):
+        work.up(trust=True)
+    assert not work.containers()
+
+
+def test_a_name_that_is_taken_is_said(work: Work, engine_name: Callable[[str], str]) -> None:
+    name = engine_name("taken")
+    work.engine.run(["create", "--name", name, work.image, "true"])
+    work.write()
+    with pytest.raises(EngineError, match=f"another container is called {name}"):
+        work.up(name=name)
+    with pytest.raises(DevboxError):
+        work.up(name=name, recreate=True)
+
+
+def reference(cli: str, *args: str) -> dict[str, Any]:
+    done = subprocess.run([cli, *args], capture_output=True, text=True, timeout=120, check=True)
+    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return result
+
+
+def test_the_reference_client_adopts_our_container(work: Work, reference_cli: str) -> None:
+    work.write(
+        onCreateCommand="echo create >> order",
+        postCreateCommand="echo post >> order",
+        postStartCommand="echo start >> order",
+        containerEnv={"A": "1"},
+        init=True,
+    )
+    ours = work.up()
+    theirs = reference(reference_cli, "up", "--workspace-folder", str(work.path))
+    assert theirs["containerId"] == ours.container
+    assert theirs["remoteWorkspaceFolder"] == ours.workspace_folder
+    assert work.lines("order") == ["create", "post", "start"]
+    done = subprocess.run(
+        [reference_cli, "exec", "--workspace-folder", str(work.path), "sh", "-c", "echo $A; pwd"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["1", "/workspaces/tree"]
+    assert work.up().container == ours.container
+    assert work.up().outcome == "running"
+
+
+def test_a_container_of_the_reference_client_is_adopted_and_never_replaced_unasked(
+    work: Work, reference_cli: str
+) -> None:
+    work.write(postCreateCommand="echo post >> order", postStartCommand="echo start >> order")
+    theirs = reference(reference_cli, "up", "--workspace-folder", str(work.path))["containerId"]
+    work.write(containerEnv={"NEW": "1"}, postStartCommand="echo start >> order")
+    ours = work.up()
+    assert (ours.container, ours.outcome, ours.hooks) == (theirs, "running", ())
+    work.engine.run(["stop", theirs])
+    ours = work.up()
+    assert (ours.container, ours.outcome) == (theirs, "started")
+    assert work.lines("order") == ["post", "start", "start"]
+    replaced = work.up(recreate=True)
+    assert replaced.container != theirs
+
+
+@pytest.mark.parametrize(
+    ("before", "uid", "gid"),
+    [("useradd -m dev", 4321, 4321), ("useradd -m -u 4321 other; useradd -m dev", 4321, 100), ("useradd -m dev", 1, 1)],
+)
+def test_the_remote_user_gets_the_hosts_ids(work: Work, before: str, uid: int, gid: int) -> None:
+    work.write(build={"dockerfile": "Dockerfile"}, remoteUser="dev")
+    (work.path / ".devcontainer/Dockerfile").write_text(
+        f"FROM {work.image}\nRUN {before}; install -o root /dev/null /home/dev/roots; touch /opt/else\n"
+    )
+    contract = read(work.path / ".devcontainer/devcontainer.json", work.path, os.environ)
+    image = ensure_image(work.engine, contract, plan_image(work.engine, contract), Silent(), environ={})
+    merged = merge(contract, (), image.config)
+    name = with_host_ids(work.engine, merged, image, Silent(), uid=uid, gid=gid)
+    assert name is not None
+    try:
+        script = "id -u; id -g; stat -c %u:%g /home/dev /home/dev/.bashrc /home/dev/roots; cut -d: -f3 /etc/passwd"
+        said = work.engine.run(["run", "--rm", "--user", "dev", name, "sh", "-c", script]).stdout.split()
+        assert said[:5] == [str(uid), str(gid), f"{uid}:{gid}", f"{uid}:{gid}", "0:0"]
+        assert len(set(said[5:])) == len(said[5:]), "two accounts have one uid"
+        assert with_host_ids(work.engine, merged, image, Silent(), uid=uid, gid=gid) == name
+    finally:
+        work.engine.run(["rmi", name], check=False)
+
+
+def test_who_keeps_the_ids_of_the_image(work: Work) -> None:
+    def wants(uid: int, **config: Any) -> bool:
+        work.write(**config)
+        contract = read(work.path / ".devcontainer/devcontainer.json", work.path, os.environ)
+        return wants_host_ids(merge(contract, (), {}), uid)
+
+    assert wants(1000, remoteUser="dev")
+    assert not wants(0, remoteUser="dev")
+    assert not wants(1000)
+    assert not wants(1000, remoteUser="1000:1000")
+    assert not wants(1000, remoteUser="dev", updateRemoteUserUID=False)

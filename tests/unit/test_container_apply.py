@@ -1,0 +1,74 @@
+"""Limits that the engine refuses, and what docker says when it does not start a container."""
+
+from __future__ import annotations
+
+import pytest
+
+from devbox.container.apply import clamped, refused
+from devbox.container.images import base_images
+from devbox.container.status import parse_size
+
+
+@pytest.mark.parametrize(
+    ("before", "hard", "after"),
+    [
+        (("--ipc=host", "--ulimit=memlock=-1"), 64, ("--ipc=host", "--ulimit=memlock=64")),
+        (("--ulimit", "memlock=-1:-1", "-q"), 64, ("--ulimit=memlock=64", "-q")),
+        (("--ulimit=memlock=-1",), None, ()),
+        (("--ulimit=memlock=64",), 64, ()),
+        (("--ulimit=nofile=1", "--ulimit", "memlock=-1"), None, ("--ulimit=nofile=1",)),
+        (("--ulimit=nofile=1",), 64, ("--ulimit=nofile=1",)),
+        (("--ulimit=memlock=-1", "--ulimit=memlock=-1"), 64, ("--ulimit=memlock=64",)),
+    ],
+)
+def test_a_refused_limit_is_lowered_or_left_out(
+    before: tuple[str, ...], hard: int | None, after: tuple[str, ...]
+) -> None:
+    lowered, note = clamped(before, "memlock", lambda: hard)
+    assert lowered == after
+    assert ("memlock" in note) is (before != after)
+
+
+def test_a_limit_is_lowered_at_most_twice() -> None:
+    args, rounds = ("--ulimit=memlock=-1",), 0
+    while args:
+        args, _ = clamped(args, "memlock", lambda: 64)
+        rounds += 1
+    assert rounds == 2
+
+
+@pytest.mark.parametrize(
+    ("stderr", "words"),
+    [
+        (
+            'Conflict. The container name "/x-1" is already in use by container "abc".',
+            "another container is called x-1",
+        ),
+        ('could not select device driver "" with capabilities: [[gpu]].', "GPUs"),
+        ("Bind for 127.0.0.1:80 failed: port is already allocated.", "port"),
+        ("invalid mount config for type bind: bind source path does not exist: /no/where", "/no/where"),
+        ("something else", "could not start"),
+    ],
+)
+def test_a_refusal_is_a_sentence(stderr: str, words: str) -> None:
+    assert words in refused(stderr, "c").message
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "args", "images"),
+    [
+        ("FROM debian:12\n", {}, ("debian:12",)),
+        ("ARG BASE=a:1\nFROM ${BASE} AS x\nFROM x AS y\n", {}, ("a:1",)),
+        ("ARG BASE=a:1\nFROM $BASE\n", {"BASE": "b:2"}, ("b:2",)),
+        ('ARG V="9"\nARG BASE=a:${V}\nFROM --platform=linux/amd64 ${BASE}\n', {}, ("a:9",)),
+        ("FROM a AS one\nFROM b AS two\nFROM ONE\nFROM scratch\n", {}, ("a", "b")),
+        ("# FROM no\nfrom \\\n  a:1 as x\nARG V=late\nFROM a:${V:-d}\n", {}, ("a:1", "a:d")),
+    ],
+)
+def test_base_images_of_a_dockerfile(dockerfile: str, args: dict[str, str], images: tuple[str, ...]) -> None:
+    assert base_images(dockerfile, args) == images
+
+
+@pytest.mark.parametrize(("text", "size"), [("0B", 0), ("1.5kB", 1500), ("2GB", 2_000_000_000), ("N/A", None)])
+def test_sizes_as_docker_prints_them(text: str, size: int | None) -> None:
+    assert parse_size(text) == size
