@@ -42,7 +42,7 @@ FILES = {
     "three.c": "int three(void) { return 3; }\n",
     "main.c": (
         "#include <stdio.h>\nint one(void); int two(void); int three(void);\n"
-        "int main(void) {\n#ifdef LOUD\n  puts(LOUD ? \"loud\" : \"\");\n#endif\n"
+        'int main(void) {\n#ifdef LOUD\n  puts(LOUD ? "loud" : "");\n#endif\n'
         '  printf("%d %d %d\\n", one(), two(), three());\n  return 0;\n}\n'
     ),
 }
@@ -109,8 +109,9 @@ class Running:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.close()
-        self.process.stdout.read()
-        self.process.stdout.close()
+        if not self.process.stdout.closed:
+            self.process.stdout.read()
+            self.process.stdout.close()
         return self.process.wait(30)
 
 
@@ -136,6 +137,7 @@ class Lab:
         subprocess.run(receive, input=bundle, text=True, check=True)
         self.rules = BuildRules(memory_per_job=64, arch_define=None)
         self.request: JSON = {}
+        self.started: list[Running] = []
 
     def write(self, name: str, text: str) -> Path:
         path = self.workspace / name
@@ -186,7 +188,13 @@ class Lab:
             **self.request,
             **fields,
         }
-        return Running(self, request)
+        self.started.append(Running(self, request))
+        return self.started[-1]
+
+    def close(self) -> None:
+        """End every agent that a test left behind."""
+        for running in self.started:
+            running.close()
 
     def build(self, **fields: object) -> JSON:
         return self.start(**fields).result()

@@ -1,4 +1,4 @@
-"""Incremental builds with real git, cmake and ninja: what is rebuilt, and that the program is what a build from scratch makes."""
+"""Incremental builds with real git, cmake and ninja: what is rebuilt, and that it is what a fresh build makes."""
 
 from __future__ import annotations
 
@@ -7,25 +7,36 @@ import signal
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from build_lab import CMAKE, COUNT, FILES, Lab
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 OTHER = {"shared.h": "#define SHARED 7\n"}
 # A command of the tree that waits until somebody writes into a pipe: the test decides how long a build takes.
-WAITING = 'add_custom_command(OUTPUT waited COMMAND cat "{pipe}" > waited COMMENT "waiting")\nadd_custom_target(wait ALL DEPENDS waited)\n'
+WAITING = (
+    'add_custom_command(OUTPUT waited COMMAND cat "{pipe}" > waited COMMENT "waiting")\n'
+    "add_custom_target(wait ALL DEPENDS waited)\n"
+)
+FIRST = "add_dependencies(parts wait)\n"
+LAST = 'add_custom_target(linger ALL COMMAND cat "{pipe}" COMMENT "lingering")\nadd_dependencies(linger lab)\n'
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    return Lab(tmp_path)
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    one = Lab(tmp_path)
+    yield one
+    one.close()
 
 
-def waiting_tree(lab: Lab) -> Path:
+def waiting_tree(lab: Lab, more: str = "") -> Path:
     """Add a target to the tree that waits for the pipe which is returned."""
     pipe = lab.volume.parent / "pipe"
     os.mkfifo(pipe)
-    lab.write("CMakeLists.txt", CMAKE + WAITING.format(pipe=pipe))
+    lab.write("CMakeLists.txt", CMAKE + (WAITING + more).format(pipe=pipe))
     return pipe
 
 
@@ -99,14 +110,15 @@ class TestRebuilds:
         lab.built(objects=0)
 
     def test_an_edit_while_the_build_runs_is_built_next_time(self, lab: Lab) -> None:
-        pipe = waiting_tree(lab)
-        running = lab.start(targets=["lab", "wait"], jobs=1)
-        running.until("progress")
+        pipe = waiting_tree(lab, FIRST)
+        running = lab.start()
         running.until_running("waiting")
         lab.write("shared.h", OTHER["shared.h"])
         pipe.write_text("go on\n")
-        assert running.result()["code"] == 0
-        # Back to what the record saw before that build: only the edit's own time can tell ninja.
+        result = running.result()
+        assert result["code"] == 0
+        lab.check(result)
+        # Back to what the build saw when it began: but the objects were made from the edit.
         lab.git("checkout", "-q", "--", "shared.h")
         result = lab.build()
         assert result["code"] == 0
@@ -202,6 +214,26 @@ class TestNinjaByHand:
         lab.built(objects=2)
 
 
+class TestMakefiles:
+    def test_nothing_is_lowered_where_no_log_shows_who_built(self, lab: Lab) -> None:
+        lab.rules = replace(lab.rules, generator="Unix Makefiles")
+        result = lab.build()
+        assert result["code"] == 0
+        lab.check(result)
+        lab.write("shared.h", OTHER["shared.h"])
+        lab.write("shared.h", FILES["shared.h"])
+        result = lab.build()
+        assert result["healed"]["lowered"] == 0
+        assert result["configured"] == []
+        path = lab.write("one.h", "#define ONE 6\n")
+        os.utime(path, (1, 1))
+        lab.check(lab.build())
+        lab.write("two.c", "int two(void) { return nothing; }\n")
+        result = lab.build()
+        assert result["code"] != 0
+        assert "nothing" in result["failure"]["output"]
+
+
 class TestConfigure:
     def test_a_changed_definition_configures_the_same_tree(self, lab: Lab) -> None:
         plain = lab.built(objects=COUNT)
@@ -229,7 +261,7 @@ class TestConfigure:
 
     def test_a_failed_one_says_why_and_is_tried_again(self, lab: Lab) -> None:
         good = (lab.workspace / "CMakeLists.txt").read_text()
-        lab.write("CMakeLists.txt", good + "message(FATAL_ERROR the reason)\n")
+        lab.write("CMakeLists.txt", good + 'message(FATAL_ERROR "the reason")\n')
         result = lab.build()
         assert result["failure"]["step"] == "configure"
         assert "the reason" in result["failure"]["output"]
@@ -299,7 +331,8 @@ class TestConfigure:
     def test_git_s_index_is_healed_where_cmake_depends_on_it(self, lab: Lab) -> None:
         lab.write(
             "CMakeLists.txt",
-            CMAKE + 'set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/.git/index")\n',
+            CMAKE
+            + 'set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/.git/index")\n',
         )
         lab.commit("depend")
         lab.branch("other", OTHER)
@@ -424,20 +457,18 @@ class TestEnds:
 
     def test_a_cut_off_build_lowers_nothing(self, lab: Lab) -> None:
         """Objects of the other content were made in the build that was killed; only the record could hide them."""
-        pipe = waiting_tree(lab)
-        lab.built(objects=COUNT, targets=["lab"])
-        lab.write("shared.h", OTHER["shared.h"])
-        running = lab.start(jobs=4)
+        pipe = waiting_tree(lab, FIRST + LAST)
+        running = lab.start()
         running.until_running("waiting")
-        while running.until("progress")["done"] < 3:
-            pass
+        lab.write("shared.h", OTHER["shared.h"])
+        pipe.write_text("go on\n")
+        running.until_running("lingering")
         running.process.kill()
         running.close()
         lab.git("checkout", "-q", "--", "shared.h")
         result = lab.build(targets=["lab"])
         assert result["healed"]["lowered"] == 0
         lab.check(result)
-        assert pipe.exists()
 
     def test_a_signal_to_the_agent_ends_the_build(self, lab: Lab) -> None:
         waiting_tree(lab)
@@ -509,7 +540,10 @@ class TestInstall:
     @pytest.fixture
     def installing(self, lab: Lab) -> Lab:
         lab.rules = replace(lab.rules, install=True, install_prefix="{source}")
-        install = "install(TARGETS lab DESTINATION out COMPONENT lab)\ninstall(FILES one.h DESTINATION out COMPONENT headers)\n"
+        install = (
+            "install(TARGETS lab DESTINATION out COMPONENT lab)\n"
+            "install(FILES one.h DESTINATION out COMPONENT headers)\n"
+        )
         lab.write("CMakeLists.txt", CMAKE + install)
         return lab
 

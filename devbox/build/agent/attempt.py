@@ -1,0 +1,332 @@
+"""One attempt at a build tree: lock it, look at what changed, configure if needed, build, and keep the record true."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from . import cmake, heal, ninja, outside, record
+from .configuration import configuration
+from .driver import Driver, Plan, count_cache
+from .files import point_link, remove
+from .install import Install
+from .locks import held, lock
+from .process import INTERRUPTED, Interrupted, Supervisor
+from .record import Attempt, Records, ninja_identity
+from .sources import Sources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+
+    from .configuration import Configuration
+    from .events import Events
+    from .sources import Entry
+
+SLOWEST = 5
+# How many files of each kind `--explain` names.
+NAMED = 20
+
+
+def build(request: Mapping[str, Any], events: Events, supervisor: Supervisor) -> dict[str, Any]:
+    """Do what a request asks, and return the report. Raises AgentError where a build cannot even begin."""
+    begin = time.monotonic()
+    decided = configuration(request)
+    events.send("tree", key=decided.key, path=decided.tree)
+    work = Work(decided, request, events, supervisor)
+    try:
+        with work.lock(decided.key, tell=True) as descriptor, supervisor.holding(descriptor):
+            work.run()
+    except Interrupted:
+        work.result["code"] = INTERRUPTED
+    return {**work.result, "seconds": time.monotonic() - begin}
+
+
+class Work:
+    """The state of one attempt, from the moment that the tree's lock is held."""
+
+    def __init__(
+        self, decided: Configuration, request: Mapping[str, Any], events: Events, supervisor: Supervisor
+    ) -> None:
+        """Take the configuration, the request, where to speak, and what runs programs."""
+        self.decided = decided
+        self.request = request
+        self.events = events
+        self.supervisor = supervisor
+        self.records = Records(os.path.join(decided.state, "records"))
+        self.healed = heal.Healed([], [], [])
+        self.reasons: list[str] = []
+        self.result: dict[str, Any] = {
+            "code": 0,
+            "key": decided.key,
+            "tree": decided.tree,
+            "reasons": self.reasons,
+        }
+
+    def lock(self, name: str, *, tell: bool = False) -> AbstractContextManager[int]:
+        """Return one of the volume's locks: a tree's by its key, `sources` or `install`."""
+
+        def on_wait(holder: str) -> None:
+            if tell:
+                self.events.info(f"waiting for {name}: {holder}")
+
+        note = f"{self.request['client']} (process {os.getpid()} in the container)"
+        return lock(self._lock_path(name), note, wait=self.supervisor.wait, on_wait=on_wait)
+
+    def _lock_path(self, name: str) -> str:
+        return os.path.join(self.decided.state, "locks", f"{name}.lock")
+
+    def run(self) -> None:
+        """Build; the result is in `result`, also where this raises Interrupted."""
+        self.start = time.time_ns()
+        self._recall()
+        installing = None
+        if self.decided.rules["install"]:
+            installing = Install(self.decided.state, self.decided.key, self.decided.tree, self.decided.values["prefix"])
+        self.sources = Sources(
+            self.decided.workspace, self.decided.tree, installing.files(self.decided.workspace) if installing else ()
+        )
+        driver = Driver(self.decided, self.request, self.events, self.supervisor)
+        plan = driver.plan(self.last)
+        self.reasons += [f"configured: {reason}" for reason in plan.reasons]
+        self.result.update(jobs=driver.jobs.number, jobs_reason=driver.jobs.reason, configured=plan.reasons)
+        files = self._open(plan)
+        if plan.reasons:
+            if not self._configure(driver, plan):
+                return  # the record stays open, so that the next attempt configures again
+            files = self._open(plan._replace(reasons=[]))
+        point_link(os.path.join(self.decided.volume, "current"), self.decided.key)
+        self._compile(driver, files)
+        if installing is not None and self.result["code"] == 0:
+            self._install(driver, installing)
+
+    # What is known of the tree.
+
+    def _recall(self) -> None:
+        """Read the tree's record, and settle what changed outside the workspace. A tree without a record is emptied."""
+        key, tree = self.decided.key, self.decided.tree
+        self.last = self.records.attempt(key)
+        if self.last is not None and (self.last.digest != self.decided.digest or not os.path.isdir(tree)):
+            self.last = None
+        if self.request["mode"] == "clean" or (self.last is None and os.path.isdir(tree)):
+            self._empty()
+        os.makedirs(tree, exist_ok=True)
+        self.around = outside.identity(self.request["container"])
+        self.outside = outside.Outside(self.records.path(key, "outside.json"), tree, self.decided.workspace)
+        self.known: Mapping[str, Entry] = {}
+        self.base: heal.Base | None = None
+        self.generation = ""
+        if self.last is None:
+            self._explain_new_tree()
+            return
+        known = self.records.sources(key, self.last)
+        self.known = known or {}
+        self.generation = self.last.generation
+        self.base, doubt = record.base(
+            self.last, known, tree, ninja=self.decided.ninja is not None, start_counts=self.decided.start_counts
+        )
+        if doubt:
+            self.reasons.append(f"no time was set back: {doubt}")
+        if self.around != self.last.around and self.decided.ninja:
+            self.reasons += self.outside.settle(self._set_as_root)
+
+    def _empty(self) -> None:
+        """Remove everything from the tree but what FetchContent downloaded."""
+        import shutil
+
+        tree = self.decided.tree
+        self.events.send("phase", title=f"emptying {tree}")
+        names = ("attempt.json", "sources.json", "outside.json")
+        remove(self.records.path(self.decided.key, name) for name in names)
+        self.last = None
+        if not os.path.isdir(tree):
+            return
+        self.reasons.append("the tree was emptied")
+        downloads = os.path.join(tree, "_deps")
+        for entry in [*os.scandir(tree), *(os.scandir(downloads) if os.path.isdir(downloads) else ())]:
+            if entry.path == downloads or (entry.path.startswith(downloads) and not entry.name.endswith("-build")):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                os.unlink(entry.path)
+
+    def _explain_new_tree(self) -> None:
+        """Say how the tree differs from the one that was built before."""
+        try:
+            current = os.readlink(os.path.join(self.decided.volume, "current"))
+        except OSError:
+            return
+        other = self.records.attempt(current) if current != self.decided.key else None
+        if other is not None:
+            old, new = other.inputs, self.decided.inputs
+            changed = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+            self.reasons.append(f"another tree than {current}: {', '.join(changed)} changed")
+
+    def _set_as_root(self, files: list[tuple[str, int]]) -> None:
+        """Have the client set times of the image's files, which belong to root; it answers with a line."""
+        self.events.send("as_root", files=files)
+        self.supervisor.answer()
+
+    # Healing.
+
+    def _heal(self) -> dict[str, Entry]:
+        """Look at the sources, set the times that are to be set, and return what ninja will see."""
+        others: list[dict[str, Entry]] | None = None
+
+        def load_others() -> list[dict[str, Entry]]:
+            nonlocal others
+            if others is None:
+                others = list(self.records.others(self.decided.key))
+            return others
+
+        files = self.sources.entries(self.known, load_others)
+        changes = [] if self.base is None else heal.plan(files, self.base, self._may_lower(load_others))
+        changes = self._without_unused_git(changes)
+        if not self.request["heal"]:
+            # Nothing is set, and what ninja may therefore miss is not recorded as built.
+            for change in changes:
+                if not change.lowers:
+                    del files[change.path]
+            return files
+        done = heal.apply(changes, self.sources, files)
+        for all_of_them, new in zip(self.healed, done):
+            all_of_them.extend(new)
+        self._warn(done)
+        return files
+
+    def _may_lower(self, load_others: Callable[[], list[dict[str, Entry]]]) -> Callable[[str, str], bool]:
+        """Return the question whether a time may be set back: no other tree has other content or is being built."""
+        building: list[str] | None = None
+
+        def ask(path: str, content: str) -> bool:
+            nonlocal building
+            if building is None:
+                keys = [key for key in self.records.all_keys() if key != self.decided.key]
+                building = [key for key in keys if held(self._lock_path(key))]
+                if building:
+                    self.reasons.append(f"no time was set back: {building[0]} is being built")
+            if building:
+                return False
+            if path.startswith(self.decided.tree + os.sep):
+                return True
+            return all(path in files and files[path].content == content for files in load_others())
+
+        return ask
+
+    def _without_unused_git(self, changes: list[heal.Change]) -> list[heal.Change]:
+        """Leave git's own files alone where the build does not depend on them."""
+        git = {name: self.sources.path(name) for name in self.sources.git.names}
+        if not any(change.path in git for change in changes):
+            return changes
+        used = ninja.mentioned(os.path.join(self.decided.tree, "build.ninja"), list(git.values()))
+        return [change for change in changes if change.path not in git or git[change.path] in used]
+
+    def _warn(self, done: heal.Healed) -> None:
+        for name in done.failed:
+            self.events.warn(
+                f"{name} belongs to another user: its time cannot be set, and the build may miss its change"
+            )
+        if done.lowered and self.sources.foreign:
+            own = self.sources.foreign[0]
+            self.events.warn(f"the build tree of yours in {own} may miss changes: devbox sets times of sources back")
+
+    # The record.
+
+    def _open(self, plan: Plan) -> dict[str, Entry]:
+        """Heal, and write the open record: from here on nothing counts as proof until it is closed."""
+        with self.lock("sources"):
+            files = self._heal()
+            if not self.generation or self.known != files:
+                self.generation = f"{self.start:x}.{os.getpid():x}.{time.monotonic_ns():x}"
+                self.records.write_sources(self.decided.key, self.generation, files)
+                self.known = files
+            earlier = self.last.defined if self.last and plan.reasons else ()
+            self.attempt = Attempt(
+                key=self.decided.key,
+                digest=self.decided.digest,
+                inputs=self.decided.inputs,
+                state="open",
+                start=self.start,
+                end=0,
+                created=self.last.created if self.last else self.start,
+                generation=self.generation,
+                ninja=[],
+                configured=not plan.reasons,
+                arguments=plan.arguments,
+                environment=plan.variables,
+                defined=sorted({*earlier, *map(cmake.name_of, plan.defines)}),
+                cache="",
+                around=self.around,
+                code=-1,
+            )
+            self.records.write(self.attempt)
+        return files
+
+    def _close(self, files: Mapping[str, Entry], *, idle: bool) -> None:
+        """Close the record with the files that did not move meanwhile; after an idle build, no move matters."""
+        if not idle:
+            if self.decided.ninja:
+                self.outside.note()
+            stamps = self.sources.stamps().stamps
+            kept = {path: entry for path, entry in files.items() if stamps.get(path) == entry[1:]}
+            if len(kept) < len(files):
+                self.generation += "c"
+                self.records.write_sources(self.decided.key, self.generation, kept)
+        self.records.write(
+            self.attempt._replace(
+                state="closed",
+                end=time.time_ns(),
+                generation=self.generation,
+                ninja=ninja_identity(self.decided.tree),
+                cache=cmake.cache_digest(self.decided.tree),
+                code=self.result["code"],
+            )
+        )
+
+    # The programs.
+
+    def _configure(self, driver: Driver, plan: Plan) -> bool:
+        begin = time.monotonic()
+        outcome = driver.configure(plan)
+        self.result.update(outcome._asdict(), configure_seconds=time.monotonic() - begin)
+        return outcome.code == 0
+
+    def _compile(self, driver: Driver, files: Mapping[str, Entry]) -> None:
+        """Build, report what was done, and close the record, also where the build failed or was stopped in order."""
+        tree = self.decided.tree
+        mark, before = ninja.mark_log(tree), ninja_identity(tree)
+        try:
+            outcome, jobs = driver.build()
+            self.result.update(outcome._asdict(), jobs=jobs.number)
+        except Interrupted as interrupted:
+            self.result["code"] = INTERRUPTED
+            if not interrupted.clean:
+                raise
+        commands = ninja.commands_since(tree, mark, self.start) if self.decided.ninja else []
+        # If neither cmake nor a command ran, it does not matter what moved meanwhile.
+        ran = self.result["configured"] or self.result["code"] or before != ninja_identity(tree)
+        self._close(files, idle=self.decided.ninja is not None and not ran)
+        self._report(commands)
+
+    def _report(self, commands: list[ninja.Command]) -> None:
+        self.result.update(
+            commands=len(commands),
+            compiled=ninja.compiled(commands),
+            slowest=[[command.output, command.seconds] for command in commands[:SLOWEST]],
+            healed={"lowered": len(self.healed.lowered), "raised": len(self.healed.raised)},
+        )
+        self.reasons += [f"time set back, its content is as built: {path}" for path in self.healed.lowered[:NAMED]]
+        self.reasons += [f"made newer, its content is not as built: {path}" for path in self.healed.raised[:NAMED]]
+        if self.decided.statistics is not None:
+            self.result["cached"], self.result["missed"] = count_cache(self.decided.statistics)
+
+    def _install(self, driver: Driver, installing: Install) -> None:
+        targets = self.request["targets"]
+        with self.lock("install", tell=True):
+            if installing.needed(targets):
+                outcome = driver.install(installing)
+                self.result.update(outcome._asdict())
+                if outcome.code == 0:
+                    self.result["installed"] = installing.move(targets)

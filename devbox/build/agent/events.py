@@ -1,0 +1,46 @@
+"""What the agent says to its client: one JSON object a line on stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+
+class AgentError(Exception):
+    """A foreseen failure, told to the client as a sentence, a hint that can be typed, and the error's code."""
+
+    def __init__(self, message: str, *, hint: str | None = None, code: str = "build") -> None:
+        """Take the sentence without a full stop."""
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.code = code
+
+
+class Events:
+    """The agent's side of the conversation. A client that is gone is no error: the lifeline tells of it."""
+
+    def __init__(self, descriptor: int = 1) -> None:
+        self._descriptor = descriptor
+
+    def send(self, event: str, **fields: Any) -> None:
+        """Say one thing."""
+        line = json.dumps({"event": event, **fields}, separators=(",", ":")).encode() + b"\n"
+        try:
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+        except OSError:
+            self._descriptor = -1
+
+    def info(self, text: str) -> None:
+        """Say one line."""
+        self.send("info", text=text)
+
+    def warn(self, text: str) -> None:
+        """Say one line that should not be missed."""
+        self.send("warn", text=text)
+
+    def output(self, line: str, source: str) -> None:
+        """Pass on one line that the program `source` wrote."""
+        self.send("output", line=line, source=source)

@@ -1,0 +1,59 @@
+"""The build key: the short hash that names a build tree, and what it is made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DIGITS = 8
+
+# What happens when an input of a build changes. docs/reference/build-key.md shows this table, and a test runs each row.
+ANOTHER_TREE = "another tree"
+RECONFIGURE = "reconfigure"
+FRESH_CACHE = "reconfigure with a fresh CMake cache"
+NOTHING = "nothing"
+EFFECTS = (
+    ("framework, variant", ANOTHER_TREE),
+    ("build type", ANOTHER_TREE),
+    ("architectures", ANOTHER_TREE),
+    ("generator", ANOTHER_TREE),
+    ("source folder (container path)", ANOTHER_TREE),
+    ("nvcc threads", ANOTHER_TREE),
+    ("C, C++ or CUDA compiler: path, version or file", ANOTHER_TREE),
+    ("cmake version, ninja version", ANOTHER_TREE),
+    ("Python: path or version; torch: version or ABI, where the framework uses it", ANOTHER_TREE),
+    ("compiler launcher (ccache there or not)", ANOTHER_TREE),
+    ("build-relevant packages of the image (/etc/devbox/toolchain.json)", ANOTHER_TREE),
+    ("a -D that chooses one of the above", ANOTHER_TREE),
+    ("any other -D, given, changed or dropped; the framework's own defines", RECONFIGURE),
+    ("a CMake file of the tree", "ninja reconfigures by itself"),
+    ("CMakeCache.txt, edited by hand", RECONFIGURE),
+    ("CFLAGS, CMAKE_PREFIX_PATH and other variables that CMake reads once", FRESH_CACHE),
+    ("--reconfigure", FRESH_CACHE),
+    ("image with the same toolchain, container recreated", NOTHING),
+    ("jobs, targets, ccache's size", NOTHING),
+)
+
+# Names that a user may set with -D and that choose the toolchain, type or architecture: they are part of the key.
+KEYED = re.compile(
+    r"CMAKE_(BUILD_TYPE|TOOLCHAIN_FILE|CUDA_ARCHITECTURES|CUDA_HOST_COMPILER|MAKE_PROGRAM)"
+    r"|CMAKE_(C|CXX|CUDA)_COMPILER(_LAUNCHER|_TARGET)?"
+    r"|Python3?_EXECUTABLE|CUDAToolkit_ROOT|CUDA_TOOLKIT_ROOT_DIR"
+)
+
+
+def digest(inputs: Mapping[str, Any]) -> str:
+    """Return the hash of the inputs, in hex."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def key(inputs: Mapping[str, Any]) -> str:
+    """Return the name of the tree for the inputs: `release-90-ab12cd34`. Type and architectures are for the eye."""
+    arch = re.sub(r"-(real|virtual)\b", "", str(inputs.get("arch") or "")).replace(".", "")
+    words = [str(inputs["type"]).lower(), "+".join(re.findall(r"[A-Za-z0-9]+", arch)), digest(inputs)[:DIGITS]]
+    return "-".join(re.sub(r"[^a-z0-9+]", "", word[:24]) for word in words if word)

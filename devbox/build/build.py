@@ -1,0 +1,139 @@
+"""`devbox build`, the host's part: it asks the agent in the container, shows what that says, and keeps the log."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import asdict
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from devbox.build.report import BuildReport, BuildRequest, report
+from devbox.build.talk import ask
+from devbox.errors import UsageError
+from devbox.paths import state_dir
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from devbox.container.target import Target
+    from devbox.engine.docker import Engine
+    from devbox.reporter import Reporter
+
+CACHE_FOLDER = "/cache/ccache"
+KEPT_LOGS = 20
+
+
+def build(request: BuildRequest, target: Target, engine: Engine, reporter: Reporter) -> BuildReport:
+    """Build in the dev container, and report what was done; a failed or interrupted build is a report too.
+
+    The whole log is kept on the host, below `state_dir()/logs/build`. Ctrl-C ends the compilers inside, closes the
+    record, and comes back as a report with code 130. Raises UsageError for a build type that the framework does not
+    have, BuildError where a build cannot even begin.
+    """
+    result: dict[str, Any] | None = None
+    with _Log(target) as log, _Phases(reporter) as phases:
+        for event in ask(request_for(request, target), target, engine):
+            kind = event["event"]
+            log.take(event)
+            if kind == "phase":
+                phases.begin(event["title"])
+            elif kind == "output":
+                reporter.output(event["line"], prefix=event["source"])
+            elif kind == "progress":
+                reporter.progress(event["done"], event["total"], eta=event["eta"], running=event["running"])
+            elif kind == "info":
+                reporter.info(event["text"])
+            elif kind == "warn":
+                reporter.warn(event["text"])
+            elif kind == "result":
+                result = event
+    assert result is not None  # noqa: S101  # `ask` ends with it or raises
+    return report(result, log.path)
+
+
+def request_for(request: BuildRequest, target: Target) -> dict[str, Any]:
+    """Return what the agent is asked, as it travels. Raises UsageError where the request makes no sense."""
+    rules = request.framework.build
+    build_type = request.build_type or rules.build_type
+    known = {one.lower(): one for one in rules.build_types}
+    if build_type.lower() not in known:
+        raise UsageError(
+            f"{request.framework.title} has no build type '{build_type}'",
+            hint=f"--type {' | '.join(rules.build_types)}",
+        )
+    for name, _ in request.defines:
+        if name.partition(":")[0] == "CMAKE_BUILD_TYPE":
+            raise UsageError("the build type is not chosen with -D", hint=f"--type {' | '.join(rules.build_types)}")
+    return {
+        "command": "build",
+        "client": request.client,
+        "framework": request.framework.name,
+        "variant": request.framework.variant,
+        "rules": asdict(rules),
+        "type": known[build_type.lower()],
+        "arch": request.arch,
+        "jobs": request.jobs,
+        "targets": request.targets,
+        "defines": request.defines,
+        "args": request.args,
+        "mode": request.mode,
+        "heal": request.heal,
+        "cache": request.cache,
+        "cache_folder": CACHE_FOLDER,
+        "cache_size": request.cache_size,
+        "workspace": target.folder,
+        "container": target.container,
+    }
+
+
+class _Phases:
+    """Turns the agent's phases, which say only when they begin, into the reporter's steps."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def begin(self, title: str) -> None:
+        """End the phase before, and begin this one."""
+        self._open.close()
+        self._open.enter_context(self._reporter.step(title))
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+
+class _Log:
+    """The log of one build on the host; the file is made when the tree is known."""
+
+    def __init__(self, target: Target) -> None:
+        from devbox.devcontainer.identity import workspace_hash
+
+        self._folder = state_dir() / "logs" / "build" / workspace_hash(target.workspace)
+        self._stream: IO[str] | None = None
+        self.path: Path | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def take(self, event: dict[str, Any]) -> None:
+        """Write what belongs into a log."""
+        if event["event"] == "tree":
+            self._begin(event["key"])
+        if self._stream is not None:
+            said = event.get("line") or event.get("title") or event.get("text")
+            for text in event.get("finished", ()) if said is None else (said,):
+                self._stream.write(f"{text}\n")
+
+    def _begin(self, key: str) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for old in sorted(self._folder.glob("*.log"))[: -(KEPT_LOGS - 1)]:
+            old.unlink(missing_ok=True)
+        self.path = self._folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{key}.log"
+        self._stream = self.path.open("w", encoding="utf-8", errors="surrogateescape")
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream is not None:
+            self._stream.close()

@@ -1,0 +1,111 @@
+"""What a build was asked to do, and what it did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from devbox.frameworks.model import Framework, Pairs
+
+Mode = Literal["incremental", "clean", "reconfigure"]
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    """One `devbox build`.
+
+    `arch` is in the framework's own notation (`90-real` or `9.0`), None for a build without architectures. `args` go to
+    the build program as they are. `jobs` of None means as many as CPUs and memory allow. `heal` of False sets no file
+    times, `cache` of False builds without the compiler cache. `cache_size` is ccache's notation (`20G`).
+    """
+
+    framework: Framework
+    build_type: str | None = None
+    arch: str | None = None
+    jobs: int | None = None
+    targets: tuple[str, ...] = ()
+    defines: Pairs = ()
+    args: tuple[str, ...] = ()
+    mode: Mode = "incremental"
+    heal: bool = True
+    cache: bool = True
+    cache_size: str = "20G"
+    client: str = "devbox build"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong first: in which step, making what, by which command line, and what that wrote."""
+
+    step: Literal["configure", "build", "install"]
+    outputs: str
+    command: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What a build did. Times are in seconds.
+
+    `code` is the exit code of the program that ended the build: 0 when all went well, 130 when it was interrupted.
+    `cached` and `missed` count the compiler cache's answers, None without a cache. `lowered` and `raised` count the
+    source files whose time was set back and those that were made newer. `configured` says why cmake ran (empty if it
+    did not), and `reasons` everything that was decided, for `--explain`. `log` is on the host.
+    """
+
+    code: int
+    key: str
+    tree: str
+    log: Path | None
+    seconds: float
+    configure_seconds: float = 0.0
+    configured: tuple[str, ...] = ()
+    commands: int = 0
+    compiled: int = 0
+    cached: int | None = None
+    missed: int | None = None
+    slowest: tuple[tuple[str, float], ...] = ()
+    jobs: int = 0
+    jobs_reason: str = ""
+    lowered: int = 0
+    raised: int = 0
+    installed: tuple[str, ...] = ()
+    failure: Failure | None = None
+    reasons: tuple[str, ...] = field(default=())
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was asked for is built."""
+        return self.code == 0
+
+
+def report(result: Mapping[str, Any], log: Path | None) -> BuildReport:
+    """Make the report from the agent's last event."""
+    healed = result.get("healed") or {}
+    failure = result.get("failure")
+    return BuildReport(
+        code=result["code"],
+        key=result["key"],
+        tree=result["tree"],
+        log=log,
+        seconds=result["seconds"],
+        configure_seconds=result.get("configure_seconds", 0.0),
+        configured=tuple(result.get("configured", ())),
+        commands=result.get("commands", 0),
+        compiled=result.get("compiled", 0),
+        cached=result.get("cached"),
+        missed=result.get("missed"),
+        slowest=tuple((name, seconds) for name, seconds in result.get("slowest", ())),
+        jobs=result.get("jobs", 0),
+        jobs_reason=result.get("jobs_reason", ""),
+        lowered=healed.get("lowered", 0),
+        raised=healed.get("raised", 0),
+        installed=tuple(result.get("installed", ())),
+        failure=Failure(**failure) if failure else None,
+        reasons=tuple(result.get("reasons", ())),
+    )
