@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from devbox.cli import build, config, contract, doctor, frameworks, image, life, shell, status, up
+from devbox.cli import build, config, doctor, frameworks, image, life, shell, status, up
 from devbox.cli.application import Application, application
 from devbox.errors import EXIT_FAILURE, EXIT_INTERRUPTED, DevboxError, UsageError
 from devbox.ui.console import Console
@@ -52,7 +52,7 @@ def _global_options(
     run_.command = context.invoked_subcommand or ""
 
 
-for group in (up, shell, build, status, life, contract, doctor):
+for group in (up, shell, build, status, life, doctor):
     group.register(app)
 for name, nested in (("image", image.app), ("frameworks", frameworks.app), ("config", config.app)):
     app.add_typer(nested, name=name)

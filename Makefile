@@ -1,0 +1,90 @@
+# Everything a developer types. `make` alone lists the targets.
+#
+# `make demo` and `make test` need nothing but make, Python 3.11 and a way to Docker: what is missing is installed where that is
+# possible (as root, from packages), and named where it is not.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.devbox-stamp
+REFERENCE := $(VENV)/reference/bin/devcontainer
+PYTEST := PATH="$(CURDIR)/$(BIN):$$PATH" DEVBOX_REFERENCE_CLI="$${DEVBOX_REFERENCE_CLI:-$$(test ! -x $(REFERENCE) || echo $(CURDIR)/$(REFERENCE))}" $(BIN)/pytest
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml .ci/ensure-venv
+	@.ci/ensure-venv $(VENV)
+	@touch $@
+
+.PHONY: venv
+venv: $(STAMP) ## Make the virtual environment with devbox and its tools in it
+
+.PHONY: engine
+engine: ## See to a Docker engine: use the one that answers, else install and start one
+	@.ci/ensure-engine
+
+.PHONY: reference
+reference: $(STAMP) ## Install the reference dev container CLI, which some tests compare with
+	@.ci/ensure-reference $(VENV)
+
+.PHONY: demo
+demo: $(STAMP) engine ## Run the main job on a small CUDA tree; KEEP=1 keeps the container
+	@PATH="$(CURDIR)/$(BIN):$$PATH" KEEP="$(KEEP)" tests/trees/demo.sh
+
+.PHONY: test
+test: $(STAMP) lint engine reference ## Lint, and run all tests but the slow ones and those that need a GPU
+	$(PYTEST) -m 'not slow and not gpu' $(ARGS)
+
+.PHONY: lint
+lint: $(STAMP) ## Check style, format, types and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(STAMP) ## Format the code and fix what can be fixed
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+.PHONY: unit
+unit: $(STAMP) ## Run the tests that need no engine
+	$(PYTEST) -m 'not engine and not slow and not gpu' $(ARGS)
+
+.PHONY: engine-test
+engine-test: $(STAMP) engine reference ## Run the tests that need an engine
+	$(PYTEST) -m 'engine and not slow and not gpu' $(ARGS)
+
+.PHONY: gpu-test
+gpu-test: $(STAMP) engine ## Run the tests that need an NVIDIA GPU
+	$(PYTEST) -m gpu $(ARGS)
+
+.PHONY: trees
+trees: $(STAMP) engine ## Build parts of real source trees (llama.cpp, vLLM); takes an hour, and a network
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.trees.real $(ARGS)
+
+.PHONY: bench
+bench: $(STAMP) engine reference ## Measure devbox beside docker, ninja and the reference CLI into bench/results/
+	@PATH="$(CURDIR)/$(BIN):$(CURDIR)/$(VENV)/reference/bin:$$PATH" $(BIN)/python -m bench $(ARGS)
+
+.PHONY: wheel
+wheel: $(STAMP) ## Build the wheel, and prove that it works when installed outside the checkout
+	$(BIN)/pytest -m slow tests/unit/test_wheel.py $(ARGS)
+	rm -rf dist
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+	@ls -l dist
+
+.PHONY: docs
+docs: $(STAMP) ## Write the generated reference pages
+	$(BIN)/python docs/generate.py
+
+.PHONY: clean
+clean: ## Remove what was built and cached; containers and volumes are left alone
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find devbox tests bench docs -name __pycache__ -type d -prune -exec rm -rf {} +

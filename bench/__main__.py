@@ -1,0 +1,46 @@
+"""`python -m bench`: run the cases and write results/latest.md and results/latest.json beside this file."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from bench import cases, report
+from bench.workspace import Tools
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the benchmark. The exit code is 1 if a budget was not kept."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="Measure devbox and hold it against its budgets."
+    )
+    parser.add_argument("--rounds", type=int, default=15, help="timed rounds of each short case (default: 15)")
+    parser.add_argument(
+        "--large-tree", type=int, default=cases.LARGE_TREE, help="files of the large tree (default: 5000)"
+    )
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results", help="where the results go")
+    arguments = parser.parse_args(argv)
+    tools = Tools.on_path()
+    options = cases.Options(rounds=arguments.rounds, large_tree=arguments.large_tree)
+
+    facts = (*report.machine(), ("docker", _docker_version(tools)), ("rounds", str(options.rounds)))
+    results: list[report.Result] = []
+    for result in cases.everything(tools, options, lambda text: print(f"bench: {text}", file=sys.stderr, flush=True)):
+        results.append(result)
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        # After every case, so that an interrupted run leaves what it measured.
+        (arguments.output / "latest.md").write_text(report.markdown(results, facts), encoding="utf-8")
+        (arguments.output / "latest.json").write_text(report.as_json(results, facts), encoding="utf-8")
+    print(report.markdown(results, facts), end="")
+    return int(any(isinstance(one, report.Verdict) and not one.met for one in results))
+
+
+def _docker_version(tools: Tools) -> str:
+    command = [tools.docker, "version", "--format", "{{.Server.Version}}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""The cases: what is timed beside what, and the budget that each is held against."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench import trees
+from bench.measure import Sample, Subject, interleaved
+from bench.report import Budget, Result, Skipped, Verdict
+from bench.workspace import Tools, Workspace, scratch, started
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+NO_REFERENCE = "the reference CLI is not installed (make reference)"
+
+VERSION = Budget("ratio", 1 / 3)
+EXEC_DOCKER = Budget("ratio", 2.0)
+EXEC_REFERENCE = Budget("ratio", 0.4)
+UP_RUNNING = Budget("ratio", 0.4)
+UP_NO_CONTAINER = Budget("ratio", 0.8)
+EDIT = Budget("ratio", 1.10)
+SMALL_TREE, LARGE_TREE, FURTHER = 1000, 5000, 1000
+ADDED_SECONDS, ADDED_PER_FURTHER = 0.25, 0.025
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How much to measure.
+
+    `rounds` is for what takes under a second; what takes longer runs half as often, at least 3 times.
+    """
+
+    rounds: int = 15
+    large_tree: int = LARGE_TREE
+    heavy: int = 20
+
+    @property
+    def few(self) -> int:
+        """The rounds of the longer cases."""
+        return max(3, self.rounds // 2)
+
+
+def no_op(files: int) -> Budget:
+    """Return what a no-op build may add on a tree of `files` files: a quarter of a second up to 5,000, more beyond."""
+    return Budget("added", ADDED_SECONDS + ADDED_PER_FURTHER * max(0, files - LARGE_TREE) / FURTHER)
+
+
+def verdicts(case: str, samples: dict[str, Sample], budgets: dict[str, Budget]) -> Iterator[Verdict]:
+    """Hold the sample called "devbox" against each baseline that has a budget and was measured."""
+    for name, budget in budgets.items():
+        if name in samples:
+            yield Verdict(case, samples["devbox"], samples[name], budget)
+
+
+def start_up(workspace: Workspace, options: Options) -> Iterator[Result]:
+    """Time `--version`."""
+    tools = workspace.tools
+    if tools.reference is None:
+        yield Skipped("devbox --version", NO_REFERENCE)
+        return
+    subjects = [
+        Subject("devbox", (tools.devbox, "--version")),
+        Subject("devcontainer --version", (tools.reference, "--version")),
+    ]
+    samples = interleaved(subjects, options.rounds, cwd=workspace.path, environ=workspace.environ)
+    yield from verdicts("devbox --version", samples, {"devcontainer --version": VERSION})
+
+
+def execute(workspace: Workspace, options: Options) -> Iterator[Result]:
+    """Time a command that does nothing, in a container that runs."""
+    tools, case = workspace.tools, "devbox exec -- true"
+    subjects = [
+        Subject("devbox", (tools.devbox, "exec", "--", "true")),
+        Subject("docker exec", (tools.docker, "exec", workspace.container(), "true")),
+    ]
+    if tools.reference is None:
+        yield Skipped(f"{case} beside devcontainer exec", NO_REFERENCE)
+    else:
+        subjects.append(
+            Subject("devcontainer exec", (tools.reference, "exec", "--workspace-folder", str(workspace.path), "true"))
+        )
+    samples = interleaved(subjects, options.rounds, cwd=workspace.path, environ=workspace.environ)
+    yield from verdicts(case, samples, {"docker exec": EXEC_DOCKER, "devcontainer exec": EXEC_REFERENCE})
+
+
+def up(workspace: Workspace, options: Options) -> Iterator[Result]:
+    """Time `up` with the container running, and with its image there and no container."""
+    tools = workspace.tools
+    if tools.reference is None:
+        yield Skipped("devbox up", NO_REFERENCE)
+        return
+    mine = (tools.devbox, "up")
+    other = (tools.reference, "up", "--workspace-folder", str(workspace.path))
+    running = interleaved(
+        [Subject("devbox", mine), Subject("devcontainer up", other)],
+        options.rounds,
+        cwd=workspace.path,
+        environ=workspace.environ,
+    )
+    yield from verdicts("devbox up, container running", running, {"devcontainer up": UP_RUNNING})
+    gone = interleaved(
+        [
+            Subject("devbox", mine, workspace.remove_container),
+            Subject("devcontainer up", other, workspace.remove_container),
+        ],
+        options.few,
+        cwd=workspace.path,
+        environ=workspace.environ,
+    )
+    # The last container and its image are the reference CLI's: the next case starts from devbox's own.
+    image = workspace.call(tools.docker, "inspect", "--format", "{{.Config.Image}}", workspace.container()).strip()
+    workspace.remove_container()
+    workspace.call(tools.docker, "image", "rm", image)
+    workspace.call(*mine)
+    yield from verdicts("devbox up, image there, no container", gone, {"devcontainer up": UP_NO_CONTAINER})
+
+
+def no_op_build(workspace: Workspace, options: Options, files: int) -> Iterator[Result]:
+    """Time a build that has nothing to do beside ninja in the same tree."""
+    workspace.call(workspace.tools.devbox, "build")
+    folder, owner = workspace.build_tree()
+    samples = interleaved(
+        [
+            Subject("devbox", (workspace.tools.devbox, "build")),
+            Subject("ninja", workspace.in_container("ninja", "-C", folder, user=owner)),
+        ],
+        options.rounds,
+        cwd=workspace.path,
+        environ=workspace.environ,
+        warm_up=2,
+    )
+    yield from verdicts(f"devbox build, nothing to do, {files:,} files", samples, {"ninja": no_op(files)})
+
+
+def edit_build(workspace: Workspace, options: Options) -> Iterator[Result]:
+    """Time a build after an edit of one costly file beside ninja after the same kind of edit."""
+    folder, owner = workspace.build_tree()
+    # Not from 0: the compiler cache outlives the benchmark, and would know the edits of the run before.
+    numbers = itertools.count(time.time_ns() // 1_000_000 % 1_000_000_000)
+
+    def change() -> None:
+        trees.edit(workspace.path / trees.EDITED, next(numbers))
+
+    samples = interleaved(
+        [
+            Subject("devbox", (workspace.tools.devbox, "build"), change),
+            Subject("ninja", workspace.in_container("ninja", "-C", folder, user=owner), change),
+        ],
+        options.few,
+        cwd=workspace.path,
+        environ=workspace.environ,
+    )
+    yield from verdicts("devbox build, one file edited", samples, {"ninja": EDIT})
+
+
+def everything(tools: Tools, options: Options, say: Callable[[str], None]) -> Iterable[Result]:
+    """Run all cases, each on a tree of its own kind, and yield the results as they come."""
+    with scratch(tools) as (folder, environ):
+        small = trees.generate(folder / "small", SMALL_TREE, heavy=options.heavy)
+        say(f"starting a dev container on {SMALL_TREE:,} files")
+        with started(small, tools, environ) as workspace:
+            for case in (start_up, execute, up):
+                say(case.__name__)
+                yield from case(workspace, options)
+            say("no_op_build")
+            yield from no_op_build(workspace, options, SMALL_TREE)
+            say("edit_build")
+            yield from edit_build(workspace, options)
+        large = trees.generate(folder / "large", options.large_tree)
+        say(f"building {options.large_tree:,} files")
+        with started(large, tools, environ) as workspace:
+            yield from no_op_build(workspace, options, options.large_tree)

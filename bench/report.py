@@ -1,0 +1,132 @@
+"""What was measured against what was promised: verdicts, and how they are shown."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from bench.measure import Sample
+
+Kind = Literal["ratio", "added"]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A promise: devbox takes at most `limit` times as long as the baseline, or at most `limit` seconds longer."""
+
+    kind: Kind
+    limit: float
+
+    def __str__(self) -> str:
+        return f"≤ {self.limit:.2f} x" if self.kind == "ratio" else f"≤ + {self.limit:.3f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One case: devbox beside one baseline, with the budget that it is held against."""
+
+    case: str
+    subject: Sample
+    baseline: Sample
+    budget: Budget
+
+    @property
+    def value(self) -> float:
+        """The ratio of the medians, or the difference between them in seconds, as the budget's kind says."""
+        if self.budget.kind == "ratio":
+            return self.subject.median / self.baseline.median
+        return self.subject.median - self.baseline.median
+
+    @property
+    def met(self) -> bool:
+        """Whether the budget is kept."""
+        return self.value <= self.budget.limit
+
+    def shown(self) -> str:
+        """Return the value with its unit."""
+        return f"{self.value:.2f} x" if self.budget.kind == "ratio" else f"{self.value:+.3f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A case that could not be measured here, and why."""
+
+    case: str
+    reason: str
+
+
+Result = Verdict | Skipped
+
+
+def markdown(results: Iterable[Result], facts: Sequence[tuple[str, str]]) -> str:
+    """Return the page of results: where it was measured, and one table row for each comparison."""
+    lines = ["# Benchmark results", "", *(f"- {name}: {value}" for name, value in facts), ""]
+    lines += [
+        "Medians of whole processes, taken in turn; ± is half of the distance between the quartiles.",
+        "",
+        "| case | devbox | beside | its time | result | budget | kept |",
+        "|---|--:|---|--:|--:|--:|---|",
+    ]
+    skipped = []
+    for result in results:
+        if isinstance(result, Skipped):
+            skipped.append(f"- {result.case}: {result.reason}")
+            continue
+        cells = (
+            result.case,
+            _time(result.subject),
+            result.baseline.name,
+            _time(result.baseline),
+            result.shown(),
+            str(result.budget),
+            "yes" if result.met else "**no**",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    if skipped:
+        lines += ["", "Not measured:", "", *skipped]
+    return "\n".join(lines) + "\n"
+
+
+def _time(sample: Sample) -> str:
+    return f"{sample.median:.3f} s ± {sample.spread:.3f}"
+
+
+def as_json(results: Iterable[Result], facts: Sequence[tuple[str, str]]) -> str:
+    """Return the same as JSON, with every single time."""
+    rows = [
+        {"case": one.case, "skipped": one.reason}
+        if isinstance(one, Skipped)
+        else {
+            "case": one.case,
+            "devbox": {"median": one.subject.median, "seconds": one.subject.seconds},
+            "baseline": {"name": one.baseline.name, "median": one.baseline.median, "seconds": one.baseline.seconds},
+            "kind": one.budget.kind,
+            "value": one.value,
+            "limit": one.budget.limit,
+            "met": one.met,
+        }
+        for one in results
+    ]
+    return json.dumps({"schema": 1, "facts": dict(facts), "results": rows}, indent=2, ensure_ascii=False) + "\n"
+
+
+def machine() -> tuple[tuple[str, str], ...]:
+    """Return what the times depend on: processor, cores, kernel and Python."""
+    import os
+
+    model = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as stream:  # noqa: PTH123  # a kernel file, read line by line
+            model = next((line.partition(":")[2].strip() for line in stream if line.startswith("model name")), model)
+    except OSError:
+        pass
+    return (
+        ("processor", f"{model}, {len(os.sched_getaffinity(0))} cores"),
+        ("system", f"{platform.system()} {platform.release()}"),
+        ("python", platform.python_version()),
+    )

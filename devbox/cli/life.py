@@ -1,0 +1,77 @@
+"""`devbox stop`, `down` and `logs`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Optional
+
+import typer
+
+from devbox.cli.application import application, workspace
+from devbox.cli.options import DryRunOption, JsonOption, PathArgument, YesOption
+from devbox.errors import RefusedError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+
+    @app.command()
+    def stop(context: typer.Context, path: PathArgument = None, json: JsonOption = False) -> None:
+        """Stop the dev container of a checkout. `devbox up` starts it again."""
+        from devbox.container.stop import stop as halt
+
+        run = application(context)
+        result = halt(run.engine, workspace(path), run.console)
+        run.show(result, lambda: run.console.info("nothing was running") if not result.stopped else None)
+
+    @app.command()
+    def down(
+        context: typer.Context,
+        path: PathArgument = None,
+        volumes: Annotated[bool, typer.Option("--volumes", help="Remove the checkout's build trees, too.")] = False,
+        yes: YesOption = False,
+        dry_run: DryRunOption = False,
+        json: JsonOption = False,
+    ) -> None:
+        """Remove the dev container of a checkout. Its build trees stay unless --volumes is given; caches stay."""
+        from devbox.container.stop import down as remove
+        from devbox.container.stop import plan_down
+
+        run = application(context)
+        run.console.yes = yes
+        plan = plan_down(run.engine, workspace(path), volumes=volumes)
+        if dry_run:
+            lines = [run.engine.line(["rm", "--force", "--volumes", name]) for name in plan.containers]
+            lines += [run.engine.line(["volume", "rm", name]) for name in plan.volumes]
+            run.show(plan, lambda: "\n".join(lines))
+            return
+        if plan.volumes:
+            for name in plan.volumes:
+                run.console.info(f"volume {name}: the build trees of {plan.workspace}")
+            if not run.console.confirm("Remove the container and these volumes?"):
+                raise RefusedError(
+                    "nothing was removed", hint="devbox down --volumes --yes   # removes what is named above"
+                )
+        remove(run.engine, plan, run.console)
+
+        def kept() -> None:
+            if plan.kept:
+                run.console.info(f"kept: {', '.join(plan.kept)} (devbox down --volumes removes the build trees)")
+
+        run.show(plan, kept)
+
+    @app.command()
+    def logs(
+        context: typer.Context,
+        path: PathArgument = None,
+        follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until interrupted.")] = False,
+        tail: Annotated[
+            Optional[int],  # noqa: UP045  # typer reads this at run time
+            typer.Option("--tail", "-n", min=0, metavar="LINES", help="Only the last lines."),
+        ] = None,
+        timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Put the time before each line.")] = False,
+    ) -> None:
+        """Show what the dev container's own process wrote."""
+        from devbox.container.logs import logs as show
+
+        run = application(context)
+        raise typer.Exit(show(run.engine, workspace(path), follow=follow, tail=tail, timestamps=timestamps))

@@ -1,0 +1,60 @@
+"""`devbox shell`, `exec` and `run`: commands inside."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from devbox.cli.application import application, workspace
+from devbox.cli.options import DryRunOption, WorkspaceOption
+
+# A command's own options are not devbox's.
+_VERBATIM = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+Command = Annotated[list[str], typer.Argument(metavar="-- COMMAND…", help="The command and its arguments.")]
+
+# Bash where there is one, as a login shell; else the shell that POSIX promises.
+LOGIN_SHELL = ("/bin/sh", "-c", 'command -v bash >/dev/null && exec bash -l; exec "${SHELL:-/bin/sh}" -l')
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+
+    @app.command()
+    def shell(context: typer.Context, path: WorkspaceOption = None) -> None:
+        """Open a login shell in the dev container, in the folder that matches the current one."""
+        from devbox.container.exec import execute
+        from devbox.container.target import find, logical_cwd
+
+        run_ = application(context)
+        target = find(run_.engine, workspace(path))
+        run_.console.close()
+        raise typer.Exit(
+            execute(target, LOGIN_SHELL, environ=run_.environ, cwd=target.inside(logical_cwd(run_.environ)))
+        )
+
+    @app.command("exec", context_settings=_VERBATIM)
+    def exec_(context: typer.Context, command: Command, path: WorkspaceOption = None) -> None:
+        """Run a command in the dev container: its terminal, exit code and signals are docker's own."""
+        from devbox.container import hot
+
+        # Only `exec --help` and `exec` behind a global option come here; see devbox.__main__.
+        raise typer.Exit(hot.main([*(["--workspace", str(path)] if path else []), "--", *command]))
+
+    @app.command("run", context_settings=_VERBATIM)
+    def run(
+        context: typer.Context, command: Command, path: WorkspaceOption = None, dry_run: DryRunOption = False
+    ) -> None:
+        """Run a command in a container of its own, made like the dev container and removed afterwards."""
+        from pathlib import Path
+
+        from devbox.container.run import run as run_once
+        from devbox.container.target import logical_cwd
+
+        run_ = application(context)
+        here = Path(logical_cwd(run_.environ))
+        result = run_once(run_.engine, workspace(path), command, run_.console, cwd=here, dry_run=dry_run)
+        if isinstance(result, str):
+            run_.show({"command": result}, lambda: result)
+            return
+        raise typer.Exit(result)

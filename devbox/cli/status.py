@@ -1,0 +1,86 @@
+"""`devbox status`, and `ps` for those whose fingers know docker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from devbox.cli.application import application
+from devbox.cli.options import JsonOption
+from devbox.ui.console import size
+from devbox.ui.tables import age, table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from devbox.build.trees import BuildTree
+    from devbox.container.status import Status
+
+FastOption = Annotated[bool, typer.Option("--fast", help="Leave out the sizes, which the engine has to add up.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+
+    def status(context: typer.Context, fast: FastOption = False, json: JsonOption = False) -> None:
+        """List your dev containers, build trees and caches with their sizes and ages, and what they belong to."""
+        from devbox.build.trees import all_trees
+        from devbox.container.status import status as ask
+
+        run = application(context)
+        found = ask(run.engine, sizes=not fast)
+        trees = {} if fast else all_trees(run.engine, [one for one in found.containers if one.state == "running"])
+        data = {"containers": found.containers, "volumes": found.volumes, "build_trees": trees}
+        run.show(data, lambda: _text(found, trees))
+
+    app.command("status")(status)
+    app.command("ps", hidden=True)(status)
+
+
+def _text(found: Status, trees: Mapping[str, Sequence[BuildTree]]) -> str:
+    containers = [
+        (
+            one.name,
+            one.status or one.state,
+            one.framework or ("-" if one.ours else "not devbox's"),
+            one.workspace + ("" if one.workspace_exists else " (gone)"),
+        )
+        for one in found.containers
+    ]
+    built = [
+        (tree.key, _state(tree), size(tree.size), age(tree.built), workspace)
+        for workspace, ones in trees.items()
+        for tree in ones
+    ]
+    volumes = [
+        (
+            one.name,
+            one.title,
+            "-" if one.size is None else size(one.size),
+            age(one.created),
+            _owner(one.workspace, exists=one.workspace_exists, cache=one.kind == "cache"),
+            ", ".join(one.used_by) or "-",
+        )
+        for one in found.volumes
+    ]
+    parts = [
+        table(("container", "state", "framework", "workspace"), containers),
+        table(("build tree", "state", "size", "built", "workspace"), built),
+        table(("volume", "holds", "size", "age", "belongs to", "used by"), volumes),
+    ]
+    return "\n\n".join(part for part in parts if part) or "no dev containers, build trees or caches"
+
+
+def _state(tree: BuildTree) -> str:
+    if tree.building:
+        return "building"
+    return {"closed": "ready" if tree.code == 0 else "failed", "open": "interrupted"}.get(tree.state, tree.state)
+
+
+def _owner(workspace: str | None, *, exists: bool | None, cache: bool) -> str:
+    if cache:
+        return "all workspaces"
+    if workspace is None:
+        return "unknown"
+    return workspace if exists else f"{workspace} (gone)"

@@ -1,0 +1,183 @@
+"""What all tests share: isolation from the developer's own settings, the engine, base images, and cleaning up."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from devbox.engine.docker import Engine
+from devbox.errors import EngineError
+from devbox.reporter import Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+# Settings of the tests themselves; every other DEVBOX_* variable is hidden from them.
+KEPT = {"DEVBOX_REFERENCE_CLI"}
+PREFIX = "devbox-test"
+
+
+def _docker(*args: str) -> list[str]:
+    """Return the lines of `docker ARGS`, none if it fails: cleaning up must not hide a test's own failure."""
+    done = subprocess.run(["docker", *args], capture_output=True, text=True, check=False)
+    return done.stdout.splitlines() if done.returncode == 0 else []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _session_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give session fixtures a state of their own too: what they build and log is not the developer's."""
+    with pytest.MonkeyPatch.context() as patch:
+        _isolate(patch, tmp_path_factory.mktemp("session"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _isolation(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Hide the developer's settings and terminal. HOME stays: docker keeps its contexts and credentials there."""
+    _isolate(monkeypatch, tmp_path_factory.mktemp("devbox"))
+
+
+def _isolate(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("DEVBOX_") and name not in KEPT]:
+        patch.delenv(name)
+    patch.setenv("DEVBOX_STATE_DIR", str(folder / "state"))
+    patch.setenv("DEVBOX_CONFIG_DIR", str(folder / "config"))
+    # cmake and ninja come with the developers' tools, also where pytest is started by its path.
+    patch.setenv("PATH", os.pathsep.join(dict.fromkeys([str(Path(sys.executable).parent), *os.get_exec_path()])))
+    patch.setenv("NO_COLOR", "1")
+    patch.setenv("COLUMNS", "120")
+    for name in ("FORCE_COLOR", "CLICOLOR_FORCE"):
+        patch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The top of this checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def engine(reaper: None) -> Engine:
+    """The Docker engine that answers. Without one the test is skipped, and fails in CI, where one is promised."""
+    answer = Engine()
+    try:
+        answer.run(["version", "--format", "{{.Server.Version}}"], timeout=30)
+    except EngineError as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI promises an engine: {error.message}")
+        pytest.skip(f"{error.message} (see `make engine`)")
+    return answer
+
+
+@pytest.fixture(scope="session")
+def reaper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """At the end remove the containers and volumes that this session made, and those that a killed one left.
+
+    They are called as `engine_name` says, or belong to a workspace below pytest's folder. Other sessions that run at
+    the same time keep theirs, except in CI, where there are none.
+    """
+    yield
+    top = tmp_path_factory.getbasetemp()
+    containers: list[str] = []
+    volumes: set[str] = set()
+    columns = '{{.Names}}\t{{.Label "devcontainer.local_folder"}}\t{{.Mounts}}'
+    for line in _docker("ps", "--all", "--no-trunc", "--format", columns):
+        name, folder, mounts = line.split("\t")
+        if folder and _abandoned(Path(folder), top):
+            containers.append(name)
+            volumes.update(mount for mount in mounts.split(",") if "-build-" in mount)
+        elif _ours(name):
+            containers.append(name)
+    volumes.update(name for name in _docker("volume", "ls", "--format", "{{.Name}}") if _ours(name))
+    if containers:
+        _docker("rm", "--force", "--volumes", *containers)
+    if volumes:
+        _docker("volume", "rm", "--force", *sorted(volumes))
+
+
+def _abandoned(folder: Path, top: Path) -> bool:
+    return folder.is_relative_to(top) or (folder.is_relative_to(top.parent) and not folder.exists())
+
+
+def _ours(name: str) -> bool:
+    owner = name.removeprefix(f"{PREFIX}-").partition("-")[0]
+    if not name.startswith(f"{PREFIX}-"):
+        return False
+    if not owner.isdecimal():
+        return bool(os.environ.get("CI"))
+    return int(owner) == os.getpid() or not Path("/proc", owner).exists()
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def engine_name() -> Callable[[str], str]:
+    """Return a maker of names for containers and volumes that no other test has, and that the reaper knows."""
+    return lambda what: f"{PREFIX}-{os.getpid()}-{next(_numbers)}-{what}"
+
+
+def _base_image(engine: Engine, cuda: str | None) -> str:
+    from devbox import config
+    from devbox.image import base
+
+    network = config.network(config.load(None, environ=os.environ, flags={}), os.environ)
+    return base.ensure(engine, cuda=cuda, distro="debian:12", network=network, reporter=Silent())
+
+
+@pytest.fixture(scope="session")
+def base_image(engine: Engine) -> str:
+    """A base image with a C++ toolchain and no CUDA, made from packages where it is not there."""
+    return _base_image(engine, None)
+
+
+@pytest.fixture(scope="session")
+def cuda_base_image(engine: Engine) -> str:
+    """A base image with the CUDA toolkit, made from packages where it is not there."""
+    return _base_image(engine, "13.0")
+
+
+@pytest.fixture(scope="session")
+def reference_cli() -> str:
+    """The reference dev container CLI. Without it the test is skipped, with how to get it."""
+    candidates = [
+        os.environ.get("DEVBOX_REFERENCE_CLI"),
+        str(REPOSITORY / ".venv/reference/bin/devcontainer"),
+        "devcontainer",
+    ]
+    for candidate in candidates:
+        if candidate and (found := shutil.which(candidate)):
+            return found
+    pytest.skip("the reference CLI is not installed (see `make reference`)")
+
+
+@pytest.fixture
+def saxpy(tmp_path: Path) -> Path:
+    """A copy of the small CUDA tree, in a git repository of its own."""
+    work = tmp_path / "saxpy"
+    shutil.copytree(REPOSITORY / "tests/trees/saxpy", work)
+    environ = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    for args in (
+        ["init", "--quiet", "--initial-branch=main", "."],
+        ["add", "--all"],
+        [
+            "-c",
+            "user.name=test",
+            "-c",
+            "user.email=test@localhost",
+            "commit",
+            "--quiet",
+            "--message",
+            "A small CUDA tree",
+        ],
+    ):
+        subprocess.run(["git", *args], cwd=work, env=environ, check=True)
+    return work

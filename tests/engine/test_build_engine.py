@@ -1,0 +1,292 @@
+"""`devbox build` in real containers: delivery, the lifeline over docker, recreated containers, the shared cache."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from devbox.build import deliver
+from devbox.build.build import build
+from devbox.build.report import BuildReport, BuildRequest
+from devbox.build.trees import trees
+from devbox.container.target import Target
+from devbox.container.up import UpRequest, up
+from devbox.errors import BuildError, UsageError
+from devbox.frameworks.load import load
+from devbox.reporter import Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from devbox.engine.docker import Engine
+
+pytestmark = pytest.mark.engine
+
+CMAKE = """\
+cmake_minimum_required(VERSION 3.20)
+project(small C CXX)
+add_executable(small main.c one.cpp two.cpp)
+"""
+MAIN = (
+    '#include <stdio.h>\nint one(void); int two(void);\nint main(void) { printf("%d\\n", one() + two()); return 0; }\n'
+)
+COUNT = 3
+
+
+def part(name: str, value: int) -> str:
+    return f'#include <vector>\nextern "C" int {name}(void) {{ return (int)std::vector<int>({value}).size(); }}\n'
+
+
+def small_tree(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "CMakeLists.txt").write_text(CMAKE)
+    (folder / "main.c").write_text(MAIN)
+    (folder / "one.cpp").write_text(part("one", 1))
+    (folder / "two.cpp").write_text(part("two", 2))
+    if os.getuid() == 0:
+        for path in (folder, *folder.iterdir()):
+            os.chown(path, 1000, 1000)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def image(engine: Engine, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The development image of the framework `cuda` in its variant without CUDA, as `devbox up` makes it."""
+    work = small_tree(tmp_path_factory.mktemp("image") / "small")
+    user = "1000:1000:dev" if os.getuid() == 0 else None
+    up(UpRequest(path=work, framework="cuda", variant="cpu", base_image=base_image, user=user), engine, Silent())
+    found = engine.containers({"devcontainer.local_folder": str(work)})
+    return found[0].image_id
+
+
+@dataclass
+class Place:
+    """A container with a build volume and a cache volume, and the checkout that it mounts."""
+
+    engine: Engine
+    image: str
+    names: Callable[[str], str]
+    workspace: Path
+    volume: str
+    cache: str
+    target: Target | None = None
+
+    def start(self) -> Place:
+        """Make the container, or make it anew: the volumes stay."""
+        if self.target is not None:
+            self.engine.run(["rm", "--force", self.target.container])
+        mounts = (f"{self.volume}:/build", f"{self.cache}:/cache/ccache", f"{self.workspace}:/workspaces/cuda")
+        args = [argument for mount in mounts for argument in ("--volume", mount)]
+        name = self.names("build")
+        container = self.engine.run(
+            ["run", "--detach", "--init", "--name", name, *args, self.image, "sleep", "infinity"]
+        ).stdout.strip()
+        user = self.engine.run(["exec", container, "stat", "-c", "%U", "/build"]).stdout.strip()
+        self.target = Target(container, self.workspace, "/workspaces/cuda", user)
+        return self
+
+    @property
+    def inside(self) -> Target:
+        assert self.target is not None
+        return self.target
+
+    def build(self, **options: object) -> BuildReport:
+        request = replace(BuildRequest(load("cuda", "cpu")), **options)  # type: ignore[arg-type]
+        return build(request, self.inside, self.engine, Silent())
+
+    def run(self, *argv: str, user: str = "root") -> str:
+        return self.engine.run(["exec", "--user", user, self.inside.container, *argv]).stdout
+
+    def processes(self) -> str:
+        return self.run("sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")
+
+
+@pytest.fixture
+def place(engine: Engine, image: str, tmp_path: Path, engine_name: Callable[[str], str]) -> Place:
+    work = small_tree(tmp_path / "small")
+    return Place(engine, image, engine_name, work, engine_name("build"), engine_name("ccache")).start()
+
+
+def test_the_first_build_delivers_the_agent_and_the_next_is_one_exec(place: Place) -> None:
+    report = place.build()
+    assert report.ok, report.failure
+    assert report.compiled == COUNT
+    assert place.run(f"{report.tree}/small") == "3\n"
+    assert report.log is not None
+    assert "small" in report.log.read_text()
+    since = place.run("date", "+%s.%N").strip()
+    assert place.build().commands == 0
+    until = place.run("date", "+%s.%N").strip()
+    events = place.engine.run(
+        [
+            "events",
+            "--since",
+            since,
+            "--until",
+            until,
+            "--filter",
+            f"container={place.inside.container}",
+            "--format",
+            "{{.Action}}",
+        ]
+    ).stdout
+    assert events.count("exec_start: python3") == 1
+
+
+def test_a_recreated_container_rebuilds_nothing(place: Place) -> None:
+    place.build()
+    place.start()
+    report = place.build()
+    assert (report.commands, report.configured) == (0, ())
+
+
+def test_newer_headers_of_an_image_with_the_same_content_rebuild_nothing(place: Place) -> None:
+    """The files are root's: their times are set by a second exec, as root."""
+    place.build()
+    place.start()
+    place.run("find", "/usr/include", "-name", "*.h", "-exec", "touch", "{}", "+")
+    report = place.build()
+    assert report.compiled == 0, report.reasons
+    assert any("image" in reason for reason in report.reasons)
+
+
+def test_a_changed_header_of_an_image_that_looks_old_is_rebuilt(place: Place) -> None:
+    place.build()
+    place.start()
+    place.run(
+        "sh", "-c", "echo '/* another package */' >> /usr/include/stdio.h && touch -d 2001-01-01 /usr/include/stdio.h"
+    )
+    report = place.build()
+    assert report.compiled >= 1
+    assert any("stdio.h" in reason for reason in report.reasons)
+
+
+def test_a_second_workspace_gets_its_objects_from_the_cache(place: Place, tmp_path: Path) -> None:
+    first = place.build()
+    assert (first.cached, first.missed) == (0, COUNT)
+    other = replace(place, workspace=small_tree(tmp_path / "other"), volume=place.names("build"), target=None).start()
+    report = other.build()
+    assert (report.compiled, report.cached, report.missed) == (COUNT, COUNT, 0)
+
+
+def test_a_branch_there_and_back_is_healed_by_the_remote_user(place: Place) -> None:
+    place.build()
+    path = place.workspace / "one.cpp"
+    path.write_text(part("one", 10))
+    path.write_text(part("one", 1))
+    report = place.build()
+    assert (report.compiled, report.lowered) == (0, 1)
+
+
+def test_no_file_of_the_checkout_changes_hands(place: Place) -> None:
+    place.build()
+    assert {path.stat().st_uid for path in place.workspace.rglob("*")} == {place.workspace.stat().st_uid}
+    assert not list(place.workspace.rglob("CMakeCache.txt"))
+
+
+def test_the_trees_are_listed(place: Place) -> None:
+    place.build()
+    place.build(build_type="Debug")
+    found = trees(place.inside, place.engine)
+    assert sorted((tree.inputs["type"], tree.current, tree.state, tree.code) for tree in found) == [
+        ("Debug", True, "closed", 0),
+        ("Release", False, "closed", 0),
+    ]
+    assert all(tree.size > 0 and tree.built >= tree.created > 0 and not tree.building for tree in found)
+
+
+def test_a_container_without_python_is_told(engine: Engine, place: Place) -> None:
+    place.run("sh", "-c", "while found=$(command -v python3); do rm $found; hash -r; done")
+    with pytest.raises(BuildError, match="python3") as error:
+        place.build()
+    assert error.value.hint
+
+
+def test_a_build_volume_of_somebody_else_is_told(place: Place) -> None:
+    place.run("chown", "0:0", "/build")
+    place.run("chmod", "755", "/build")
+    with pytest.raises(BuildError, match="/build"):
+        place.build()
+
+
+def test_an_unknown_build_type_is_told(place: Place) -> None:
+    with pytest.raises(UsageError, match="Fast"):
+        place.build(build_type="Fast")
+
+
+CLIENT = """
+import sys
+from pathlib import Path
+from devbox.build.build import build
+from devbox.build.report import BuildRequest
+from devbox.container.target import Target
+from devbox.engine.docker import Engine
+from devbox.frameworks.load import load
+from devbox.reporter import Silent
+
+class Telling(Silent):
+    def progress(self, done, total, *, eta=None, running=()):
+        print(*running, flush=True)
+
+container, workspace, user = sys.argv[1:]
+target = Target(container, Path(workspace), "/workspaces/cuda", user)
+report = build(BuildRequest(load("cuda", "cpu")), target, Engine(), Telling())
+print("code", report.code, flush=True)
+"""
+
+
+class TestInterrupted:
+    @pytest.fixture
+    def client(self, place: Place) -> subprocess.Popen[str]:
+        """A client whose build has come to a command that never ends."""
+        never = 'add_custom_target(never ALL COMMAND sh -c "exec sleep 98765" COMMENT "never")\n'
+        (place.workspace / "CMakeLists.txt").write_text(CMAKE + never)
+        argv = [sys.executable, "-c", textwrap.dedent(CLIENT)]
+        argv += [place.inside.container, str(place.workspace), place.inside.user]
+        client = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        assert client.stdout is not None
+        while "never" not in (line := client.stdout.readline()):
+            assert line, "the build ended"
+        assert "sleep 98765" in place.processes()
+        return client
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_a_signal_ends_the_build_and_is_reported(
+        self, place: Place, client: subprocess.Popen[str], number: signal.Signals
+    ) -> None:
+        os.killpg(client.pid, number)
+        assert client.communicate(timeout=30)[0].endswith("code 130\n")
+        assert "sleep 98765" not in place.processes()
+        (tree,) = trees(place.inside, place.engine)
+        assert (tree.state, tree.code) == ("closed", 130)
+
+    def test_a_killed_client_ends_the_build(self, place: Place, client: subprocess.Popen[str]) -> None:
+        client.kill()
+        client.communicate()
+        (place.workspace / "CMakeLists.txt").write_text(CMAKE)
+        report = place.build()  # it waits until the other has let go of the tree
+        assert report.ok
+        assert "sleep 98765" not in place.processes()
+
+    def test_a_container_that_is_stopped_is_told_and_built_again_later(
+        self, place: Place, client: subprocess.Popen[str]
+    ) -> None:
+        place.engine.run(["kill", place.inside.container])
+        assert client.wait(30) != 0
+        client.communicate()
+        (place.workspace / "CMakeLists.txt").write_text(CMAKE)
+        report = place.start().build()
+        assert report.ok
+        assert any("cut off" in reason for reason in report.reasons)
+
+
+def test_the_agent_is_named_by_its_source() -> None:
+    assert deliver.name() in deliver.run_argv("/build")[-1]

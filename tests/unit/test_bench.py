@@ -1,0 +1,101 @@
+"""The benchmark's arithmetic: medians, ratios, budgets, and the page that shows them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import cases, measure, report, trees
+from bench.measure import FailedError, Sample, Subject
+from bench.report import Budget, Skipped, Verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+seconds = st.lists(st.floats(0.001, 100), min_size=1, max_size=30).map(tuple)
+
+
+@given(seconds)
+def test_median_and_spread_lie_within_what_was_measured(values: tuple[float, ...]) -> None:
+    sample = Sample("a", values)
+    assert min(values) <= sample.median <= max(values)
+    assert 0 <= sample.spread <= (max(values) - min(values)) / 2 + 1e-9
+
+
+@given(seconds, seconds)
+def test_a_ratio_and_a_difference_judge_the_medians(mine: tuple[float, ...], other: tuple[float, ...]) -> None:
+    subject, baseline = Sample("devbox", mine), Sample("other", other)
+    ratio = Verdict("case", subject, baseline, Budget("ratio", 2.0))
+    added = Verdict("case", subject, baseline, Budget("added", 0.25))
+    assert ratio.value == pytest.approx(subject.median / baseline.median)
+    assert added.value == pytest.approx(subject.median - baseline.median)
+    assert ratio.met == (ratio.value <= 2.0)
+    assert added.met == (added.value <= 0.25)
+
+
+def test_one_outlier_changes_no_verdict() -> None:
+    verdict = Verdict(
+        "case", Sample("devbox", (1.0, 1.0, 60.0)), Sample("other", (1.0, 1.0, 1.0)), Budget("ratio", 1.1)
+    )
+    assert verdict.met
+
+
+@pytest.mark.parametrize(("files", "limit"), [(1000, 0.25), (5000, 0.25), (6000, 0.275), (9000, 0.35)])
+def test_the_no_op_budget_grows_beyond_five_thousand_files(files: int, limit: float) -> None:
+    assert cases.no_op(files).limit == pytest.approx(limit)
+
+
+def test_subjects_run_in_turn_and_the_warm_up_does_not_count(tmp_path: Path) -> None:
+    order: list[str] = []
+    subjects = [Subject(name, (sys.executable, "-c", ""), lambda name=name: order.append(name)) for name in "ab"]
+    samples = measure.interleaved(subjects, 2, cwd=tmp_path, warm_up=1)
+    assert order == ["a", "b"] * 3
+    assert {name: len(sample.seconds) for name, sample in samples.items()} == {"a": 2, "b": 2}
+
+
+def test_a_failing_command_is_no_measurement(tmp_path: Path) -> None:
+    with pytest.raises(FailedError, match="broken failed with 3"):
+        measure.timed(Subject("broken", (sys.executable, "-c", "raise SystemExit(3)")), cwd=tmp_path)
+
+
+def test_the_page_shows_kept_broken_and_skipped_budgets() -> None:
+    results = [
+        Verdict("fast", Sample("devbox", (0.02,)), Sample("other", (0.1,)), Budget("ratio", 0.4)),
+        Verdict("slow", Sample("devbox", (0.6,)), Sample("ninja", (0.1,)), Budget("added", 0.25)),
+        Skipped("absent", "not installed"),
+    ]
+    page = report.markdown(results, [("rounds", "1")])
+    assert "| fast | 0.020 s ± 0.000 | other | 0.100 s ± 0.000 | 0.20 x | ≤ 0.40 x | yes |" in page
+    assert "| slow | 0.600 s ± 0.000 | ninja | 0.100 s ± 0.000 | +0.500 s | ≤ + 0.250 s | **no** |" in page
+    assert "- absent: not installed" in page
+    data = json.loads(report.as_json(results, [("rounds", "1")]))
+    assert [row.get("met") for row in data["results"]] == [True, False, None]
+
+
+def test_a_generated_tree_builds_and_an_edit_recompiles_one_file(tmp_path: Path) -> None:
+    source, build = trees.generate(tmp_path / "tree", 3), tmp_path / "build"
+
+    def run(*argv: str) -> str:
+        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+    run("cmake", "-G", "Ninja", "-S", str(source), "-B", str(build))
+    run("ninja", "-C", str(build))
+    assert "no work to do" in run("ninja", "-C", str(build))
+    edited = source / "part0" / "file0.c"
+    before = edited.read_text()
+    for number in (1, 2):
+        trees.edit(edited, number)
+        assert edited.read_text().startswith(before)
+        assert run("ninja", "-C", str(build)).count("Building") == 1
+
+
+def test_a_heavy_tree_has_its_costly_file(tmp_path: Path) -> None:
+    source = trees.generate(tmp_path / "tree", 1, heavy=7)
+    assert "busy<7>" in (source / trees.EDITED).read_text()
+    assert "CXX" in (source / "CMakeLists.txt").read_text()

@@ -1,0 +1,54 @@
+"""Start-up time is a feature: what is typed hundreds of times a day imports nothing that it does not need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from devbox._version import __version__
+
+HEAVY = {"typer", "click", "docker", "rich", "questionary", "pyjson5", "platformdirs", "jinja2", "pydantic", "asyncio"}
+
+
+def modules_after(code: str, *args: str) -> set[str]:
+    """Return the top-level names in sys.modules after a fresh interpreter ran `code`."""
+    report = "import sys; print('\\n'.join(sorted({name.partition('.')[0] for name in sys.modules})), file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; {report}", *args], capture_output=True, text=True, check=True
+    )
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import devbox.__main__ as m; m.main(['--version'])",
+        "import devbox.container.hot",
+        "import devbox.errors, devbox.paths, devbox.files, devbox.reporter",
+        "import devbox.engine.docker, devbox.engine.spec",
+        "import devbox.facts.model, devbox.frameworks.model, devbox.devcontainer.model",
+    ],
+    ids=["--version", "exec", "foundation", "engine", "values"],
+)
+def test_nothing_heavy_is_imported(code: str) -> None:
+    assert modules_after(code) & HEAVY == set()
+
+
+def test_help_of_the_whole_command_line_imports_no_sdk_and_no_terminal_library() -> None:
+    code = "import devbox.__main__ as m\ntry: m.main(['--help'])\nexcept SystemExit: pass\nimport sys"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nprint(' '.join(sys.modules), file=sys.stderr)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = {name.partition(".")[0] for name in done.stderr.split()}
+    assert loaded & {"docker", "questionary", "pyjson5", "jinja2", "pydantic"} == set()
+
+
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_version_is_printed_on_stdout(flag: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "devbox", flag], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == (f"devbox {__version__}\n", "")
