@@ -50,6 +50,10 @@ class Settings:
         """Return where the value of `key` came from: a file, a variable, a flag or "default"."""
         return dict(self.origins).get(key, DEFAULT)
 
+    def asked(self, key: str) -> str | None:
+        """Return the value of `key` if a flag or a variable asked for it, this time; None if a file or nobody did."""
+        return getattr(self, key) if self.origin(key).startswith(("--", "DEVBOX_")) else None
+
     def items(self) -> Iterator[tuple[str, str | None]]:
         """Yield key and value of each setting as they may be shown: without the passwords of proxies."""
         for key in KEYS:

@@ -96,6 +96,13 @@ class DriftError(DevboxError):
     exit_code = EXIT_DRIFT
 
 
+class CancelledError(DevboxError):
+    """The person interrupted it. What was begun is finished by the same command."""
+
+    code = "interrupted"
+    exit_code = EXIT_INTERRUPTED
+
+
 class HookError(DevboxError):
     """A lifecycle command failed."""
 

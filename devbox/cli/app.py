@@ -10,7 +10,7 @@ import typer
 
 from devbox.cli import build, config, doctor, frameworks, image, life, shell, status, up
 from devbox.cli.application import Application, application
-from devbox.errors import EXIT_FAILURE, EXIT_INTERRUPTED, DevboxError, UsageError
+from devbox.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, CancelledError, DevboxError, UsageError
 from devbox.ui.console import Console
 from devbox.ui.envelope import envelope
 
@@ -69,20 +69,15 @@ def run(args: Sequence[str]) -> int:
     console = Console(environ=os.environ)
     run_ = Application(console, os.environ, json="--json" in own, debug="--debug" in own)
     try:
-        code = typer.main.get_command(app).main(args=list(args), prog_name="devbox", obj=run_, standalone_mode=False)
-        return code if isinstance(code, int) else 0
+        return _invoke(run_, args)
     except DevboxError as error:
         return _fail(run_, error)
-    except (KeyboardInterrupt, typer.Abort):
-        console.close()
-        console.info("interrupted; the same command finishes what was begun")
-        return EXIT_INTERRUPTED
+    except (KeyboardInterrupt, EOFError, typer.Abort):
+        return _interrupted(run_)
     except BrokenPipeError:
         # Somebody like `head` has read enough. Keep the interpreter from complaining while it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILURE
-    except _CLICK_ERROR as error:
-        return _fail(run_, _usage(error))
     except OSError as error:
         if run_.debug:
             raise
@@ -97,8 +92,36 @@ def run(args: Sequence[str]) -> int:
         console.close()
 
 
+def _invoke(run_: Application, args: Sequence[str]) -> int:
+    """Run the command that `args` name.
+
+    Not through typer's own `main`, which turns an interrupt into an exit code before it can be told.
+    """
+    try:
+        command = typer.main.get_command(app)
+        with command.make_context("devbox", list(args), obj=run_) as context:
+            command.invoke(context)
+    except typer.Exit as left:
+        return left.exit_code
+    except _CLICK_ERROR as error:
+        raise _usage(error) from None
+    return EXIT_OK
+
+
+def _interrupted(run_: Application) -> int:
+    if run_.json:
+        return _fail(run_, CancelledError("interrupted", hint="the same command finishes what was begun"))
+    run_.console.close()
+    run_.console.info("interrupted; the same command finishes what was begun")
+    return EXIT_INTERRUPTED
+
+
 def _usage(error: Any) -> UsageError:  # typer does not export the type
     context = getattr(error, "ctx", None)
+    if context is not None and type(error).__name__ == "NoArgsIsHelpError":
+        # Its message is the whole help.
+        name = context.command_path
+        return UsageError(f"{name} needs a command", hint=f"{name} --help", detail=error.format_message())
     hint = f"{context.command_path} --help" if context is not None else "devbox --help"
     return UsageError(error.format_message().rstrip("."), hint=hint)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import typer
 
     from devbox.engine.docker import Engine
+    from devbox.errors import DevboxError
     from devbox.ui.console import Console
 
 
@@ -36,12 +37,19 @@ class Application:
 
         return Engine(environ=self.environ)
 
-    def show(self, data: object, text: Callable[[], str | None]) -> None:
-        """Print a result on stdout: as the JSON envelope, or as the text for people."""
+    def show(
+        self, data: object, text: Callable[[], str | None], *, error: DevboxError | None = None, code: int | None = None
+    ) -> None:
+        """Print a result on stdout: as the JSON envelope, or as the text for people.
+
+        A result that is a failure, too, comes with its `error` and the exit `code`; the text says it in its own way.
+        """
         if self.json:
             from devbox.ui.envelope import envelope
 
-            sys.stdout.write(envelope(self.command, data, warnings=self.console.warnings) + "\n")
+            sys.stdout.write(
+                envelope(self.command, data, warnings=self.console.warnings, error=error, code=code) + "\n"
+            )
             return
         self.console.close()
         shown = text()

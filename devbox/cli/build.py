@@ -8,7 +8,7 @@ import typer
 
 from devbox.cli.application import Application, application, workspace
 from devbox.cli.options import JsonOption, WorkspaceOption
-from devbox.errors import UsageError
+from devbox.errors import BuildError, UsageError
 from devbox.ui.console import BOLD, DIM, GREEN, RED, seconds
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ def register(app: typer.Typer) -> None:
             run.engine,
             run.console,
         )
-        run.show(report, lambda: _tell(run, report, explain=explain))
+        failed = None if report.ok else BuildError(_failed(report), hint=_see_log(report))
+        run.show(report, lambda: _tell(run, report, explain=explain), error=failed, code=report.code)
         raise typer.Exit(report.code)
 
 
@@ -144,8 +145,15 @@ def _tell_failure(run: Application, report: BuildReport) -> None:
         return
     detail = [failure.command] if failure.command else []
     detail += failure.output.rstrip().splitlines()
-    run.console.error(
-        f"{failure.step} failed{f' for {failure.outputs}' if failure.outputs else ''}, exit code {report.code}",
-        hint=f"less {report.log}   # the whole log" if report.log is not None else None,
-        detail="\n".join(detail),
-    )
+    run.console.error(_failed(report), hint=_see_log(report), detail="\n".join(detail))
+
+
+def _failed(report: BuildReport) -> str:
+    failure = report.failure
+    if failure is None:
+        return f"the build of {report.key} ended with exit code {report.code}"
+    return f"{failure.step} failed{f' for {failure.outputs}' if failure.outputs else ''}, exit code {report.code}"
+
+
+def _see_log(report: BuildReport) -> str | None:
+    return f"less {report.log}   # the whole log" if report.log is not None else None

@@ -8,6 +8,7 @@ import typer
 
 from devbox.cli.application import application, workspace
 from devbox.cli.options import DryRunOption, WorkspaceOption
+from devbox.errors import UsageError
 
 # A command's own options are not devbox's.
 _VERBATIM = {"ignore_unknown_options": True, "allow_interspersed_args": False}
@@ -52,6 +53,8 @@ def register(app: typer.Typer) -> None:
         from devbox.container.target import logical_cwd
 
         run_ = application(context)
+        if command[0].startswith("-"):
+            raise UsageError(f"{command[0]} is no option of devbox run", hint="devbox run -- COMMAND [ARGUMENT]…")
         here = Path(logical_cwd(run_.environ))
         result = run_once(run_.engine, workspace(path), command, run_.console, cwd=here, dry_run=dry_run)
         if isinstance(result, str):

@@ -29,6 +29,8 @@ _LIMITS = (
 )  # fmt: skip
 _REFUSED_LIMIT = re.compile(r"error setting rlimit type (\d+): operation not permitted")
 _NO_GPU = ("could not select device driver", "cdi device injection failed", "unresolvable cdi")
+# What docker adds to each error of its command line.
+_USAGE = re.compile(r"^(?:Usage:|Run 'docker run --help'|See 'docker run --help')", re.MULTILINE)
 _NAME_TAKEN = re.compile(r'container name "/?([^"]+)" is already in use')
 
 
@@ -78,10 +80,10 @@ def create(engine: Engine, spec: ContainerSpec) -> list[str]:
         found = _REFUSED_LIMIT.search(done.stderr)
         name = _LIMITS[int(found[1])] if found and int(found[1]) < len(_LIMITS) else None
         if name is None:
-            raise refused(done.stderr, spec.name or spec.image)
+            raise refused(done.stderr, spec.called)
         lowered, note = clamped(spec.run_args, name, partial(_hard_limit, engine, name))
         if lowered == spec.run_args:
-            raise refused(done.stderr, spec.name or spec.image)
+            raise refused(done.stderr, spec.called)
         notes.append(note)
         spec = replace(spec, run_args=lowered)
 
@@ -139,7 +141,7 @@ def _limit_spans(run_args: Sequence[str], name: str) -> list[tuple[int, int]]:
 
 def refused(stderr: str, what: str) -> EngineError:
     """Return the error for a container that docker did not create or start, in a sentence where the reason is known."""
-    text = stderr.strip()
+    text = _USAGE.split(stderr, maxsplit=1)[0].strip()
     lower = text.lower()
     taken = _NAME_TAKEN.search(text)
     if taken:
@@ -157,7 +159,9 @@ def refused(stderr: str, what: str) -> EngineError:
     missing = re.search(r"bind source path does not exist: (.+)", text)
     if missing:
         return EngineError(f"the folder {missing[1].strip()}, which is to be mounted, does not exist", detail=text)
-    return EngineError(f"docker could not start the container {what}", hint="devbox doctor", detail=text)
+    return EngineError(
+        f"docker could not start the container {what}", hint="devbox up --dry-run   # shows its command", detail=text
+    )
 
 
 # As root: $1 is the user, the rest are folders. Prints those whose owner was set.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbox.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from devbox.config import Settings
     from devbox.devcontainer.generate import Generated
@@ -23,6 +23,8 @@ JSON = dict[str, Any]
 
 # What of the settings a generated contract depends on. Given as a flag, it makes devbox write its contract again.
 CONTRACT_FLAGS = ("variant", "base_image", "gpus", "arch", "user", "find_links")
+# What makes no sense any more once the variant is another.
+_OF_A_VARIANT = frozenset({"variant", "base_image", "arch"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +90,9 @@ def draft(
 ) -> Draft:
     """Gather the facts and return the contract that devbox would write for `framework`.
 
-    `existing` is the devcontainer.json that devbox wrote before, if any: variant, base image and architectures are
-    taken from it where the settings say nothing, so that a second run finds what the first one chose. With `dry_run`
-    nothing is pulled or built to choose the base image.
+    `existing` is the devcontainer.json that devbox wrote before, if any. What was asked for then stays asked for until
+    it is asked for otherwise; variant, base image and architectures are taken from it even where nobody asked, so that
+    a second run finds what the first one chose. With `dry_run` nothing is pulled or built to choose the base image.
     """
     from devbox import config
     from devbox.devcontainer.find import place
@@ -106,9 +108,15 @@ def draft(
     from devbox.image.recipe import recipe
     from devbox.image.users import resolve as resolve_user
 
-    before = _choices(existing, framework)
-    chosen = load(framework, settings.variant or variant or before.get("variant"))
+    before, asked = _chosen(existing, framework), _asked(existing, framework)
+    chosen = load(
+        framework,
+        settings.asked("variant") or asked.get("variant") or settings.variant or variant or before.get("variant"),
+    )
     same = before.get("variant") == chosen.variant
+    if not same:
+        asked = {key: value for key, value in asked.items() if key not in _OF_A_VARIANT}
+    settings, choices = carried(settings, asked, container_name)
     facts = engine_facts.gather(engine)
     gpus = gpu_facts.gather(engine, facts)
     host = host_facts.gather()
@@ -149,7 +157,8 @@ def draft(
             gpu_args=gpu.args,
             limits=limits,
             ccache_size=settings.ccache_size or "20G",
-            container_name=container_name,
+            container_name=choices.get("name"),
+            choices=tuple(choices.items()),
             environ=engine.environ,
         )
     )
@@ -164,8 +173,33 @@ def _remote(facts: EngineFacts) -> tuple[str, ...]:
     return () if facts.local else ("the engine is on another machine: the checkout's folder must exist there, too",)
 
 
-def _choices(existing: JSON | None, framework: str) -> dict[str, str]:
-    """Return what a contract that devbox wrote for `framework` chose."""
+def carried(settings: Settings, asked: Mapping[str, str], name: str | None) -> tuple[Settings, dict[str, str]]:
+    """Return the settings with what was `asked` for before, and the choices that the contract records from now on.
+
+    A flag or a variable is stronger than what one said before, and that is stronger than a file, as it was then.
+    """
+    now = {key: value for key in CONTRACT_FLAGS if (value := settings.asked(key)) is not None}
+    choices = {**asked, **now, **({"name": name} if name else {})}
+    values: dict[str, Any] = {key: choices[key] for key in CONTRACT_FLAGS if key in choices}
+    return replace(settings, **values), {key: choices[key] for key in (*CONTRACT_FLAGS, "name") if key in choices}
+
+
+def _asked(existing: JSON | None, framework: str) -> dict[str, str]:
+    """Return what the contract that devbox wrote for `framework` records as asked for."""
+    try:
+        devbox = (existing or {})["customizations"]["devbox"]
+        found = dict(devbox["choices"]) if devbox["framework"] == framework else {}
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return {
+        key: value
+        for key, value in found.items()
+        if key in (*CONTRACT_FLAGS, "name") and isinstance(value, str) and value
+    }
+
+
+def _chosen(existing: JSON | None, framework: str) -> dict[str, str]:
+    """Return what a contract that devbox wrote for `framework` holds, asked for or not."""
     try:
         devbox = (existing or {})["customizations"]["devbox"]
         if devbox["framework"] != framework:

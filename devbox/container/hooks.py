@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from devbox.container import supervise
 from devbox.container.exec import exec_argv
+from devbox.container.target import missing_user
 from devbox.errors import HookError
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def pending(engine: Engine, target: Target, hooks: Hooks) -> tuple[str, ...]:
     requests = [(name, hooks.moment(name), "ask" if hooks.entries(name) else "write") for name in MARKED]
     done = engine.run(markers_argv(target, requests), check=False)
     if not done.ok:
-        raise HookError(
+        raise missing_user(target.user, done) or HookError(
             f"{target.user} cannot write ~/.devcontainer in the container, where lifecycle commands leave their marks",
             detail=done.stderr.strip(),
         )

@@ -110,9 +110,10 @@ def ensure_image(
     """
     if plan.image is not None:
         return plan.image
+    from devbox.image.base import fetch
+
     if plan.build is None:
-        with reporter.step(f"Pulling {plan.reference}"):
-            reason = _pull(engine, plan.reference, reporter)
+        reason = fetch(engine, plan.reference, reporter)
         found = engine.image(plan.reference)
         if found is None:
             raise ImageError(
@@ -125,8 +126,7 @@ def ensure_image(
         return image_of(plan.reference, found, "")
     for name in plan.missing:
         # Pulled first, so that the image's inputs, the base's id among them, are known before it is built and after.
-        with reporter.step(f"Pulling {name}"):
-            reason = _pull(engine, name, reporter)
+        reason = fetch(engine, name, reporter)
         if reason is not None and engine.image(name) is not None:
             reporter.warn(f"no newer {name} could be had: {reason}")
         elif reason is not None:
@@ -148,15 +148,6 @@ def ensure_image(
     if found is None:
         raise ImageError(f"the image {plan.reference} was built and is gone again", hint="devbox up")
     return image_of(plan.reference, found, plan.digest)
-
-
-def _pull(engine: Engine, name: str, reporter: Reporter) -> str | None:
-    """Pull an image; return None, or the engine's reason why it cannot be had."""
-    done = engine.stream(["pull", name], lambda line: reporter.output(line, prefix="pull"))
-    if done.ok:
-        return None
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    return lines[-1].removeprefix("Error response from daemon: ") if lines else f"exit code {done.code}"
 
 
 def base_images(dockerfile: str, args: Mapping[str, str]) -> tuple[str, ...]:

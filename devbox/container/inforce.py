@@ -55,7 +55,8 @@ def in_force(request: UpRequest, settings: Settings, engine: Engine, reporter: R
         last=None if last is None else Path(last.contract),
     )
     ours = written_for(path) if path is not None else None
-    given = [f"--{name.replace('_', '-')}" for name in (*CONTRACT_FLAGS, "flat") if getattr(request, name)]
+    flags = (*CONTRACT_FLAGS, "flat", *(["name", "force"] if ours is not None else []))
+    given = [f"--{name.replace('_', '-')}" for name in flags if getattr(request, name)]
     if path is not None and framework is None and (ours is None or not given):
         if given:
             reporter.warn(f"{path} was not written by devbox, so it decides: {', '.join(given)} changes nothing")
@@ -147,14 +148,14 @@ def see_consent(
     if request.dry_run:
         return tuple(f"needs your consent (--trust): {item}" for item in reach)
     if not request.trust:
-        for item in reach:
-            reporter.info(f"  {item}")
-        question = f"{contract.path} reaches beyond its container, as listed. Do you trust it?"
-        if request.yes or not reporter.confirm(question):
+        listed = "\n".join(f"  {item}" for item in reach)
+        question = f"{contract.path} reaches beyond its container:\n{listed}\nDo you trust it?"
+        answer = None if request.yes else reporter.confirm(question)
+        if not answer:
             raise RefusedError(
                 f"{contract.path} reaches beyond its container, and that needs your consent",
                 hint="devbox up --trust   # once you have read what it does",
-                detail="\n".join(reach),
+                detail="\n".join(reach) if answer is None else None,
             )
     consent.grant(contract, entries)
     return ()

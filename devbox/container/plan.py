@@ -55,7 +55,7 @@ class CreateContainer:
     @property
     def title(self) -> str:
         """What the step is called."""
-        return f"Creating the container {self.spec.name or ''}".rstrip()
+        return f"Creating the container {self.spec.called}"
 
     def lines(self, engine: Engine) -> list[str]:
         """Return the docker command."""

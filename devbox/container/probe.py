@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbox.container import memory, supervise
-from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER, Target, Template
+from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER, Target, Template, missing_user
 from devbox.errors import DevboxError, EngineError
 
 if TYPE_CHECKING:
@@ -223,6 +223,8 @@ def user_environ(engine: Engine, container: str, user: str, kind: str) -> tuple[
         )
     parts = done.stdout.split(mark)
     if len(parts) != 3:
+        if (missing := missing_user(user, done)) is not None:
+            raise missing
         return {}, f"the shell of {user} could not be asked for its environment, so commands run without it"
     return parse_environ(parts[1]), None
 

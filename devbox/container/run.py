@@ -37,13 +37,14 @@ def run(
     cwd: Path | None = None,
     dry_run: bool = False,
 ) -> int | str:
-    """Run `argv` in a one-shot container of the workspace's contract and return its exit code.
+    """Run `argv` in a one-shot container of the contract of `workspace`, or of a folder above it; return its exit code.
 
     It has the dev container's image, mounts, limits, user and environment, and no name or published port, so that both
     can run at once. `cwd` is a folder on the host; the command starts in the matching one inside. It is removed when
     the command ends, and when this process does. With `dry_run` the docker command is returned instead. Raises
     DevboxError where the workspace has no contract yet.
     """
+    workspace = _with_contract(workspace)
     contract, merged, image = _wanted(engine, workspace, reporter)
     user_image = None if dry_run else with_host_ids(engine, merged, image, reporter, uid=os.getuid(), gid=os.getgid())
     spec, target = one_shot(contract, merged, image, argv)
@@ -63,6 +64,19 @@ def run(
         end=[engine.docker, "stop", "--time", str(STOP_SECONDS), name],
         on_death=[engine.docker, "rm", "--force", "--volumes", name],
     )
+
+
+def _with_contract(folder: Path) -> Path:
+    """Return `folder`, or the nearest one above it that has a contract in force; `folder` itself where none has."""
+    from pathlib import Path as RealPath
+
+    from devbox.devcontainer.find import find
+
+    for place in (folder, *folder.parents):
+        last = memory.recall(place)
+        if find(place, last=None if last is None else RealPath(last.contract)) is not None:
+            return place
+    return folder
 
 
 def _wanted(engine: Engine, workspace: Path, reporter: Reporter) -> tuple[Contract, Merged, Image]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from devbox.engine.docker import Engine
+    from devbox.engine.process import Completed
+    from devbox.errors import ContractError
 
 LOCAL_FOLDER = "devcontainer.local_folder"
 CONFIG_FILE = "devcontainer.config_file"
@@ -123,6 +125,19 @@ def not_running(workspace: str | Path) -> DevboxError:
     import shlex
 
     return DevboxError(f"the dev container of {workspace} is stopped", hint=f"devbox up {shlex.quote(str(workspace))}")
+
+
+def missing_user(user: str, done: Completed) -> ContractError | None:
+    """Return the error for a `docker exec` that failed because the container has no such user, else None."""
+    # The engine says this where the command's own output would have been.
+    if "unable to find user" not in f"{done.stdout}{done.stderr}":
+        return None
+    from devbox.errors import ContractError
+
+    return ContractError(
+        f"the container has no user {user}",
+        hint='set "remoteUser" in the contract to a user that the image has, and run devbox up again',
+    )
 
 
 def find(engine: Engine, workspace: Path) -> Target:

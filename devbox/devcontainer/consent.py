@@ -78,8 +78,16 @@ def grant(contract: Contract, image_metadata: Sequence[JSON] = ()) -> None:
 
 def _record(contract: Contract, reach: tuple[str, ...]) -> Path:
     content = [str(contract.workspace), str(contract.path), contract.raw, reach]
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    # A folder that is reached through a symlink is the same one.
+    real = os.path.realpath(contract.workspace)
+    text = json.dumps(content, sort_keys=True).replace(_inner(contract.workspace), _inner(real))
+    digest = hashlib.sha256(text.encode()).hexdigest()
     return state_dir() / "consent" / f"{digest[:32]}.json"
+
+
+def _inner(path: Path | str) -> str:
+    """Return a path as it stands within a JSON string."""
+    return json.dumps(str(path))[1:-1]
 
 
 def _host_commands(contract: Contract) -> Iterator[str]:

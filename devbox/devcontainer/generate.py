@@ -83,7 +83,8 @@ class ContainerUser(Protocol):
 class GenerateRequest:
     """All that a generated contract depends on.
 
-    `gpu_args` and `limits` are arguments for `docker run` that the engine can grant. `environ` is the host's
+    `gpu_args` and `limits` are arguments for `docker run` that the engine can grant. `choices` are what a person asked
+    for, as it was written: they are recorded, so that the next contract can be made from them. `environ` is the host's
     environment: it tells by which name a proxy's URL that holds a password can be passed on without being written
     down.
     """
@@ -100,6 +101,7 @@ class GenerateRequest:
     limits: tuple[str, ...] = UNCLAMPED
     ccache_size: str = "20G"
     container_name: str | None = None
+    choices: tuple[tuple[str, str], ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
@@ -249,6 +251,7 @@ def _customizations(request: GenerateRequest) -> JSON:
             "framework": framework.name,
             "variant": framework.variant,
             "arch": list(request.arch.capabilities),
+            **({"choices": dict(request.choices)} if request.choices else {}),
             "dockerfile": text_hash(request.recipe.dockerfile),
         },
     }

@@ -39,6 +39,9 @@ def read(path: Path, workspace: Path, environ: Mapping[str, str], *, text: str |
     labels = id_labels(workspace, path)
     identifier = devcontainer_id(labels)
     config = substitute(substitute(migrated, host), IdVariables(identifier))
+    place = config.get("workspaceFolder") or folder
+    if not posixpath.isabs(place):
+        raise ContractError(f"{path}: 'workspaceFolder' must be an absolute path, not '{place}'", hint=f"edit {path}")
     return Contract(
         path=path,
         workspace=workspace,
@@ -49,7 +52,7 @@ def read(path: Path, workspace: Path, environ: Mapping[str, str], *, text: str |
         build=_recipe(config, path) if kind == "build" else None,
         labels=labels,
         devcontainer_id=identifier,
-        workspace_folder=config.get("workspaceFolder") or folder,
+        workspace_folder=place,
         workspace_mount=config.get("workspaceMount", mount) or None,
         extra_mounts=(),
         generated=is_generated(text),

@@ -129,7 +129,8 @@ def _write(path: Path, text: str) -> None:
     try:
         write_atomically(path, text)
     except OSError as error:
-        raise RefusedError(f"{path} cannot be written: {error.strerror}", hint=f"ls -ld {path.parent}") from None
+        there = next(folder for folder in path.parents if folder.is_dir())
+        raise RefusedError(f"{path} cannot be written: {error.strerror}", hint=f"ls -ld {there}") from None
 
 
 def _must_be_ours(checkout: Checkout, relative: str) -> None:

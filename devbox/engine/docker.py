@@ -75,6 +75,12 @@ def explain(stderr: str) -> EngineError | None:
             hint="sudo systemctl start docker   # or start Docker Desktop",
             detail=stderr.strip(),
         )
+    if "unable to resolve docker endpoint" in text or "error during connect" in text:
+        return EngineError(
+            "the Docker engine that DOCKER_HOST, DOCKER_CONTEXT or the current context names cannot be reached",
+            hint="docker context ls",
+            detail=stderr.strip(),
+        )
     if "no space left on device" in text:
         return EngineError(
             "the engine's disk is full", hint="docker system df   # shows what fills it", detail=stderr.strip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal, cast
 
 from devbox.errors import ContractError
@@ -20,8 +21,9 @@ def csv_record(fields: list[str]) -> str:
     Docker reads these values with Go's encoding/csv, so a path with a comma is fine inside a quoted field.
     """
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="").writerow(fields)
-    return buffer.getvalue()
+    # The terminator of the format's own: the writer quotes a line break because that is a part of it.
+    csv.writer(buffer, lineterminator="\r\n").writerow(fields)
+    return buffer.getvalue().removesuffix("\r\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +49,14 @@ class Mount:
 
     @classmethod
     def parse(cls, text: str) -> Mount:
-        """Read the value of docker's `--mount`. Raises ContractError, naming it, if type or target make no sense."""
+        """Read the value of docker's `--mount`. Raises ContractError, naming it, if it makes no sense."""
         kind, source, target, readonly = "volume", None, None, False
         options: list[tuple[str, str | None]] = []
-        for item in next(csv.reader([text], strict=True), []):
+        try:
+            items = next(csv.reader(io.StringIO(text, newline=""), strict=True), [])
+        except csv.Error as error:
+            raise ContractError(f"the mount '{text}' cannot be read: {error}") from None
+        for item in items:
             key, equals, value = item.partition("=")
             name = key.strip().lower()
             if name == "type":
@@ -89,6 +95,14 @@ class ContainerSpec:
     privileged: bool = False
     cap_add: tuple[str, ...] = ()
     security_opt: tuple[str, ...] = ()
+
+    @property
+    def called(self) -> str:
+        """The container's name, be it one of `run_args`; the image's where docker makes one up."""
+        words = [*self.run_args, ""]
+        given = [word.removeprefix("--name=") for word in words if word.startswith("--name=")]
+        given += [after for word, after in pairwise(words) if word == "--name"]
+        return self.name or (given[-1] if given else self.image)
 
 
 def container_args(spec: ContainerSpec) -> list[str]:

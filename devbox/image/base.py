@@ -95,7 +95,7 @@ def choose(
     is chosen instead of it is said with the reason. Raises ImageError if the requested one is out of reach.
     """
     if requested:
-        if (pull or engine.image(requested) is None) and (reason := _pull(engine, requested, reporter)) is not None:
+        if (pull or engine.image(requested) is None) and (reason := fetch(engine, requested, reporter)) is not None:
             if engine.image(requested) is None:
                 raise ImageError(
                     f"the base image {requested} is neither on the engine nor can it be pulled",
@@ -107,7 +107,7 @@ def choose(
     own = framework.base_image
     if not pull and engine.image(own) is not None:
         return own
-    reason = _pull(engine, own, reporter)
+    reason = fetch(engine, own, reporter)
     if reason is None or engine.image(own) is not None:
         return own
     fallback = reference(framework.cuda if framework.package_base == "cuda" else None)
@@ -120,20 +120,29 @@ def choose(
     )
 
 
-def _pull(engine: Engine, name: str, reporter: Reporter) -> str | None:
+def fetch(engine: Engine, name: str, reporter: Reporter) -> str | None:
     """Pull an image; return None if it is here now, else the engine's reason."""
-    with reporter.step(f"Pulling {name}"):
-        done = engine.stream(["pull", name], lambda line: reporter.output(line, prefix="pull"))
+    try:
+        # Raised through the step, so that it is shown as one that failed.
+        with reporter.step(f"Pulling {name}"):
+            _pull(engine, name, reporter)
+    except ImageError as error:
+        return error.message
+    return None
+
+
+def _pull(engine: Engine, name: str, reporter: Reporter) -> None:
+    done = engine.stream(["pull", name], lambda line: reporter.output(line, prefix="pull"))
     if done.ok:
-        return None
+        return
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     said = next((line for line in lines if line.startswith("Error")), lines[-1] if lines else "no reason given")
-    return said.removeprefix("Error response from daemon: ").strip()
+    raise ImageError(said.removeprefix("Error response from daemon: ").strip())
 
 
 def _make_root(engine: Engine, name: str, distro: str, network: Network, reporter: Reporter) -> None:
     """Make the plain distribution: the registry's image if it can be had, else a root file system from its packages."""
-    if engine.image(distro) is not None or _pull(engine, distro, reporter) is None:
+    if engine.image(distro) is not None or fetch(engine, distro, reporter) is None:
         engine.run(["tag", distro, name])
         return
     with tempfile.TemporaryDirectory(prefix="devbox-") as folder:

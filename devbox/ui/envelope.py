@@ -31,9 +31,14 @@ def plain(value: object) -> object:
 
 
 def envelope(
-    command: str, data: object = None, *, warnings: Sequence[str] = (), error: DevboxError | None = None
+    command: str,
+    data: object = None,
+    *,
+    warnings: Sequence[str] = (),
+    error: DevboxError | None = None,
+    code: int | None = None,
 ) -> str:
-    """Return the envelope as one line of JSON. `error` makes its status "error"."""
+    """Return the envelope as one line of JSON. `error` makes its status "error"; `code` replaces its exit code."""
     failure = None
     if error is not None:
         failure = {
@@ -41,7 +46,7 @@ def envelope(
             "message": error.message,
             "hint": error.hint,
             "detail": error.detail,
-            "exit_code": error.exit_code,
+            "exit_code": error.exit_code if code is None else code,
         }
     return json.dumps(
         {

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 from build_lab import CMAKE, COUNT, FILES, Lab
 
+from devbox.build.agent.configuration import START_COUNTS_SINCE
+from devbox.build.agent.tools import version_tuple
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -124,6 +127,30 @@ class TestRebuilds:
         assert result["code"] == 0
         lab.check(result)
 
+    def test_an_edit_while_its_compiler_runs_is_built_next_time(self, lab: Lab, tmp_path: Path) -> None:
+        """The object is newer than the edit, but made from what was there before."""
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        compiler = tmp_path / "bin" / "cc"
+        compiler.parent.mkdir()
+        compiler.write_text(
+            '#!/bin/sh\n/usr/bin/cc "$@" || exit\n'
+            f'case "$*" in *three.c*) [ -p "{pipe}" ] || exit 0 ;; *) exit 0 ;; esac\n'
+            f'cat "{pipe}"\ntouch CMakeFiles/parts.dir/three.c.o\n'
+        )
+        compiler.chmod(0o755)
+        lab.environ["CC"] = str(compiler)
+        running = lab.start(jobs=1)
+        running.until_running("three.c")
+        with pipe.open("w") as stream:  # the compiler waits at the other end, its object written
+            lab.write("three.c", "int three(void) { return 33; }\n")
+            stream.write("go on\n")
+        assert running.result()["code"] == 0
+        pipe.unlink()
+        result = lab.build()
+        lab.check(result)
+        assert lab.build()["commands"] == 0
+
     def test_times_are_left_alone_without_healing_and_made_good_later(self, lab: Lab) -> None:
         lab.built(objects=COUNT)
         path = lab.write("one.h", "#define ONE 6\n")
@@ -199,6 +226,9 @@ class TestNinjaByHand:
         assert any("by hand" in reason for reason in result["reasons"])
 
     def test_what_it_built_is_not_built_again(self, lab: Lab) -> None:
+        version = subprocess.run(["ninja", "--version"], env=lab.environ, check=True, capture_output=True, text=True)
+        if version_tuple(version.stdout) < START_COUNTS_SINCE:
+            pytest.skip("an edit while this ninja runs cannot be told from one before: it is built again")
         result = lab.built(objects=COUNT)
         lab.write("shared.h", OTHER["shared.h"])
         lab.ninja(result)

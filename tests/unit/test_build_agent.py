@@ -298,6 +298,6 @@ def test_hits_and_misses_of_the_cache(tmp_path: Path) -> None:
 
 
 def test_versions() -> None:
-    assert version_tuple("1.11.1") >= (1, 11)
-    assert version_tuple("1.8.2.git.kitware.jobserver-1") < (1, 11)
+    assert version_tuple("1.13.2.git.kitware.jobserver-pipe-1") >= (1, 12)
+    assert version_tuple("1.8.2.git.kitware.jobserver-1") < (1, 12)
     assert version_tuple("none") == ()

@@ -72,3 +72,10 @@ def test_base_images_of_a_dockerfile(dockerfile: str, args: dict[str, str], imag
 @pytest.mark.parametrize(("text", "size"), [("0B", 0), ("1.5kB", 1500), ("2GB", 2_000_000_000), ("N/A", None)])
 def test_sizes_as_docker_prints_them(text: str, size: int | None) -> None:
     assert parse_size(text) == size
+
+
+def test_the_usage_that_docker_prints_is_left_out() -> None:
+    said = (
+        'invalid argument "x" for "--mount" flag\n\nUsage:  docker run [OPTIONS]\n\nRun \'docker run --help\' for more'
+    )
+    assert refused(said, "devbox-w").detail == 'invalid argument "x" for "--mount" flag'

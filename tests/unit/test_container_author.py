@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from devbox import config
 from devbox.container import author
 from devbox.errors import UsageError
 from devbox.frameworks.detect import Match
@@ -52,3 +53,22 @@ def test_in_doubt_the_person_is_asked_and_else_the_choices_are_named(
 def test_nothing_matches(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="none of the frameworks"):
         author.framework_of(tmp_path, None, Silent())
+
+
+def settings(**flags: str) -> config.Settings:
+    return config.load(None, environ={}, flags=flags)
+
+
+def test_what_was_asked_for_stays_asked_for() -> None:
+    first, choices = author.carried(settings(gpus="none", user="2000:3000:bob"), {}, "mine")
+    assert (first.gpus, choices) == ("none", {"gpus": "none", "user": "2000:3000:bob", "name": "mine"})
+    again, kept = author.carried(settings(arch="90", gpus="all"), choices, None)
+    assert (again.user, again.gpus, again.arch) == ("2000:3000:bob", "all", "90")
+    assert kept == {"gpus": "all", "arch": "90", "user": "2000:3000:bob", "name": "mine"}
+
+
+def test_a_flag_of_the_first_run_is_stronger_than_a_file_and_a_file_is_not_recorded(tmp_path: Path) -> None:
+    (tmp_path / "devbox.toml").write_text('gpus = "all"\nuser = "root"\n')
+    found = config.load(tmp_path, environ={"DEVBOX_ARCH": "90"}, flags={})
+    merged, choices = author.carried(found, {"gpus": "none"}, None)
+    assert (merged.gpus, merged.user, choices) == ("none", "root", {"gpus": "none", "arch": "90"})

@@ -8,7 +8,9 @@ import pytest
 
 from devbox.container import hot, memory
 from devbox.container.exec import exec_argv
-from devbox.container.target import Candidate, Target, nearest
+from devbox.container.run import _with_contract
+from devbox.container.target import Candidate, Target, missing_user, nearest
+from devbox.engine.process import Completed
 from devbox.errors import UsageError
 
 NONE: dict[str, str] = {}
@@ -150,3 +152,19 @@ def test_a_workspace_is_remembered_by_its_path(tmp_path: Path) -> None:
     memory.remember(work, contract=work / "devcontainer.json", framework="cuda")
     assert memory.recall(work) == (str(work), str(work / "devcontainer.json"), "cuda")
     assert memory.known() == (memory.recall(work),)
+
+
+def test_a_user_that_the_container_lacks_is_named() -> None:
+    lacking = Completed((), 126, "unable to find user bob: no matching entries in passwd file\n", "")
+    error = missing_user("bob", lacking)
+    assert error is not None
+    assert "no user bob" in error.message
+    assert missing_user("bob", Completed((), 1, "", "no such file")) is None
+
+
+def test_a_command_in_a_sub_folder_uses_the_contract_above(tmp_path: Path) -> None:
+    inner = tmp_path / "src/deep"
+    inner.mkdir(parents=True)
+    assert _with_contract(inner) == inner
+    (tmp_path / ".devcontainer.json").write_text("{}")
+    assert _with_contract(inner) == tmp_path

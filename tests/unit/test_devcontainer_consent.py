@@ -129,3 +129,12 @@ def test_a_comment_asks_nobody_again(tmp_path: Path) -> None:
     grant(found)
     found.path.write_text(found.path.read_text() + " // a comment\n")
     assert granted(read(found.path, found.workspace, {}))
+
+
+def test_a_symlink_to_the_workspace_is_the_same_workspace(tmp_path: Path) -> None:
+    config: dict[str, Any] = {"mounts": ["type=bind,source=${localWorkspaceFolder}/../x,target=/x"]}
+    grant(contract(tmp_path / "w", **config))
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "w")
+    assert granted(read(link / ".devcontainer.json", link, {}))
+    assert not granted(contract(tmp_path / "other", **config))

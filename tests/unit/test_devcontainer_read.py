@@ -169,3 +169,8 @@ def test_what_devbox_wrote_is_known_until_it_is_touched(tmp_path: Path) -> None:
     for edited in (text.replace('"a"', '"b"'), text + "// mine\n", text.replace("  ", "    "), "{}", "[]", "x", "null"):
         assert not is_generated(edited)
     assert dump(sealed(json.loads(text))) == text
+
+
+def test_a_workspace_folder_that_is_not_absolute_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=r"'workspaceFolder' must be an absolute path, not 'rel'"):
+        contract(tmp_path, {"image": "a", "workspaceFolder": "rel"})

@@ -73,6 +73,8 @@ def test_a_context_in_the_cli_config_leaves_the_way_to_the_cli(tmp_path) -> None
         ),
         ("Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?", "does not answer"),
         ("write /x: no space left on device", "disk is full"),
+        ('unable to resolve docker endpoint: context "x": context not found', "DOCKER_CONTEXT"),
+        ('error during connect: Get "http://x:2375/info": dial tcp: lookup x: no such host', "DOCKER_HOST"),
     ],
 )
 def test_known_troubles_are_explained_with_a_remedy(stderr: str, sentence: str) -> None:

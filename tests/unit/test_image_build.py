@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devbox.engine.docker import Engine
 from devbox.errors import EngineError, UsageError
-from devbox.image.base import reference
+from devbox.image.base import fetch, reference
 from devbox.image.build import failure
 from devbox.image.plain import PlainLog
+from devbox.ui.console import Console
 
 DATA = Path(__file__).resolve().parents[1] / "data/buildkit"
 
@@ -87,3 +90,13 @@ def test_bases_that_cannot_be_made(cuda: str, distro: str) -> None:
     with pytest.raises(UsageError) as caught:
         reference(cuda, distro)
     assert "one of" in (caught.value.hint or "")
+
+
+def test_a_pull_that_failed_is_shown_as_one(tmp_path: Path) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\necho 'Error response from daemon: no such host' >&2\nexit 1\n")
+    docker.chmod(0o755)
+    shown = io.StringIO()
+    assert fetch(Engine(docker=str(docker)), "far.example/x", Console(shown, environ={})) == "no such host"
+    assert "✗ Pulling far.example/x" in shown.getvalue()
+    assert "✓" not in shown.getvalue()

@@ -18,7 +18,7 @@ STATE = ".devbox"
 TOOLCHAIN = "/etc/devbox/toolchain.json"
 NINJA = "Ninja"
 # Since this version ninja judges an object by when its command started, so that it sees an edit during the command.
-START_COUNTS_SINCE = (1, 11)
+START_COUNTS_SINCE = (1, 12)
 LAUNCHERS = tuple(f"CMAKE_{language}_COMPILER_LAUNCHER" for language in ("C", "CXX", "CUDA"))
 
 

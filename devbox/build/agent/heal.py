@@ -31,7 +31,7 @@ FOREVER = 1 << 63
 class Base(NamedTuple):
     """What is known from the tree's last attempt. `end` is FOREVER where it is not known when its last compile was.
 
-    `start_counts` says whether ninja judges an object by when its command started (1.11 and newer) and not by when it
+    `start_counts` says whether ninja judges an object by when its command started (1.12 and newer) and not by when it
     ended.
     """
 
