@@ -47,6 +47,8 @@ def build(request: BuildRequest, target: Target, engine: Engine, reporter: Repor
                 reporter.warn(event["text"])
             elif kind == "result":
                 result = event
+                if event["code"] != 0:
+                    phases.fail()
     assert result is not None  # noqa: S101  # `ask` ends with it or raises
     return report(result, log.path)
 
@@ -101,8 +103,17 @@ class _Phases:
         self._open.close()
         self._open.enter_context(self._reporter.step(title))
 
+    def fail(self) -> None:
+        """End the phase as one that failed: what ended it is in the result, and no exception here."""
+        with contextlib.suppress(_PhaseFailedError), self._open:
+            raise _PhaseFailedError
+
     def __exit__(self, *_: object) -> None:
         self._open.close()
+
+
+class _PhaseFailedError(Exception):
+    """Passes through a reporter's step, so that it shows the failure."""
 
 
 class _Log:

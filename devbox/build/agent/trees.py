@@ -1,4 +1,4 @@
-"""The list of a volume's build trees, for `devbox status` and `devbox builds`."""
+"""The list of a volume's build trees, for `devbox status`."""
 
 from __future__ import annotations
 
