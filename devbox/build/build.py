@@ -14,6 +14,7 @@ from devbox.paths import state_dir
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import TracebackType
 
     from devbox.container.target import Target
     from devbox.engine.docker import Engine
@@ -108,8 +109,10 @@ class _Phases:
         with contextlib.suppress(_PhaseFailedError), self._open:
             raise _PhaseFailedError
 
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
 
 
 class _PhaseFailedError(Exception):

@@ -49,7 +49,13 @@ def test_a_failure_before_any_phase_is_no_error():
         phases.fail()
 
 
-def test_an_interrupted_phase_does_not_hide_the_interrupt():
-    with pytest.raises(KeyboardInterrupt), _Phases(Steps()) as phases:
-        phases.begin("build")
-        raise KeyboardInterrupt
+def test_an_interrupt_ends_the_phase_and_goes_on():
+    def interrupted():
+        with _Phases(reporter) as phases:
+            phases.begin("build")
+            raise KeyboardInterrupt
+
+    reporter = Steps()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert reporter.ended == [("build", "failed")]
