@@ -56,6 +56,8 @@ while [ -z "$found" ] && [ "$looks" -gt 1 ]; do
   look
 done
 for signal in "$@"; do
+  # A process that is just being started shows no environment for a moment, so nothing is believed at the first look.
+  [ -n "$found" ] || { sleep 0.1; look; }
   [ -n "$found" ] || exit 0
   kill -s "$signal" $found 2>/dev/null
   kill -s CONT $found 2>/dev/null
