@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from devbox.cli.application import Application, application, workspace
-from devbox.cli.options import JsonOption, WorkspaceOption
+from devbox.cli.options import ArchOption, JsonOption, WorkspaceOption
 from devbox.errors import BuildError, UsageError
 from devbox.ui.console import BOLD, DIM, GREEN, RED, seconds
 
@@ -33,10 +33,7 @@ def register(app: typer.Typer) -> None:
             Optional[str],  # noqa: UP045
             typer.Option("--type", metavar="TYPE", help="The build type, such as Release or Debug."),
         ] = None,
-        arch: Annotated[
-            Optional[str],  # noqa: UP045
-            typer.Option("--arch", metavar="auto|90|9.0", help="The GPU architectures to compile for."),
-        ] = None,
+        arch: ArchOption = None,
         jobs: Annotated[
             Optional[int],  # noqa: UP045
             typer.Option("--jobs", "-j", min=1, help="How many compilers at once.", show_default="what memory allows"),

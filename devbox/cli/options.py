@@ -30,3 +30,25 @@ VariantOption = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--variant", metavar="NAME", help="The framework's variant, such as cuda13 or cpu."),
 ]
+ArchOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--arch", metavar="auto|90|9.0", help="The GPU architectures to compile for."),
+]
+TrustOption = Annotated[bool, typer.Option("--trust", help="Consent to what the contract reaches on the host.")]
+BaseImageOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--base-image", metavar="IMAGE", help="Build on this image; 'package' means the package base."),
+]
+GpusOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--gpus", metavar="none|auto|all|0,1|UUID", help="The GPUs that the container gets."),
+]
+UserOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--user", metavar="host|root|UID:GID[:NAME]", help="Who you are inside."),
+]
+FlatOption = Annotated[bool, typer.Option("--flat", help="Write .devcontainer.json at the top of the checkout.")]
+FindLinksOption = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--find-links", metavar="FOLDER", help="A folder of wheels that image builds may install from."),
+]

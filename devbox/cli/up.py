@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from devbox.cli.application import application, workspace
-from devbox.cli.options import DryRunOption, FrameworkOption, JsonOption, PathArgument, VariantOption, YesOption
+from devbox.cli.options import (
+    ArchOption,
+    BaseImageOption,
+    DryRunOption,
+    FindLinksOption,
+    FlatOption,
+    FrameworkOption,
+    GpusOption,
+    JsonOption,
+    PathArgument,
+    TrustOption,
+    UserOption,
+    VariantOption,
+    YesOption,
+)
 from devbox.ui.console import BOLD, CYAN
 
 if TYPE_CHECKING:
@@ -25,24 +39,10 @@ def register(app: typer.Typer) -> None:
         path: PathArgument = None,
         framework: FrameworkOption = None,
         variant: VariantOption = None,
-        base_image: Annotated[
-            Optional[str],  # noqa: UP045  # typer reads this at run time
-            typer.Option(
-                "--base-image", metavar="IMAGE", help="Build on this image; 'package' means the package base."
-            ),
-        ] = None,
-        gpus: Annotated[
-            Optional[str],  # noqa: UP045
-            typer.Option("--gpus", metavar="none|auto|all|0,1|UUID", help="The GPUs that the container gets."),
-        ] = None,
-        arch: Annotated[
-            Optional[str],  # noqa: UP045
-            typer.Option("--arch", metavar="auto|90|9.0", help="The GPU architectures to compile for."),
-        ] = None,
-        user: Annotated[
-            Optional[str],  # noqa: UP045
-            typer.Option("--user", metavar="host|root|UID:GID[:NAME]", help="Who you are inside."),
-        ] = None,
+        base_image: BaseImageOption = None,
+        gpus: GpusOption = None,
+        arch: ArchOption = None,
+        user: UserOption = None,
         name: Annotated[
             Optional[str],  # noqa: UP045
             typer.Option("--name", metavar="NAME", help="The container's name."),
@@ -51,22 +51,13 @@ def register(app: typer.Typer) -> None:
             Optional[Path],  # noqa: UP045
             typer.Option("--config", metavar="FILE", help="The devcontainer.json to use."),
         ] = None,
-        flat: Annotated[
-            bool, typer.Option("--flat", help="Write .devcontainer.json at the top of the checkout.")
-        ] = False,
-        find_links: Annotated[
-            Optional[Path],  # noqa: UP045
-            typer.Option(
-                "--find-links", metavar="FOLDER", help="A folder of wheels that image builds may install from."
-            ),
-        ] = None,
+        flat: FlatOption = False,
+        find_links: FindLinksOption = None,
         pull: Annotated[bool, typer.Option("--pull", help="Look for a newer base image.")] = False,
         recreate: Annotated[bool, typer.Option("--recreate", help="Replace the container. Volumes stay.")] = False,
         force: Annotated[bool, typer.Option("--force", help="Overwrite a generated file that was edited.")] = False,
         skip_hooks: Annotated[bool, typer.Option("--skip-hooks", help="Run no lifecycle command.")] = False,
-        trust: Annotated[
-            bool, typer.Option("--trust", help="Consent to what the contract reaches on the host.")
-        ] = False,
+        trust: TrustOption = False,
         yes: YesOption = False,
         dry_run: DryRunOption = False,
         json: JsonOption = False,

@@ -98,7 +98,7 @@ def _container(summary: ContainerSummary) -> ContainerStatus:
     labels = summary.labels
     return ContainerStatus(
         id=summary.id,
-        name=_name(summary),
+        name=summary.called,
         state=summary.state,
         status=summary.status,
         created=summary.created,
@@ -109,10 +109,6 @@ def _container(summary: ContainerSummary) -> ContainerStatus:
         framework=labels.get("devbox.framework") or None,
         ours=bool(recorded(labels)),
     )
-
-
-def _name(summary: ContainerSummary) -> str:
-    return summary.names[0] if summary.names else summary.id[:12]
 
 
 def _folders(more: Iterable[str]) -> dict[str, str]:
@@ -127,7 +123,7 @@ def _volume(item: JSON, uid: int, folders: Mapping[str, str], summaries: Iterabl
     title = name.removeprefix(f"devbox-{uid}-")
     is_build = title.startswith("build-")
     workspace = folders.get(title.removeprefix("build-")) if is_build else None
-    users = [_name(summary) for summary in summaries if any(mount.get("Name") == name for mount in summary.mounts)]
+    users = [summary.called for summary in summaries if any(mount.get("Name") == name for mount in summary.mounts)]
     return VolumeStatus(
         name=name,
         kind="build" if is_build else "cache",

@@ -48,19 +48,15 @@ def _containers(engine: Engine, workspace: Path) -> tuple[str, tuple[ContainerSu
     return found.workspace, engine.containers({LOCAL_FOLDER: found.workspace})
 
 
-def _name(container: ContainerSummary) -> str:
-    return container.names[0] if container.names else container.id[:12]
-
-
 def stop(engine: Engine, workspace: Path, reporter: Reporter) -> Stopped:
     """Stop the dev containers of a workspace. Raises DevboxError if there is none."""
     folder, containers = _containers(engine, workspace)
     running = [one for one in containers if one.state in {"running", "paused", "restarting"}]
     for container in running:
-        with reporter.step(f"Stopping the container {_name(container)}"):
+        with reporter.step(f"Stopping the container {container.called}"):
             engine.run(["stop", "--time", str(STOP_SECONDS), container.id])
-    idle = tuple(_name(one) for one in containers if one not in running)
-    return Stopped(folder, tuple(_name(one) for one in running), idle)
+    idle = tuple(one.called for one in containers if one not in running)
+    return Stopped(folder, tuple(one.called for one in running), idle)
 
 
 def plan_down(engine: Engine, workspace: Path, *, volumes: bool = False) -> Down:
@@ -80,7 +76,7 @@ def plan_down(engine: Engine, workspace: Path, *, volumes: bool = False) -> Down
     names = tuple(sorted(own | ({build} if engine.volume(build) is not None else set())))
     if not containers and not names:
         raise no_container(workspace)
-    called = tuple(_name(one) for one in containers)
+    called = tuple(one.called for one in containers)
     return Down(folder, called, names if volumes else (), () if volumes else names)
 
 
@@ -93,7 +89,7 @@ def _is_its(container: ContainerSummary, volume: str) -> bool:
 
 def down(engine: Engine, plan: Down, reporter: Reporter) -> Down:
     """Remove what `plan` lists. Volumes are removed by name, so the caller has shown them. Raises EngineError."""
-    by_name = {_name(one): one for one in engine.containers({LOCAL_FOLDER: plan.workspace})}
+    by_name = {one.called: one for one in engine.containers({LOCAL_FOLDER: plan.workspace})}
     for name in plan.containers:
         if name in by_name:
             with reporter.step(f"Removing the container {name}"):

@@ -45,6 +45,11 @@ class ContainerSummary:
         """Whether a command can be executed in it."""
         return self.state == "running"
 
+    @property
+    def called(self) -> str:
+        """Its name for people; the short id while it has none."""
+        return self.names[0] if self.names else self.id[:12]
+
 
 def _summary(item: JSON) -> ContainerSummary:
     return ContainerSummary(
