@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
 from devbox.devcontainer.identity import METADATA
+from devbox.devcontainer.jsonc import unfit
 from devbox.devcontainer.model import Merged
-from devbox.devcontainer.properties import LIFECYCLE
+from devbox.devcontainer.properties import LIFECYCLE, usable
+from devbox.devcontainer.requirements import size
 from devbox.devcontainer.substitute import HostVariables, IdVariables, substitute
 from devbox.engine.spec import Mount, csv_record
 from devbox.errors import ContractError
@@ -26,18 +27,20 @@ LABEL_PROPERTIES = (
     "forwardPorts", "shutdownAction", "updateRemoteUserUID", "hostRequirements",
 )  # fmt: skip
 
-_SIZE = re.compile(r"(\d+)([tgmk]b)?")
-_UNITS = {"tb": 2**40, "gb": 2**30, "mb": 2**20, "kb": 2**10, None: 1}
-
 
 def image_metadata(labels: Mapping[str, str] | None) -> list[JSON]:
-    """Return the entries of the label `devcontainer.metadata` of an image or container; none where it is broken."""
+    """Return the entries of the label `devcontainer.metadata` of an image or container; none where it is broken.
+
+    What of an entry has another type than it should have is left out.
+    """
     try:
         value = json.loads((labels or {}).get(METADATA, "[]"))
-    except ValueError:
+    except (ValueError, RecursionError):
+        return []
+    if unfit(value) is not None:
         return []
     entries = value if isinstance(value, list) else [value]
-    return [entry for entry in entries if isinstance(entry, dict)]
+    return [usable(entry) for entry in entries if isinstance(entry, dict)]
 
 
 def merge(
@@ -187,13 +190,8 @@ def _host_requirements(requirements: Sequence[JSON]) -> JSON:
 
 
 def _largest(requirements: Iterable[JSON], key: str) -> str | None:
-    size = max((_bytes(item.get(key)) for item in requirements), default=0)
-    return str(size) if size else None
-
-
-def _bytes(text: Any) -> int:
-    match = _SIZE.fullmatch(text) if isinstance(text, str) else None
-    return int(match[1]) * _UNITS[match[2]] if match else 0
+    largest = max((size(item.get(key)) for item in requirements), default=0)
+    return str(largest) if largest else None
 
 
 def _gpu(one: Any, other: Any) -> Any:

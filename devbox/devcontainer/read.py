@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from devbox.devcontainer.generated import is_generated
 from devbox.devcontainer.identity import absolute, devcontainer_id, id_labels
 from devbox.devcontainer.model import BuildRecipe, Contract
 from devbox.devcontainer.properties import check
+from devbox.devcontainer.spelling import wsl_distribution
 from devbox.devcontainer.substitute import HostVariables, IdVariables, substitute
 from devbox.errors import ContractError
 
@@ -18,8 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from devbox.devcontainer.model import JSON, Kind
+    from devbox.devcontainer.properties import Keys
 
 FILE_NAMES = ("devcontainer.json", ".devcontainer.json")
+
+
+# By what the container is made from: properties that only another one has.
+_ELSEWHERE: Mapping[Kind, tuple[str, ...]] = {
+    "image": ("build", "context", "service", "runServices"),
+    "build": ("service", "runServices"),
+    "compose": ("runArgs", "appPort", "workspaceMount", "build", "context"),
+}
 
 
 def read(path: Path, workspace: Path, environ: Mapping[str, str], *, text: str | None = None) -> Contract:
@@ -30,15 +41,23 @@ def read(path: Path, workspace: Path, environ: Mapping[str, str], *, text: str |
     """
     path, workspace = Path(absolute(path)), Path(absolute(workspace))
     text = _text(path) if text is None else text
-    raw = jsonc.loads(text, path)
-    warnings = check(raw, path)
+    content = text
+
+    def where(keys: Keys) -> str:
+        line, column = jsonc.locate(content, keys)
+        return f"{path}:{line}:{column}"
+
+    raw, warnings = check(jsonc.loads(text, path), path, where)
     kind, more = _kind(raw, path)
     migrated = _migrated(raw)
     folder, mount = _workspace(migrated, workspace, kind)
     host = HostVariables(environ, str(workspace), folder)
-    labels = id_labels(workspace, path)
+    labels = id_labels(workspace, path, distribution=wsl_distribution(environ, os.uname().release))
     identifier = devcontainer_id(labels)
     config = substitute(substitute(migrated, host), IdVariables(identifier))
+    if kind == "compose":
+        # No tool looks at these, so nobody is asked to agree to them.
+        config = {key: value for key, value in config.items() if key not in _ELSEWHERE[kind]}
     place = config.get("workspaceFolder") or folder
     if not posixpath.isabs(place):
         raise ContractError(f"{path}: 'workspaceFolder' must be an absolute path, not '{place}'", hint=f"edit {path}")
@@ -59,21 +78,6 @@ def read(path: Path, workspace: Path, environ: Mapping[str, str], *, text: str |
         devbox=_devbox(config),
         warnings=(*warnings, *more),
     )
-
-
-def require_supported(contract: Contract) -> None:
-    """Raise ContractError where the contract asks for what devbox does not do yet: compose and Features."""
-    if contract.kind == "compose":
-        raise ContractError(
-            f"{contract.path} is a Docker Compose configuration, which devbox cannot start yet",
-            hint="devbox up --framework NAME   # writes a configuration of its own beside it",
-        )
-    if contract.config.get("features"):
-        names = ", ".join(sorted(contract.config["features"]))
-        raise ContractError(
-            f"{contract.path} installs Features ({names}), which devbox cannot do yet",
-            hint="devbox up --framework NAME   # writes a configuration without them beside it",
-        )
 
 
 def _text(path: Path) -> str:
@@ -109,8 +113,9 @@ def _kind(raw: JSON, path: Path) -> tuple[Kind, tuple[str, ...]]:
     kind, name = given[0]
     if kind == "compose" and not raw.get("service"):
         raise ContractError(f"{path}: 'service' must name the service of 'dockerComposeFile' to work in")
-    others = [other for _, other in given[1:]]
-    return kind, (f"{path}: '{name}' is used and '{others[0]}' ignored",) if others else ()
+    warnings = [f"{path}: '{name}' is used and '{other}' ignored" for _, other in given[1:2]]
+    warnings += [f"{path}: '{key}' does nothing beside '{name}'" for key in _ELSEWHERE[kind] if raw.get(key)]
+    return kind, tuple(warnings)
 
 
 def _migrated(raw: JSON) -> JSON:
@@ -119,10 +124,14 @@ def _migrated(raw: JSON) -> JSON:
         return raw
     kept = {key: value for key, value in raw.items() if key not in {"extensions", "settings", "devPort"}}
     customizations = dict(raw.get("customizations", {}))
-    vscode = dict(customizations.get("vscode", {}))
-    if raw.get("extensions"):
+    # Customizations are free in form, so what is of another form than these is the newer one, and wins.
+    vscode = customizations.get("vscode", {})
+    if not isinstance(vscode, dict):
+        return {**kept, "customizations": customizations}
+    vscode = dict(vscode)
+    if raw.get("extensions") and isinstance(vscode.get("extensions", []), list):
         vscode["extensions"] = [*vscode.get("extensions", []), *raw["extensions"]]
-    if raw.get("settings"):
+    if raw.get("settings") and isinstance(vscode.get("settings", {}), dict):
         vscode["settings"] = {**raw["settings"], **vscode.get("settings", {})}
     if "devPort" in raw:
         vscode.setdefault("devPort", raw["devPort"])

@@ -15,12 +15,14 @@ from devbox.errors import ContractError
 
 PATH = Path("/w/.devcontainer/devcontainer.json")
 
+# A NUL is refused, and hypothesis makes no half surrogate pairs.
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
     max_leaves=12,
 )
-objects = st.dictionaries(st.text(), values, max_size=5)
+objects = st.dictionaries(texts, values, max_size=5)
 noise = st.sampled_from(["", " ", "\n", "\t", '/* a, ] } " */', '// b, ] } "\n', "/**/", "/* c\n * d */"])
 
 
@@ -95,6 +97,46 @@ def test_what_looks_like_a_comment_in_a_string_is_none() -> None:
     assert jsonc.loads('{"u": "http://x/*y*/", "q": "\\"//,]", /**/}', PATH) == {"u": "http://x/*y*/", "q": '"//,]'}
 
 
-def test_deep_nesting_is_refused() -> None:
-    with pytest.raises(ContractError, match="nesting"):
-        jsonc.loads('{"a":' + "[" * 100_000, PATH)
+@pytest.mark.parametrize("depth", [jsonc.DEEPEST, 500, 100_000])
+def test_deep_nesting_is_refused(depth: int) -> None:
+    for text in ('{"a":' + "[" * depth, '{"a":' + "[" * depth + "]" * depth + "}"):
+        with pytest.raises(ContractError):
+            jsonc.loads(text, PATH)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (r'{"a": "x\u0000"}', "a NUL or half"),
+        (r'{"\u0000": 1}', "a NUL or half"),
+        (r'{"a": ["\ud800"]}', "a NUL or half"),
+        ('{"a": 1' + "0" * 5000 + "}", "too many digits"),
+    ],
+)
+def test_what_no_command_could_be_given_is_refused(text: str, problem: str) -> None:
+    with pytest.raises(ContractError, match=problem):
+        jsonc.loads(text, PATH)
+    assert jsonc.loads(r'{"a": "\ud83d\udc0b"}', PATH) == {"a": "🐋"}
+
+
+@given(values)
+def test_every_value_is_found_in_the_text(value: object) -> None:
+    text = json.dumps({"top": value}, indent=1, ensure_ascii=False).replace("\n", " // c, ] }\n")
+
+    def places(item: object, keys: tuple[str | int, ...]) -> list[tuple[object, tuple[str | int, ...]]]:
+        found = [(item, keys)]
+        inner = item.items() if isinstance(item, dict) else enumerate(item) if isinstance(item, list) else ()
+        for key, each in inner:
+            found += places(each, (*keys, key))
+        return found
+
+    lines = text.split("\n")
+    for item, keys in places({"top": value}, ()):
+        line, column = jsonc.locate(text, keys)
+        start = lines[line - 1][column - 1 :]
+        assert start.startswith(json.dumps(item, ensure_ascii=False)[:1])
+
+
+def test_keys_that_lead_nowhere_are_the_last_place_on_the_way() -> None:
+    assert jsonc.locate('{"a": {"b": 1}}', ("a", "nope", "x")) == (1, 7)
+    assert jsonc.locate('{"a": [1, [2]]}', ("a", 1, 0)) == (1, 12)

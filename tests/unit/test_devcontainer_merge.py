@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from devbox.devcontainer.merge import image_metadata, merge, run_args_user
 from devbox.devcontainer.read import read
@@ -156,3 +159,67 @@ def test_the_label_is_raw_and_complete(tmp_path: Path) -> None:
 def test_reading_the_label(label: str, expected: list[Any]) -> None:
     assert image_metadata({"devcontainer.metadata": label}) == expected
     assert image_metadata(None) == image_metadata({}) == []
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"mounts": "type=volume,source=a,target=/a"},
+        {"capAdd": "SYS_PTRACE"},
+        {"capAdd": [1]},
+        {"containerEnv": {"A": []}},
+        {"containerEnv": None},
+        {"remoteUser": 7},
+        {"init": "yes"},
+        {"entrypoint": ["a"]},
+        {"postCreateCommand": {"a": 1}},
+        {"hostRequirements": "gpu"},
+        {"hostRequirements": {"cpus": "many"}},
+        {"userEnvProbe": "shell"},
+        {"waitFor": 1},
+    ],
+)
+def test_what_is_wrong_in_an_images_label_is_left_out(tmp_path: Path, entry: dict[str, Any]) -> None:
+    label = json.dumps([entry, {"containerEnv": {"KEPT": 1}}])
+    plain = merged(tmp_path, {}, {"containerEnv": {"KEPT": "1"}})
+    found = merged(tmp_path, {}, *image_metadata({"devcontainer.metadata": label}))
+    assert dataclasses.replace(found, metadata=()) == dataclasses.replace(plain, metadata=())
+
+
+# Entries of a label, with few names and targets, so that they meet.
+names = st.sampled_from(["A", "B", "C"])
+texts = st.sampled_from(["", "x", "a,b", "é ü", "${localEnv:HOST}"])
+entries = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "containerEnv": st.dictionaries(names, texts),
+            "remoteEnv": st.dictionaries(names, texts | st.none()),
+            "capAdd": st.lists(names),
+            "init": st.booleans(),
+            "remoteUser": st.sampled_from(["", "root", "dev"]),
+            "overrideCommand": st.booleans(),
+            "onCreateCommand": st.sampled_from(["", "run"]) | st.lists(texts) | st.dictionaries(names, texts),
+            "mounts": st.lists(st.builds("type=volume,source=s{},target=/{}".format, st.integers(1, 3), names)),
+            "hostRequirements": st.fixed_dictionaries({}, optional={"cpus": st.integers(1, 9), "gpu": st.booleans()}),
+        },
+    ),
+    max_size=4,
+)
+
+
+@given(entries=entries)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+def test_merging_keeps_its_rules(tmp_path: Path, entries: list[dict[str, Any]]) -> None:
+    found = merged(tmp_path, {}, *entries)
+    # The label of the merged container, read back, gives the same container: so tools that read it agree.
+    again = merged(tmp_path, {}, *image_metadata({"devcontainer.metadata": json.dumps(found.metadata)}))
+    assert dataclasses.replace(again, metadata=found.metadata) == found
+    targets = [mount.partition("target=")[2] for mount in found.mounts]
+    assert len(targets) == len(set(targets))
+    for name, _ in found.container_env:
+        assert name in {key for entry in entries for key in entry.get("containerEnv", {})}
+    assert found.init == any(entry.get("init") for entry in entries)
+    assert set(found.cap_add) == {item for entry in entries for item in entry.get("capAdd", ())}
+    said = [entry["overrideCommand"] for entry in entries if "overrideCommand" in entry]
+    assert found.override_command == (said[-1] if said else True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox.devcontainer.generated import dump, is_generated, sealed
-from devbox.devcontainer.read import read, require_supported
+from devbox.devcontainer.read import read
 from devbox.errors import ContractError
 
 if TYPE_CHECKING:
@@ -65,20 +65,11 @@ def test_the_older_names_of_a_build(tmp_path: Path) -> None:
     assert found.build.args == (("A", "1"),)
 
 
-def test_compose_is_read_and_refused(tmp_path: Path) -> None:
+def test_compose_is_read(tmp_path: Path) -> None:
     found = contract(tmp_path, {"dockerComposeFile": "c.yml", "service": "dev"})
     assert (found.kind, found.workspace_folder, found.workspace_mount) == ("compose", "/", None)
-    with pytest.raises(ContractError, match="Docker Compose"):
-        require_supported(found)
     with pytest.raises(ContractError, match="'service'"):
         contract(tmp_path, {"dockerComposeFile": "c.yml"})
-
-
-def test_features_are_refused_by_name(tmp_path: Path) -> None:
-    found = contract(tmp_path, {"image": "a", "features": {"ghcr.io/x/y:1": {}}})
-    with pytest.raises(ContractError, match=r"ghcr\.io/x/y:1"):
-        require_supported(found)
-    require_supported(contract(tmp_path, {"image": "a", "features": {}}))
 
 
 def test_nothing_to_run(tmp_path: Path) -> None:
@@ -92,9 +83,27 @@ def test_of_several_sources_the_first_wins_with_a_warning(tmp_path: Path) -> Non
     assert "'build.dockerfile' is used and 'image' ignored" in found.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"image": "a", "build": {"args": {"A": "1"}}}, "'build' does nothing beside 'image'"),
+        ({"image": "a", "service": "dev"}, "'service' does nothing beside 'image'"),
+        ({"dockerFile": "D", "runServices": ["db"]}, "'runServices' does nothing beside 'build.dockerfile'"),
+        (
+            {"dockerComposeFile": "c.yml", "service": "dev", "runArgs": ["--ipc=host"], "appPort": 1},
+            "'runArgs' does nothing beside 'dockerComposeFile'",
+        ),
+    ],
+)
+def test_what_another_kind_of_contract_has_is_said_to_do_nothing(
+    tmp_path: Path, content: dict[str, Any], said: str
+) -> None:
+    assert contract(tmp_path, content).warnings[0].endswith(said)
+
+
 def test_an_unknown_key_warns_with_the_nearest_one(tmp_path: Path) -> None:
     found = contract(tmp_path, {"image": "a", "containerenv": {}, "zzz": 1, "build": {"dockerFile": "D"}})
-    assert len(found.warnings) == 3
+    assert len(found.warnings) == 4
     assert "did you mean 'containerEnv'?" in found.warnings[0]
     assert "did you mean" not in found.warnings[1]
     assert "did you mean 'build.dockerfile'?" in found.warnings[2]
@@ -104,13 +113,11 @@ def test_an_unknown_key_warns_with_the_nearest_one(tmp_path: Path) -> None:
     ("key", "value", "expected"),
     [
         ("name", 1, "a string"),
-        ("image", None, "a string"),
         ("build", "Dockerfile", "an object"),
         ("runArgs", "--privileged", "a list of strings"),
         ("runArgs", ["--cpus", 4], "a list of strings"),
-        ("containerEnv", {"A": 1}, "an object with string values"),
-        ("containerEnv", {"A": None}, "an object with string values"),
-        ("remoteEnv", {"A": 1}, "strings or null"),
+        ("containerEnv", ["A=1"], "an object with string values"),
+        ("remoteEnv", "A=1", "an object whose values are strings or null"),
         ("mounts", [{"source": "a"}], "type, source and target"),
         ("mounts", "type=volume", "a list"),
         ("init", "true", "true or false"),
@@ -120,7 +127,11 @@ def test_an_unknown_key_warns_with_the_nearest_one(tmp_path: Path) -> None:
         ("postCreateCommand", {"a": {"b": "c"}}, "a string, a list of strings"),
         ("postCreateCommand", ["a", 1], "a string, a list of strings"),
         ("appPort", True, "a port number"),
+        ("appPort", 65536, "a port number"),
         ("forwardPorts", [{}], "a list of port numbers"),
+        ("forwardPorts", 3000, "a list of port numbers"),
+        ("features", ["a"], "an object"),
+        ("secrets", ["A"], "an object"),
         ("hostRequirements", [], "an object"),
         ("customizations", [], "an object"),
     ],
@@ -128,13 +139,92 @@ def test_an_unknown_key_warns_with_the_nearest_one(tmp_path: Path) -> None:
 def test_a_value_of_another_type_names_file_key_and_type(tmp_path: Path, key: str, value: Any, expected: str) -> None:
     with pytest.raises(ContractError) as caught:
         contract(tmp_path, {"image": "a", key: value})
-    assert f"{tmp_path}/.devcontainer/devcontainer.json: '{key}' must be " in caught.value.message
+    column = len('{"image": "a", "') + len(key) + len('": ') + 1
+    assert f"{tmp_path}/.devcontainer/devcontainer.json:1:{column}: '{key}' must be " in caught.value.message
     assert expected in caught.value.message
 
 
-@pytest.mark.parametrize(("key", "value"), [("args", {"A": 1}), ("options", "--x"), ("target", 1), ("cacheFrom", [1])])
+@pytest.mark.parametrize(
+    ("content", "place", "name"),
+    [
+        (
+            '{\n  // env\n  "image": "a",\n  "containerEnv": {\n    "A": "x", "B": null\n  }\n}',
+            "5:20",
+            "containerEnv.B",
+        ),
+        ('{"image": "a", "init": true, /* again */ "init": 1}', "1:50", "init"),
+        ('\ufeff{"image": "a",\n "remoteEnv": {"x": [\n]}}', "2:21", "remoteEnv.x"),
+        ('{"build": {"dockerfile": "D", "args": {"A": {}}}}', "1:45", "build.args.A"),
+        ('{"image": "a", "features": {"x": 1.5}}', "1:34", "features.x"),
+    ],
+)
+def test_a_wrong_value_is_found_in_the_text(tmp_path: Path, content: str, place: str, name: str) -> None:
+    with pytest.raises(ContractError) as caught:
+        contract(tmp_path, content)
+    assert f"devcontainer.json:{place}: '{name}' must be " in caught.value.message
+
+
+def test_null_says_nothing(tmp_path: Path) -> None:
+    found = contract(tmp_path, {"image": "a", "remoteUser": None, "mounts": None, "remoteEnv": {"A": None}})
+    assert found.config == {"image": "a", "remoteEnv": {"A": None}}
+    assert [warning.partition(": ")[2] for warning in found.warnings] == [
+        "'remoteUser' is null, which says nothing",
+        "'mounts' is null, which says nothing",
+    ]
+    with pytest.raises(ContractError, match="nothing to run"):
+        contract(tmp_path, {"image": None})
+
+
+def test_numbers_where_the_container_needs_text_are_that_text(tmp_path: Path) -> None:
+    numbers = {"A": 8080, "B": True, "C": 0.5, "D": 2.0, "E": "x"}
+    found = contract(tmp_path, {"build": {"dockerfile": "D", "args": numbers}, "containerEnv": numbers})
+    text = {"A": "8080", "B": "true", "C": "0.5", "D": "2", "E": "x"}
+    assert found.config["containerEnv"] == text
+    assert found.build is not None
+    assert dict(found.build.args) == text
+    assert "'build.args.A' should be a string; it is taken as \"8080\"" in found.warnings[0]
+    assert len(found.warnings) == 8
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "left", "said"),
+    [
+        (
+            "hostRequirements",
+            {"cpus": "4", "gpu": True},
+            {"gpu": True},
+            "'hostRequirements.cpus' must be a whole number",
+        ),
+        ("hostRequirements", {"memory": "8GB"}, {}, "'hostRequirements.memory' must be a size in lower case"),
+        ("hostRequirements", {"gpu": "yes"}, {}, "'hostRequirements.gpu' must be true, false, \"optional\""),
+        ("hostRequirements", {"gpu": {"cores": 0}}, {"gpu": {}}, "'hostRequirements.gpu.cores' must be"),
+        ("hostRequirements", {"cpu": 1}, {"cpu": 1}, "did you mean 'hostRequirements.cpus'?"),
+        ("portsAttributes", {"80": {"protocol": "ftp"}}, {"80": {}}, "'portsAttributes.80.protocol' must be one of"),
+        ("portsAttributes", {"80": {"lable": "x"}}, {"80": {"lable": "x"}}, "did you mean 'portsAttributes.80.label'?"),
+        (
+            "otherPortsAttributes",
+            {"onAutoForward": 1},
+            {},
+            "'otherPortsAttributes.onAutoForward' must be one of notify",
+        ),
+        ("secrets", {"T": {"descripton": "x"}}, {"T": {"descripton": "x"}}, "did you mean 'secrets.T.description'?"),
+    ],
+)
+def test_what_devbox_can_do_without_is_a_warning(tmp_path: Path, key: str, value: Any, left: Any, said: str) -> None:
+    found = contract(tmp_path, {"image": "a", key: value})
+    assert found.config[key] == left
+    (warning,) = found.warnings
+    assert said in warning
+
+
+def test_customizations_are_free(tmp_path: Path) -> None:
+    found = contract(tmp_path, {"image": "a", "customizations": {"vscode": {"anything": [None]}, "mine": 1}})
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize(("key", "value"), [("args", {"A": []}), ("options", "--x"), ("target", 1), ("cacheFrom", [1])])
 def test_a_wrong_value_inside_build(tmp_path: Path, key: str, value: Any) -> None:
-    with pytest.raises(ContractError, match=rf"'build\.{key}' must be"):
+    with pytest.raises(ContractError, match=rf"'build\.{key}(\.A)?' must be"):
         contract(tmp_path, {"build": {"dockerfile": "D", key: value}})
 
 

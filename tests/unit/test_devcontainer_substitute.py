@@ -103,3 +103,17 @@ def test_phases_do_not_disturb_each_other(text: str, identifier: str) -> None:
         return
     assert early.endswith("\n${containerEnv:X}")
     assert substitute(early, ContainerVariables({"X": "x"})).endswith("\nx")
+
+
+# Text that holds no variable of its own.
+plain = st.text(st.characters(exclude_characters="${}:\n\r\u2028\u2029", exclude_categories=["Cs"]), max_size=10)
+
+
+@given(st.lists(st.tuples(plain, st.sampled_from(["SET", "EMPTY", "UNSET"]), st.none() | plain), max_size=4), plain)
+def test_each_variable_is_replaced_where_it_stands(parts: list[tuple[str, str, str | None]], end: str) -> None:
+    values = {"SET": "value", "EMPTY": ""}
+    written = "".join(
+        f"{text}${{localEnv:{name}{'' if default is None else f':{default}'}}}" for text, name, default in parts
+    )
+    expected = "".join(f"{text}{values.get(name, default or '')}" for text, name, default in parts)
+    assert substitute(written + end, HOST) == expected + end

@@ -93,3 +93,43 @@ def test_a_mount_that_is_no_csv_is_named(text: str) -> None:
 )
 def test_what_a_container_is_called(name: str | None, run_args: tuple[str, ...], called: str) -> None:
     assert ContainerSpec("image", name=name, run_args=run_args).called == called
+
+
+words = st.text(st.characters(blacklist_characters="\x00", blacklist_categories=["Cs"]), max_size=12)
+pairs = st.lists(st.tuples(words.filter(lambda name: name and "=" not in name), words), max_size=3)
+
+
+@given(
+    st.builds(
+        ContainerSpec,
+        image=st.just("image:1"),
+        command=st.lists(words, max_size=3).map(tuple),
+        entrypoint=st.none() | words,
+        publish=st.lists(words, max_size=2).map(tuple),
+        mounts=st.lists(words, max_size=2).map(tuple),
+        labels=pairs.map(tuple),
+        env=pairs.map(tuple),
+        user=st.none() | words.filter(bool),
+        name=st.none() | words.filter(bool),
+        init=st.booleans(),
+        privileged=st.booleans(),
+        cap_add=st.lists(words, max_size=2).map(tuple),
+        security_opt=st.lists(words, max_size=2).map(tuple),
+    )
+)
+def test_whatever_the_values_are_docker_reads_them_back(spec: ContainerSpec) -> None:
+    """No value is taken for an option: each stands as a word of its own after the option that it belongs to."""
+    given_, found = container_args(spec), dict[str, list[str]]()
+    switches = {"--init", "--privileged"}
+    while given_ and given_[0].startswith("-"):
+        option = given_.pop(0)
+        found.setdefault(option, []).append("" if option in switches else given_.pop(0))
+    assert given_ == ["image:1", *spec.command]
+    joined = {"--label": spec.labels, "--env": spec.env}
+    for option, values in joined.items():
+        assert found.get(option, []) == [f"{key}={value}" for key, value in values]
+    for option, plain in {"-p": spec.publish, "--mount": spec.mounts, "--cap-add": spec.cap_add}.items():
+        assert tuple(found.get(option, [])) == plain
+    for option, one in {"--user": spec.user, "--name": spec.name, "--entrypoint": spec.entrypoint}.items():
+        assert found.get(option, [None])[-1] == one
+    assert ("--init" in found, "--privileged" in found) == (spec.init, spec.privileged)
