@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def stop(context: typer.Context, path: PathArgument = None, json: JsonOption = False) -> None:
-        """Stop the dev container of a checkout. `devbox up` starts it again."""
+        """Stop the dev container of a checkout and the services beside it. `devbox up` starts them again."""
         from devbox.container.stop import stop as halt
 
         run = application(context)
@@ -27,12 +27,15 @@ def register(app: typer.Typer) -> None:
     def down(
         context: typer.Context,
         path: PathArgument = None,
-        volumes: Annotated[bool, typer.Option("--volumes", help="Remove the checkout's build trees, too.")] = False,
+        volumes: Annotated[bool, typer.Option("--volumes", help="Remove the checkout's volumes, too.")] = False,
         yes: YesOption = False,
         dry_run: DryRunOption = False,
         json: JsonOption = False,
     ) -> None:
-        """Remove the dev container of a checkout. Its build trees stay unless --volumes is given; caches stay."""
+        """Remove the dev container of a checkout and the services beside it.
+
+        Its build trees and the services' data stay unless --volumes is given; caches stay.
+        """
         from devbox.container.stop import down as remove
         from devbox.container.stop import plan_down
 
@@ -40,13 +43,11 @@ def register(app: typer.Typer) -> None:
         run.console.yes = yes
         plan = plan_down(run.engine, workspace(path), volumes=volumes)
         if dry_run:
-            lines = [run.engine.line(["rm", "--force", "--volumes", name]) for name in plan.containers]
-            lines += [run.engine.line(["volume", "rm", name]) for name in plan.volumes]
-            run.show(plan, lambda: "\n".join(lines))
+            run.show(plan, lambda: "\n".join(plan.lines(run.engine)))
             return
         if plan.volumes:
             for name in plan.volumes:
-                run.console.info(f"volume {name}: the build trees of {plan.workspace}")
+                run.console.info(f"volume {name} of {plan.workspace}")
             if not run.console.confirm("Remove the container and these volumes?"):
                 raise RefusedError(
                     "nothing was removed", hint="devbox down --volumes --yes   # removes what is named above"
@@ -55,7 +56,7 @@ def register(app: typer.Typer) -> None:
 
         def kept() -> None:
             if plan.kept:
-                run.console.info(f"kept: {', '.join(plan.kept)} (devbox down --volumes removes the build trees)")
+                run.console.info(f"kept: {', '.join(plan.kept)} (devbox down --volumes removes the volumes)")
 
         run.show(plan, kept)
 
@@ -69,9 +70,11 @@ def register(app: typer.Typer) -> None:
             typer.Option("--tail", "-n", min=0, metavar="LINES", help="Only the last lines."),
         ] = None,
         timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Put the time before each line.")] = False,
+        services: Annotated[bool, typer.Option("--services", help="Of every service of its compose project.")] = False,
     ) -> None:
         """Show what the dev container's own process wrote."""
         from devbox.container.logs import logs as show
 
         run = application(context)
-        raise typer.Exit(show(run.engine, workspace(path), follow=follow, tail=tail, timestamps=timestamps))
+        code = show(run.engine, workspace(path), follow=follow, tail=tail, timestamps=timestamps, services=services)
+        raise typer.Exit(code)

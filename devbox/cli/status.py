@@ -39,15 +39,12 @@ def register(app: typer.Typer) -> None:
 
 
 def _text(found: Status, trees: Mapping[str, Sequence[BuildTree]]) -> str:
-    containers = [
-        (
-            one.name,
-            one.status or one.state,
-            one.framework or ("-" if one.ours else "not devbox's"),
-            one.workspace + ("" if one.workspace_exists else " (gone)"),
-        )
-        for one in found.containers
-    ]
+    containers = []
+    for one in found.containers:
+        framework = one.framework or ("-" if one.ours else "not devbox's")
+        gone = "" if one.workspace_exists else " (gone)"
+        containers.append((one.name, one.status or one.state, framework, f"{one.workspace}{gone}"))
+        containers += [(f"  {beside.name}", beside.status or beside.state, "", "") for beside in one.services]
     built = [
         (tree.key, _state(tree), size(tree.size), age(tree.built), workspace)
         for workspace, ones in trees.items()

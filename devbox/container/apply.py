@@ -9,10 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from devbox.container import memory
-from devbox.container.plan import CreateContainer, Plan, RemoveContainer, StartContainer, Step
+from devbox.container.plan import ComposeUp, CreateContainer, Plan, RemoveContainer, StartContainer, Step
 from devbox.engine.process import CommandError
-from devbox.engine.spec import ContainerSpec, Mount, container_args
-from devbox.errors import ContractError, EngineError
+from devbox.engine.spec import ContainerSpec, container_args
+from devbox.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +31,10 @@ _REFUSED_LIMIT = re.compile(r"error setting rlimit type (\d+): operation not per
 _NO_GPU = ("could not select device driver", "cdi device injection failed", "unresolvable cdi")
 # What docker adds to each error of its command line.
 _USAGE = re.compile(r"^(?:Usage:|Run 'docker run --help'|See 'docker run --help')", re.MULTILINE)
+_UNKNOWN = "devbox up --dry-run   # shows its command"
+_PORT = re.compile(r":(\d+)( failed: port is already allocated|: bind: address already in use)")
+# What docker compose says of a service whose image it cannot pull.
+_NO_IMAGE = re.compile(r"^ (\S+) Error (.+)$", re.MULTILINE)
 _NAME_TAKEN = re.compile(r'container name "/?([^"]+)" is already in use')
 
 
@@ -39,11 +43,11 @@ def apply(engine: Engine, plan: Plan, reporter: Reporter) -> tuple[str, ...]:
     notes: list[str] = []
     for step in plan.steps:
         with reporter.step(step.title):
-            notes += _do(engine, step)
+            notes += _do(engine, step, reporter)
     return tuple(notes)
 
 
-def _do(engine: Engine, step: Step) -> list[str]:
+def _do(engine: Engine, step: Step, reporter: Reporter) -> list[str]:
     match step:
         case RemoveContainer():
             remove(engine, step.id)
@@ -56,6 +60,8 @@ def _do(engine: Engine, step: Step) -> list[str]:
             return []
         case CreateContainer():
             return create(engine, step.spec)
+        case ComposeUp():
+            return start_project(engine, step, reporter)
 
 
 def remove(engine: Engine, container: str) -> None:
@@ -77,8 +83,7 @@ def create(engine: Engine, spec: ContainerSpec) -> list[str]:
         if done.ok:
             return notes
         _remove_unstarted(engine, spec)
-        found = _REFUSED_LIMIT.search(done.stderr)
-        name = _LIMITS[int(found[1])] if found and int(found[1]) < len(_LIMITS) else None
+        name = _refused_limit(done.stderr)
         if name is None:
             raise refused(done.stderr, spec.called)
         lowered, note = clamped(spec.run_args, name, partial(_hard_limit, engine, name))
@@ -86,6 +91,64 @@ def create(engine: Engine, spec: ContainerSpec) -> list[str]:
             raise refused(done.stderr, spec.called)
         notes.append(note)
         spec = replace(spec, run_args=lowered)
+
+
+def start_project(engine: Engine, step: ComposeUp, reporter: Reporter) -> list[str]:
+    """Do `docker compose up`, with lower limits where the engine refuses those of a service; return what was lowered.
+
+    What it made before a failure stays, and the next `up` goes on from there. Raises EngineError with compose's words.
+    """
+    from devbox.devcontainer.override import with_limit
+    from devbox.files import write_atomically
+
+    notes: list[str] = []
+    while True:
+        if step.spec is not None:
+            write_atomically(step.spec.path, step.spec.text(), mode=0o600)
+        done = engine.stream(step.args(), lambda line: reporter.output(line, prefix="compose"))
+        if done.ok:
+            return notes
+        name = _refused_limit(done.stderr)
+        most = _hard_limit(engine, name) if name is not None else None
+        if step.spec is None or name is None or most is None:
+            raise _project_refused(done.stderr, step)
+        lowered = with_limit(step.spec, name, most)
+        if lowered.override == step.spec.override:
+            raise _project_refused(done.stderr, step)
+        notes.append(f"the engine refused the limit {name} of a service: it was set to {most}, the most it can grant")
+        step = replace(step, spec=lowered)
+
+
+def _project_refused(text: str, step: ComposeUp) -> EngineError:
+    logs = f"docker compose --project-name {step.project} logs   # what its services say"
+    sick = re.search(r"container (\S+) (?:is unhealthy|exited|has no healthcheck)[^\n]*", text)
+    if sick:
+        return EngineError(f"a service that the dev container waits for did not come up: {sick[0]}", hint=logs)
+    if "is not a docker command" in text:
+        return EngineError(
+            "docker has no 'compose' command, which the contract needs", hint="install docker-compose-plugin (v2)"
+        )
+    pulled = _NO_IMAGE.search(text)
+    if pulled and step.spec is not None:
+        image = step.spec.project.config["services"].get(pulled[1], {}).get("image", "")
+        return EngineError(
+            f"the image {image} of the service {pulled[1]} is neither on the engine nor can it be pulled",
+            hint=f"docker pull {image}",
+            detail=pulled[2],
+        )
+    # What compose has done begins with a space; it was shown already, and is not why it failed.
+    told = "\n".join(line for line in text.splitlines() if not line.startswith(" ")) or text
+    known = refused(told, step.spec.called if step.spec is not None else step.project)
+    if known.hint != _UNKNOWN:
+        return known
+    tail = "\n".join(told.splitlines()[-20:])
+    return EngineError(f"docker compose could not start the project {step.project}", hint=logs, detail=tail)
+
+
+def _refused_limit(stderr: str) -> str | None:
+    """Return the name of the resource limit that the engine may not set, if that is why it failed."""
+    found = _REFUSED_LIMIT.search(stderr)
+    return _LIMITS[int(found[1])] if found and int(found[1]) < len(_LIMITS) else None
 
 
 def _remove_unstarted(engine: Engine, spec: ContainerSpec) -> None:
@@ -153,15 +216,21 @@ def refused(stderr: str, what: str) -> EngineError:
             "the engine cannot hand out the GPUs that are asked for", hint="devbox up --gpus none", detail=text
         )
     if "port is already allocated" in lower or "address already in use" in lower:
-        return EngineError(
-            "a port that the container publishes is taken", hint="docker ps   # shows by whom", detail=text
-        )
+        return _port_taken(text)
     missing = re.search(r"bind source path does not exist: (.+)", text)
     if missing:
         return EngineError(f"the folder {missing[1].strip()}, which is to be mounted, does not exist", detail=text)
-    return EngineError(
-        f"docker could not start the container {what}", hint="devbox up --dry-run   # shows its command", detail=text
-    )
+    return EngineError(f"docker could not start the container {what}", hint=_UNKNOWN, detail=text)
+
+
+def _port_taken(text: str) -> EngineError:
+    found = _PORT.search(text)
+    which = f"the port {found[1]}" if found else "a port"
+    # The engine knows the ports of its own containers; what another program holds it can only try.
+    hint = "docker ps   # shows by whom"
+    if found and found[2].startswith(": bind"):
+        hint = f"ss -ltnp 'sport = :{found[1]}'   # shows by whom"
+    return EngineError(f"{which} that the container publishes is taken", hint=hint, detail=text)
 
 
 # As root: $1 is the user, the rest are folders. Prints those whose owner was set.
@@ -169,33 +238,51 @@ _OWNERS = r"""
 ids=$(id -u "$1"):$(id -g "$1") || exit 1
 shift
 for folder; do
-  [ "$(stat -c %u:%g "$folder")" = "$ids" ] || { chown "$ids" "$folder" && echo "$folder"; }
+  # The group may be one that all of an image's users are in.
+  [ "$(stat -c %u "$folder")" = "${ids%%:*}" ] || { chown "$ids" "$folder" && echo "$folder"; }
 done
 """
 
 
-def mend_owners(engine: Engine, container: str, user: str, mounts: Sequence[str], uid: int) -> tuple[str, ...]:
+# As root: $1 is the group, the rest are folders. New folders in them get the group as well. Prints those that were set.
+_GROUP = r"""
+group=$1
+shift
+for folder; do
+  [ "$(stat -c %g:%a "$folder")" != "$group:2775" ] || continue
+  chgrp "$group" "$folder" && chmod 2775 "$folder" && echo "$folder"
+done
+"""
+
+
+def mend_groups(engine: Engine, container: str, mounts: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Give the top folder of each volume that a group shares to that group, and let it write; return the mended."""
+    from devbox.devcontainer.identity import group_of_volume
+
+    mended: list[str] = []
+    for one in mounts:
+        gid = group_of_volume(str(one.get("Name") or ""))
+        if gid is not None:
+            argv = ["sh", "-c", _GROUP, "groups", str(gid), str(one["Destination"])]
+            done = engine.run(["exec", "--user", "root", container, *argv], check=False)
+            mended += done.stdout.splitlines()
+    return tuple(mended)
+
+
+def mend_owners(
+    engine: Engine, container: str, user: str, mounts: Sequence[Mapping[str, Any]], uid: int
+) -> tuple[str, ...]:
     """Give the user the top folder of each of devbox's volumes among `mounts`, that folder alone; return the mended.
 
-    A volume that an IDE or an older image made may belong to root. The volumes of the host user `uid` are devbox's by
-    their names; others are left as they are.
+    `mounts` are the container's as `docker inspect` lists them. A volume that an IDE or an older image made may belong
+    to root. The volumes of the host user `uid` are devbox's by their names; others are left as they are.
     """
-    folders = [mount.target for mount in map(_mount, mounts) if mount is not None and _is_ours(mount, uid)]
+    ours = [one for one in mounts if one.get("Type") == "volume" and str(one.get("Name")).startswith(f"devbox-{uid}-")]
+    folders = [str(one["Destination"]) for one in ours]
     if not folders or user in {"root", "0"}:
         return ()
     done = engine.run(["exec", "--user", "root", container, "sh", "-c", _OWNERS, "owners", user, *folders], check=False)
     return tuple(done.stdout.splitlines())
-
-
-def _mount(text: str) -> Mount | None:
-    try:
-        return Mount.parse(text)
-    except ContractError:
-        return None
-
-
-def _is_ours(mount: Mount, uid: int) -> bool:
-    return mount.type == "volume" and (mount.source or "").startswith(f"devbox-{uid}-")
 
 
 def sessions(engine: Engine, inspected: Mapping[str, Any]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from devbox.container.hooks import ONCE
@@ -15,8 +15,11 @@ from devbox.errors import ContractError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
+    from devbox.devcontainer.compose import Project
     from devbox.devcontainer.model import Contract, Merged
+    from devbox.devcontainer.override import ProjectSpec
 
 JSON = dict[str, Any]
 
@@ -28,7 +31,7 @@ HIDDEN = "(hidden)"
 class Desired:
     """A container as it should be. `state` is its record in the label `devbox.contract`: no secrets, compared later."""
 
-    spec: ContainerSpec
+    spec: ContainerSpec | ProjectSpec
     state: JSON = field(hash=False)
 
 
@@ -53,28 +56,22 @@ def desired(
     `name` is what a person asked for; without one, a container gets a name that says whose it is, unless its `runArgs`
     give one. `uid_image` is an image on top of `image` whose remote user has the host user's ids.
     """
-    from devbox.devcontainer.identity import METADATA
-
-    state = _state(contract, merged, image, name)
+    state = _plain({**_state(contract, merged, image), **_of_docker_run(contract, merged, name)})
     own = name or (None if run_args_name(merged.run_args) else container_name(contract))
+    spec = docker_run(contract, merged, image, own)
+    return Desired(replace(spec, image=uid_image or spec.image, labels=_labels(contract, merged, state)), state)
+
+
+def docker_run(contract: Contract, merged: Merged, image: Image, name: str | None) -> ContainerSpec:
+    """Return what `docker run` is told, without the labels that make the container a dev container."""
     mounts = [*([contract.workspace_mount] if contract.workspace_mount else []), *contract.extra_mounts, *merged.mounts]
-    # The metadata is written in full even where it is empty: without the label, tools would take the image's instead.
-    metadata = canonical(list(merged.metadata), sort=False)
-    spec = ContainerSpec(
-        image=uid_image or image.reference,
+    return ContainerSpec(
+        image=image.reference,
         entrypoint="/bin/sh",
         command=("-c", entry_script(merged.entrypoints), "-", *_image_command(merged, image.config)),
-        name=own,
+        name=name,
         publish=merged.publish,
         mounts=tuple(mounts),
-        labels=(
-            *contract.labels,
-            (METADATA, metadata),
-            ("devbox.schema", SCHEMA),
-            ("devbox.framework", str(contract.devbox.get("framework") or "")),
-            ("devbox.workspace", str(contract.workspace)),
-            (CONTRACT_LABEL, canonical(state)),
-        ),
         env=merged.container_env,
         user=merged.container_user,
         run_args=merged.run_args,
@@ -83,7 +80,47 @@ def desired(
         cap_add=merged.cap_add,
         security_opt=merged.security_opt,
     )
-    return Desired(spec, state)
+
+
+def desired_service(
+    contract: Contract, merged: Merged, image: Image, project: Project, *, path: Path, own_image: str | None = None
+) -> Desired:
+    """Return the dev container that is a service of a compose project, with its override to be written to `path`.
+
+    `own_image` is an image to be used in place of the service's.
+    """
+    from devbox.devcontainer import compose
+    from devbox.devcontainer.override import ProjectSpec, override
+
+    state = _state(contract, merged, image)
+    variables = {**(project.definition.get("environment") or {}), **dict(merged.container_env)}
+    state["env"] = _without_secrets(variables, merged)
+    state = _plain({**state, "image": project.image, **compose.state(project)})
+    content = override(
+        project,
+        merged,
+        script=entry_script(merged.entrypoints),
+        mounts=(*contract.extra_mounts, *merged.mounts),
+        labels=_labels(contract, merged, state),
+        image_config=image.config,
+        image=own_image or (image.reference if image.reference != project.image else None),
+    )
+    return Desired(ProjectSpec(project, content, path), state)
+
+
+def _labels(contract: Contract, merged: Merged, state: JSON) -> tuple[tuple[str, str], ...]:
+    """Return the labels by which every tool finds the container and reads what it is."""
+    from devbox.devcontainer.identity import METADATA
+
+    return (
+        *contract.labels,
+        # Written in full even where it is empty: without the label, tools would take the image's instead.
+        (METADATA, canonical(list(merged.metadata), sort=False)),
+        ("devbox.schema", SCHEMA),
+        ("devbox.framework", str(contract.devbox.get("framework") or "")),
+        ("devbox.workspace", str(contract.workspace)),
+        (CONTRACT_LABEL, canonical(state)),
+    )
 
 
 def canonical(value: object, *, sort: bool = True) -> str:
@@ -135,38 +172,60 @@ def is_secret(name: str, value: str) -> bool:
     return is_secret_name(name) or ("://" in value and has_password(value))
 
 
+def _without_secrets(variables: Mapping[str, Any], merged: Merged) -> JSON:
+    """Return `variables` without the values that look like secrets, or are made from the host's secrets."""
+    from devbox.devcontainer import consent
+
+    written = [item for entry in merged.metadata for item in (entry.get("containerEnv") or {}).items()]
+    taken = {name for name, text in written if any(consent.secret_names(text))}
+    return {
+        name: HIDDEN if name in taken or is_secret(name, str(value)) else value for name, value in variables.items()
+    }
+
+
 def secret_names(env: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     """Return the names of those variables that look like secrets."""
     return tuple(name for name, value in env if value and is_secret(name, value))
 
 
-def _state(contract: Contract, merged: Merged, image: Image, name: str | None) -> JSON:
+def _state(contract: Contract, merged: Merged, image: Image) -> JSON:
     """Return what makes a container another one. What takes effect in a running container is not part of it."""
+    from devbox.devcontainer.requirements import demanded_gpu
+
     hooks = dict(merged.hooks)
-    state: JSON = {
+    return {
         "image": contract.image or "",
         "inputs": image.inputs,
         "workspaceFolder": contract.workspace_folder,
         "remoteUser": merged.remote_user,
         "containerUser": merged.container_user,
-        "env": {key: HIDDEN if is_secret(key, value) else value for key, value in merged.container_env},
-        "mounts": {
-            _target(mount): _normal(mount)
-            for mount in ([contract.workspace_mount] if contract.workspace_mount else [])
-            + list(contract.extra_mounts)
-            + list(merged.mounts)
-        },
-        "runArgs": list(_hidden_env(merged.run_args)),
-        "appPort": list(merged.publish),
+        "env": _without_secrets(dict(merged.container_env), merged),
+        "mounts": {_target(mount): _normal(mount) for mount in (*contract.extra_mounts, *merged.mounts)},
         "init": merged.init,
         "privileged": merged.privileged,
         "capAdd": sorted(merged.cap_add),
         "securityOpt": sorted(merged.security_opt),
+        # What was handed out depends on the machine, and is no part of the contract. What is asked for is.
+        "hostRequirements.gpu": demanded_gpu(contract),
         "entrypoints": list(merged.entrypoints),
         "overrideCommand": merged.override_command,
-        "name": name,
         **{key: hooks[key] for key in ONCE if key in hooks},
     }
+
+
+def _of_docker_run(contract: Contract, merged: Merged, name: str | None) -> JSON:
+    """Return the part of the state that a compose project has no counterpart of."""
+    mounts = [*([contract.workspace_mount] if contract.workspace_mount else []), *contract.extra_mounts, *merged.mounts]
+    return {
+        "mounts": {_target(mount): _normal(mount) for mount in mounts},
+        "runArgs": list(_hidden_env(merged.run_args)),
+        "appPort": list(merged.publish),
+        "name": name,
+    }
+
+
+def _plain(state: JSON) -> JSON:
+    """Return a state as it comes back from its label, without what is empty."""
     plain: JSON = json.loads(canonical(state))
     return {key: value for key, value in plain.items() if value not in (None, "", [], {}, False)}
 
@@ -201,11 +260,17 @@ _NAMES: Mapping[str, str] = {
     "inputs": "what the image is built from",
     "env": "containerEnv",
     "name": "the container's name",
+    "project": "the compose project's name",
+    "serviceName": "the service's name",
+    "volumes": "volume",
 }
 
 
 def differences(old: JSON, new: JSON) -> tuple[str, ...]:
     """Return in words what differs between two recorded states, key by key; nothing if they mean the same."""
+    if old and new and ("project" in old) != ("project" in new):
+        # Everything is said elsewhere in the other form, and naming all of it would tell nobody anything.
+        return (f"the contract is {'now' if 'project' in new else 'no longer'} a compose project",)
     reasons: list[str] = []
     for key in sorted(old.keys() | new.keys()):
         before, after = old.get(key), new.get(key)
@@ -214,7 +279,7 @@ def differences(old: JSON, new: JSON) -> tuple[str, ...]:
         title = _NAMES.get(key, key)
         if key == "inputs":
             reasons.append(
-                "what the image is built from changed (Dockerfile, its arguments and files, or the base image)"
+                "what the image is built from changed (Dockerfile, its arguments and files, Features, the base image)"
             )
         elif isinstance(before or {}, dict) and isinstance(after or {}, dict):
             reasons += _dict_differences(title, before or {}, after or {})

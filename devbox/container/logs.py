@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 from devbox.container.target import candidate, no_container
+from devbox.devcontainer.compose import PROJECT
+from devbox.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from devbox.engine.docker import Engine
+
+
+_CLEAR_LINE = b"\x1b[2K"
 
 
 def logs_args(container: str, *, follow: bool = False, tail: int | None = None, timestamps: bool = False) -> list[str]:
@@ -26,18 +32,37 @@ def logs_args(container: str, *, follow: bool = False, tail: int | None = None, 
 
 
 def logs(
-    engine: Engine, workspace: Path, *, follow: bool = False, tail: int | None = None, timestamps: bool = False
+    engine: Engine,
+    workspace: Path,
+    *,
+    follow: bool = False,
+    tail: int | None = None,
+    timestamps: bool = False,
+    services: bool = False,
 ) -> int:
     """Show the log of the workspace's dev container on stdout and stderr; return docker's exit code.
 
-    Raises DevboxError if there is no container.
+    With `services`, those of all services of its compose project. Raises DevboxError if there is no container.
     """
     found = candidate(engine, workspace)
     if found is None:
         raise no_container(workspace)
     args = logs_args(found.id, follow=follow, tail=tail, timestamps=timestamps)
-    with subprocess.Popen([engine.docker, *args], env=dict(engine.environ)) as client:
+    if services:
+        inspected = engine.container(found.id) or {}
+        project = (inspected.get("Config", {}).get("Labels") or {}).get(PROJECT)
+        if project is None:
+            raise UsageError(f"the dev container of {found.workspace} has no services beside it", hint="devbox logs")
+        args = ["compose", "--project-name", project, *args[:-1]]
+    # docker compose clears the line before each one that it writes, on a terminal or not.
+    is_plain = services and not sys.stdout.isatty()
+    with subprocess.Popen(
+        [engine.docker, *args], env=dict(engine.environ), stdout=subprocess.PIPE if is_plain else None
+    ) as client:
         try:
+            for line in client.stdout or ():
+                sys.stdout.buffer.write(line.removeprefix(_CLEAR_LINE))
+                sys.stdout.buffer.flush()
             return client.wait()
         except KeyboardInterrupt:
             client.wait()

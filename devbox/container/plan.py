@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from devbox.container.desired import Desired, differences
+from devbox.container.desired import Desired, differences, is_secret
 from devbox.engine.spec import ContainerSpec, container_args
 
 if TYPE_CHECKING:
+    from devbox.devcontainer.compose_sources import Sources
+    from devbox.devcontainer.override import ProjectSpec
     from devbox.engine.docker import Engine
 
 JSON = dict[str, Any]
 Outcome = Literal["created", "started", "running"]
+# What a container is that has never run: nothing is in it that could be lost.
+UNSTARTED = frozenset({"created", "dead"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,53 @@ class StartContainer:
         return [engine.line(["unpause" if self.paused else "start", self.name])]
 
 
-Step = RemoveContainer | CreateContainer | StartContainer
+@dataclass(frozen=True, slots=True)
+class ComposeUp:
+    """`docker compose up` of a project: make and start what of its services is not there, or not as the files say.
+
+    `spec` has the override that is written first; None where `sources` are all files, or where there are none and the
+    containers are started as they are. `services` are named; none means all that start by themselves. With `keep` no
+    container is replaced, with `alone` nothing else is started.
+    """
+
+    project: str
+    sources: Sources | None
+    spec: ProjectSpec | None = None
+    services: tuple[str, ...] = ()
+    keep: bool = False
+    alone: bool = False
+
+    @property
+    def title(self) -> str:
+        """What the step is called."""
+        which = f" ({', '.join(self.services)})" if self.services else ""
+        return f"Starting the services of {self.project}{which}"
+
+    def args(self) -> list[str]:
+        """Return the arguments for docker."""
+        args = ["compose", "--project-name", self.project]
+        if self.sources is None:
+            return [*args, "start", *self.services]
+        override = ["-f", str(self.spec.path)] if self.spec is not None else []
+        flags = [*(["--no-recreate"] if self.keep else []), *(["--no-deps"] if self.alone else [])]
+        return [*args, *self.sources.args(), *override, "up", "--detach", *flags, *self.services]
+
+    def lines(self, engine: Engine) -> list[str]:
+        """Return the docker command, after the content of the override that it names."""
+        content: list[str] = []
+        if self.spec is not None:
+            content = [f"# {self.spec.path} is:", *(f"#   {line}" for line in self.spec.shown(is_secret).splitlines())]
+        return [*content, engine.line(self.args())]
+
+
+Step = RemoveContainer | CreateContainer | StartContainer | ComposeUp
+
+
+def creation(spec: ContainerSpec | ProjectSpec) -> CreateContainer | ComposeUp:
+    """Return the step that makes a container and starts it."""
+    if isinstance(spec, ContainerSpec):
+        return CreateContainer(spec)
+    return ComposeUp(spec.project.name, spec.project.sources, spec, spec.project.named())
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,27 +147,35 @@ def plan(desired: Desired, actual: Actual | None, *, recreate: bool = False) -> 
     """Return the steps that lead from the container that is there, if any, to the desired one.
 
     One that differs in meaning from what its contract now says is replaced, unless somebody works in it. One that was
-    created and never started is what an interrupted start leaves: it is replaced too.
+    created and never started is what an interrupted start leaves: it is replaced too. So is one without a record, which
+    comes here only where no tool made it as a dev container.
     """
-    create = CreateContainer(desired.spec)
+    create = creation(desired.spec)
     if actual is None:
         return Plan((create,), "created", ("there is no container yet",))
     replacement = (RemoveContainer(actual.id, actual.name), create)
     if recreate:
         return Plan(replacement, "created", ("--recreate was given",))
-    drift = differences(actual.recorded, desired.state)
-    if actual.state in {"created", "dead"}:
+    drift = differences(actual.recorded, desired.state) if actual.recorded else ()
+    if actual.state in UNSTARTED:
         return Plan(replacement, "created", ("the last start was interrupted or failed", *drift))
+    if not actual.recorded:
+        return Plan(replacement, "created", ("it was started without what makes it a dev container",))
     if drift and not actual.sessions:
         return Plan(replacement, "created", drift)
-    return replace(adopt(actual), pending=drift)
+    start = replace(create, keep=True) if isinstance(create, ComposeUp) else None
+    return replace(adopt(actual, start), pending=drift)
 
 
-def adopt(actual: Actual) -> Plan:
-    """Return the steps that make the container of another tool usable: it is started where it is stopped."""
+def adopt(actual: Actual, start: Step | None = None) -> Plan:
+    """Return the steps that make a container usable as it is: it is started where it is stopped.
+
+    `start` is the step that does it where the container is not alone.
+    """
     if actual.state in {"running", "restarting"}:
         return Plan((), "running")
-    start = StartContainer(actual.id, actual.name, paused=actual.state == "paused")
+    if start is None or actual.state == "paused":
+        start = StartContainer(actual.id, actual.name, paused=actual.state == "paused")
     return Plan((start,), "started", (f"the container was {_was(actual.state)}",))
 
 

@@ -6,13 +6,15 @@ import json
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from devbox.container import memory
 from devbox.container.probe import recorded
-from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER
+from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER, folder_of
+from devbox.devcontainer.compose import PROJECT, SERVICE
+from devbox.devcontainer.spelling import host_spelling
 from devbox.engine.api import ask_socket, socket_path
+from devbox.files import may_exist
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,10 +31,22 @@ _FACTORS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """A container of the compose project that a dev container is a service of. `service` is its name in there."""
+
+    service: str
+    name: str
+    state: str
+    status: str
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerStatus:
     """A dev container. `created` is in seconds since the epoch; `workspace_exists` tells whether its folder is there.
 
-    `ours` is false for one that another tool made.
+    `ours` is false for one that another tool made. `project` is its compose project, and `services` the containers
+    beside it there.
     """
 
     id: str
@@ -46,6 +60,8 @@ class ContainerStatus:
     contract: str
     framework: str | None
     ours: bool
+    project: str | None = None
+    services: tuple[ServiceStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +99,11 @@ class Status:
 def status(engine: Engine, *, sizes: bool = True) -> Status:
     """Ask the engine for all dev containers and the user's volumes. `sizes` takes it a while on large volumes."""
     summaries = engine.containers({LOCAL_FOLDER: None})
-    containers = tuple(sorted(map(_container, summaries), key=lambda one: (one.workspace, one.name)))
+    # Asked only where it is needed: the engine's list takes longer the more containers there are.
+    members = engine.containers({PROJECT: None}) if any(PROJECT in one.labels for one in summaries) else ()
+    containers = tuple(
+        sorted((_container(one, members) for one in summaries), key=lambda one: (one.workspace, one.name))
+    )
     uid = os.getuid()
     found = [item for item in _volumes(engine, uid, sizes=sizes) if str(item["Name"]).startswith(f"devbox-{uid}-")]
     folders = _folders(one.workspace for one in containers)
@@ -94,8 +114,10 @@ def _order(volume: VolumeStatus) -> tuple[str, str, str]:
     return (volume.kind, volume.workspace or "", volume.name)
 
 
-def _container(summary: ContainerSummary) -> ContainerStatus:
+def _container(summary: ContainerSummary, members: Iterable[ContainerSummary]) -> ContainerStatus:
     labels = summary.labels
+    project = labels.get(PROJECT)
+    beside = [one for one in members if one.labels[PROJECT] == project and LOCAL_FOLDER not in one.labels]
     return ContainerStatus(
         id=summary.id,
         name=summary.called,
@@ -103,12 +125,19 @@ def _container(summary: ContainerSummary) -> ContainerStatus:
         status=summary.status,
         created=summary.created,
         image=summary.image,
-        workspace=labels[LOCAL_FOLDER],
-        workspace_exists=Path(labels[LOCAL_FOLDER]).is_dir(),
-        contract=labels.get(CONFIG_FILE, ""),
+        workspace=folder_of(labels),
+        workspace_exists=may_exist(folder_of(labels)),
+        contract=host_spelling(labels.get(CONFIG_FILE, "")),
         framework=labels.get("devbox.framework") or None,
         ours=bool(recorded(labels)),
+        project=project,
+        services=tuple(sorted(map(_service, beside), key=lambda one: (one.service, one.name))),
     )
+
+
+def _service(summary: ContainerSummary) -> ServiceStatus:
+    service = summary.labels.get(SERVICE, "")
+    return ServiceStatus(service, summary.called, summary.state, summary.status, summary.image)
 
 
 def _folders(more: Iterable[str]) -> dict[str, str]:
@@ -131,7 +160,7 @@ def _volume(item: JSON, uid: int, folders: Mapping[str, str], summaries: Iterabl
         size=item.get("size"),
         created=_seconds(str(item.get("CreatedAt", ""))),
         workspace=workspace,
-        workspace_exists=None if workspace is None else Path(workspace).is_dir(),
+        workspace_exists=None if workspace is None else may_exist(workspace),
         used_by=tuple(users),
     )
 

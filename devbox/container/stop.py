@@ -1,4 +1,9 @@
-"""`devbox stop` and `devbox down`: a dev container stopped, or removed. Build trees and caches stay unless named."""
+"""`devbox stop` and `devbox down`: a dev container stopped, or removed. Build trees and caches stay unless named.
+
+A dev container that is a service of a compose project goes together with the other services, as `shutdownAction` says
+of the window of an IDE: they were started for it. It goes alone where its contract says `stopContainer`, or where
+another checkout's dev container is in the same project.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbox.container import memory
 from devbox.container.apply import remove
-from devbox.container.target import LOCAL_FOLDER, candidate, no_container
+from devbox.container.target import LOCAL_FOLDER, candidate, containers_of, folder_of, no_container
+from devbox.devcontainer.compose import PROJECT
 from devbox.errors import EngineError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from devbox.engine.docker import ContainerSummary, Engine
     from devbox.reporter import Reporter
 
 STOP_SECONDS = 10
+_BUSY = frozenset({"running", "paused", "restarting"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +39,26 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Down:
-    """What `down` removes: containers and volumes by name. `kept` are the workspace's volumes that stay.
+    """What `down` removes: containers and volumes by name, and compose `projects` with their `services` and networks.
 
-    The caches belong to all workspaces of the user; they are in neither list.
+    `kept` are the workspace's volumes that stay. The caches belong to all workspaces of the user; they are in neither
+    list.
     """
 
     workspace: str
     containers: tuple[str, ...]
     volumes: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+
+    def lines(self, engine: Engine) -> list[str]:
+        """Return the docker commands."""
+        return [
+            *(engine.line(["rm", "--force", "--volumes", name]) for name in self.containers),
+            *(engine.line(_down_args(project)) for project in self.projects),
+            *(engine.line(["volume", "rm", name]) for name in self.volumes),
+        ]
 
 
 def _containers(engine: Engine, workspace: Path) -> tuple[str, tuple[ContainerSummary, ...]]:
@@ -45,17 +66,44 @@ def _containers(engine: Engine, workspace: Path) -> tuple[str, tuple[ContainerSu
     found = candidate(engine, workspace)
     if found is None:
         raise no_container(workspace)
-    return found.workspace, engine.containers({LOCAL_FOLDER: found.workspace})
+    return found.workspace, containers_of(engine, found.workspace)
+
+
+def _projects(
+    engine: Engine, folder: str, containers: Sequence[ContainerSummary]
+) -> dict[str, tuple[ContainerSummary, ...]]:
+    """Return the compose projects that go together with these dev containers, and the containers of each."""
+    names = {one.labels[PROJECT] for one in containers if PROJECT in one.labels and not _goes_alone(one)}
+    found = {name: engine.containers({PROJECT: name}) for name in sorted(names)}
+    return {
+        name: members
+        for name, members in found.items()
+        if all(LOCAL_FOLDER not in one.labels or folder_of(one.labels) == folder for one in members)
+    }
+
+
+def _goes_alone(container: ContainerSummary) -> bool:
+    from devbox.devcontainer.merge import image_metadata
+
+    said = [entry["shutdownAction"] for entry in image_metadata(container.labels) if "shutdownAction" in entry]
+    return said[-1:] == ["stopContainer"]
 
 
 def stop(engine: Engine, workspace: Path, reporter: Reporter) -> Stopped:
-    """Stop the dev containers of a workspace. Raises DevboxError if there is none."""
+    """Stop the dev containers of a workspace, and their compose projects. Raises DevboxError if there is none."""
     folder, containers = _containers(engine, workspace)
-    running = [one for one in containers if one.state in {"running", "paused", "restarting"}]
+    projects = _projects(engine, folder, containers)
+    members = {one.id: one for group in (containers, *projects.values()) for one in group}
+    running = [one for one in members.values() if one.state in _BUSY]
+    for project in projects:
+        if any(one.labels.get(PROJECT) == project for one in running):
+            with reporter.step(f"Stopping the services of {project}"):
+                engine.run(["compose", "--project-name", project, "stop", "--timeout", str(STOP_SECONDS)])
     for container in running:
-        with reporter.step(f"Stopping the container {container.called}"):
-            engine.run(["stop", "--time", str(STOP_SECONDS), container.id])
-    idle = tuple(one.called for one in containers if one not in running)
+        if container.labels.get(PROJECT) not in projects:
+            with reporter.step(f"Stopping the container {container.called}"):
+                engine.run(["stop", "--time", str(STOP_SECONDS), container.id])
+    idle = tuple(one.called for one in members.values() if one not in running)
     return Stopped(folder, tuple(one.called for one in running), idle)
 
 
@@ -68,16 +116,51 @@ def plan_down(engine: Engine, workspace: Path, *, volumes: bool = False) -> Down
 
     found = candidate(engine, workspace)
     folder = str(workspace) if found is None else found.workspace
-    containers = engine.containers({LOCAL_FOLDER: folder})
+    containers = containers_of(engine, folder)
+    projects = _projects(engine, folder, containers)
+    composed = tuple(projects)
+    if not projects:
+        projects, composed = _left(engine, Path(folder))
+    services = [one for members in projects.values() for one in members]
+    alone = [one for one in containers if one.labels.get(PROJECT) not in projects]
     build = volume_name(os.getuid(), "build", Path(folder))
     mounted = {str(mount.get("Name")) for one in containers for mount in one.mounts if mount.get("Type") == "volume"}
     # A shared contract names its volumes by ${devcontainerId}; they are this workspace's alone, too.
     own = {name for name in mounted if workspace_hash(folder) in name or any(_is_its(one, name) for one in containers)}
+    own |= {name for project in composed for name in _volumes(engine, project)}
     names = tuple(sorted(own | ({build} if engine.volume(build) is not None else set())))
-    if not containers and not names:
+    if not alone and not services and not names:
         raise no_container(workspace)
-    called = tuple(one.called for one in containers)
-    return Down(folder, called, names if volumes else (), () if volumes else names)
+    return Down(
+        folder,
+        tuple(one.called for one in alone),
+        names if volumes else (),
+        () if volumes else names,
+        tuple(projects),
+        tuple(one.called for one in services),
+    )
+
+
+def _left(engine: Engine, folder: Path) -> tuple[dict[str, tuple[ContainerSummary, ...]], tuple[str, ...]]:
+    """Return what is left of the project that the workspace last used: its other services, and its name for volumes.
+
+    After `down` whatever runs in the project was started by hand, and only the volumes that it left are meant.
+    """
+    from devbox.container.project import last_project
+
+    last = last_project(folder)
+    members = () if last is None else engine.containers({PROJECT: last.name})
+    if last is None or any(LOCAL_FOLDER in one.labels for one in members):
+        return {}, ()
+    return {last.name: members} if members and not last.is_down else {}, (last.name,)
+
+
+def _volumes(engine: Engine, project: str) -> list[str]:
+    """Return the volumes that docker compose made for a project. What is called like a cache belongs to all."""
+    from devbox.devcontainer.identity import volume_name
+
+    listed = engine.run(["volume", "ls", "--filter", f"label={PROJECT}={project}", "--format", "{{.Name}}"])
+    return [name for name in listed.stdout.split() if not name.startswith(volume_name(os.getuid(), ""))]
 
 
 def _is_its(container: ContainerSummary, volume: str) -> bool:
@@ -87,13 +170,26 @@ def _is_its(container: ContainerSummary, volume: str) -> bool:
     return devcontainer_id({name: container.labels[name] for name in names if name in container.labels}) in volume
 
 
+def _down_args(project: str) -> list[str]:
+    return ["compose", "--project-name", project, "down", "--timeout", str(STOP_SECONDS)]
+
+
 def down(engine: Engine, plan: Down, reporter: Reporter) -> Down:
     """Remove what `plan` lists. Volumes are removed by name, so the caller has shown them. Raises EngineError."""
-    by_name = {one.called: one for one in engine.containers({LOCAL_FOLDER: plan.workspace})}
+    from devbox.container.project import forget
+
+    by_name = {one.called: one for one in containers_of(engine, plan.workspace)}
     for name in plan.containers:
         if name in by_name:
             with reporter.step(f"Removing the container {name}"):
                 remove(engine, by_name[name].id)
+    for project in plan.projects:
+        members = engine.containers({PROJECT: project})
+        with reporter.step(f"Removing the services of {project}: {', '.join(one.called for one in members)}"):
+            engine.run(_down_args(project))
+        for one in members:
+            forget(one.labels, keep_name=bool(plan.kept))
+            memory.forget_container(one.id)
     for name in plan.volumes:
         with reporter.step(f"Removing the volume {name}"):
             done = engine.run(["volume", "rm", name], check=False)

@@ -122,6 +122,7 @@ def state(folder: Path, **config: Any) -> dict[str, Any]:
         ({"mounts": ["type=volume,source=v,target=/v"]}, {}, ["mounts /v", "→ nothing"]),
         ({}, {"postCreateCommand": "make"}, ["postCreateCommand", "make"]),
         ({}, {"privileged": True}, ["privileged"]),
+        ({}, {"hostRequirements": {"gpu": "optional", "cpus": 2}}, ["hostRequirements.gpu: nothing → optional"]),
         ({"remoteUser": "a"}, {"remoteUser": "b"}, ["remoteUser: a → b"]),
     ],
 )
@@ -139,6 +140,7 @@ def test_a_change_is_told_with_its_reason(
         ({}, {"customizations": {"vscode": {"extensions": ["a.b"]}}}),
         ({}, {"postStartCommand": "x", "postAttachCommand": "y", "remoteEnv": {"A": "1"}, "forwardPorts": [1]}),
         ({"capAdd": ["A", "B"]}, {"capAdd": ["B", "A"]}),
+        ({"hostRequirements": {"gpu": False}}, {"hostRequirements": {"cpus": 2}}),
         ({"mounts": [{"type": "volume", "source": "s", "target": "/t"}]}, {"mounts": ["type=volume,src=s,dst=/t"]}),
     ],
 )
@@ -176,3 +178,10 @@ def test_a_plan_for_each_state(tmp_path: Path) -> None:
     assert kept.outcome == "running"
     assert kept.pending == ("init: true → nothing",)
     assert [type(step) for step in adopt(Actual("i", "n", "exited", {})).steps] == [StartContainer]
+
+
+def test_another_form_is_one_reason(tmp_path: Path) -> None:
+    one = state(tmp_path, init=True)
+    project = {"project": "w", "service": {"init": True}, "runArgs": []}
+    assert differences(one, project) == ("the contract is now a compose project",)
+    assert differences(project, one) == ("the contract is no longer a compose project",)

@@ -1,0 +1,220 @@
+"""The compose files of a contract: which they are, the project's name, and all that docker compose reads with them.
+
+Nothing here asks docker. What it makes of the files is `compose.Project`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devbox.devcontainer.identity import absolute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from devbox.devcontainer.model import Contract
+
+# What compose itself calls a project whose file lies in .devcontainer; the other tools do not take it for a name.
+_DEFAULT_NAME = "devcontainer"
+_WORD = re.compile(r"[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The compose files of a contract in their order, and the file that is passed as `--env-file`, if any."""
+
+    files: tuple[Path, ...]
+    env_file: Path | None = None
+
+    def args(self) -> list[str]:
+        """Return the options of `docker compose` that name them."""
+        env_file = ["--env-file", str(self.env_file)] if self.env_file is not None else []
+        return [*(word for file in self.files for word in ("-f", str(file))), *env_file]
+
+
+def sources(contract: Contract, environ: Mapping[str, str]) -> Sources:
+    """Return the compose files that a contract names, as the reference finds them.
+
+    An empty list means COMPOSE_FILE of the environment or of the workspace's `.env`, or docker-compose.yml with its
+    override beside it.
+    """
+    given = contract.config["dockerComposeFile"]
+    names = [given] if isinstance(given, str) else given
+    if names:
+        return Sources(tuple(Path(absolute(contract.path.parent / name)) for name in names))
+    folder = contract.workspace
+    dotenv = folder / ".env"
+    env_file = dotenv if dotenv.is_file() else None
+    listed = environ.get("COMPOSE_FILE") or dotenv_value(dotenv, "COMPOSE_FILE")
+    if listed:
+        return Sources(tuple(Path(absolute(folder / name)) for name in listed.split(os.pathsep)), env_file)
+    override = folder / "docker-compose.override.yml"
+    return Sources((folder / "docker-compose.yml", *([override] if override.is_file() else [])), env_file)
+
+
+def dotenv_value(path: Path, name: str) -> str | None:
+    """Return a variable of a `.env` file as the reference reads it: a line NAME=VALUE, taken as it is."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    found = re.search(rf"^{name}=(.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else None
+
+
+def project_name(contract: Contract, where: Sources, resolved: str, environ: Mapping[str, str]) -> str:
+    """Return the project's name as the reference computes it; both tools find the container by it.
+
+    COMPOSE_PROJECT_NAME of the environment, of the workspace's `.env`, the name that docker compose `resolved` unless
+    it is its default, the workspace's name with `_devcontainer` for files in `.devcontainer`, the files' folder's name.
+    """
+    folder = contract.workspace
+    for name in (environ.get("COMPOSE_PROJECT_NAME"), dotenv_value(folder / ".env", "COMPOSE_PROJECT_NAME")):
+        if name and _filtered(name):
+            return _filtered(name)
+    if resolved and (resolved != _DEFAULT_NAME or any(_has_name(file) for file in where.files)):
+        return _filtered(resolved)
+    beside = where.files[0].parent
+    if beside == folder / ".devcontainer":
+        return _filtered(f"{folder.name}_devcontainer")
+    return _filtered(beside.name)
+
+
+def _filtered(name: str) -> str:
+    return re.sub(r"[^-_a-z0-9]", "", name.lower())
+
+
+def _has_name(file: Path) -> bool:
+    try:
+        content = load_yaml(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and bool(content.get("name"))
+
+
+def load_yaml(text: str) -> Any:
+    """Return the content of a compose file as it is written; tags such as `!reset` are read past.
+
+    Raises ValueError where it is no YAML.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    def plain(loader: yaml.SafeLoader, _suffix: str, node: yaml.Node) -> Any:
+        match node:
+            case yaml.MappingNode():
+                return loader.construct_mapping(node, deep=True)
+            case yaml.SequenceNode():
+                return loader.construct_sequence(node, deep=True)
+            case _:
+                return loader.construct_scalar(node)  # type: ignore[arg-type]
+
+    Loader.add_multi_constructor("!", plain)
+    try:
+        return yaml.load(text, Loader=Loader)  # noqa: S506  # a SafeLoader
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+
+
+def inputs(where: Sources) -> tuple[Path, ...] | None:
+    """Return every file that `docker compose config` reads, also those that are not there but would count.
+
+    None where that cannot be told: a name with variables in it, a file of another host, or no YAML.
+    """
+    found: dict[Path, None] = {}
+    waiting = list(where.files)
+    dotenv = where.env_file or where.files[0].parent / ".env"
+    while waiting:
+        file = waiting.pop()
+        if file in found:
+            continue
+        found[file] = None
+        try:
+            content = load_yaml(file.read_text(encoding="utf-8"))
+        except OSError:
+            continue
+        except ValueError:
+            return None
+        for name, is_compose in _mentioned(content):
+            if "$" in name or "://" in name or "\0" in name:
+                return None
+            path = Path(absolute(file.parent / name))
+            if is_compose:
+                waiting.append(path)
+                found[path.parent / ".env"] = None
+            else:
+                found[path] = None
+    return tuple(dict.fromkeys([*found, dotenv]))
+
+
+def _mentioned(content: Any) -> Iterable[tuple[str, bool]]:
+    """Yield the files that a compose file names, and whether each is a compose file itself."""
+    if not isinstance(content, dict):
+        return
+    for item in _listed(content.get("include")):
+        entry = item if isinstance(item, dict) else {"path": item}
+        yield from ((str(name), True) for name in _listed(entry.get("path")))
+        yield from ((str(name), False) for name in _listed(entry.get("env_file")))
+        if entry.get("project_directory"):
+            yield f"{entry['project_directory']}/.env", False
+    services = content.get("services")
+    for service in services.values() if isinstance(services, dict) else ():
+        if not isinstance(service, dict):
+            continue
+        extends = service.get("extends")
+        if isinstance(extends, dict) and extends.get("file"):
+            yield str(extends["file"]), True
+        for key in ("env_file", "label_file"):
+            for item in _listed(service.get(key)):
+                yield str(item.get("path") if isinstance(item, dict) else item), False
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def inputs_key(files: Iterable[Path], environ: Mapping[str, str]) -> str:
+    """Return a digest of the content of `files` and of those variables of `environ` whose names occur in them.
+
+    `docker compose config` says the same again as long as it stays the same.
+    """
+    import hashlib
+
+    content = hashlib.sha256()
+    words: set[str] = set()
+    for file in files:
+        try:
+            text = file.read_bytes()
+        except OSError:
+            text = b"\0"
+        content.update(b"\0".join((os.fsencode(file), b"%d" % len(text), text)))
+        words.update(_WORD.findall(text.decode("utf-8", "replace")))
+    for name in sorted(environ):
+        if name in words or name.startswith("COMPOSE_"):
+            content.update(os.fsencode(f"\0{name}={environ[name]}"))
+    return content.hexdigest()
+
+
+def host_reads(
+    files: Iterable[Path], environ: Mapping[str, str], workspace: Path, is_secret_name: Callable[[str], bool]
+) -> tuple[str, ...]:
+    """Return, one sentence each, what compose files take from the host: variables like secrets, files elsewhere."""
+    real = os.path.realpath(workspace)
+    words: set[str] = set()
+    found = []
+    for file in files:
+        if not file.is_file():
+            continue
+        words.update(_WORD.findall(file.read_text(encoding="utf-8", errors="replace")))
+        if not Path(os.path.realpath(file)).is_relative_to(real):
+            found.append(f"reads {file}, from outside the workspace")
+    return (
+        *found,
+        *(f"reads the host's variable {name}" for name in sorted(words & environ.keys()) if is_secret_name(name)),
+    )
