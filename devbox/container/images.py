@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from devbox.container.desired import Image, slug
+from devbox.container.features import with_features
 from devbox.engine.spec import ImageBuild, build_args
 from devbox.errors import ContractError, ImageError
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from devbox.devcontainer.model import JSON, Contract
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
+
+__all__ = ["ImagePlan", "base_images", "ensure_image", "image_of", "plan_image", "with_features"]
 
 _OWN = "devbox-base:"
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::-([^}]*))?\}|(\w+))")
@@ -27,7 +30,8 @@ _ARG = re.compile(r"ARG\s+(\w+)(?:=(.*))?", re.IGNORECASE)
 class ImagePlan:
     """How a contract's image is had: `build` it, or `pull` it by its name; neither where `image` is there already.
 
-    `missing` are base images to be pulled first. `digest` stands for what a built image is made from.
+    Its Features come on top of that. `missing` are base images to be pulled first. `digest` stands for what a built
+    image is made from. `pull` looks for newer Features too.
     """
 
     reference: str
@@ -35,6 +39,7 @@ class ImagePlan:
     image: Image | None
     build: ImageBuild | None = None
     missing: tuple[str, ...] = ()
+    pull: bool = False
 
     def lines(self, engine: Engine) -> list[str]:
         """Return the docker commands that would make the image."""
@@ -56,7 +61,7 @@ def plan_image(engine: Engine, contract: Contract, *, pull: bool = False, docker
     if contract.build is None:
         reference = contract.image or ""
         found = engine.image(reference)
-        return ImagePlan(reference, "", None if pull or found is None else image_of(reference, found, ""))
+        return ImagePlan(reference, "", None if pull or found is None else image_of(reference, found, ""), pull=pull)
     recipe = contract.build
     wanted = ImageBuild(
         dockerfile=str(recipe.dockerfile),
@@ -80,7 +85,7 @@ def plan_image(engine: Engine, contract: Contract, *, pull: bool = False, docker
     identity = None if missing else current(engine, reference, digest)
     there = engine.image(reference) if identity is not None else None
     image = None if there is None else image_of(reference, there, digest)
-    return ImagePlan(reference, digest, image, replace(wanted, tags=(reference,)), missing)
+    return ImagePlan(reference, digest, image, replace(wanted, tags=(reference,)), missing, pull)
 
 
 def _digest_of_text(wanted: ImageBuild, ids: Mapping[str, str], dockerfile: str) -> str:
@@ -102,12 +107,27 @@ def image_of(reference: str, inspected: JSON, inputs: str) -> Image:
 
 
 def ensure_image(
+    engine: Engine,
+    contract: Contract,
+    plan: ImagePlan,
+    reporter: Reporter,
+    *,
+    environ: Mapping[str, str],
+    user: str | None = None,
+) -> Image:
+    """Return the image of `plan` with the contract's Features, pulled or built first if it has to be.
+
+    `environ` are values for build arguments that are named without one, `user` is the one that a compose file gives the
+    service. Raises ImageError, and what `with_features` raises.
+    """
+    image = _ensure_plain(engine, contract, plan, reporter, environ=environ)
+    return with_features(engine, contract, image, reporter, environ=environ, user=user, pull=plan.pull)[0]
+
+
+def _ensure_plain(
     engine: Engine, contract: Contract, plan: ImagePlan, reporter: Reporter, *, environ: Mapping[str, str]
 ) -> Image:
-    """Return the image of `plan`, pulled or built first if it has to be. Raises ImageError.
-
-    `environ` are values for build arguments that are named without one.
-    """
+    """Return the image of `plan` without Features."""
     if plan.image is not None:
         return plan.image
     from devbox.image.base import fetch
@@ -136,7 +156,7 @@ def ensure_image(
                 detail=reason,
             )
     if plan.missing:
-        return ensure_image(engine, contract, plan_image(engine, contract), reporter, environ=environ)
+        return _ensure_plain(engine, contract, plan_image(engine, contract), reporter, environ=environ)
     from devbox.image.build import build
 
     with reporter.step(f"Building the image {plan.reference}"):

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from devbox.config import passwords
 from devbox.engine.spec import build_args
 from devbox.errors import EngineError, ImageError
 from devbox.image.inputs import LABEL, inputs_digest
@@ -44,14 +45,16 @@ def build(
     """Build an image, label it with the digest of its inputs, and return its id. `build` needs a tag.
 
     `environ` holds values that must not be in an argv: those of arguments that are passed by name. BuildKit's lines go
-    to the reporter and into a log that is kept. Raises ImageError with the failed step's last lines.
+    to the reporter and into a log that is kept, both masked. Raises ImageError with the failed step's last lines.
     """
     labelled = replace(build, labels=(*build.labels, (LABEL, digest)), options=("--progress=plain", *build.options))
+    reporter.mask.hide(passwords((environ or {}).values()))
     log = _log_path(digest)
     steps = PlainLog()
     with log.open("w", encoding="utf-8") as stream:
 
         def on_line(line: str) -> None:
+            line = reporter.mask(line)
             stream.write(f"{line}\n")
             steps.feed(line)
             if line:

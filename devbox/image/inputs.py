@@ -41,6 +41,11 @@ def inputs_digest(build: ImageBuild, base_ids: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def files_below(folder: Path) -> object:
+    """Return the files below `folder` with what tells them apart, to be part of a digest."""
+    return _tree(folder)
+
+
 def reads_context(dockerfile: str) -> bool:
     """Return whether a Dockerfile may read files of its build context. In doubt it does."""
     for line in dockerfile.splitlines():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from devbox.engine.spec import csv_record
 from devbox.image.dockerfile import assemble
+from devbox.image.inline import inlined, requirements
 
 if TYPE_CHECKING:
     from devbox.config import Network
@@ -19,6 +20,8 @@ WHEELS = "wheels"
 CA_SECRET = "ca_bundle"  # noqa: S105  # the name of a secret
 # As the specification spells it: it is replaced by whoever runs the contract.
 WORKSPACE = "${localWorkspaceFolder}"
+# The CA bundle of whoever builds; where none is named, an empty file, which the stages take for none.
+ANYBODYS_BUNDLE = "${localEnv:SSL_CERT_FILE:/dev/null}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +58,14 @@ def recipe(
     user: ContainerUser | None,
     find_links: Path | None,
     network: Network,
-    checkout: Path,
+    checkout: Path | None,
+    inline: bool = False,
 ) -> Recipe:
     """Return the recipe of `framework` on `base_image` for `user`.
 
-    `user` None keeps the stage's own user, for a contract that is shared. `find_links` is a host folder of wheels. A
-    part of the checkout that does not exist is left out: the stage has an empty one in its place, and says what it
-    misses.
+    `user` None keeps the stage's own user. `find_links` is a host folder of wheels. A part of the checkout that does
+    not exist is left out: the stage has an empty one in its place, and says what it misses. Without a checkout every
+    part is taken to be there. `inline` writes the parts into the Dockerfile, as they are now.
     """
     args = [("BASE_IMAGE", base_image), *framework.args]
     if user is not None:
@@ -72,11 +76,18 @@ def recipe(
             ("DEV_HOME", user.home),
         ]
     args.append(("DEV_CACHES", " ".join(framework.caches)))
-    contexts = [(part.name, part.path) for part in framework.contexts if (checkout / part.path).is_dir()]
+    dockerfile = assemble(framework)
+    parts = [part for part in framework.contexts if checkout is None or (checkout / part.path).is_dir()]
+    contexts = [(part.name, part.path) for part in parts]
+    if inline and checkout is not None:
+        names = tuple(value for _, value in framework.args)
+        for part in parts:
+            dockerfile = inlined(dockerfile, part.name, requirements(checkout / part.path, names))
+        contexts = []
     if find_links is not None:
         contexts.append((WHEELS, str(find_links)))
     return Recipe(
-        dockerfile=assemble(framework),
+        dockerfile=dockerfile,
         target=TARGET,
         args=tuple(args),
         contexts=tuple(contexts),

@@ -33,6 +33,9 @@ class ContainerUser:
 
 
 ROOT = ContainerUser("root", 0, 0, "/root")
+# Everybody's, in a shared contract. Tools give it the ids of their host's user, which must not be taken: so it takes
+# over the account at 1000 that distributions ship, and no other account of a person is left.
+SHARED = ContainerUser(FALLBACK_NAME, 1000, 1000, f"/home/{FALLBACK_NAME}")
 
 
 def resolve(requested: str | None, host: User, engine: EngineFacts) -> ContainerUser:
