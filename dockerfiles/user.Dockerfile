@@ -8,6 +8,45 @@ ARG DEV_NAME=dev
 ARG DEV_HOME=/home/dev
 ARG DEV_CACHES="ccache"
 
+# nvcc's flags that clang does not know. clangd reads this for the user, so that no checkout needs a .clangd file.
+COPY <<'EOT' /etc/devbox/clangd.yaml
+If:
+  PathMatch: .*\.cuh?
+CompileFlags:
+  Add: [-xcuda, -Wno-unknown-cuda-version]
+  Remove:
+    - -arch*
+    - -ccbin*
+    - -code*
+    - -compress-all
+    - --compiler-bindir*
+    - --compress-*
+    - --default-stream*
+    - --diag*
+    - -diag-*
+    - --expt-*
+    - --extended-lambda
+    - -forward-unknown-*
+    - --forward-unknown-*
+    - -gencode*
+    - --generate-*
+    - --gpu-*
+    - -lineinfo
+    - --ptxas-options*
+    - -rdc*
+    - --relocatable-device-code*
+    - --source-in-ptx
+    - -static-global-template-stub*
+    - -t=*
+    - --threads*
+    - --use_fast_math
+    - -Xcompiler*
+    - -Xcudafe*
+    - -Xfatbin*
+    - -Xnvlink*
+    - -Xptxas*
+EOT
+
 RUN <<'EOT'
 set -eu
 shell=$(command -v bash || command -v sh)
@@ -56,10 +95,16 @@ if [ "$DEV_UID" != 0 ]; then
     fi
 fi
 
-# A fresh named volume takes the owner of the folder that it is mounted on.
-install -d -o "$DEV_UID" -g "$DEV_GID" -m 0755 /build /cache /workspaces
+install -d -o "$DEV_UID" -g "$DEV_GID" -m 0755 "$DEV_HOME/.config" "$DEV_HOME/.config/clangd"
+[ -e "$DEV_HOME/.config/clangd/config.yaml" ] || ln -s /etc/devbox/clangd.yaml "$DEV_HOME/.config/clangd/config.yaml"
+
+# A fresh named volume takes owner and mode of the folder that it is mounted on. A tool that gives the user other ids later
+# changes the owner of the home alone: the group, which goes by the user's name, may write all the same.
+group=$DEV_GID
+! getent group devbox >/dev/null || group=devbox
+install -d -o "$DEV_UID" -g "$group" -m 0775 /build /cache /workspaces
 for cache in $DEV_CACHES; do
-    install -d -o "$DEV_UID" -g "$DEV_GID" -m 0755 "/cache/$cache"
+    install -d -o "$DEV_UID" -g "$group" -m 0775 "/cache/$cache"
 done
 EOT
 

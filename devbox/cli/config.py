@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Optional
 
 import typer
 
@@ -16,17 +17,56 @@ app = typer.Typer(help="Look at the settings in force.", no_args_is_help=True)
 def show(
     context: typer.Context,
     path: PathArgument = None,
-    show_origin: Annotated[bool, typer.Option("--show-origin", help="Say where each value comes from.")] = False,
+    show_origin: Annotated[
+        bool, typer.Option("--show-origin", help="Say where each value comes from, and which it hides.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Show the settings in force for a checkout."""
-    from devbox import config
+    from devbox.container.settings import explain
     from devbox.ui.tables import table
 
     run = application(context)
-    settings = config.load(workspace(path), environ=run.environ, flags={})
-    rows = [(key, "-" if value is None else str(value), settings.origin(key)) for key, value in settings.items()]
-    header = ("key", "value", "origin")
-    width = 3 if show_origin else 2
-    data = {key: {"value": value, "origin": settings.origin(key)} for key, value in settings.items()}
-    run.show(data, lambda: table(header[:width], [row[:width] for row in rows]))
+    settings = explain(workspace(path), run.environ)
+    data = {item.key: {"value": item.value, "origin": item.origin, "hidden": item.hidden} for item in settings}
+
+    def text() -> str:
+        rows = []
+        for item in settings:
+            rows.append((item.key, item.value or "-", item.origin))
+            if show_origin:
+                rows += [("", f"({value.value})", value.origin) for value in item.hidden]
+        width = 3 if show_origin else 2
+        return table(("key", "value", "origin")[:width], [row[:width] for row in rows])
+
+    run.show(data, text)
+
+
+@app.command()
+def contract(
+    context: typer.Context,
+    path: PathArgument = None,
+    config: Annotated[
+        Optional[Path],  # noqa: UP045  # typer reads this at run time
+        typer.Option("--config", metavar="FILE", help="The devcontainer.json to read."),
+    ] = None,
+    merged: Annotated[
+        bool, typer.Option("--merged", help="Merge it with the metadata of its container or image.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Show the devcontainer.json in force as devbox reads it, as JSON: with its variables filled in."""
+    from devbox.container.describe import describe
+    from devbox.ui.envelope import plain
+
+    run = application(context)
+    found = describe(run.engine, workspace(path), run.console, config=config, merged=merged)
+
+    def text() -> str:
+        import json
+
+        return json.dumps(
+            plain(found.configuration if found.merged is None else found.merged), indent=2, ensure_ascii=False
+        )
+
+    run.show(found, text)

@@ -1,4 +1,4 @@
-"""Which contract is in force, and writing one where devbox has to: from facts and settings to the file."""
+"""The contract that devbox would write: drafted from facts, settings and choices, not written yet."""
 
 from __future__ import annotations
 
@@ -6,25 +6,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devbox.container.choices import (
+    OF_A_VARIANT,
+    PERSONAL_FLAGS,
+    asked_before,
+    carried,
+    recorded,
+    settled,
+    wants_gpus,
+    wheels,
+)
+from devbox.devcontainer.form import PERSONAL, Form, definition
 from devbox.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from devbox.config import Settings
     from devbox.devcontainer.generate import Generated
     from devbox.engine.docker import Engine
     from devbox.facts.model import Checkout, EngineFacts
-    from devbox.frameworks.detect import Match
-    from devbox.frameworks.model import Framework
+    from devbox.frameworks.model import Framework, Service
+    from devbox.image.recipe import Recipe
     from devbox.reporter import Reporter
 
 JSON = dict[str, Any]
-
-# What of the settings a generated contract depends on. Given as a flag, it makes devbox write its contract again.
-CONTRACT_FLAGS = ("variant", "base_image", "gpus", "arch", "user", "find_links")
-# What makes no sense any more once the variant is another.
-_OF_A_VARIANT = frozenset({"variant", "base_image", "arch"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class Draft:
 
     checkout: Checkout
     framework: Framework
+    form: Form
     generated: Generated = field(hash=False)
     notes: tuple[str, ...] = ()
 
@@ -40,38 +45,6 @@ class Draft:
     def path(self) -> Path:
         """The devcontainer.json."""
         return self.checkout.path / self.generated.files[0][0]
-
-
-def framework_of(workspace: Path, requested: str | None, reporter: Reporter) -> tuple[str, str | None, tuple[str, ...]]:
-    """Return framework and variant for a checkout, and why: the requested one, or the one that its files show.
-
-    In doubt the person is asked. Raises UsageError with the choices where nobody can be asked, or nothing matches.
-    """
-    from devbox.frameworks.detect import detect
-    from devbox.frameworks.load import available
-
-    if requested is not None:
-        return requested, None, ()
-    matches = detect(workspace)
-    if not matches:
-        raise UsageError(
-            f"{workspace} looks like none of the frameworks that devbox knows ({', '.join(available())})",
-            hint=f"devbox up --framework {available()[0]}   # or another of them",
-        )
-    best = [match for match in matches if match.weight == matches[0].weight]
-    chosen = best[0] if len(best) == 1 else _ask(workspace, best, reporter)
-    return chosen.name, chosen.variant, (f"{chosen.name}, because {' and '.join(chosen.why)}",)
-
-
-def _ask(workspace: Path, matches: Sequence[Match], reporter: Reporter) -> Match:
-    choices = {match.name: match for match in matches}
-    answer = reporter.choose(f"Which framework is {workspace.name}?", tuple(choices))
-    if answer is None:
-        found = "; ".join(f"{match.name} ({' and '.join(match.why)})" for match in matches)
-        raise UsageError(
-            f"{workspace} looks like several frameworks: {found}", hint=f"devbox up --framework {matches[0].name}"
-        )
-    return choices[answer]
 
 
 def draft(
@@ -82,19 +55,20 @@ def draft(
     *,
     framework: str,
     variant: str | None = None,
-    flat: bool = False,
+    form: Form = PERSONAL,
     container_name: str | None = None,
     existing: JSON | None = None,
     pull: bool = False,
     dry_run: bool = False,
 ) -> Draft:
-    """Gather the facts and return the contract that devbox would write for `framework`.
+    """Gather the facts and return the personal contract that devbox would write for `framework`, in its `form`.
 
     `existing` is the devcontainer.json that devbox wrote before, if any. What was asked for then stays asked for until
     it is asked for otherwise; variant, base image and architectures are taken from it even where nobody asked, so that
     a second run finds what the first one chose. With `dry_run` nothing is pulled or built to choose the base image.
     """
     from devbox import config
+    from devbox.container import agent
     from devbox.devcontainer.find import place
     from devbox.devcontainer.generate import GenerateRequest, generate
     from devbox.devcontainer.gpu import gpu_args
@@ -108,15 +82,16 @@ def draft(
     from devbox.image.recipe import recipe
     from devbox.image.users import resolve as resolve_user
 
-    before, asked = _chosen(existing, framework), _asked(existing, framework)
+    before, asked = recorded(existing, framework), asked_before(existing, framework)
     chosen = load(
         framework,
         settings.asked("variant") or asked.get("variant") or settings.variant or variant or before.get("variant"),
     )
+    chosen = with_cache(chosen, settings)
     same = before.get("variant") == chosen.variant
     if not same:
-        asked = {key: value for key, value in asked.items() if key not in _OF_A_VARIANT}
-    settings, choices = carried(settings, asked, container_name)
+        asked = {key: value for key, value in asked.items() if key not in OF_A_VARIANT}
+    said, (settings, choices) = settings, carried(settings, asked, container_name)
     facts = engine_facts.gather(engine)
     gpus = gpu_facts.gather(engine, facts)
     host = host_facts.gather()
@@ -128,6 +103,11 @@ def draft(
     limits, limit_notes = limit_args(facts)
     user = resolve_user(settings.user, host.user, facts)
     arch = resolve(chosen, settings.arch or (before.get("arch") if same else None), gpus)
+    if settings.arch is None and same and before.get("arch"):
+        arch = replace(arch, origin="as the contract was written for")
+    # Whatever can be refused comes before the image, which may take minutes.
+    folder = wheels(settings)
+    placement, beside = place(checkout, chosen.name, flat=form.flat), _services(chosen, settings, form)
     base = _base_image(
         engine,
         chosen,
@@ -137,28 +117,36 @@ def draft(
         pull=pull,
         dry_run=dry_run,
     )
+    made = recipe(
+        chosen,
+        base_image=base,
+        user=user,
+        find_links=folder,
+        network=network,
+        checkout=workspace,
+        inline=form.inline,
+    )
     generated = generate(
         GenerateRequest(
             checkout=checkout,
             framework=chosen,
-            recipe=recipe(
-                chosen,
-                base_image=base,
-                user=user,
-                find_links=Path(settings.find_links) if settings.find_links else None,
-                network=network,
-                checkout=workspace,
-            ),
-            arch=arch,
+            recipe=made,
             user=user,
-            host=host,
+            placement=placement,
+            owner=host.user.uid,
+            guest=user.uid if user.uid != resolve_user(None, host.user, facts).uid else None,
+            form=form,
+            arch=arch,
             network=network,
-            placement=place(checkout, chosen.name, flat=flat),
-            gpu_args=gpu.args,
+            gpu=gpu.grant,
             limits=limits,
+            services=beside,
             ccache_size=settings.ccache_size or "20G",
+            cache_group=_gid(settings),
             container_name=choices.get("name"),
             choices=tuple(choices.items()),
+            settings=tuple(settled(said, choices).items()),
+            ssh_agent=agent.folder_for(settings.ssh_agent, facts, dry_run=dry_run),
             environ=engine.environ,
         )
     )
@@ -166,49 +154,126 @@ def draft(
     if arch.capabilities:
         notes.append(f"architectures: {', '.join(arch.capabilities)} ({arch.origin})")
     notes += limit_notes
-    return Draft(checkout, chosen, generated, (*notes, *_remote(facts)))
+    return Draft(checkout, chosen, form, generated, (*notes, *_needs_options(form, made), *_remote(facts)))
+
+
+def draft_shared(
+    checkout: Checkout | None,
+    settings: Settings,
+    *,
+    framework: str,
+    variant: str | None = None,
+    form: Form,
+    existing: JSON | None = None,
+) -> Draft:
+    """Return the shared contract that devbox would write for `framework`: no engine is asked, no machine looked at.
+
+    Without a checkout it is the one that fits any. `settings` are those without the person's own files. `existing` is
+    the shared contract that is there, if any: base image, architectures and services stay as they were asked for.
+    Raises UsageError for a choice of one machine's.
+    """
+    from devbox.config import Network
+    from devbox.devcontainer.find import place
+    from devbox.devcontainer.generate import GenerateRequest, generate
+    from devbox.devcontainer.gpu import ALL
+    from devbox.devcontainer.limits import GRANTED_EVERYWHERE, UNCLAMPED
+    from devbox.facts.model import Checkout, Gpus
+    from devbox.frameworks.arch import resolve
+    from devbox.frameworks.load import load
+    from devbox.image.recipe import ANYBODYS_BUNDLE, CA_SECRET, recipe
+    from devbox.image.users import SHARED as SHARED_USER
+
+    for key in PERSONAL_FLAGS:
+        if settings.asked(key) is not None:
+            raise UsageError(
+                f"{settings.origin(key)} is one person's, and a shared contract is everybody's",
+                hint="devbox generate   # writes a personal one, which may differ",
+            )
+    chosen = with_cache(load(framework, settings.variant or variant), settings)
+    gpu = wants_gpus(chosen, settings)
+    asked = {
+        key: value for key, value in asked_before(existing, framework).items() if key not in {"name", *PERSONAL_FLAGS}
+    }
+    settings, choices = carried(settings, asked, None)
+    network = Network()
+    made = recipe(
+        chosen,
+        base_image=settings.base_image or chosen.base_image,
+        user=SHARED_USER,
+        find_links=None,
+        network=network,
+        checkout=None if checkout is None else checkout.path,
+        inline=form.inline,
+    )
+    if not form.inline:
+        made = replace(made, secrets=((CA_SECRET, ANYBODYS_BUNDLE),))
+    checkout = checkout or Checkout(Path("/"))
+    generated = generate(
+        GenerateRequest(
+            checkout=checkout,
+            framework=chosen,
+            recipe=made,
+            user=SHARED_USER,
+            placement=place(checkout, chosen.name, flat=form.flat, shared=definition(chosen, gpu=gpu)),
+            network=network,
+            form=form,
+            # Each machine finds its own, unless somebody said one for all.
+            arch=resolve(chosen, settings.arch, Gpus()) if settings.arch not in {None, "auto"} else None,
+            gpu=ALL if gpu else None,
+            limits=UNCLAMPED if gpu else GRANTED_EVERYWHERE,
+            services=_services(chosen, settings, form),
+            ccache_size=settings.ccache_size or "20G",
+            choices=tuple(choices.items()),
+        )
+    )
+    return Draft(checkout, chosen, form, generated, _needs_options(form, made))
+
+
+def with_cache(framework: Framework, settings: Settings) -> Framework:
+    """Return the framework with a volume for sccache, too, where the settings choose it."""
+    if settings.compiler_cache != "sccache" or "sccache" in framework.caches:
+        return framework
+    return replace(framework, caches=(*framework.caches, "sccache"))
+
+
+def _gid(settings: Settings) -> int | None:
+    """Return the host's group that shares the compiler caches. Raises UsageError if the user is no member of it."""
+    if not settings.cache_group:
+        return None
+    import grp
+    import os
+
+    named = settings.cache_group
+    try:
+        group = grp.getgrgid(int(named)) if named.isdecimal() else grp.getgrnam(named)
+    except KeyError:
+        origin = settings.origin("cache_group")
+        raise UsageError(f"{origin}: there is no group {named}", hint="getent group   # lists them") from None
+    if group.gr_gid not in {os.getgid(), *os.getgroups()}:
+        raise UsageError(f"you are no member of the group {group.gr_name}", hint="id   # lists your groups")
+    return group.gr_gid
+
+
+def _services(framework: Framework, settings: Settings, form: Form) -> tuple[Service, ...]:
+    from devbox.frameworks import services
+
+    if not form.compose:
+        return ()
+    if settings.services is None:
+        return services.load(framework.services)
+    return services.load(name.strip() for name in settings.services.split(",") if name.strip() not in {"", "none"})
+
+
+def _needs_options(form: Form, recipe: Recipe) -> tuple[str, ...]:
+    """Say what even the inline form cannot do without `build.options`, or their like in a compose file."""
+    if not form.inline or not recipe.options():
+        return ()
+    needs = [name for name, _ in (*recipe.contexts, *recipe.secrets)] + list(recipe.forwarded)
+    return (f"the image's build still takes from this machine: {', '.join(needs)}",)
 
 
 def _remote(facts: EngineFacts) -> tuple[str, ...]:
     return () if facts.local else ("the engine is on another machine: the checkout's folder must exist there, too",)
-
-
-def carried(settings: Settings, asked: Mapping[str, str], name: str | None) -> tuple[Settings, dict[str, str]]:
-    """Return the settings with what was `asked` for before, and the choices that the contract records from now on.
-
-    A flag or a variable is stronger than what one said before, and that is stronger than a file, as it was then.
-    """
-    now = {key: value for key in CONTRACT_FLAGS if (value := settings.asked(key)) is not None}
-    choices = {**asked, **now, **({"name": name} if name else {})}
-    values: dict[str, Any] = {key: choices[key] for key in CONTRACT_FLAGS if key in choices}
-    return replace(settings, **values), {key: choices[key] for key in (*CONTRACT_FLAGS, "name") if key in choices}
-
-
-def _asked(existing: JSON | None, framework: str) -> dict[str, str]:
-    """Return what the contract that devbox wrote for `framework` records as asked for."""
-    try:
-        devbox = (existing or {})["customizations"]["devbox"]
-        found = dict(devbox["choices"]) if devbox["framework"] == framework else {}
-    except (KeyError, TypeError, ValueError):
-        return {}
-    return {
-        key: value
-        for key, value in found.items()
-        if key in (*CONTRACT_FLAGS, "name") and isinstance(value, str) and value
-    }
-
-
-def _chosen(existing: JSON | None, framework: str) -> dict[str, str]:
-    """Return what a contract that devbox wrote for `framework` holds, asked for or not."""
-    try:
-        devbox = (existing or {})["customizations"]["devbox"]
-        if devbox["framework"] != framework:
-            return {}
-        found = {"variant": devbox["variant"], "arch": ",".join(devbox["arch"])}
-        found["base_image"] = (existing or {})["build"]["args"]["BASE_IMAGE"]
-    except (KeyError, TypeError):
-        return {}
-    return {key: value for key, value in found.items() if isinstance(value, str) and value}
 
 
 def _base_image(

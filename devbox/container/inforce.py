@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbox.container import memory
-from devbox.container.author import CONTRACT_FLAGS, Draft, draft, framework_of
+from devbox.container.author import Draft, draft
+from devbox.container.choices import CONTRACT_FLAGS, changed_since, framework_of, kept_form
+from devbox.container.worktree import with_repository
 from devbox.errors import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from devbox.config import Settings
     from devbox.container.request import UpRequest
@@ -26,15 +28,21 @@ JSON = dict[str, Any]
 class InForce:
     """The contract in force. `written` are the files that were written for it now, or would be.
 
-    `dockerfile` is the text of its Dockerfile in a dry run, where that is not written. `trusted` means that devbox
-    itself has made the content.
+    `drafted` are the texts of all its files, by path, in a dry run, where they are not written. `trusted` means that
+    devbox itself has made the content.
     """
 
     contract: Contract = field(hash=False)
     written: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
-    dockerfile: str | None = None
+    drafted: Mapping[Path, str] = field(default_factory=dict, hash=False)
     trusted: bool = False
+
+    @property
+    def dockerfile(self) -> str | None:
+        """The text of the contract's Dockerfile where it is not written."""
+        build = self.contract.build
+        return None if build is None else self.drafted.get(build.dockerfile)
 
 
 def in_force(request: UpRequest, settings: Settings, engine: Engine, reporter: Reporter) -> InForce:
@@ -44,7 +52,7 @@ def in_force(request: UpRequest, settings: Settings, engine: Engine, reporter: R
     Raises ContractError, UsageError and RefusedError.
     """
     from devbox.devcontainer.find import find, written_for
-    from devbox.devcontainer.read import read, require_supported
+    from devbox.devcontainer.read import read
 
     last = memory.recall(request.path)
     framework = settings.framework if request.config is None else None
@@ -55,15 +63,19 @@ def in_force(request: UpRequest, settings: Settings, engine: Engine, reporter: R
         last=None if last is None else Path(last.contract),
     )
     ours = written_for(path) if path is not None else None
-    flags = (*CONTRACT_FLAGS, "flat", *(["name", "force"] if ours is not None else []))
+    flags = (*CONTRACT_FLAGS, "flat", "compose", *(["name", "force"] if ours is not None else []))
     given = [f"--{name.replace('_', '-')}" for name in flags if getattr(request, name)]
     if path is not None and framework is None and (ours is None or not given):
         if given:
-            reporter.warn(f"{path} was not written by devbox, so it decides: {', '.join(given)} changes nothing")
-        found = InForce(read(path, request.path, engine.environ))
+            reporter.warn(
+                f"{path} is not devbox's own to change, so it decides: {', '.join(given)} changes nothing. "
+                "`devbox up --framework NAME` writes one of your own beside it"
+            )
+        contract = with_repository(read(path, request.path, engine.environ))
+        ours_alone = ours is not None and contract.generated
+        found = InForce(contract, notes=changed_since(settings, contract.devbox) if ours_alone else ())
     else:
         found = _written(request, settings, engine, reporter, framework=framework or ours, existing=path)
-    require_supported(found.contract)
     return found
 
 
@@ -77,7 +89,7 @@ def _written(
     existing: Path | None,
 ) -> InForce:
     """Generate the contract, put it into the checkout, and read it back."""
-    from devbox.devcontainer import consent, jsonc
+    from devbox.devcontainer import jsonc
     from devbox.devcontainer.read import read
     from devbox.devcontainer.write import write
 
@@ -92,38 +104,40 @@ def _written(
         reporter,
         framework=name,
         variant=variant,
-        flat=request.flat,
+        form=kept_form(
+            before,
+            compose=request.compose or None,
+            flat=request.flat or (existing is not None and existing.parent == request.path),
+        ),
         container_name=request.name,
         existing=before,
         pull=request.pull,
         dry_run=request.dry_run,
     )
-    notes = (*why, *made.notes)
     if request.dry_run:
-        return _drafted(request, made, engine, reporter, notes)
+        return _drafted(request, made, engine, reporter)
     done = write(made.checkout, made.generated, force=request.force)
     contract = read(made.path, request.path, engine.environ)
     if done.kept:
         _say_kept(done.kept, reporter)
-        return InForce(contract, done.changed, notes)
+        return InForce(contract, done.changed, made.notes)
     # The files hold exactly what devbox makes, so there is nothing to ask.
-    consent.grant(contract)
-    return InForce(contract, done.changed, notes, trusted=True)
+    return InForce(contract, done.changed, made.notes, trusted=True)
 
 
-def _drafted(request: UpRequest, made: Draft, engine: Engine, reporter: Reporter, notes: tuple[str, ...]) -> InForce:
+def _drafted(request: UpRequest, made: Draft, engine: Engine, reporter: Reporter) -> InForce:
     """Return what would be in force: the draft, unless a file in its place was edited by hand."""
     from devbox.devcontainer.read import read
-    from devbox.devcontainer.write import edited_files, preview
+    from devbox.devcontainer.write import preview
 
-    edited = edited_files(tuple(made.checkout.path / relative for relative, _ in made.generated.files))
     stale = preview(made.checkout, made.generated)
-    if stale and edited and not request.force:
+    edited = [one.path for one in stale if one.edited]
+    if edited and not request.force:
         _say_kept(edited, reporter)
-        return InForce(read(made.path, request.path, engine.environ), (), notes)
-    (_, text), (_, dockerfile) = made.generated.files
-    contract = read(made.path, request.path, engine.environ, text=text)
-    return InForce(contract, tuple(path for path, _, _ in stale), notes, dockerfile, trusted=True)
+        return InForce(read(made.path, request.path, engine.environ), (), made.notes)
+    drafted = {made.checkout.path / relative: text for relative, text in made.generated.files}
+    contract = read(made.path, request.path, engine.environ, text=drafted[made.path])
+    return InForce(contract, tuple(one.path for one in stale), made.notes, drafted, trusted=True)
 
 
 def _say_kept(paths: Sequence[Path], reporter: Reporter) -> None:
@@ -132,18 +146,28 @@ def _say_kept(paths: Sequence[Path], reporter: Reporter) -> None:
 
 
 def see_consent(
-    request: UpRequest, contract: Contract, reporter: Reporter, entries: Sequence[JSON] = ()
+    request: UpRequest,
+    contract: Contract,
+    reporter: Reporter,
+    entries: Sequence[JSON] = (),
+    *,
+    services: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """See that the person agreed to what a contract, with its image's metadata `entries`, reaches on the host.
 
-    `--trust` answers, `--yes` does not. A dry run asks nothing: what would be asked is returned. Raises RefusedError.
+    `services` are what the services of its compose files reach. `--trust` answers, `--yes` does not. A dry run asks
+    nothing: what would be asked is returned. Raises RefusedError.
     """
     from devbox.devcontainer import consent
 
-    if consent.granted(contract, entries):
+    if consent.granted(contract, entries, services):
         return ()
-    reach = consent.host_reach(contract, entries)
-    if entries and reach == consent.host_reach(contract) and consent.granted(contract):
+    reach = consent.host_reach(contract, entries, services)
+    if (entries or services) and reach == consent.host_reach(contract) and consent.granted(contract):
+        return ()
+    if consent.as_written(contract, entries, services):
+        if not request.dry_run:
+            consent.grant(contract, entries, services)
         return ()
     if request.dry_run:
         return tuple(f"needs your consent (--trust): {item}" for item in reach)
@@ -157,5 +181,5 @@ def see_consent(
                 hint="devbox up --trust   # once you have read what it does",
                 detail="\n".join(reach) if answer is None else None,
             )
-    consent.grant(contract, entries)
+    consent.grant(contract, entries, services)
     return ()

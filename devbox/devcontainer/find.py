@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 FOLDER = ".devcontainer"
 NAME = "devcontainer.json"
 FLAT = ".devcontainer.json"
+DOCKERFILE = "Dockerfile"
+COMPOSE = "compose.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,11 @@ class Placement:
 
     config: str
     dockerfile: str
+
+    @property
+    def compose(self) -> str:
+        """The compose file, beside the Dockerfile."""
+        return posixpath.join(posixpath.dirname(self.dockerfile), COMPOSE)
 
 
 def find(
@@ -54,31 +62,41 @@ def candidates_in(workspace: Path) -> tuple[Path, ...]:
 
 
 def written_for(path: Path) -> str | None:
-    """Return the framework that devbox wrote the file for, edited since or not; None for anything else."""
+    """Return the framework that devbox wrote a personal contract for, edited since or not; None for anything else.
+
+    A shared one is the repository's, whoever wrote it.
+    """
+    framework, shared = written_as(path) or (None, None)
+    return framework if shared is None else None
+
+
+def written_as(path: Path) -> tuple[str, str | None] | None:
+    """Return the framework that devbox wrote the file at `path` for, and its name if it is a shared one."""
     try:
         config = jsonc.loads(path.read_text(encoding="utf-8"), path)
         devbox = config["customizations"]["devbox"]
-        return str(devbox["framework"]) if "generated" in devbox else None
-    except (OSError, ValueError, KeyError, TypeError, ContractError):
+        shared = devbox.get("shared")
+        return (str(devbox["framework"]), None if shared is None else str(shared)) if "generated" in devbox else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ContractError):
         return None
 
 
-def place(checkout: Checkout, framework: str, *, flat: bool = False) -> Placement:
-    """Say where the contract that devbox writes for `framework` goes.
+def place(checkout: Checkout, framework: str, *, flat: bool = False, shared: str | None = None) -> Placement:
+    """Say where the contract that devbox writes for `framework` goes; `shared` is the name of a shared one.
 
     `.devcontainer/devcontainer.json` is what every tool finds; a folder below it is used where the repository, or the
     person, has a configuration there already. Raises RefusedError where `flat` would be hidden by another file.
     """
-    if flat:
-        hiding = checkout.path / FOLDER / NAME
-        if hiding.exists():
-            raise RefusedError(
-                f"--flat would write {FLAT}, but {hiding} exists and is what every tool reads first",
-                hint="leave out --flat",
-            )
-        return Placement(FLAT, f"{_free_folder(checkout, framework)}/Dockerfile")
-    folder = _free_folder(checkout, framework)
-    return Placement(f"{folder}/{NAME}", f"{folder}/Dockerfile")
+    folder = _free_folder(checkout, framework, shared)
+    if not flat:
+        return Placement(f"{folder}/{NAME}", f"{folder}/{DOCKERFILE}")
+    hiding = checkout.path / FOLDER / NAME
+    if hiding.exists():
+        raise RefusedError(
+            f"--flat would write {FLAT}, but {hiding} exists and is what every tool reads first",
+            hint="leave out --flat",
+        )
+    return Placement(FLAT, f"{folder}/{DOCKERFILE}")
 
 
 def advice(workspace: Path, path: Path) -> str | None:
@@ -114,10 +132,11 @@ def _own(workspace: Path) -> Path | None:
     return found[0]
 
 
-def _free_folder(checkout: Checkout, framework: str) -> str:
-    """Return `.devcontainer`, or the first folder below it, that holds nobody's configuration but ours."""
-    for folder in (FOLDER, f"{FOLDER}/{framework}", f"{FOLDER}/devbox-{framework}"):
-        if _is_free(checkout, folder, framework):
+def _free_folder(checkout: Checkout, framework: str, shared: str | None) -> str:
+    """Return `.devcontainer`, or the first folder below it, that holds nobody's configuration but this one."""
+    names = (framework, f"devbox-{framework}") if shared is None else (shared,)
+    for folder in (FOLDER, *(f"{FOLDER}/{name}" for name in names)):
+        if _is_free(checkout, folder, (framework, shared)):
             return folder
     raise RefusedError(
         f"every place for devbox's configuration below {checkout.path / FOLDER} holds another one",
@@ -125,17 +144,15 @@ def _free_folder(checkout: Checkout, framework: str) -> str:
     )
 
 
-def _is_free(checkout: Checkout, folder: str, framework: str) -> bool:
-    if folder == FOLDER:
-        tracked = any(path.startswith((f"{FOLDER}/", FLAT)) for path in checkout.tracked)
-    else:
-        tracked = any(path.startswith(f"{folder}/") for path in checkout.tracked)
-    existing = checkout.path / folder / NAME
-    dockerfile = checkout.path / folder / "Dockerfile"
-    if tracked:
-        return False
+def _is_free(checkout: Checkout, folder: str, wanted: tuple[str, str | None]) -> bool:
+    existing, dockerfile = checkout.path / folder / NAME, checkout.path / folder / DOCKERFILE
+    ours = written_as(existing) == wanted
+    prefixes = (f"{folder}/", FLAT) if folder == FOLDER else (f"{folder}/",)
+    if any(path.startswith(prefixes) for path in checkout.tracked):
+        # What is shared is committed; everything else that git tracks is the repository's.
+        return ours and wanted[1] is not None
     if existing.exists():
-        return written_for(existing) == framework
+        return ours
     return folder != FOLDER or not dockerfile.exists() or _flat_owns(checkout, dockerfile)
 
 
@@ -143,7 +160,8 @@ def _flat_owns(checkout: Checkout, dockerfile: Path) -> bool:
     """Whether the Dockerfile belongs to the flat contract that devbox wrote."""
     flat = checkout.path / FLAT
     try:
-        build = json.loads(flat.read_text(encoding="utf-8"))["build"]["dockerfile"]
+        value = json.loads(flat.read_text(encoding="utf-8"))
+        beside = value["dockerComposeFile"] if "dockerComposeFile" in value else value["build"]["dockerfile"]
+        return written_as(flat) is not None and (checkout.path / beside).parent == dockerfile.parent
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return written_for(flat) is not None and checkout.path / build == dockerfile

@@ -1,35 +1,42 @@
-"""Write the personal contract of a workspace: a pure function from facts and choices to the files' text.
+"""Write a contract: a pure function from facts and choices to the files' text.
 
-Everything that depends on the machine (limits, GPUs, user, CA bundle) is resolved here, so that the terminal, VS Code
-and CLion run the same container from the same words.
+In the personal form everything that depends on the machine (limits, GPUs, user, CA bundle) is resolved here, so that
+each tool starts the same container from the same words. In the shared form nothing of that is in it.
 """
 
 from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from devbox.devcontainer.compose_file import SERVICE, compose_file
+from devbox.devcontainer.editors import editors
+from devbox.devcontainer.form import PERSONAL, Form, definition
 from devbox.devcontainer.generated import dump, sealed, text_hash
-from devbox.devcontainer.identity import volume_name
+from devbox.devcontainer.identity import group_volume_name, volume_name
 from devbox.devcontainer.limits import UNCLAMPED
 from devbox.devcontainer.properties import PROPERTIES
+from devbox.devcontainer.worktree import git_mounts
 from devbox.engine.spec import Mount, csv_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from devbox.config import Network
     from devbox.devcontainer.find import Placement
+    from devbox.devcontainer.gpu import Grant
     from devbox.devcontainer.model import JSON
-    from devbox.facts.model import Checkout, Host
+    from devbox.facts.model import Checkout
     from devbox.frameworks.arch import Arch
-    from devbox.frameworks.model import Framework
+    from devbox.frameworks.model import Framework, Service
 
 SCHEMA = 1
 BUILD_FOLDER = "/build"
 CACHE_FOLDER = "/cache"
 CA_BUNDLE = "/etc/devbox/ca-bundle.pem"
+SSH_AGENT_FOLDER = "/run/devbox/ssh"
 # Every program that brings its own idea of a CA bundle has its own variable for it.
 CA_VARIABLES = (
     "SSL_CERT_FILE",
@@ -40,6 +47,8 @@ CA_VARIABLES = (
     "CARGO_HTTP_CAINFO",
     "NODE_EXTRA_CA_CERTS",
 )
+# What a group may share. Only ccache lets the group read its files: sccache's are their owner's alone.
+SHARED_CACHES = ("ccache",)
 # Where the tools that share a cache look for it. Those that a framework alone knows are in its own file.
 _CACHE_VARIABLES = {
     "cargo": "CARGO_HOME",
@@ -48,8 +57,6 @@ _CACHE_VARIABLES = {
     "sccache": "SCCACHE_DIR",
     "uv": "UV_CACHE_DIR",
 }
-_CLANGD = "llvm-vs-code-extensions.vscode-clangd"
-_CMAKE_TOOLS = "ms-vscode.cmake-tools"
 
 
 class Recipe(Protocol):
@@ -67,6 +74,18 @@ class Recipe(Protocol):
     def args(self) -> tuple[tuple[str, str], ...]:
         """Build arguments."""
 
+    @property
+    def contexts(self) -> tuple[tuple[str, str], ...]:
+        """Named contexts; a path is absolute, or relative to the workspace."""
+
+    @property
+    def secrets(self) -> tuple[tuple[str, str], ...]:
+        """The host files of secrets, by id."""
+
+    @property
+    def forwarded(self) -> tuple[str, ...]:
+        """Build arguments whose values the client's environment has."""
+
     def options(self) -> list[str]:
         """Return further arguments for `docker build`: named contexts, secrets."""
 
@@ -83,72 +102,111 @@ class ContainerUser(Protocol):
 class GenerateRequest:
     """All that a generated contract depends on.
 
-    `gpu_args` and `limits` are arguments for `docker run` that the engine can grant. `choices` are what a person asked
-    for, as it was written: they are recorded, so that the next contract can be made from them. `environ` is the host's
-    environment: it tells by which name a proxy's URL that holds a password can be passed on without being written
-    down.
+    `owner` is the uid of the person whose volumes are mounted; None in the shared form. `guest` is the uid inside where
+    it is not the one that stands for that person: it has caches of its own, because files of two users in one would
+    lock either out. `gpu` and `limits` (arguments for `docker run`) are what the engine can grant. `arch` is None where
+    every machine is to find its own. `choices` are what a person asked for, as it was written: they are recorded, so
+    that the next contract can be made from them. `settings` are those of files and variables that it was made by,
+    recorded to tell when they are others. `ssh_agent` is the host folder in which devbox keeps a socket to the user's
+    agent, if it is to be mounted. `environ` is the host's environment: it tells by which name a proxy's URL that holds
+    a password can be passed on without being written down. The members of the host's group `cache_group` share their
+    compiler caches.
     """
 
     checkout: Checkout
     framework: Framework
     recipe: Recipe
-    arch: Arch
     user: ContainerUser
-    host: Host
-    network: Network
     placement: Placement
-    gpu_args: tuple[str, ...] = ()
+    network: Network
+    owner: int | None = None
+    guest: int | None = None
+    form: Form = PERSONAL
+    arch: Arch | None = None
+    gpu: Grant | None = None
     limits: tuple[str, ...] = UNCLAMPED
+    services: tuple[Service, ...] = ()
     ccache_size: str = "20G"
+    cache_group: int | None = None
     container_name: str | None = None
     choices: tuple[tuple[str, str], ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
+    ssh_agent: Path | None = None
     environ: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """The files of a contract, (path relative to the workspace, text), the devcontainer.json first; and its content."""
+    """The files of a contract, (path relative to the workspace, text), the devcontainer.json first; and its content.
+
+    `shared` files are meant to be committed.
+    """
 
     files: tuple[tuple[str, str], ...]
     devcontainer: JSON = field(hash=False)
+    shared: bool = False
 
 
 def generate(request: GenerateRequest) -> Generated:
-    """Return the personal contract for `request`: the same request always gives the same bytes."""
-    framework, recipe = request.framework, request.recipe
-    remote_env = _remote_env(request)
-    values: JSON = {
-        "name": f"{framework.title} ({framework.variant})",
+    """Return the contract for `request`: the same request always gives the same bytes."""
+    form, placement = request.form, request.placement
+    others = [(placement.dockerfile, request.recipe.dockerfile)]
+    if form.compose:
+        env = _container_env(request)
+        others.append((placement.compose, compose_file(request, env, _mounts(request))))
+    values = _common(request) | (_composed(request) if form.compose else _alone(request))
+    values["customizations"] = {**editors(request.framework), "devbox": _own(request, others)}
+    devcontainer = sealed({key: values[key] for key in PROPERTIES if values.get(key) not in (None, [], {})})
+    return Generated(((placement.config, dump(devcontainer)), *others), devcontainer, form.shared)
+
+
+def _common(request: GenerateRequest) -> JSON:
+    """Return the properties that do not depend on who starts the container."""
+    framework = request.framework
+    kind = "" if not (request.form.shared and framework.gpu) else ", GPU" if request.gpu is not None else ", no GPU"
+    return {
+        "name": f"{framework.title} ({framework.variant}{kind})",
         "forwardPorts": list(framework.ports),
-        "containerEnv": _container_env(request),
-        "remoteEnv": remote_env,
+        "remoteEnv": _remote_env(request),
         "remoteUser": request.user.name,
-        # The image's last stage made the user with the right ids. A tool that changes them again builds one more image.
-        "updateRemoteUserUID": False,
+        # The image's last stage made the user with the right ids; a tool that changes them again builds one more image.
+        # In the shared form nobody knows them yet.
+        "updateRemoteUserUID": request.form.shared,
         # The environment is what the image's ENV says, in every tool alike. A login shell would replace PATH by the
         # distribution's own, without CUDA's and Python's folders, and costs each tool one more process at each start.
         "userEnvProbe": "none",
-        "overrideCommand": True,
         # Closing an editor must not end a build that a terminal started.
         "shutdownAction": "none",
+        "workspaceFolder": framework.workspace_path,
+        "postCreateCommand": framework.post_create,
+    }
+
+
+def _alone(request: GenerateRequest) -> JSON:
+    """Return what tools run with `docker run`."""
+    return {
+        "containerEnv": _container_env(request),
+        "overrideCommand": True,
         "init": True,
         # What debuggers need: the engine's default system call filter allows ptrace with it. The filter therefore
         # stays on. All that gdb misses is switching address space randomisation off, which it says and does without.
         "capAdd": ["SYS_PTRACE"],
-        "mounts": _mounts(request),
-        "customizations": _customizations(request),
+        "mounts": [mount.csv() for mount in _mounts(request)],
         "build": _build(request),
         "workspaceMount": _workspace_mount(request),
-        "workspaceFolder": framework.workspace_path,
         "runArgs": _run_args(request),
-        "postCreateCommand": framework.post_create,
     }
-    present = {key: values[key] for key in PROPERTIES if key in values and values[key] not in (None, [], {})}
-    devcontainer = sealed(present)
-    return Generated(
-        ((request.placement.config, dump(devcontainer)), (request.placement.dockerfile, recipe.dockerfile)),
-        devcontainer,
-    )
+
+
+def _composed(request: GenerateRequest) -> JSON:
+    """Return what tools need of a compose project; what they would lose of it stands in the compose file."""
+    placement = request.placement
+    return {
+        "dockerComposeFile": posixpath.relpath(placement.compose, posixpath.dirname(placement.config) or "."),
+        "service": SERVICE,
+        # The compose file's own command keeps the container alive.
+        "overrideCommand": False,
+    }
 
 
 def _container_env(request: GenerateRequest) -> dict[str, str]:
@@ -159,6 +217,8 @@ def _container_env(request: GenerateRequest) -> dict[str, str]:
         env["CCACHE_DIR"] = f"{CACHE_FOLDER}/ccache"
         env["CCACHE_COMPILERCHECK"] = "content"
         env["CCACHE_MAXSIZE"] = request.ccache_size
+        if request.cache_group is not None:
+            env["CCACHE_UMASK"] = "002"
     for cache in framework.caches:
         if cache in _CACHE_VARIABLES:
             env[_CACHE_VARIABLES[cache]] = f"{CACHE_FOLDER}/{cache}"
@@ -166,6 +226,9 @@ def _container_env(request: GenerateRequest) -> dict[str, str]:
         env |= dict.fromkeys(CA_VARIABLES, CA_BUNDLE)
     if not request.network.secret:
         env |= dict(sorted(request.network.proxies().items()))
+    if request.ssh_agent is not None:
+        # An editor that forwards the agent by itself sets this variable for its own terminals.
+        env["SSH_AUTH_SOCK"] = f"{SSH_AGENT_FOLDER}/agent.sock"
     return env | dict(framework.env)
 
 
@@ -181,17 +244,30 @@ def _remote_env(request: GenerateRequest) -> dict[str, str]:
     return env
 
 
-def _mounts(request: GenerateRequest) -> list[str]:
-    checkout, uid = request.checkout, request.host.user.uid
-    mounts = [Mount("volume", BUILD_FOLDER, volume_name(uid, "build", checkout.path))]
-    mounts += [Mount("volume", f"{CACHE_FOLDER}/{name}", volume_name(uid, name)) for name in request.framework.caches]
+def _mounts(request: GenerateRequest) -> tuple[Mount, ...]:
+    """Return all mounts but the checkout's."""
+    mounts = [Mount("volume", BUILD_FOLDER, _volume(request, "build"))]
+    mounts += [Mount("volume", f"{CACHE_FOLDER}/{name}", _volume(request, name)) for name in request.framework.caches]
+    if request.form.shared:
+        return tuple(mounts)
     if request.network.ca_bundle is not None:
         mounts.append(Mount("bind", CA_BUNDLE, str(request.network.ca_bundle), readonly=True))
-    common = checkout.git_common_dir
-    if common is not None and not common.is_relative_to(checkout.path):
-        # A worktree's .git names this folder by its path on the host, so git finds it only there.
-        mounts.append(Mount("bind", str(common), str(common)))
-    return [mount.csv() for mount in mounts]
+    if request.ssh_agent is not None:
+        # The folder and not the socket: that is another one after each login. Nothing inside may put a socket there.
+        mounts.append(Mount("bind", SSH_AGENT_FOLDER, str(request.ssh_agent), readonly=True))
+    mounts += git_mounts(request.checkout, request.framework.workspace_path)
+    return tuple(mounts)
+
+
+def _volume(request: GenerateRequest, name: str) -> str:
+    """Return a volume's name on the engine. The specification's variable keeps those of a shared contract apart."""
+    if request.owner is None:
+        return f"devbox-{name}-${{devcontainerId}}"
+    if request.cache_group is not None and name in SHARED_CACHES:
+        return group_volume_name(request.cache_group, name)
+    if name == "build":
+        return volume_name(request.owner, name, request.checkout.path)
+    return volume_name(request.owner, name if request.guest is None else f"{name}-as-{request.guest}")
 
 
 def _workspace_mount(request: GenerateRequest) -> str:
@@ -200,7 +276,7 @@ def _workspace_mount(request: GenerateRequest) -> str:
     The variable's value is put in as it is, into a CSV record. Inside quotes a comma does no harm; a quote in the
     path would, so such a path is written out, with its quotes doubled.
     """
-    target, path = request.framework.workspace_path, str(request.checkout.path)
+    target, path = request.framework.workspace_path, "" if request.form.shared else str(request.checkout.path)
     if '"' in path or "\n" in path:
         return Mount("bind", target, path).csv()
     source = "source=${localWorkspaceFolder}"
@@ -230,28 +306,26 @@ def _run_args(request: GenerateRequest) -> list[str]:
     host's and needs no size.
     """
     name = [f"--name={request.container_name}"] if request.container_name else []
-    return [*name, "--ipc=host", *request.limits, *request.gpu_args]
+    group = [f"--group-add={request.cache_group}"] if request.cache_group is not None else []
+    return [*name, "--ipc=host", *group, *request.limits, *(request.gpu.args if request.gpu is not None else ())]
 
 
-def _customizations(request: GenerateRequest) -> JSON:
+def _own(request: GenerateRequest, files: list[tuple[str, str]]) -> JSON:
+    """Return what the contract records for devbox: what it was made from, and how the files beside it looked."""
     framework = request.framework
-    settings: dict[str, Any] = {}
-    if _CLANGD in framework.extensions:
-        settings["clangd.arguments"] = [f"--compile-commands-dir={BUILD_FOLDER}/current", "--background-index"]
-        # Two language servers over one tree cost twice the memory and contradict each other.
-        settings["C_Cpp.intelliSenseEngine"] = "disabled"
-    if _CMAKE_TOOLS in framework.extensions:
-        # The build trees are devbox's: the extension would configure one of its own inside the checkout.
-        settings["cmake.configureOnOpen"] = False
-    return {
-        "vscode": {"extensions": list(framework.extensions), "settings": settings},
-        "jetbrains": {"backend": "CLion"},
-        "devbox": {
-            "schema": SCHEMA,
-            "framework": framework.name,
-            "variant": framework.variant,
-            "arch": list(request.arch.capabilities),
-            **({"choices": dict(request.choices)} if request.choices else {}),
-            "dockerfile": text_hash(request.recipe.dockerfile),
-        },
+    own: JSON = {
+        "schema": SCHEMA,
+        "framework": framework.name,
+        "variant": framework.variant,
+        "shared": definition(framework, gpu=request.gpu is not None) if request.form.shared else None,
+        "form": list(request.form.words),
+        "arch": list(request.arch.capabilities) if request.arch is not None else None,
+        "choices": dict(request.choices),
+        "settings": dict(request.settings),
+        # In the other form the build's arguments say it.
+        "base_image": dict(request.recipe.args).get("BASE_IMAGE") if request.form.compose else None,
+        "dockerfile": text_hash(files[0][1]),
+        "compose": text_hash(files[1][1]) if len(files) > 1 else None,
     }
+    # Nothing to compile for is said, too; nothing recorded means that nobody looked.
+    return {key: value for key, value in own.items() if value not in (None, {}) and (value != [] or key == "arch")}

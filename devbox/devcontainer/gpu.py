@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from devbox.errors import UsageError
 
 if TYPE_CHECKING:
+    from devbox.devcontainer.model import JSON
     from devbox.facts.model import EngineFacts, Gpus
 
 CDI_KIND = "nvidia.com/gpu"
@@ -18,25 +19,63 @@ _UUID = re.compile(r"(GPU|MIG)-[0-9A-Za-z/-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class GpuChoice:
-    """Arguments for `docker run`, and how they came about. `denied`: GPUs were asked for and cannot be had."""
+class Grant:
+    """GPUs as the engine hands them out: `cdi` devices by their full names, or those that its NVIDIA runtime numbers.
 
-    args: tuple[str, ...]
+    No `devices` of the runtime means all of them.
+    """
+
+    how: Literal["cdi", "nvidia"]
+    devices: tuple[str, ...] = ()
+
+    @property
+    def args(self) -> tuple[str, ...]:
+        """The arguments for `docker run`."""
+        if self.how == "cdi":
+            return tuple(f"--device={device}" for device in self.devices)
+        if not self.devices:
+            return ("--gpus=all",)
+        # docker reads the value as CSV, so a list of devices needs its quotes.
+        value = f"device={self.devices[0]}" if len(self.devices) == 1 else f'"device={",".join(self.devices)}"'
+        return (f"--gpus={value}",)
+
+    def reservation(self) -> JSON:
+        """Return an item of `deploy.resources.reservations.devices` of a compose file: the same GPUs, in full."""
+        which: JSON = {"device_ids": list(self.devices)} if self.devices else {"count": "all"}
+        return {"driver": self.how, **which, "capabilities": ["gpu"]}
+
+
+ALL = Grant("nvidia")
+
+
+@dataclass(frozen=True, slots=True)
+class GpuChoice:
+    """What the container gets, None for nothing, and how that came about.
+
+    `denied`: GPUs were asked for and cannot be had.
+    """
+
+    grant: Grant | None
     reason: str
     denied: bool = False
 
+    @property
+    def args(self) -> tuple[str, ...]:
+        """The arguments for `docker run`."""
+        return () if self.grant is None else self.grant.args
+
 
 def gpu_args(requested: str, gpus: Gpus, engine: EngineFacts) -> GpuChoice:
-    """Turn `none`, `auto`, `all`, or a list such as `0,1`, `GPU-…` or `MIG-…` into arguments for `docker run`.
+    """Turn `none`, `auto`, `all`, or a list such as `0,1`, `GPU-…` or `MIG-…` into what the engine can hand out.
 
     Raises UsageError for a word that is none of these, and for a GPU that this host does not have.
     """
     wanted = requested.strip()
     match wanted.lower():
         case "none":
-            return GpuChoice((), "none was asked for")
+            return GpuChoice(None, "none was asked for")
         case "auto" if not gpus.devices:
-            return GpuChoice((), gpus.reason or "no GPU was found")
+            return GpuChoice(None, gpus.reason or "no GPU was found")
         case "auto" | "all":
             return _everything(gpus, engine, asked=wanted.lower() == "all")
     return _named(_parse(requested), gpus, engine)
@@ -55,24 +94,23 @@ def _everything(gpus: Gpus, engine: EngineFacts, *, asked: bool) -> GpuChoice:
     count = len(gpus.devices)
     what = f"all {count} GPUs" if count > 1 else "the GPU" if count else "all GPUs"
     if engine.cdi and f"{CDI_KIND}=all" in engine.cdi_devices:
-        return GpuChoice((f"--device={CDI_KIND}=all",), f"{what}, as a CDI device")
+        return GpuChoice(Grant("cdi", (f"{CDI_KIND}=all",)), f"{what}, as a CDI device")
     if engine.nvidia_runtime:
-        return GpuChoice(("--gpus=all",), f"{what}, by the engine's NVIDIA runtime")
-    return GpuChoice((), _no_way(gpus), denied=asked)
+        return GpuChoice(ALL, f"{what}, by the engine's NVIDIA runtime")
+    return GpuChoice(None, _no_way(gpus), denied=asked)
 
 
 def _named(names: tuple[str, ...], gpus: Gpus, engine: EngineFacts) -> GpuChoice:
     if gpus.devices:
         _must_exist(names, gpus)
     said = f"GPU {', '.join(names)}"
-    devices = tuple(_cdi_name(name, gpus, engine) for name in names) if engine.cdi else ()
-    if devices and all(device is not None for device in devices):
-        return GpuChoice(tuple(f"--device={device}" for device in devices), f"{said}, as CDI devices")
+    found = [_cdi_name(name, gpus, engine) for name in names] if engine.cdi else []
+    devices = tuple(device for device in found if device is not None)
+    if devices and len(devices) == len(names):
+        return GpuChoice(Grant("cdi", devices), f"{said}, as CDI devices")
     if engine.nvidia_runtime:
-        # docker reads the value as CSV, so a list of devices needs its quotes.
-        value = f"device={names[0]}" if len(names) == 1 else f'"device={",".join(names)}"'
-        return GpuChoice((f"--gpus={value}",), f"{said}, by the engine's NVIDIA runtime")
-    return GpuChoice((), _no_way(gpus), denied=True)
+        return GpuChoice(Grant("nvidia", names), f"{said}, by the engine's NVIDIA runtime")
+    return GpuChoice(None, _no_way(gpus), denied=True)
 
 
 def _must_exist(names: tuple[str, ...], gpus: Gpus) -> None:

@@ -16,6 +16,9 @@ _STACK = 64 * 1024 * 1024
 # For linkers, servers and many worker processes.
 _NOFILE = 65536
 UNCLAMPED = ("--ulimit=memlock=-1", f"--ulimit=stack={_STACK}", f"--ulimit=nofile={_NOFILE}:{_NOFILE}")
+# The others raise a hard limit, which nested, rootless and capped engines refuse; memory is locked by CUDA and RDMA
+# alone.
+GRANTED_EVERYWHERE = (f"--ulimit=stack={_STACK}",)
 
 _KIB = 1024
 _MIB = 1024 * _KIB

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox.devcontainer import consent, jsonc
+from devbox.devcontainer.find import COMPOSE
 from devbox.devcontainer.generated import is_generated, text_hash
 from devbox.devcontainer.read import read
 from devbox.errors import ContractError, RefusedError
@@ -27,41 +28,81 @@ _END = "# <<< devbox <<<"
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The contract's files, those of them that were written now, and those that were left alone as somebody's own."""
+    """The contract's files, those of them that were written now, and those that were left alone as somebody's own.
+
+    `removed` are files of devbox's that the contract before had and this one has not.
+    """
 
     paths: tuple[Path, ...]
     changed: tuple[Path, ...] = ()
     kept: tuple[Path, ...] = ()
+    removed: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A file that is not as devbox would write it: its text, or None where it is missing; `edited` by somebody."""
+
+    path: Path
+    old: str | None
+    new: str
+    edited: bool
+
+    @property
+    def reason(self) -> str:
+        """What is the matter with it, after its name."""
+        if self.old is None:
+            return "is missing"
+        return "was edited, or is not devbox's" if self.edited else "is out of date"
 
 
 def write(checkout: Checkout, generated: Generated, *, force: bool = False) -> Written:
-    """Write the files of `generated` that differ from what is there, and keep them out of `git status`.
+    """Write the files of `generated` that differ from what is there, and keep personal ones out of `git status`.
 
     The files are one piece: where one of them was edited, or is not devbox's, all of them are left alone, unless
     `force` is given. Raises RefusedError for a path that git tracks, with `force` or without, and for one that a
-    symlink leads out of the workspace. What is written here needs no consent later.
+    symlink leads out of the workspace. A shared contract is meant to be tracked: it is renewed as long as it is what
+    devbox wrote, of which git has the last version. What is written here needs no consent later.
     """
-    targets = [(checkout.path / relative, text) for relative, text in generated.files]
-    paths = tuple(path for path, _ in targets)
-    for relative, _ in generated.files:
-        _must_be_ours(checkout, relative)
-    stale = [(path, text) for path, text in targets if _text(path) != text]
-    # A file that is already as wanted is nobody's edit: an interrupted run got that far.
-    edited = tuple(path for path in edited_files(paths) if path in dict(stale))
-    if stale and edited and not force:
+    relatives = [relative for relative, _ in generated.files]
+    paths = tuple(checkout.path / relative for relative in relatives)
+    stale = preview(checkout, generated)
+    edited = tuple(one.path for one in stale if one.edited)
+    for relative in relatives:
+        _must_be_ours(checkout, relative, renewed=generated.shared and (not edited or not force))
+    if edited and not force:
         return Written(paths, kept=edited)
+    left = _left_over(paths)
     # The Dockerfile first: a contract that is there is complete.
-    for path, text in reversed(stale):
-        _write(path, text)
-    _exclude(checkout, add=[relative for relative, _ in generated.files])
+    for one in reversed(stale):
+        _write(one.path, one.new)
+    for path in left:
+        path.unlink(missing_ok=True)
+    gone = [path.relative_to(checkout.path).as_posix() for path in left]
+    if generated.shared:
+        _exclude(checkout, drop=[*relatives, *gone])
+    else:
+        _exclude(checkout, add=relatives, drop=gone)
     _consent_to(checkout, paths[0])
-    return Written(paths, changed=tuple(path for path, _ in stale))
+    return Written(paths, tuple(one.path for one in stale), removed=left)
 
 
-def preview(checkout: Checkout, generated: Generated) -> tuple[tuple[Path, str | None, str], ...]:
-    """Return (path, text that is there or None, text that would be written) of each file that differs."""
+def preview(checkout: Checkout, generated: Generated) -> tuple[Difference, ...]:
+    """Return the files that are not as devbox would write them."""
     targets = [(checkout.path / relative, text) for relative, text in generated.files]
-    return tuple((path, old, text) for path, text in targets if (old := _text(path)) != text)
+    edited = edited_files(tuple(path for path, _ in targets))
+    # A file that is already as wanted is nobody's edit: an interrupted run got that far.
+    return tuple(Difference(path, old, text, path in edited) for path, text in targets if (old := _text(path)) != text)
+
+
+def _left_over(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Return the compose file of the contract that is there, as devbox wrote it, if the new one has none."""
+    config, dockerfile, *_ = paths
+    compose, text = dockerfile.with_name(COMPOSE), _text(config)
+    if compose in paths or text is None:
+        return ()
+    found = _text(compose)
+    return (compose,) if found is not None and text_hash(found) in _recorded(text, config) else ()
 
 
 def remove(checkout: Checkout, paths: Iterable[Path], *, force: bool = False) -> tuple[Path, ...]:
@@ -93,25 +134,24 @@ def edited_files(paths: tuple[Path, ...]) -> tuple[Path, ...]:
         # Without its contract nothing tells whose the others are.
         return tuple(path for path in others if path.exists())
     edited = [] if is_generated(text) else [config]
-    recorded = _recorded_dockerfile(text, config)
-    edited += [path for path in others if (found := _text(path)) is not None and text_hash(found) != recorded]
+    recorded = _recorded(text, config)
+    edited += [path for path in others if (found := _text(path)) is not None and text_hash(found) not in recorded]
     return tuple(edited)
 
 
 def _consent_to(checkout: Checkout, path: Path) -> None:
     # Where it cannot be remembered, the person will be asked: that is no reason to fail now.
     with contextlib.suppress(RefusedError):
-        contract = read(path, checkout.path, os.environ)
-        if not consent.granted(contract):
-            consent.grant(contract)
+        consent.wrote(read(path, checkout.path, os.environ))
 
 
-def _recorded_dockerfile(text: str, path: Path) -> str | None:
+def _recorded(text: str, path: Path) -> frozenset[str]:
+    """Return the hashes of the files beside a contract as devbox wrote them."""
     try:
-        value = jsonc.loads(text, path)["customizations"]["devbox"]["dockerfile"]
+        devbox = jsonc.loads(text, path)["customizations"]["devbox"]
+        return frozenset(str(devbox[key]) for key in ("dockerfile", "compose") if key in devbox)
     except (ContractError, KeyError, TypeError):
-        return None
-    return value if isinstance(value, str) else None
+        return frozenset()
 
 
 def _text(path: Path) -> str | None:
@@ -133,9 +173,9 @@ def _write(path: Path, text: str) -> None:
         raise RefusedError(f"{path} cannot be written: {error.strerror}", hint=f"ls -ld {there}") from None
 
 
-def _must_be_ours(checkout: Checkout, relative: str) -> None:
+def _must_be_ours(checkout: Checkout, relative: str, *, renewed: bool) -> None:
     path = checkout.path / relative
-    if relative in checkout.tracked:
+    if relative in checkout.tracked and not renewed:
         raise RefusedError(
             f"{path} is tracked by git, and devbox never overwrites a tracked file", hint="git rm --cached it first"
         )
@@ -150,6 +190,11 @@ def _remove_empty(folder: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def keep_out(checkout: Checkout, relatives: Iterable[str]) -> None:
+    """Keep files of devbox's that lie in the checkout out of `git status`, by their paths relative to it."""
+    _exclude(checkout, add=relatives)
 
 
 def _exclude(checkout: Checkout, *, add: Iterable[str] = (), drop: Iterable[str] = ()) -> None:

@@ -125,6 +125,11 @@ def _keys(kind: type[Any]) -> set[str]:
     return {field.name for field in dataclasses.fields(kind)}
 
 
+def structured(kind: type[Any], table: toml.Table, path: Path) -> Any:
+    """Return the dataclass `kind` with the values of `table`, read from `path`. Raises ConfigError for a mistake."""
+    return _dataclass(kind, table, path, "")
+
+
 def _dataclass(kind: type[Any], table: object, path: Path, at: str) -> Any:
     """Return the dataclass `kind` with the values of `table`, which stands at the dotted key `at` of the file."""
     if not isinstance(table, dict):

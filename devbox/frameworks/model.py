@@ -65,7 +65,7 @@ class Framework:
     container runs. `base_image` is a registry reference; `package_base` names the base that is made from packages
     where no registry answers ("cuda" or "cpu"). `default_arch` is a compute capability such as "9.0", used where
     neither a GPU nor `--arch` says one. `args` are build arguments of the Dockerfile. `caches` are names below
-    /cache.
+    /cache. `settings` are VS Code's. `services` run beside the dev container where it is one of several.
     """
 
     name: str
@@ -88,4 +88,23 @@ class Framework:
     ports: tuple[int, ...] = ()
     gpu: bool = True
     extensions: tuple[str, ...] = ()
+    settings: Pairs = ()
+    services: tuple[str, ...] = ()
     post_create: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service of a compose file; the host name under which the dev container reaches it is its name.
+
+    `volume` is the folder in it that outlives it, `health` a `test` as compose takes it, and `env` what the dev
+    container is told of it; `environment` is its own.
+    """
+
+    name: str
+    image: str
+    command: tuple[str, ...] = ()
+    volume: str | None = None
+    health: tuple[str, ...] = ()
+    env: Pairs = ()
+    environment: Pairs = ()

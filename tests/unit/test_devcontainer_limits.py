@@ -87,3 +87,18 @@ def test_a_gpu_that_cannot_be_had_is_said(requested: str) -> None:
 def test_a_wrong_choice_is_refused(requested: str) -> None:
     with pytest.raises(UsageError):
         gpu_args(requested, TWO, CDI)
+
+
+@pytest.mark.parametrize(
+    ("requested", "engine", "expected"),
+    [
+        ("all", CDI, {"driver": "cdi", "device_ids": ["nvidia.com/gpu=all"]}),
+        ("1,0", CDI, {"driver": "cdi", "device_ids": ["nvidia.com/gpu=GPU-b", "nvidia.com/gpu=0"]}),
+        ("all", RUNTIME, {"driver": "nvidia", "count": "all"}),
+        ("1,GPU-a", RUNTIME, {"driver": "nvidia", "device_ids": ["1", "GPU-a"]}),
+    ],
+)
+def test_compose_reserves_the_same_gpus(requested: str, engine: EngineFacts, expected: dict[str, object]) -> None:
+    grant = gpu_args(requested, TWO, engine).grant
+    assert grant is not None
+    assert grant.reservation() == {**expected, "capabilities": ["gpu"]}

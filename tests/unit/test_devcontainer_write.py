@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ from devbox.facts.model import Checkout
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from devbox.devcontainer.model import Contract
 
 CONFIG = ".devcontainer/devcontainer.json"
 DOCKERFILE = ".devcontainer/Dockerfile"
@@ -168,6 +171,26 @@ def test_what_devbox_wrote_needs_no_consent_but_its_copy_does(tmp_path: Path) ->
     assert copied.generated
     assert not consent.granted(copied)
     assert not consent.granted(replace(copied, workspace=tmp_path))
+    assert not consent.as_written(copied)
+
+
+def test_an_edit_that_reaches_no_further_needs_no_consent(repository: Path) -> None:
+    write(gather(repository), generated())
+    path = repository / CONFIG
+
+    def edited(change: dict[str, object]) -> Contract:
+        path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+        return read(path, repository, {})
+
+    within = edited({"name": "mine", "postCreateCommand": "true"})
+    assert not consent.granted(within)
+    assert consent.as_written(within)
+    assert not consent.as_written(edited({"initializeCommand": "true"}))
+    # A branch could carry such a file as its own.
+    within = edited({"initializeCommand": ""})
+    assert consent.as_written(within)
+    git(repository, "add", "--force", CONFIG)
+    assert not consent.as_written(within)
 
 
 lines = st.lists(st.text(alphabet="ab/*# ", max_size=6), max_size=5).map("\n".join)

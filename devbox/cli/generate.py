@@ -1,0 +1,131 @@
+"""`devbox generate`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from devbox.cli.application import application, workspace
+from devbox.cli.options import (
+    ArchOption,
+    BaseImageOption,
+    FindLinksOption,
+    FlatOption,
+    FrameworkOption,
+    GpusOption,
+    JsonOption,
+    NameOption,
+    PathArgument,
+    ServicesOption,
+    UserOption,
+    VariantOption,
+)
+from devbox.ui.console import CYAN
+
+if TYPE_CHECKING:
+    from devbox.container.generate import GenerateResult
+    from devbox.ui.console import Console
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def generate(
+        context: typer.Context,
+        path: PathArgument = None,
+        framework: FrameworkOption = None,
+        variant: VariantOption = None,
+        shared: Annotated[
+            bool,
+            typer.Option("--shared", help="Write the portable form, to be committed: nothing of you or your host."),
+        ] = False,
+        compose: Annotated[
+            Optional[bool],  # noqa: UP045
+            typer.Option("--compose/--no-compose", help="Write a compose.yaml, with services beside the container."),
+        ] = None,
+        services: ServicesOption = None,
+        inline: Annotated[
+            Optional[bool],  # noqa: UP045
+            typer.Option(
+                "--inline/--no-inline",
+                help="Write the requirements into the Dockerfile, for tools that pass no build.options.",
+            ),
+        ] = None,
+        flat: FlatOption = False,
+        base_image: BaseImageOption = None,
+        gpus: GpusOption = None,
+        arch: ArchOption = None,
+        user: UserOption = None,
+        name: NameOption = None,
+        find_links: FindLinksOption = None,
+        check: Annotated[
+            bool, typer.Option("--check", help="Write nothing; fail (8) if the files are not what would be written.")
+        ] = False,
+        diff: Annotated[bool, typer.Option("--diff", help="Write nothing; show what would change.")] = False,
+        force: Annotated[bool, typer.Option("--force", help="Overwrite a generated file that was edited.")] = False,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="Write nothing; name the files that would be written.")
+        ] = False,
+        json: JsonOption = False,
+    ) -> None:
+        """Write the contract of a checkout and start nothing. `up` writes the same personal one by itself.
+
+        What was asked for last time stays, until it is asked for otherwise.
+        """
+        from devbox.container.generate import GenerateOptions
+        from devbox.container.generate import generate as write
+
+        run = application(context)
+        result, error = write(
+            GenerateOptions(
+                path=workspace(path),
+                framework=framework,
+                variant=variant,
+                base_image=base_image,
+                gpus=gpus,
+                arch=arch,
+                user=user,
+                name=name,
+                find_links=find_links,
+                services=services,
+                shared=shared,
+                compose=compose,
+                inline=inline,
+                flat=flat,
+                force=force,
+                check=check,
+                diff=diff,
+                dry_run=dry_run,
+            ),
+            run.engine,
+            run.console,
+        )
+        run.show(result, lambda: _text(result, run.console, looked=check or diff or dry_run), error=error)
+        if error is not None:
+            if not run.json:
+                run.console.error(error.message, hint=error.hint)
+            raise typer.Exit(error.exit_code)
+
+
+def _text(result: GenerateResult, console: Console, *, looked: bool) -> str | None:
+    """Say how it went; what would be done, or the diff, is the result."""
+    for note in result.notes:
+        console.info(f"note: {note}")
+    if result.diff is not None:
+        return result.diff
+    if looked:
+        return "\n".join(f"# write {path}" for path in result.written) or None
+    for path in result.written:
+        console.info(f"wrote {path}")
+    for path in result.removed:
+        console.info(f"removed {path}, which this contract does not need")
+    if not result.written and not result.removed:
+        console.info(f"{result.contract} is current")
+    if result.hint:
+        console.info(f"note: {result.hint}")
+    names = " ".join(str(path.relative_to(result.workspace)) for path in result.files)
+    command = f"git add {names}" if "shared" in result.form else "devbox up"
+    console.info(f"next: {console.paint(command, CYAN)}")
+    return None
