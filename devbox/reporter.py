@@ -5,13 +5,20 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from devbox.masking import Mask
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
 
 class Reporter(Protocol):
-    """What a room may say. Implemented by `devbox.ui.console.Console`; `Silent` is for tests and `--quiet`."""
+    """What a room may say. Implemented by `devbox.ui.console.Console`; `Silent` is for tests and `--quiet`.
+
+    All that is shown goes through `mask`. Who learns a secret hides it there; who keeps a log passes its lines through.
+    """
+
+    mask: Mask
 
     def info(self, text: str) -> None:
         """Say one line."""
@@ -40,13 +47,14 @@ class Silent:
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
+        self.mask = Mask()
 
     def info(self, text: str) -> None:
         """Say nothing."""
 
     def warn(self, text: str) -> None:
         """Keep the warning."""
-        self.warnings.append(text)
+        self.warnings.append(self.mask(text))
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:  # noqa: ARG002  # a protocol's signature

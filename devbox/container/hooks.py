@@ -7,22 +7,26 @@ Unlike theirs, devbox's are written when the command has succeeded: one that fai
 from __future__ import annotations
 
 import shlex
-import threading
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from devbox.container import supervise
+from devbox.container import memory, supervise
+from devbox.container.dotfiles import NAME as DOTFILES
 from devbox.container.exec import exec_argv
+from devbox.container.parallel import INTERRUPTED, CommandDone, CommandsFailedError, run_entry
 from devbox.container.target import missing_user
 from devbox.errors import HookError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from devbox.container.dotfiles import Dotfiles
     from devbox.container.target import Target
-    from devbox.devcontainer.model import Command
+    from devbox.devcontainer.model import Command, Contract
     from devbox.engine.docker import Engine
+    from devbox.engine.process import Completed
     from devbox.reporter import Reporter
 
 # The entries of one lifecycle name in order; the commands of one entry, by name, run in parallel.
@@ -33,18 +37,24 @@ EACH_START = "postStartCommand"
 ALWAYS = "postAttachCommand"
 ON_HOST = "initializeCommand"
 MARKED = (*ONCE, EACH_START)
+# In the order in which they run, as with the reference CLI.
+ORDER = (*ONCE, DOTFILES, EACH_START, ALWAYS)
 
-# Arguments: name, moment, and what to do if the marker does not hold the moment: `ask` prints the name, `write` writes
-# it. An empty marker counts as done, as with the reference. `$HOME` is the container's, or that of passwd.
-_MARKERS = r"""
+# Arguments: name, moment, and what to do: `ask` prints the name if the marker does not hold the moment, `write` makes
+# it hold it, `clear` removes it. An empty marker counts as done, as with the reference. The marker of a name without a
+# moment, the dotfiles', is empty. `$HOME` is the container's, or that of passwd where it cannot be written.
+MARKERS = r"""
 home=$HOME
-[ -w "$home" ] || home=$(getent passwd "$(id -u)" | cut -d: -f6)
+[ ! -e "$home" ] || [ -w "$home" ] || home=$(getent passwd "$(id -u)" | cut -d: -f6)
 mkdir -p "$home/.devcontainer" || exit 1
 while [ $# -ge 3 ]; do
   file=$home/.devcontainer/.$1Marker
   if [ -e "$file" ]; then have=$(cat "$file"); else have=ENOENT; fi
-  if [ -n "$have" ] && [ "$have" != "$2" ]; then
-    if [ "$3" = write ]; then printf '%s\n' "$2" >"$file" || exit 1; else echo "$1"; fi
+  [ -n "$2" ] || [ "$have" = ENOENT ] || have=
+  if [ "$3" = clear ]; then
+    rm -f "$file" || exit 1
+  elif [ -n "$have" ] && [ "$have" != "$2" ]; then
+    if [ "$3" = ask ]; then echo "$1"; elif [ -n "$2" ]; then echo "$2" >"$file"; else : >"$file"; fi || exit 1
   fi
   shift 3
 done
@@ -58,19 +68,64 @@ class Hooks:
     commands: tuple[tuple[str, Entries], ...]
     created: str
     started: str
+    dotfiles: Dotfiles | None = None
 
     def entries(self, name: str) -> Entries:
         """Return the entries of a lifecycle name."""
+        if name == DOTFILES:
+            return () if self.dotfiles is None else ((("", self.dotfiles.argv()),),)
         return dict(self.commands).get(name, ())
 
     def moment(self, name: str) -> str:
         """Return what the marker of `name` holds when it is done."""
-        return self.started if name == EACH_START else self.created
+        return {EACH_START: self.started, DOTFILES: ""}.get(name, self.created)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The lifecycle names that have a command and run in the container, in order."""
-        return tuple(name for name in (*MARKED, ALWAYS) if self.entries(name))
+        return tuple(name for name in ORDER if self.entries(name))
+
+
+@dataclass(frozen=True, slots=True)
+class HookDone:
+    """A lifecycle name that was run: how many seconds it took in all, and each of its named commands."""
+
+    name: str
+    seconds: float
+    commands: tuple[CommandDone, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """Where lifecycle commands run: the container, and the secrets that they get by the environment."""
+
+    engine: Engine
+    target: Target
+    reporter: Reporter
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def argv(self, command: Command, token: str | None = None, names: Sequence[str] = ()) -> list[str]:
+        """Return the docker command for a lifecycle command; it runs in `environ`. `names` are further variables."""
+        env: list[tuple[str, str | None]] = [] if token is None else [(supervise.TOKEN, token)]
+        env += [(name, None) for name in (*self.secrets, *names)]
+        return exec_argv(self.target, host_argv(command), interactive=False, env=env, docker=self.engine.docker)
+
+    def environ(self) -> dict[str, str]:
+        """Return the environment for docker, with what it passes on by name."""
+        return {**self.target.client_environ(self.engine.environ), **self.secrets}
+
+    def marks(self, requests: Sequence[tuple[str, str, str]]) -> Completed:
+        """Look at markers, or write them, as the remote user: see `MARKERS`."""
+        words = [word for request in requests for word in request]
+        argv = ["exec", "--user", self.target.user, self.target.container, "sh", "-c", MARKERS, "markers", *words]
+        done = self.engine.run(argv, check=False)
+        if not done.ok:
+            raise missing_user(self.target.user, done) or HookError(
+                f"{self.target.user} cannot write ~/.devcontainer in the container, "
+                "where lifecycle commands leave their marks",
+                detail=done.stderr.strip() or None,
+            )
+        return done
 
 
 def host_argv(command: Command) -> list[str]:
@@ -78,132 +133,150 @@ def host_argv(command: Command) -> list[str]:
     return ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
 
 
-def markers_argv(target: Target, requests: Sequence[tuple[str, str, str]]) -> list[str]:
-    """Return the docker arguments that look at markers, or write them, as the remote user."""
-    arguments = [word for request in requests for word in request]
-    return ["exec", "--user", target.user, target.container, "sh", "-c", _MARKERS, "markers", *arguments]
+def on_host(contract: Contract) -> Entries:
+    """Return the entries of `initializeCommand`, which is the contract's alone."""
+    from devbox.devcontainer.merge import merge
+
+    return dict(merge(contract, (), {}).hooks).get(ON_HOST, ())
 
 
-def pending(engine: Engine, target: Target, hooks: Hooks) -> tuple[str, ...]:
+def pending(inside: Inside, hooks: Hooks, *, look: bool = False) -> tuple[str, ...]:
     """Return the lifecycle names whose commands have to run now, `postAttachCommand` aside.
 
-    Where there is no command for a name, its marker is written at once, in the same call.
+    Where there is no command for a name, its marker is written at once, in the same call, unless `look` forbids it; not
+    that of dotfiles, which somebody may still choose.
     """
-    requests = [(name, hooks.moment(name), "ask" if hooks.entries(name) else "write") for name in MARKED]
-    done = engine.run(markers_argv(target, requests), check=False)
-    if not done.ok:
-        raise missing_user(target.user, done) or HookError(
-            f"{target.user} cannot write ~/.devcontainer in the container, where lifecycle commands leave their marks",
-            detail=done.stderr.strip(),
-        )
-    asked = done.stdout.split()
-    return tuple(name for name in MARKED if name in asked)
+    requests = [(name, hooks.moment(name), "ask" if look or hooks.entries(name) else "write") for name in MARKED]
+    if hooks.dotfiles is not None:
+        requests.append((DOTFILES, "", "ask"))
+    asked = inside.marks(requests).stdout.split()
+    return tuple(name for name in hooks.names if name in asked)
 
 
-def run(
-    engine: Engine, target: Target, hooks: Hooks, reporter: Reporter, *, only_attach: bool = False
-) -> tuple[str, ...]:
-    """Run the lifecycle commands that are due, in order, and return their names.
+def awaited(names: Sequence[str], wait_for: str) -> tuple[str, ...]:
+    """Return those of the lifecycle `names` that `waitFor` makes a tool wait for: up to the one that it names."""
+    last = ORDER.index(wait_for) if wait_for in ORDER else -1
+    return tuple(name for name in names if ORDER.index(name) <= last)
 
-    `only_attach` means that the others are known to be done. Raises HookError at the first one that fails; the later
-    ones then wait for the next `up`.
+
+def run_due(inside: Inside, hooks: Hooks, *, wait_for: str | None = None) -> tuple[tuple[HookDone, ...], bool]:
+    """Run the lifecycle commands that are due, in order: what was run, and whether nothing is left to do.
+
+    With `wait_for`, only those up to that name. Raises HookError at the first one that fails; the later ones then wait
+    for the next `up`. Dotfiles that fail are a warning.
     """
-    due = [*(() if only_attach else pending(engine, target, hooks)), *([ALWAYS] if hooks.entries(ALWAYS) else [])]
-    if not due:
+    identifier, moments = inside.target.container, (hooks.created, hooks.started)
+    wanted = hooks.dotfiles is not None
+    known = memory.hooks_done(identifier, moments, dotfiles=wanted)
+    due = (*(() if known else pending(inside, hooks)), *([ALWAYS] if hooks.entries(ALWAYS) else []))
+    now = due if wait_for is None else awaited(due, wait_for)
+    done = run(inside, hooks, now)
+    ran = {one.name for one in done}
+    left = [name for name in due if name not in ran]
+    if not known and not {*left} - {ALWAYS, DOTFILES}:
+        memory.remember_hooks(identifier, moments, dotfiles=wanted and DOTFILES not in left)
+    return done, now == due
+
+
+def run(inside: Inside, hooks: Hooks, names: Sequence[str], *, again: bool = False) -> tuple[HookDone, ...]:
+    """Run the commands of the lifecycle `names`, whatever their markers say, and return those that succeeded.
+
+    `again` means that they may have succeeded before: until they do so again, their markers are gone. Raises HookError
+    at the first one that fails; dotfiles that were not asked for by name are a warning then.
+    """
+    if not names:
         return ()
-    environ = target.client_environ(engine.environ)
-    with supervise.supervised(target.container, user=target.user, environ=environ, docker=engine.docker) as token:
-        for name in due:
-            with reporter.step(name):
-                for entry in hooks.entries(name):
-                    run_parallel(name, entry, partial(_run_one, engine, target, reporter, token=token, hook=name))
-            if name != ALWAYS:
-                engine.run(markers_argv(target, [(name, hooks.moment(name), "write")]))
-    return tuple(due)
+    engine, target, reporter = inside.engine, inside.target, inside.reporter
+    if again:
+        memory.forget_hooks(target.container)
+        if marked := [name for name in names if name != ALWAYS]:
+            inside.marks([(name, "", "clear") for name in marked])
+    ran = []
+    with supervise.supervised(
+        target.container, user=target.user, environ=target.client_environ(engine.environ), docker=engine.docker
+    ) as token:
+        for name in names:
+            try:
+                with reporter.step(name):
+                    ran.append(_run_name(inside, hooks, name, token))
+            except HookError as error:
+                if name != DOTFILES or again:
+                    raise
+                why = (error.detail or "").splitlines()[-1:]
+                reporter.warn(": ".join(["the dotfiles could not be installed; the next up tries again", *why]))
+    return tuple(ran)
 
 
-def lines(engine: Engine, target: Target, hooks: Hooks, names: Sequence[str]) -> list[str]:
+def _run_name(inside: Inside, hooks: Hooks, name: str, token: str) -> HookDone:
+    """Run the commands of one lifecycle name and leave its marker; what came of it is remembered, too."""
+    begun = time.monotonic()
+    code = INTERRUPTED
+    commands: list[CommandDone] = []
+    extra = _more(hooks, name)
+    try:
+        for entry in hooks.entries(name):
+            run_one = partial(_run_one, inside, token=token, hook=name, extra=extra)
+            commands += run_entry(name, entry, run_one, inside.reporter)
+        code = 0
+    except CommandsFailedError as error:
+        code = error.status
+        raise
+    finally:
+        seconds = round(time.monotonic() - begun, 3)
+        moment = hooks.moment(name)
+        memory.remember_hook_run(inside.target.container, name, memory.HookRun(moment, code, seconds))
+    if name != ALWAYS:
+        inside.marks([(name, moment, "write")])
+    return HookDone(name, seconds, tuple(one for one in commands if one.label))
+
+
+def lines(inside: Inside, hooks: Hooks, names: Sequence[str]) -> list[str]:
     """Return the docker commands of the lifecycle commands `names`, as a person would type them."""
     return [
-        shlex.join(exec_argv(target, host_argv(command), interactive=False, docker=engine.docker))
+        shlex.join(inside.argv(command, names=tuple(_more(hooks, name))))
         for name in names
         for entry in hooks.entries(name)
         for _, command in entry
     ]
 
 
+def _more(hooks: Hooks, name: str) -> dict[str, str]:
+    """Return further variables for the commands of a lifecycle name."""
+    return hooks.dotfiles.environ() if name == DOTFILES and hooks.dotfiles is not None else {}
+
+
 def _run_one(
-    engine: Engine, target: Target, reporter: Reporter, label: str, command: Command, *, token: str, hook: str
+    inside: Inside, label: str, command: Command, *, token: str, hook: str, extra: Mapping[str, str]
 ) -> tuple[int, str]:
     """Run one command in the container, and return its exit code and its last lines."""
-    args = exec_argv(
-        target, host_argv(command), interactive=False, env=((supervise.TOKEN, token),), docker=engine.docker
-    )
     prefix = f"{hook} {label}".strip()
-    environ = target.client_environ(engine.environ)
-    done = engine.stream(args[1:], lambda line: reporter.output(line, prefix=prefix), secrets=environ)
+    done = inside.engine.stream(
+        inside.argv(command, token, tuple(extra))[1:],
+        lambda line: inside.reporter.output(line, prefix=prefix),
+        secrets={**inside.environ(), **extra},
+    )
     return done.code, done.stderr
 
 
-def run_on_host(entries: Entries, workspace: str, environ: Mapping[str, str], reporter: Reporter) -> None:
-    """Run `initializeCommand` on the host, in the workspace. Raises HookError if it fails."""
+def run_on_host(entries: Entries, workspace: str, environ: Mapping[str, str], reporter: Reporter) -> HookDone:
+    """Run `initializeCommand` on the host, in the workspace, with the host's environment. Raises HookError if it fails.
+
+    What it started ends with devbox if that is interrupted.
+    """
     from devbox.engine import process
 
-    def run_one(label: str, command: Command) -> tuple[int, str]:
-        prefix = f"{ON_HOST} {label}".strip()
-        done = process.stream(
-            host_argv(command), lambda line: reporter.output(line, prefix=prefix), environ=environ, cwd=workspace
-        )
-        return done.code, done.stderr
+    begun = time.monotonic()
+    commands: list[CommandDone] = []
+    with supervise.supervised_here(environ) as token:
+        inner = {**environ, supervise.TOKEN: token}
 
-    for entry in entries:
-        run_parallel(ON_HOST, entry, run_one)
-
-
-class _Thread(threading.Thread):
-    """One command of several in parallel; `result` is its exit code and last output, or what was raised."""
-
-    def __init__(self, run_one: RunOne, label: str, command: Command) -> None:
-        super().__init__(name=label, daemon=True)
-        self.label = label
-        self.result: tuple[int, str] | BaseException = (0, "")
-        self._run_one = run_one
-        self._command = command
-
-    def run(self) -> None:
-        """Run the command."""
-        try:
-            self.result = self._run_one(self.label, self._command)
-        except BaseException as error:  # noqa: BLE001  # raised again by the thread that waits
-            self.result = error
-
-
-def run_parallel(name: str, entry: Sequence[tuple[str, Command]], run_one: RunOne) -> None:
-    """Run the commands of one entry, several of them in parallel, and wait for all. Raises HookError if one failed."""
-    if len(entry) == 1:
-        results = [(entry[0][0], run_one(*entry[0]))]
-    else:
-        threads = [_Thread(run_one, label, command) for label, command in entry]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        results = []
-        for thread in threads:
-            if isinstance(thread.result, BaseException):
-                raise thread.result
-            results.append((thread.label, thread.result))
-    for label, (code, output) in results:
-        if code:
-            what = f"{name} '{label}'" if label else name
-            raise HookError(
-                f"{what} failed with exit code {code}",
-                hint="devbox up   # tries it again; --skip-hooks leaves it out",
-                detail="\n".join(output.splitlines()[-20:]) or None,
+        def run_one(label: str, command: Command) -> tuple[int, str]:
+            prefix = f"{ON_HOST} {label}".strip()
+            done = process.stream(
+                host_argv(command), lambda line: reporter.output(line, prefix=prefix), environ=inner, cwd=workspace
             )
+            return done.code, done.stderr
 
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    RunOne = Callable[[str, Command], tuple[int, str]]
+        for entry in entries:
+            commands += run_entry(ON_HOST, entry, run_one, reporter)
+    return HookDone(ON_HOST, round(time.monotonic() - begun, 3), tuple(one for one in commands if one.label))

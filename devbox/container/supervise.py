@@ -161,6 +161,10 @@ class Watch:
     def done(self) -> None:
         """Say that nothing has to be ended, and wait for the watcher to go."""
         self._say(b"done\n")
+        self.leave()
+
+    def leave(self) -> None:
+        """Leave the ending to the watcher, which does it now, and wait for it to go."""
         os.close(self._pipe)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self._pid, 0)
@@ -195,11 +199,33 @@ def supervised(container: str, *, user: str, environ: Mapping[str, str], docker:
     The block passes the token on with `docker exec --env DEVBOX_EXEC_ID=TOKEN`.
     """
     token = new_token()
-    watcher = watch(end_argv(container, token, ("TERM", "KILL"), user=user, docker=docker, looks=5), environ=environ)
-    try:
+    on_death = end_argv(container, token, ("TERM", "KILL"), user=user, docker=docker, looks=5)
+    with _watched(on_death, end_argv(container, token, ("TERM", "KILL"), user=user, docker=docker), environ):
         yield token
+
+
+@contextlib.contextmanager
+def supervised_here(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield a token as `supervised` does, for processes on this machine that have it in their environment."""
+    token = new_token()
+    end = ["/bin/sh", "-c", _END, "devbox-end", token, "1", "TERM", "KILL"]
+    with _watched(end, end, environ):
+        yield token
+
+
+@contextlib.contextmanager
+def _watched(on_death: list[str], on_error: list[str], environ: Mapping[str, str]) -> Iterator[None]:
+    """Run `on_error` if the block is left by an exception, and see that `on_death` is run if this process dies."""
+    watcher = watch(on_death, environ=environ)
+    try:
+        yield
     except BaseException:
-        end(container, token, user=user, environ=environ, docker=docker)
-        raise
-    finally:
+        try:
+            run_quietly(on_error, environ)
+        except BaseException:
+            # Interrupted once more, before all had ended. The watcher has a session of its own and does not hear that.
+            watcher.leave()
+            raise
         watcher.done()
+        raise
+    watcher.done()

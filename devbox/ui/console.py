@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
+
+from devbox.masking import Mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 
 BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 _CLEAR_LINE = "\r\x1b[K"
+_KEEP_TITLE, _GIVE_BACK_TITLE = "\x1b[22;0t", "\x1b[23;0t"
 _PLAIN_PROGRESS_SECONDS = 5.0
 
 
@@ -31,6 +35,11 @@ def seconds(value: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number of things: `1 object`, `2 objects`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def size(value: float) -> str:
     """Return a number of bytes for people, in binary units."""
     for unit in ("B", "KiB", "MiB", "GiB"):
@@ -41,7 +50,11 @@ def size(value: float) -> str:
 
 
 class Console:
-    """The `Reporter` of the command line. It keeps the warnings, for the JSON envelope."""
+    """The `Reporter` of the command line. It keeps the warnings, for the JSON envelope.
+
+    All that it writes goes through its `mask`, and so does what the application writes beside it. Several threads may
+    pass output on at a time.
+    """
 
     def __init__(
         self,
@@ -56,6 +69,8 @@ class Console:
         """`quiet` leaves warnings and errors; `verbose` shows every line of inner commands; `yes` answers questions."""
         self._stream = sys.stderr if stream is None else stream
         self.warnings: list[str] = []
+        self.mask = Mask()
+        self._lock = threading.RLock()
         terminal = self._stream.isatty() and environ.get("TERM") != "dumb" and not environ.get("CI")
         self._live = terminal
         self._colour = terminal and not environ.get("NO_COLOR")
@@ -65,6 +80,7 @@ class Console:
         self._asks = asks and sys.stdin.isatty() and self._stream.isatty()
         self._tail = False
         self._bar: Bar | None = None
+        self._titled = False
         self._said_progress = 0.0
 
     def paint(self, text: str, style: str) -> str:
@@ -78,6 +94,7 @@ class Console:
 
     def warn(self, text: str) -> None:
         """Say one line that should not be missed, and keep it."""
+        text = self.mask(text)
         if text not in self.warnings:
             self.warnings.append(text)
             self._line(f"{self.paint('warning:', YELLOW)} {text}")
@@ -113,7 +130,8 @@ class Console:
         """Pass on a line of an inner command: each in a log or with `--verbose`, else only the newest, in one place."""
         if self.quiet:
             return
-        text = f"{prefix} │ {line}" if prefix else line
+        # Masked before it is cut to the terminal's width: a part of a secret is one, too.
+        text = self.mask(f"{prefix} │ {line}" if prefix else line)
         if self._live and not self.verbose:
             self._show_tail(self.paint(f"  {_fit(text, -2)}", DIM))
         else:
@@ -149,7 +167,7 @@ class Console:
         import questionary
 
         self._forget_tail()
-        answer: bool | None = questionary.confirm(question, default=False).ask()
+        answer: bool | None = questionary.confirm(self.mask(question), default=False).ask()
         return bool(answer)
 
     def choose(self, question: str, choices: Sequence[str]) -> str | None:
@@ -162,23 +180,38 @@ class Console:
         answer: str | None = questionary.select(question, choices=list(choices)).ask()
         return answer
 
+    def title(self, text: str | None) -> None:
+        """Set the terminal's title; None gives it back the one it had."""
+        if not self._live:
+            return
+        if text is not None:
+            # xterm keeps a stack of titles; terminals without one ignore what they do not know.
+            self._stream.write("" if self._titled else _KEEP_TITLE)
+            self._stream.write(f"\x1b]0;{''.join(filter(str.isprintable, text))}\x07")
+        elif self._titled:
+            self._stream.write(_GIVE_BACK_TITLE)
+        self._titled = text is not None
+        self._stream.flush()
+
     def close(self) -> None:
         """Leave the terminal as it was found."""
         self._end_bar()
         self._forget_tail()
 
     def _line(self, text: str) -> None:
-        self._end_bar()
-        self._forget_tail()
-        self._stream.write(f"{text}\n")
-        self._stream.flush()
+        with self._lock:
+            self._end_bar()
+            self._forget_tail()
+            self._stream.write(f"{self.mask(text)}\n")
+            self._stream.flush()
 
     def _show_tail(self, text: str) -> None:
-        if self._bar is not None:
-            return
-        self._stream.write(f"{_CLEAR_LINE}{text}")
-        self._stream.flush()
-        self._tail = True
+        with self._lock:
+            if self._bar is not None:
+                return
+            self._stream.write(f"{_CLEAR_LINE}{self.mask(text)}")
+            self._stream.flush()
+            self._tail = True
 
     def _forget_tail(self) -> None:
         if self._tail:

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from devbox.errors import DevboxError
 
@@ -37,8 +37,12 @@ def envelope(
     warnings: Sequence[str] = (),
     error: DevboxError | None = None,
     code: int | None = None,
+    mask: Callable[[object], object] | None = None,
 ) -> str:
-    """Return the envelope as one line of JSON. `error` makes its status "error"; `code` replaces its exit code."""
+    """Return the envelope as one line of JSON. `error` makes its status "error"; `code` replaces its exit code.
+
+    `mask` is applied to what the command has to say: its data, warnings and error.
+    """
     failure = None
     if error is not None:
         failure = {
@@ -48,14 +52,13 @@ def envelope(
             "detail": error.detail,
             "exit_code": error.exit_code if code is None else code,
         }
+    content = {"data": plain(data), "warnings": list(warnings), "error": failure}
     return json.dumps(
         {
             "schema": SCHEMA,
             "command": command,
             "status": "ok" if error is None else "error",
-            "data": plain(data),
-            "warnings": list(warnings),
-            "error": failure,
+            **{key: value if mask is None else mask(value) for key, value in content.items()},
         },
         ensure_ascii=False,
     )

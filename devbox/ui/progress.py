@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SHOWN_FILES = 4
+# From here on it is worth saying how long a file has been compiling.
+LONG_SECONDS = 10.0
+
+
+class Running:
+    """What runs, the longest first, and since when: drawn anew while no event comes."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+
+    def update(self, names: Sequence[str]) -> None:
+        """Take what runs now."""
+        now = time.monotonic()
+        self._since = {name: self._since.get(name, now) for name in names}
+
+    def __str__(self) -> str:
+        now = time.monotonic()
+        oldest = sorted(self._since.items(), key=lambda item: item[1])
+        shown = [_with_seconds(name, now - since) for name, since in oldest[:SHOWN_FILES]]
+        more = len(oldest) - SHOWN_FILES
+        return "  ".join([*shown, *([f"+{more}"] if more > 0 else [])])
+
+
+def _with_seconds(name: str, seconds: float) -> str:
+    file = name.rpartition("/")[2]
+    return f"{file} {seconds:.0f} s" if seconds >= LONG_SECONDS else file
 
 
 class Bar:
@@ -29,22 +56,17 @@ class Bar:
             transient=True,
             refresh_per_second=8,
         )
-        self._task = self._progress.add_task("build", total=None, left="", files="")
+        self._running = Running()
+        self._task = self._progress.add_task("build", total=None, left="", files=self._running)
         self._progress.start()
 
     def update(self, done: int, total: int, *, eta: float | None, running: Sequence[str]) -> None:
         """Show the counts, the seconds left and the running files."""
         from devbox.ui.console import seconds
 
-        names = [name.rpartition("/")[2] for name in running]
-        more = f" +{len(names) - SHOWN_FILES}" if len(names) > SHOWN_FILES else ""
-        self._progress.update(
-            self._task,
-            completed=done,
-            total=total,
-            left="" if eta is None else f"{seconds(eta)} left",
-            files=" ".join(names[:SHOWN_FILES]) + more,
-        )
+        self._running.update(running)
+        left = "" if eta is None else f"{seconds(eta)} left"
+        self._progress.update(self._task, completed=done, total=total, left=left)
 
     def close(self) -> None:
         """Remove the bar."""

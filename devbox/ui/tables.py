@@ -30,3 +30,9 @@ def age(then: float | None, now: float | None = None) -> str:
         if passed >= length:
             return f"{int(passed // length)} {unit}"
     return "now"
+
+
+def ago(then: float) -> str:
+    """Return `age` for the middle of a sentence: `3 d ago`, `now`."""
+    since = age(then)
+    return since if since in {"now", "-"} else f"{since} ago"

@@ -1,0 +1,99 @@
+"""Keeps secret values out of what devbox shows: one mask, through which all output, errors and JSON go."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, TypeVar, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+T = TypeVar("T")
+
+# The reference CLI shows the same.
+MASK = "********"
+# A shorter value stands in half of all words, paths and numbers; it is masked where it stands alone.
+SHORT = 4
+_ALONE = r"(?<![\w./+-]){}(?![\w/+-]|\.\w)"
+
+
+class Mask:
+    """The values that must not be seen. Called with a text, it returns the text with `********` in their place."""
+
+    def __init__(self) -> None:
+        self._long: tuple[str, ...] = ()
+        self._short: re.Pattern[str] | None = None
+        self._values: set[str] = set()
+
+    def hide(self, values: Iterable[str]) -> None:
+        """Mask `values` from now on.
+
+        Output comes line by line, so each line of a value with several is masked by itself; a line of less than four
+        characters, such as a bracket, is not. Values are also found as they stand in JSON, in a URL and in
+        a command line.
+        """
+        before = len(self._values)
+        for value in values:
+            self._values.update(_forms(value))
+        if len(self._values) == before:
+            return
+        self._long = tuple(sorted(value for value in self._values if len(value) >= SHORT))
+        short = [re.escape(value) for value in sorted(self._values) if len(value) < SHORT]
+        self._short = re.compile(_ALONE.format(f"(?:{'|'.join(short)})")) if short else None
+
+    def __call__(self, text: str) -> str:
+        """Return `text` without the values; where they overlap or touch, one mask covers them all."""
+        spans = sorted(span for value in self._long if value in text for span in _spans(value, text))
+        if self._short is not None:
+            spans = sorted([*spans, *(match.span() for match in self._short.finditer(text))])
+        if not spans:
+            return text
+        parts: list[str] = []
+        shown = 0
+        end = -1
+        for start, stop in spans:
+            if start > end:
+                parts += [text[shown:start], MASK]
+            shown = end = max(end, stop)
+        return "".join([*parts, text[shown:]])
+
+    def data(self, value: T) -> T:
+        """Return JSON data with each string in it masked; keys are names, and stay."""
+        return cast("T", self._data(value)) if self._values else value
+
+    def _data(self, value: object) -> object:
+        if isinstance(value, str):
+            return self(value)
+        if isinstance(value, dict):
+            return {key: self._data(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._data(item) for item in value]
+        return value
+
+
+def _forms(value: str) -> set[str]:
+    """Return the texts by which a value may be seen; none for an empty one."""
+    lines = [line.strip() for line in value.splitlines()]
+    texts = {value.strip()} | {line for line in lines if len(lines) == 1 or len(line) >= SHORT}
+    return {form for text in texts for form in _written(text)} - {""}
+
+
+def _written(text: str) -> tuple[str, ...]:
+    """Return a text as it stands by itself, in JSON, in a URL, and within a shell's single quotes."""
+    import json
+    from urllib.parse import quote
+
+    return text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], quote(text, safe=""), _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    # As shlex writes it in a dry run.
+    return text.replace("'", "'\"'\"'")
+
+
+def _spans(value: str, text: str) -> Iterable[tuple[int, int]]:
+    """Yield where `value` stands in `text`, places that overlap too."""
+    start = text.find(value)
+    while start >= 0:
+        yield start, start + len(value)
+        start = text.find(value, start + 1)
