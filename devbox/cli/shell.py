@@ -24,11 +24,13 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def shell(context: typer.Context, path: WorkspaceOption = None) -> None:
         """Open a login shell in the dev container, in the folder that matches the current one."""
+        from devbox.container.agent import ensure
         from devbox.container.exec import execute
         from devbox.container.target import find, logical_cwd
 
         run_ = application(context)
         target = find(run_.engine, workspace(path))
+        ensure(run_.environ)
         run_.console.close()
         raise typer.Exit(
             execute(target, LOGIN_SHELL, environ=run_.environ, cwd=target.inside(logical_cwd(run_.environ)))

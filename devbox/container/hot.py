@@ -12,7 +12,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from devbox.container import memory, target
+from devbox.container import agent, memory, target
+from devbox.devcontainer.spelling import host_spelling
 from devbox.engine.api import ask_socket, socket_path
 from devbox.errors import EXIT_INTERRUPTED, DevboxError, UsageError
 
@@ -93,8 +94,8 @@ def _candidate(item: dict[str, object]) -> target.Candidate:
     assert isinstance(labels, dict)  # noqa: S101  # the filter asks for a label
     return target.Candidate(
         str(item["Id"]),
-        labels[target.LOCAL_FOLDER],
-        labels.get(target.CONFIG_FILE, ""),
+        target.folder_of(labels),
+        host_spelling(labels.get(target.CONFIG_FILE, "")),
         item["State"] == "running",
         int(str(item["Created"])),
     )
@@ -112,6 +113,8 @@ def main(argv: list[str]) -> int:
             if not os.path.isdir(folder):  # noqa: PTH112
                 raise UsageError(f"there is no folder {folder}", hint=USAGE)
         found = find(folder, environ)
+        if "SSH_AUTH_SOCK" in environ:
+            agent.ensure(environ)
         from devbox.container.exec import execute
 
         # A folder named with --workspace is where the command starts, unless the current one lies below it.

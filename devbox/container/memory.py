@@ -161,18 +161,64 @@ def remember_target(target: Target, env_lines: str, *, complete: bool = True) ->
     return target._replace(env_file=path if env_lines else None)
 
 
-def hooks_done(container: str, moments: tuple[str, str]) -> bool:
-    """Tell whether a container's lifecycle commands are known to have succeeded for its creation and this start."""
+def hooks_done(container: str, moments: tuple[str, str], *, dotfiles: bool = False) -> bool:
+    """Tell whether a container's lifecycle commands are known to have succeeded for its creation and this start.
+
+    With `dotfiles`, whether these are known to be installed, too.
+    """
     data = _read(_container_file(container, ".hooks.json"))
-    return data is not None and data.get("moments") == list(moments)
+    return data is not None and data.get("moments") == list(moments) and (not dotfiles or data.get("dotfiles") is True)
 
 
-def remember_hooks(container: str, moments: tuple[str, str]) -> None:
+def remember_hooks(container: str, moments: tuple[str, str], *, dotfiles: bool = False) -> None:
     """Remember that the lifecycle commands of a container succeeded for its creation and this start."""
-    _write(_container_file(container, ".hooks.json"), {"moments": moments})
+    _write(_container_file(container, ".hooks.json"), {"moments": moments, "dotfiles": dotfiles})
+
+
+def forget_hooks(container: str) -> None:
+    """Forget that the lifecycle commands of a container succeeded: one of them is run again."""
+    _container_file(container, ".hooks.json").unlink(missing_ok=True)
+
+
+def hooks_log(container: str) -> Path:
+    """Return where lifecycle commands that run in the background write."""
+    return _container_file(container, ".hooks.log")
+
+
+class HookRun(NamedTuple):
+    """The last run of a lifecycle name: the moment that it was for, its exit code, and how many seconds it took."""
+
+    moment: str
+    code: int
+    seconds: float
+
+
+def hook_runs(container: str) -> dict[str, HookRun]:
+    """Return the last run of each lifecycle name in a container, as far as devbox has run it."""
+    data = _read(_container_file(container, ".runs.json")) or {}
+    runs = data.get("runs")
+    try:
+        return {name: HookRun(*run) for name, run in runs.items()} if isinstance(runs, dict) else {}
+    except TypeError:
+        return {}
+
+
+def remember_hook_run(container: str, name: str, run: HookRun) -> None:
+    """Remember the last run of a lifecycle name in a container."""
+    _write(_container_file(container, ".runs.json"), {"runs": {**hook_runs(container), name: run}})
+
+
+def identity_given(container: str) -> bool:
+    """Tell whether a container has been given the user's git identity."""
+    return _read(_container_file(container, ".git.json")) is not None
+
+
+def remember_identity(container: str) -> None:
+    """Remember that a container has been given the user's git identity: what becomes of it there is its own affair."""
+    _write(_container_file(container, ".git.json"), {})
 
 
 def forget_container(container: str) -> None:
     """Forget a container that is gone."""
-    for suffix in (".json", ".env", ".hooks.json"):
+    for suffix in (".json", ".env", ".git.json", ".hooks.json", ".runs.json", ".hooks.log"):
         _container_file(container, suffix).unlink(missing_ok=True)

@@ -6,13 +6,15 @@ Asked of the container once for each start of it and each content of its contrac
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbox.container import memory, supervise
-from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER, Target, Template, missing_user
+from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER, Target, Template, folder_of, missing_user
+from devbox.devcontainer.spelling import host_spelling
 from devbox.errors import DevboxError, EngineError
 
 if TYPE_CHECKING:
@@ -55,6 +57,11 @@ class Reading:
         return str(self.inspected["Id"])
 
     @property
+    def running(self) -> bool:
+        """Whether it runs; a list of containers may be a moment old."""
+        return bool(self.inspected["State"].get("Running"))
+
+    @property
     def labels(self) -> Mapping[str, str]:
         """The container's labels."""
         labels: Mapping[str, str] = self.inspected["Config"].get("Labels") or {}
@@ -73,7 +80,7 @@ class Reading:
     @property
     def workspace(self) -> Path:
         """The folder on the host that it belongs to."""
-        return Path(self.labels[LOCAL_FOLDER])
+        return Path(folder_of(self.labels))
 
     @property
     def folder(self) -> str:
@@ -123,8 +130,10 @@ def reading(engine: Engine, inspected: JSON) -> Reading:
     from devbox.devcontainer.read import read
 
     labels = inspected["Config"].get("Labels") or {}
-    file, folder = labels.get(CONFIG_FILE), labels.get(LOCAL_FOLDER)
-    if not file or not folder or not Path(file).is_file():
+    file = host_spelling(labels.get(CONFIG_FILE, ""))
+    folder = host_spelling(labels.get(LOCAL_FOLDER, ""))
+    # Another user's file, which may not be read, is as good as gone.
+    if not file or not folder or not os.access(file, os.R_OK):
         return Reading(inspected, None, None)
     contract = read(Path(file), Path(folder), engine.environ)
     entries = image_metadata(labels)
@@ -167,7 +176,7 @@ def learn(engine: Engine, read: Reading) -> tuple[Target, str | None]:
             if value is not None:
                 environ[name] = value
         withheld = [name for name, parts in host_env.items() if _takes_secret(parts)]
-        if withheld and not _agreed(read.contract, read.labels):
+        if withheld and not agreed(read.contract, read.labels):
             host_env = {name: parts for name, parts in host_env.items() if name not in withheld}
         else:
             withheld = []
@@ -188,7 +197,7 @@ def learn(engine: Engine, read: Reading) -> tuple[Target, str | None]:
     return memory.remember_target(target, lines, complete=not withheld), warning
 
 
-def _agreed(contract: Contract, labels: Mapping[str, str]) -> bool:
+def agreed(contract: Contract, labels: Mapping[str, str]) -> bool:
     """Tell whether the person agreed to what this content of the contract takes from the host."""
     from devbox.devcontainer.consent import granted
     from devbox.devcontainer.merge import image_metadata

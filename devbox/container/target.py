@@ -10,12 +10,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from devbox.devcontainer.spelling import host_spelling
 from devbox.errors import DevboxError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from devbox.engine.docker import Engine
+    from devbox.engine.docker import ContainerSummary, Engine
     from devbox.engine.process import Completed
     from devbox.errors import ContractError
 
@@ -66,7 +67,10 @@ def _resolved(part: str | tuple[str, str], environ: Mapping[str, str]) -> str:
 
 
 class Candidate(NamedTuple):
-    """A dev container that may be the one of a folder. `created` is in seconds since the epoch."""
+    """A dev container that may be the one of a folder: `workspace` and `config_file` as they are called here.
+
+    `created` is in seconds since the epoch.
+    """
 
     id: str
     workspace: str
@@ -161,7 +165,46 @@ def candidate(engine: Engine, workspace: Path) -> Candidate | None:
     from devbox.container.memory import last_contract
 
     candidates = [
-        Candidate(one.id, one.labels[LOCAL_FOLDER], one.labels.get(CONFIG_FILE, ""), one.running, one.created)
+        Candidate(
+            one.id, folder_of(one.labels), host_spelling(one.labels.get(CONFIG_FILE, "")), one.running, one.created
+        )
         for one in engine.containers({LOCAL_FOLDER: None})
     ]
     return nearest(candidates, str(workspace), preferred=last_contract)
+
+
+def folder_of(labels: Mapping[str, str]) -> str:
+    """Return the folder on the host that a dev container's labels name, as it is called here."""
+    return host_spelling(labels[LOCAL_FOLDER])
+
+
+def containers_of(engine: Engine, folder: str, config_file: str | None = None) -> tuple[ContainerSummary, ...]:
+    """Return the dev containers of exactly this folder, in whatever form their labels spell it, newest first.
+
+    With `config_file`, those of this devcontainer.json alone.
+    """
+    return tuple(
+        one
+        for one in engine.containers({LOCAL_FOLDER: None})
+        if folder_of(one.labels) == folder and config_file in {None, host_spelling(one.labels.get(CONFIG_FILE, ""))}
+    )
+
+
+def known_as(engine: Engine, folder: Path) -> Path:
+    """Return the name by which `folder` is known: another one where a symlink leads from one to the other.
+
+    To the other tools, which compare labels as text, a checkout and a symlink to it are two workspaces. For devbox they
+    are one, with one container and one build volume, and it is called what it was called first: by a container's label,
+    else by what devbox remembers.
+    """
+    from devbox.container.memory import known
+
+    labelled = [folder_of(one.labels) for one in engine.containers({LOCAL_FOLDER: None})]
+    if str(folder) in labelled:
+        return folder
+    remembered = [one.path for one in known()]
+    real = os.path.realpath(folder)
+    for name in (*labelled, *([] if str(folder) in remembered else remembered)):
+        if os.path.realpath(name) == real:
+            return Path(name)
+    return folder

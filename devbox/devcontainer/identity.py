@@ -7,6 +7,8 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+from devbox.devcontainer.spelling import windows_spelling
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
 LOCAL_FOLDER = "devcontainer.local_folder"
 CONFIG_FILE = "devcontainer.config_file"
 METADATA = "devcontainer.metadata"
+
+# Another beginning than that of a person's own volumes: whoever mounts one of these shares it.
+GROUP_VOLUMES = "devbox-group"
 
 _ID_LENGTH = 52
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"
@@ -26,9 +31,16 @@ def absolute(path: Path | str) -> str:
     return "/" + text.lstrip("/") if text.startswith("//") else text
 
 
-def id_labels(workspace: Path | str, config_file: Path | str) -> tuple[tuple[str, str], ...]:
-    """Return the two labels by which every tool finds the container of a folder and a devcontainer.json."""
-    return ((LOCAL_FOLDER, absolute(workspace)), (CONFIG_FILE, absolute(config_file)))
+def id_labels(
+    workspace: Path | str, config_file: Path | str, *, distribution: str | None = None
+) -> tuple[tuple[str, str], ...]:
+    """Return the two labels by which every tool finds the container of a folder and a devcontainer.json.
+
+    Inside the WSL `distribution` the folder is spelled as VS Code does on Windows, and the file is not.
+    """
+    folder = absolute(workspace)
+    spelled = folder if distribution is None else windows_spelling(folder, distribution)
+    return ((LOCAL_FOLDER, spelled), (CONFIG_FILE, absolute(config_file)))
 
 
 def devcontainer_id(labels: Mapping[str, str] | tuple[tuple[str, str], ...]) -> str:
@@ -57,3 +69,14 @@ def volume_name(uid: int, name: str, workspace: Path | str | None = None) -> str
     `devbox-1000-build-<hash>`.
     """
     return f"devbox-{uid}-{name}" + ("" if workspace is None else f"-{workspace_hash(workspace)}")
+
+
+def group_volume_name(gid: int, name: str) -> str:
+    """Return the name of the volume `name` that the members of the host's group `gid` share."""
+    return f"{GROUP_VOLUMES}{gid}-{name}"
+
+
+def group_of_volume(volume: str) -> int | None:
+    """Return the group that shares a volume of this name, None for other volumes."""
+    gid = volume.removeprefix(GROUP_VOLUMES).partition("-")[0]
+    return int(gid) if volume.startswith(GROUP_VOLUMES) and gid.isdecimal() else None

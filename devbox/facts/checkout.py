@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from typing import Literal
 
 from devbox.facts.git import git
 from devbox.facts.model import Checkout
@@ -22,11 +24,13 @@ def gather(path: Path) -> Checkout:
         return Checkout(folder)
     top, git_dir = Path(answers[0]), Path(answers[1])
     common = _resolved(folder / answers[2])
+    linked = _is_linked(top, git_dir, common) or _is_submodule(folder, top, git_dir, common)
     return Checkout(
         path=folder,
         git_top=folder if _same(top, folder) else top,
         git_dir=git_dir,
-        git_common_dir=common if _is_linked(top, git_dir, common) else None,
+        git_common_dir=common if linked else None,
+        git_link=_link(top, git_dir) if linked else "absolute",
         head=answers[3] if len(answers) > 3 else None,
         tracked=_tracked(folder),
     )
@@ -59,6 +63,33 @@ def _is_linked(top: Path, git_dir: Path, common: Path) -> bool:
     except (OSError, UnicodeDecodeError):
         return False
     return _resolved(git_dir).parent == common / "worktrees" and _same(git_dir / back, top / ".git")
+
+
+def _is_submodule(folder: Path, top: Path, git_dir: Path, common: Path) -> bool:
+    """Return whether the repository at `common`, outside of `top`, names `top` as its only worktree.
+
+    As above, the link back is what counts: a submodule's repository has it as `core.worktree`. git follows that, so
+    `folder` may lie elsewhere.
+    """
+    if not _resolved(folder).is_relative_to(_resolved(top)):
+        return False
+    if common != _resolved(git_dir) or not (top / ".git").is_file():
+        return False
+    try:
+        settings = (git_dir / "config").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    found = re.search(r"^\s*worktree\s*=\s*(.+?)\s*$", settings, re.MULTILINE)
+    return found is not None and _same(git_dir / found[1].strip('"'), top)
+
+
+def _link(top: Path, git_dir: Path) -> Literal["absolute", "relative", "both"]:
+    """Return how the file `.git` of a worktree or a submodule points to its repository."""
+    try:
+        relative = not (top / ".git").read_text(encoding="utf-8").removeprefix("gitdir:").strip().startswith("/")
+    except (OSError, UnicodeDecodeError):
+        return "absolute"
+    return "relative" if relative else "both" if (git_dir / "modules").is_dir() else "absolute"
 
 
 def _same(one: Path, other: Path) -> bool:

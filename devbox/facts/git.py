@@ -23,6 +23,7 @@ COMMANDS = frozenset(
     {
         "cat-file",
         "check-ignore",
+        "config",
         "for-each-ref",
         "ls-files",
         "ls-tree",
@@ -62,7 +63,8 @@ def git(path: Path, *args: str, environ: Mapping[str, str] | None = None) -> pro
     A failure of git itself is the caller's to judge by `code`. Raises ValueError for a command outside `COMMANDS`: that
     is a mistake in the program, not of a person.
     """
-    if not args or args[0] not in COMMANDS or not _REFUSED.isdisjoint(args):
+    writes = args[:1] == ("config",) and args[1:2] != ("--list",)
+    if not args or args[0] not in COMMANDS or writes or not _REFUSED.isdisjoint(args):
         raise ValueError(f"git {' '.join(args)} is not among the commands that are safe in a checkout")
     settings = [word for setting in _SETTINGS for word in ("-c", setting)]
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,13 +79,15 @@ class EngineFacts:
 class Checkout:
     """A checkout on the host. `path` is absolute, as the user gave it: symlinks are not resolved.
 
-    `git_top` is None outside git. `git_common_dir` is set where `path` lies in a linked worktree, whose .git points
-    there. `head` is the commit, if any.
+    `git_top` is None outside git. `git_common_dir` is set where the repository lies elsewhere and `.git` is a file that
+    points there: a linked worktree, or a submodule. `git_link` is how it points; "both" is an absolute worktree with
+    submodules, which always point relatively. `head` is the commit, if any.
     """
 
     path: Path
     git_top: Path | None = None
     git_dir: Path | None = None
     git_common_dir: Path | None = None
+    git_link: Literal["absolute", "relative", "both"] = "absolute"
     head: str | None = None
     tracked: frozenset[str] = frozenset()
