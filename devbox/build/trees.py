@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class BuildTree:
     """One build tree: its size in bytes on disk, times in seconds since the epoch (0: unknown), and its key's inputs.
 
-    `state` is that of the last attempt: `closed`, `open` (cut off, or under way if `building`) or `unknown` (no
-    record).
+    `built` is when it was last used. `state` is that of the last attempt: `closed`, `open` (cut off, or under way if
+    `building`) or `unknown` (no record).
     """
 
     key: str
@@ -34,26 +34,77 @@ class BuildTree:
     code: int
     inputs: Mapping[str, Any] = field(hash=False)
 
+    @property
+    def in_use(self) -> str:
+        """Why it is in use, "" if it is not: it is being built, or it is the one that was built last."""
+        return "is being built" if self.building else "is the tree that was built last" if self.current else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """One attempt in a tree's history that did something: when, for how long (seconds), how it ended, and why."""
+
+    start: float
+    seconds: float
+    code: int
+    compiled: int
+    reasons: tuple[str, ...]
+    client: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TreeDetails:
+    """What a tree was configured from (cmake's arguments and variables), how many sources, and its history."""
+
+    sources: int
+    configured: bool
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str] = field(hash=False)
+    history: tuple[Past, ...] = ()
+
+
+def tree_of(found: Mapping[str, Any]) -> BuildTree:
+    """Make the tree from the agent's words."""
+    return BuildTree(
+        key=found["key"],
+        path=found["path"],
+        size=found["bytes"],
+        current=found["current"],
+        building=found["building"],
+        state=found["state"],
+        created=found["created"] / 1e9,
+        built=found["built"] / 1e9,
+        code=found["code"],
+        inputs=found["inputs"],
+    )
+
+
+def details_of(found: Mapping[str, Any]) -> TreeDetails:
+    """Make the details from the agent's words."""
+    return TreeDetails(
+        sources=found["sources"],
+        configured=found["configured"],
+        arguments=tuple(found["arguments"]),
+        environment=found["environment"],
+        history=tuple(
+            Past(
+                start=one.get("start", 0) / 1e9,
+                seconds=one.get("seconds", 0.0),
+                code=one.get("code", 0),
+                compiled=one.get("compiled", 0),
+                reasons=tuple(one.get("reasons", ())),
+                client=one.get("client", ""),
+            )
+            for one in found["history"]
+        ),
+    )
+
 
 def trees(target: Target, engine: Engine) -> tuple[BuildTree, ...]:
     """Return the build trees in the container's volume, by key. Raises BuildError if the container cannot be asked."""
     for event in ask({"command": "list"}, target, engine):
         if event["event"] == "result":
-            return tuple(
-                BuildTree(
-                    key=tree["key"],
-                    path=tree["path"],
-                    size=tree["bytes"],
-                    current=tree["current"],
-                    building=tree["building"],
-                    state=tree["state"],
-                    created=tree["created"] / 1e9,
-                    built=tree["built"] / 1e9,
-                    code=tree["code"],
-                    inputs=tree["inputs"],
-                )
-                for tree in event["trees"]
-            )
+            return tuple(map(tree_of, event["trees"]))
     return ()
 
 

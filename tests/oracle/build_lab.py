@@ -64,14 +64,19 @@ class Running:
 
     def __init__(self, lab: Lab, request: JSON) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", deliver.place(str(lab.volume))],
+            lab.agent_argv(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=lab.environ,
             cwd="/",
         )
         self.events: list[JSON] = []
+        self.lab = lab
         self._write(json.dumps(request))
+
+    def answer(self) -> None:
+        """Answer what the agent asked."""
+        self._write("")
 
     def _write(self, line: str) -> None:
         assert self.process.stdin is not None
@@ -84,6 +89,9 @@ class Running:
         for line in self.process.stdout:
             event = json.loads(line)
             self.events.append(event)
+            if event["event"] == "as_root":
+                self.lab.set_times_as_root(event["files"])
+                self.answer()
             if event["event"] == kind and all(event[name] == value for name, value in fields.items()):
                 return event
         raise AssertionError(f"no {kind} in {self.events[-5:]}")
@@ -139,6 +147,14 @@ class Lab:
         self.request: JSON = {}
         self.started: list[Running] = []
 
+    def set_times_as_root(self, files: list[list[Any]]) -> None:
+        """Set times of files that belong to the image; here there is no image."""
+        raise AssertionError(files)
+
+    def agent_argv(self) -> list[str]:
+        """Return the command line of the agent."""
+        return [sys.executable, "-I", "-S", deliver.place(str(self.volume))]
+
     def write(self, name: str, text: str) -> Path:
         path = self.workspace / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -179,9 +195,7 @@ class Lab:
             "args": [],
             "mode": "incremental",
             "heal": True,
-            "cache": False,
-            "cache_folder": str(self.volume / "ccache"),
-            "cache_size": "1G",
+            "cache": {"kind": "none"},
             "workspace": str(self.workspace),
             "container": "a",
             "volume": str(self.volume),

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.1
 
 
+def lock_path(state: str, name: str) -> str:
+    """Return the lock `name` of a volume with the state folder `state`: a tree's key, `sources` or `install`."""
+    return os.path.join(state, "locks", f"{name}.lock")
+
+
 @contextlib.contextmanager
 def lock(path: str, note: str, *, wait: Callable[[float], None], on_wait: Callable[[str], None]) -> Iterator[int]:
     """Hold the exclusive lock `path` during the block, and give its descriptor, which children inherit.
