@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import cases, report
@@ -21,9 +23,11 @@ def main(argv: list[str] | None = None) -> int:
         "--large-tree", type=int, default=cases.LARGE_TREE, help="files of the large tree (default: 5000)"
     )
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results", help="where the results go")
+    parser.add_argument("--no-builds", action="store_true", help="leave out the cases that build a tree")
+    parser.add_argument("--publish", type=Path, metavar="FILE", help="also write a page with the ratios alone")
     arguments = parser.parse_args(argv)
     tools = Tools.on_path()
-    options = cases.Options(rounds=arguments.rounds, large_tree=arguments.large_tree)
+    options = cases.Options(rounds=arguments.rounds, large_tree=arguments.large_tree, builds=not arguments.no_builds)
 
     facts = (*report.machine(), ("docker", _docker_version(tools)), ("rounds", str(options.rounds)))
     results: list[report.Result] = []
@@ -34,6 +38,11 @@ def main(argv: list[str] | None = None) -> int:
         (arguments.output / "latest.md").write_text(report.markdown(results, facts), encoding="utf-8")
         (arguments.output / "latest.json").write_text(report.as_json(results, facts), encoding="utf-8")
     print(report.markdown(results, facts), end="")
+    if arguments.publish is not None:
+        where = (
+            f"{len(os.sched_getaffinity(0))} cores at load {os.getloadavg()[2]:.0f}, docker {_docker_version(tools)}"
+        )
+        arguments.publish.write_text(report.ratios(results, f"{datetime.now(UTC):%Y-%m-%d}", where), encoding="utf-8")
     return int(any(isinstance(one, report.Verdict) and not one.met for one in results))
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench import trees
 from bench.measure import Sample, Subject, interleaved
-from bench.report import Budget, Result, Skipped, Verdict
-from bench.workspace import Tools, Workspace, scratch, started
+from bench.report import Budget, Counted, Result, Skipped, Verdict
+from bench.workspace import Tools, Workspace, scratch, started, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +23,8 @@ EXEC_DOCKER = Budget("ratio", 2.0)
 EXEC_REFERENCE = Budget("ratio", 0.4)
 UP_RUNNING = Budget("ratio", 0.4)
 UP_NO_CONTAINER = Budget("ratio", 0.8)
+UP_STOPPED = Budget("ratio", 0.9)
+READ = Budget("ratio", 1.0)
 EDIT = Budget("ratio", 1.10)
 SMALL_TREE, LARGE_TREE, FURTHER = 1000, 5000, 1000
 ADDED_SECONDS, ADDED_PER_FURTHER = 0.25, 0.025
@@ -32,11 +35,13 @@ class Options:
     """How much to measure.
 
     `rounds` is for what takes under a second; what takes longer runs half as often, at least 3 times.
+    Without `builds` only what needs no build tree is measured.
     """
 
     rounds: int = 15
     large_tree: int = LARGE_TREE
     heavy: int = 20
+    builds: bool = True
 
     @property
     def few(self) -> int:
@@ -119,6 +124,66 @@ def up(workspace: Workspace, options: Options) -> Iterator[Result]:
     yield from verdicts("devbox up, image there, no container", gone, {"devcontainer up": UP_NO_CONTAINER})
 
 
+def contract_files(mode: str, image: str) -> dict[str, str]:
+    """Return a hand-written contract that runs `image`: by its name (`image`), or as the service of a project."""
+    if mode == "image":
+        return {"devcontainer.json": json.dumps({"image": image})}
+    service = {"image": image, "command": "sleep infinity", "volumes": ["..:/w"]}
+    project = {"name": "devbox-bench", "services": {"dev": service}}
+    contract = {"dockerComposeFile": "compose.yaml", "service": "dev", "workspaceFolder": "/w"}
+    # JSON is YAML.
+    return {"devcontainer.json": json.dumps(contract), "compose.yaml": json.dumps(project)}
+
+
+def beside_reference(workspace: Workspace, options: Options, mode: str) -> Iterator[Result]:
+    """Time and count what both tools do with a hand-written contract: `up` in three states, `exec`, and reading it."""
+    tools = workspace.tools
+    if tools.reference is None:
+        yield Skipped(f"{mode} mode", NO_REFERENCE)
+        return
+    folder = ("--workspace-folder", str(workspace.path))
+    up_, up_reference = (tools.devbox, "up", "--trust"), (tools.reference, "up", *folder)
+    cases = (
+        ("up, running", up_, up_reference, _nothing, UP_RUNNING, options.rounds),
+        ("up, stopped", up_, up_reference, workspace.stop_container, UP_STOPPED, options.few),
+        ("up, no container", up_, up_reference, workspace.remove_container, UP_NO_CONTAINER, options.few),
+        (
+            "exec true",
+            (tools.devbox, "exec", "--", "true"),
+            (tools.reference, "exec", *folder, "true"),
+            _nothing,
+            EXEC_REFERENCE,
+            options.rounds,
+        ),
+        (
+            "reading, merged",
+            (tools.devbox, "config", "contract", "--merged"),
+            (tools.reference, "read-configuration", "--include-merged-configuration", *folder),
+            _nothing,
+            READ,
+            options.rounds,
+        ),
+    )
+    for what, mine, theirs, prepare, budget, rounds in cases:
+        name = f"{what}, {mode} mode"
+        samples = interleaved(
+            [Subject("devbox", mine, prepare), Subject("devcontainer", theirs, prepare)],
+            rounds,
+            cwd=workspace.path,
+            environ=workspace.environ,
+        )
+        yield from verdicts(name, samples, {"devcontainer": budget})
+        counts = []
+        for argv in (mine, theirs):
+            prepare()
+            counts.append(workspace.docker_processes(*argv))
+        yield Counted(name, *counts)
+
+
+def _nothing() -> None:
+    """Prepare nothing."""
+
+
 def no_op_build(workspace: Workspace, options: Options, files: int) -> Iterator[Result]:
     """Time a build that has nothing to do beside ninja in the same tree."""
     workspace.call(workspace.tools.devbox, "build")
@@ -166,6 +231,13 @@ def everything(tools: Tools, options: Options, say: Callable[[str], None]) -> It
             for case in (start_up, execute, up):
                 say(case.__name__)
                 yield from case(workspace, options)
+            image = workspace.call(tools.docker, "inspect", "--format", "{{.Config.Image}}", workspace.container())
+            for mode in ("image", "compose"):
+                say(f"{mode} mode")
+                with written(folder / mode, tools, environ, contract_files(mode, image.strip())) as other:
+                    yield from beside_reference(other, options, mode)
+            if not options.builds:
+                return
             say("no_op_build")
             yield from no_op_build(workspace, options, SMALL_TREE)
             say("edit_build")

@@ -60,7 +60,16 @@ class Skipped:
     reason: str
 
 
-Result = Verdict | Skipped
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many docker processes each tool starts for one case. What is asked over the engine's socket is none."""
+
+    case: str
+    devbox: int
+    reference: int
+
+
+Result = Verdict | Skipped | Counted
 
 
 def markdown(results: Iterable[Result], facts: Sequence[tuple[str, str]]) -> str:
@@ -73,9 +82,13 @@ def markdown(results: Iterable[Result], facts: Sequence[tuple[str, str]]) -> str
         "|---|--:|---|--:|--:|--:|---|",
     ]
     skipped = []
+    counted = []
     for result in results:
         if isinstance(result, Skipped):
             skipped.append(f"- {result.case}: {result.reason}")
+            continue
+        if isinstance(result, Counted):
+            counted.append(f"| {result.case} | {result.devbox} | {result.reference} |")
             continue
         cells = (
             result.case,
@@ -87,8 +100,39 @@ def markdown(results: Iterable[Result], facts: Sequence[tuple[str, str]]) -> str
             "yes" if result.met else "**no**",
         )
         lines.append(f"| {' | '.join(cells)} |")
+    if counted:
+        lines += ["", *_COUNTED, *counted]
     if skipped:
         lines += ["", "Not measured:", "", *skipped]
+    return "\n".join(lines) + "\n"
+
+
+_COUNTED = ("| docker processes | devbox | devcontainer |", "|---|--:|--:|")
+
+
+def ratios(results: Iterable[Result], date: str, machine_class: str) -> str:
+    """Return the page for the documents: ratios and counts of one run, no times, which belong to the machine."""
+    lines = [
+        "# Benchmark",
+        "",
+        "<!-- Written by `python -m bench --publish`, not by hand. -->",
+        "",
+        f"One run of `make bench`, {date}, {machine_class}. Each value is the ratio of two",
+        "medians of whole processes, taken in turn: below 1, devbox takes less time. The times belong to the machine",
+        "and are not kept.",
+        "",
+        "| case | beside | ratio | budget |",
+        "|---|---|--:|--:|",
+    ]
+    kept = list(results)
+    lines += [
+        f"| {one.case} | {one.baseline.name} | {one.value:.2f} | {one.budget} |"
+        for one in kept
+        if isinstance(one, Verdict) and one.budget.kind == "ratio"
+    ]
+    counted = [f"| {one.case} | {one.devbox} | {one.reference} |" for one in kept if isinstance(one, Counted)]
+    if counted:
+        lines += ["", "How many docker processes each tool starts:", "", *_COUNTED, *counted]
     return "\n".join(lines) + "\n"
 
 
@@ -101,6 +145,8 @@ def as_json(results: Iterable[Result], facts: Sequence[tuple[str, str]]) -> str:
     rows = [
         {"case": one.case, "skipped": one.reason}
         if isinstance(one, Skipped)
+        else {"case": one.case, "docker_processes": {"devbox": one.devbox, "devcontainer": one.reference}}
+        if isinstance(one, Counted)
         else {
             "case": one.case,
             "devbox": {"median": one.subject.median, "seconds": one.subject.seconds},

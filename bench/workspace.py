@@ -76,6 +76,21 @@ class Workspace:
         if found := self.containers():
             self.call(self.tools.docker, "rm", "--force", *found)
 
+    def stop_container(self) -> None:
+        """Stop the workspace's container at once."""
+        self.call(self.tools.docker, "stop", "--time", "0", self.container())
+
+    def docker_processes(self, *argv: str) -> int:
+        """Run a command that is not measured and return how many times it started docker."""
+        with tempfile.TemporaryDirectory(prefix="devbox-bench-") as name:
+            wrapper, log = Path(name, "docker"), Path(name, "log")
+            log.touch()
+            wrapper.write_text(f'#!/bin/sh\necho >> "{log}"\nexec "{self.tools.docker}" "$@"\n')
+            wrapper.chmod(0o755)
+            environ = {**self.environ, "PATH": f"{name}{os.pathsep}{self.environ['PATH']}"}
+            subprocess.run(argv, cwd=self.path, env=environ, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+            return len(log.read_text().splitlines())
+
     def in_container(self, *argv: str, user: str) -> tuple[str, ...]:
         """Return the bare docker command that runs `argv` in the container."""
         return (self.tools.docker, "exec", "--user", user, self.container(), *argv)
@@ -94,6 +109,8 @@ def scratch(tools: Tools) -> Iterator[tuple[Path, dict[str, str]]]:
     with tempfile.TemporaryDirectory(prefix="devbox-bench-") as name:
         folder = Path(name)
         environ = {key: value for key, value in os.environ.items() if not key.startswith("DEVBOX_")}
+        # An installed devbox is compiled; one that may not write bytecode would compile itself anew in each run.
+        environ.pop("PYTHONDONTWRITEBYTECODE", None)
         environ |= {
             "DEVBOX_STATE_DIR": str(folder / "state"),
             "DEVBOX_CONFIG_DIR": str(folder / "config"),
@@ -113,10 +130,34 @@ def started(path: Path, tools: Tools, environ: Mapping[str, str]) -> Iterator[Wo
     """Start the dev container of `path`; at the end remove it with its build volume."""
     workspace = Workspace(path, tools, environ)
     workspace.call("git", "init", "--quiet", ".")
-    try:
+    with _removed(workspace):
         workspace.call(tools.devbox, "up", *FRAMEWORK, "--yes")
         yield workspace
+
+
+@contextlib.contextmanager
+def written(path: Path, tools: Tools, environ: Mapping[str, str], files: Mapping[str, str]) -> Iterator[Workspace]:
+    """Start the dev container of a folder with these `files` below .devcontainer; at the end remove it."""
+    workspace = Workspace(path, tools, environ)
+    for name, text in files.items():
+        file = path / ".devcontainer" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    with _removed(workspace):
+        workspace.call(tools.devbox, "up", "--trust")
+        yield workspace
+
+
+@contextlib.contextmanager
+def _removed(workspace: Workspace) -> Iterator[None]:
+    """At the end remove the dev container with its build volume."""
+    try:
+        yield
     finally:
         subprocess.run(
-            [tools.devbox, "down", "--volumes", "--yes"], cwd=path, env=environ, capture_output=True, check=False
+            [workspace.tools.devbox, "down", "--volumes", "--yes"],
+            cwd=workspace.path,
+            env=workspace.environ,
+            capture_output=True,
+            check=False,
         )

@@ -16,11 +16,19 @@ from devbox.errors import ConfigError, UsageError
 from devbox.paths import config_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 DEFAULT = "default"
 _PATHS = frozenset({"find_links", "ca_bundle"})
-_PROXIES = frozenset({"http_proxy", "https_proxy"})
+# A file may write these as a list of strings.
+_LISTS = frozenset({"services"})
+# A file may write these as a boolean.
+_SWITCHES = frozenset({"ssh_agent"})
+# URLs that may hold a password.
+_URLS = frozenset({"http_proxy", "https_proxy", "cache_remote"})
+_COMPILER_CACHES = ("ccache", "sccache", "none")
+# devcontainer-lock.json is written and honoured; must be there and fit; or is neither read nor written.
+_LOCKS = ("write", "frozen", "off")
 # The value that switches off what the environment would otherwise supply.
 NONE = "none"
 _BUNDLE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
@@ -28,7 +36,10 @@ _BUNDLE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "P
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Settings:
-    """The settings in force. All are strings as a person wrote them, or None; paths are absolute."""
+    """The settings in force. All are strings as a person wrote them, or None; paths are absolute.
+
+    `services` are names with commas between them.
+    """
 
     framework: str | None = None
     variant: str | None = None
@@ -38,12 +49,22 @@ class Settings:
     user: str | None = None
     build_type: str | None = None
     jobs: str | None = None
+    compiler_cache: str | None = "ccache"
     ccache_size: str | None = "20G"
+    cache_remote: str | None = None
+    cache_group: str | None = None
+    compiler_prefix: str | None = None
     find_links: str | None = None
+    services: str | None = None
     ca_bundle: str | None = None
     http_proxy: str | None = None
     https_proxy: str | None = None
     no_proxy: str | None = None
+    features_lock: str | None = "write"
+    ssh_agent: str | None = "true"
+    dotfiles_repository: str | None = None
+    dotfiles_install_command: str | None = None
+    dotfiles_target_path: str | None = None
     origins: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     def origin(self, key: str) -> str:
@@ -57,8 +78,7 @@ class Settings:
     def items(self) -> Iterator[tuple[str, str | None]]:
         """Yield key and value of each setting as they may be shown: without the passwords of proxies."""
         for key in KEYS:
-            value = getattr(self, key)
-            yield key, masked(value) if key in _PROXIES and value else value
+            yield key, shown(key, getattr(self, key))
 
     def __repr__(self) -> str:
         return f"Settings({', '.join(f'{key}={value!r}' for key, value in self.items() if value is not None)})"
@@ -109,6 +129,13 @@ def masked(url: str) -> str:
     return url.replace(authority, f"***@{authority.rpartition('@')[2]}", 1) if "@" in authority else url
 
 
+def passwords(urls: Iterable[str]) -> Iterator[str]:
+    """Yield what must not be shown of `urls`: user and password, and the password by itself."""
+    for url in urls:
+        login = _authority(url).rpartition("@")[0]
+        yield from (text for text in (login, login.partition(":")[2]) if text)
+
+
 def _authority(url: str) -> str:
     # A proxy may be written without a scheme, and a password with a slash that should have been quoted.
     rest = url.partition("://")[2] or url
@@ -116,27 +143,43 @@ def _authority(url: str) -> str:
     return f"{before}{at}{re.split(r'[/?#]', after, maxsplit=1)[0]}"
 
 
-def load(workspace: Path | None, *, environ: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
+def shown(key: str, value: str | None) -> str | None:
+    """Return a setting's value as it may be shown."""
+    web = key in _URLS or (value or "").startswith(("http://", "https://"))
+    return masked(value) if value and web else value
+
+
+def load(
+    workspace: Path | None, *, environ: Mapping[str, str], flags: Mapping[str, object], personal: bool = True
+) -> Settings:
     """Return the settings for `workspace` (None: no workspace, so no file of it).
 
-    `flags` maps keys to values; None means that the flag was not given. Raises ConfigError for a file with an unknown
-    key or a wrong type, UsageError for a variable or a flag whose value makes no sense.
+    `flags` maps keys to values; None means that the flag was not given. Without `personal` the files of one person
+    alone are left out. Raises ConfigError for a file with an unknown key or a wrong type, UsageError for a variable or
+    a flag whose value makes no sense.
     """
     values: dict[str, str] = {}
     origins: dict[str, str] = {}
-    for key, value, origin in _layers(workspace, environ, flags):
-        _check(key, value, origin)
+    for key, value, origin in layers(workspace, environ=environ, flags=flags, personal=personal):
         values[key], origins[key] = value, origin
     return Settings(**values, origins=tuple(origins.items()))
 
 
-def _layers(
-    workspace: Path | None, environ: Mapping[str, str], flags: Mapping[str, object]
+def layers(
+    workspace: Path | None, *, environ: Mapping[str, str], flags: Mapping[str, object], personal: bool = True
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield key, value and origin of every setting that is made anywhere, weakest first."""
-    paths = [config_dir() / "config.toml"]
+    """Yield key, value and origin of every setting that is made anywhere, weakest first. Raises as `load` does."""
+    for key, value, origin in _layers(workspace, environ, flags, personal=personal):
+        _check(key, value, origin)
+        yield key, value, origin
+
+
+def _layers(
+    workspace: Path | None, environ: Mapping[str, str], flags: Mapping[str, object], *, personal: bool
+) -> Iterator[tuple[str, str, str]]:
+    paths = [config_dir() / "config.toml"] if personal else []
     if workspace is not None:
-        paths += [workspace / "devbox.toml", workspace / "devbox.local.toml"]
+        paths += [workspace / "devbox.toml", *([workspace / "devbox.local.toml"] if personal else [])]
     for path in paths:
         yield from _from_file(path)
     for key in KEYS:
@@ -159,9 +202,15 @@ def _from_file(path: Path) -> Iterator[tuple[str, str, str]]:
     for key, value in table.items():
         if key not in KEYS:
             raise toml.unknown_key(path, key, KEYS)
+        if key in _LISTS and isinstance(value, list) and all(isinstance(item, str) for item in value):
+            yield key, ",".join(value), str(path)
+            continue
+        if key in _SWITCHES and isinstance(value, bool):
+            yield key, str(value).lower(), str(path)
+            continue
         # `jobs = 8` and `arch = 90` are what a person writes; a boolean is an int to Python alone.
         if not isinstance(value, (str, int)) or isinstance(value, bool):
-            raise toml.wrong_type(path, key, "a string", value)
+            raise toml.wrong_type(path, key, "a list of strings" if key in _LISTS else "a string", value)
         yield key, _absolute(key, str(value), path.parent), str(path)
 
 
@@ -175,6 +224,12 @@ def _absolute(key: str, value: str, folder: Path) -> str:
 def _check(key: str, value: str, origin: str) -> None:
     if key == "jobs" and not (value.isascii() and value.isdigit() and int(value) > 0):
         raise UsageError(f"{origin}: '{value}' is no number of jobs", hint="a whole number of 1 or more")
+    if key in _SWITCHES and value not in {"true", "false"}:
+        raise UsageError(f"{origin}: '{value}' is neither true nor false", hint=f"{key} = true   # or false")
+    if key == "features_lock" and value not in _LOCKS:
+        raise UsageError(f"{origin}: '{value}' is no way to treat a lock file", hint=f"one of {', '.join(_LOCKS)}")
+    if key == "compiler_cache" and value not in _COMPILER_CACHES:
+        raise UsageError(f"{origin}: '{value}' is no compiler cache", hint=f"one of {', '.join(_COMPILER_CACHES)}")
     if key == "ccache_size" and not re.fullmatch(r"\d+(\.\d+)?\s*([kMGT]i?)?B?", value, re.ASCII):
         raise UsageError(f"{origin}: '{value}' is no size", hint="a number and a unit, such as 20G or 500M")
 
@@ -193,6 +248,21 @@ def network(settings: Settings, environ: Mapping[str, str]) -> Network:
     )
 
 
+def ambient(environ: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Return what the host's usual variables say where no setting does: value and variable, by the setting's key."""
+    found = {}
+    for name in _BUNDLE_VARIABLES:
+        path = Path(environ.get(name) or "/")
+        # REQUESTS_CA_BUNDLE may name a folder of certificates, which no other tool takes.
+        if "ca_bundle" not in found and path.is_absolute() and path.is_file():
+            found["ca_bundle"] = (str(path), name)
+    for key in ("http_proxy", "https_proxy", "no_proxy"):
+        for name in (key.upper(), key):
+            if environ.get(name):
+                found[key] = (environ[name], name)
+    return found
+
+
 def _bundle(settings: Settings, environ: Mapping[str, str]) -> Path | None:
     if settings.ca_bundle == NONE:
         return None
@@ -202,15 +272,11 @@ def _bundle(settings: Settings, environ: Mapping[str, str]) -> Path | None:
             origin = settings.origin("ca_bundle")
             raise ConfigError(f"{origin}: the CA bundle {path} is not there", hint="DEVBOX_CA_BUNDLE=none devbox …")
         return path
-    for name in _BUNDLE_VARIABLES:
-        path = Path(environ.get(name) or "/")
-        # REQUESTS_CA_BUNDLE may name a folder of certificates, which no other tool takes.
-        if path.is_absolute() and path.is_file():
-            return path
-    return None
+    found = ambient(environ).get("ca_bundle")
+    return None if found is None else Path(found[0])
 
 
 def _proxy(setting: str | None, name: str, environ: Mapping[str, str]) -> str | None:
     if setting is not None:
         return None if setting in {"", NONE} else setting
-    return environ.get(name) or environ.get(name.upper()) or None
+    return ambient(environ).get(name, (None, ""))[0]

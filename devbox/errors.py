@@ -35,6 +35,15 @@ class DevboxError(Exception):
         self.detail = detail
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal other than Ctrl-C's ended the command, which had to tidy up first."""
+
+    def __init__(self, number: int) -> None:
+        """Take the signal's number."""
+        super().__init__()
+        self.exit_code = 128 + number
+
+
 class UsageError(DevboxError):
     """The command line, a setting or an environment variable does not make sense."""
 

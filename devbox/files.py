@@ -40,6 +40,14 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
         os.close(folder)
 
 
+def may_exist(folder: Path | str) -> bool:
+    """Tell whether there is such a folder; one that this user may not look at, as another user's, counts as there."""
+    try:
+        return Path(folder).is_dir()
+    except PermissionError:
+        return True
+
+
 @contextlib.contextmanager
 def lock(path: Path, *, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold the exclusive lock `path` while the block runs; the kernel drops it when the process dies.

@@ -26,6 +26,11 @@ def state_dir() -> Path:
     return _user_dir("DEVBOX_STATE_DIR", "XDG_STATE_HOME", ".local/state", "state")
 
 
+def cache_dir() -> Path:
+    """Directory of what was downloaded and may be deleted at any time: it is fetched again when it is needed."""
+    return _user_dir("DEVBOX_CACHE_DIR", "XDG_CACHE_HOME", ".cache", "cache")
+
+
 def config_dir() -> Path:
     """Directory of the user's settings (`config.toml`) and own frameworks (`frameworks/*.toml`)."""
     return _user_dir("DEVBOX_CONFIG_DIR", "XDG_CONFIG_HOME", ".config", "config")

@@ -50,6 +50,7 @@ def _isolate(patch: pytest.MonkeyPatch, folder: Path) -> None:
         patch.delenv(name)
     patch.setenv("DEVBOX_STATE_DIR", str(folder / "state"))
     patch.setenv("DEVBOX_CONFIG_DIR", str(folder / "config"))
+    patch.setenv("DEVBOX_CACHE_DIR", str(folder / "cache"))
     # cmake and ninja come with the developers' tools, also where pytest is started by its path.
     patch.setenv("PATH", os.pathsep.join(dict.fromkeys([str(Path(sys.executable).parent), *os.get_exec_path()])))
     patch.setenv("NO_COLOR", "1")

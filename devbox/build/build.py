@@ -9,10 +9,12 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from devbox.build.report import BuildReport, BuildRequest, report
 from devbox.build.talk import ask
+from devbox.container.secrets import hide_passed
 from devbox.errors import UsageError
 from devbox.paths import state_dir
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
@@ -20,22 +22,48 @@ if TYPE_CHECKING:
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
 
-CACHE_FOLDER = "/cache/ccache"
+    # Takes `[path, mtime, size, ctime, inode]` of each file whose time was set.
+    OnHealed = Callable[[list[list[Any]]], object]
+    # Takes the name and the fields of an event.
+    OnEvent = Callable[[str, dict[str, Any]], object]
+
 KEPT_LOGS = 20
+# What `--json-events` passes on; the rest is between the agent and this process.
+TOLD = frozenset({"tree", "phase", "progress", "output", "info", "warn"})
 
 
-def build(request: BuildRequest, target: Target, engine: Engine, reporter: Reporter) -> BuildReport:
+def build(
+    request: BuildRequest,
+    target: Target,
+    engine: Engine,
+    reporter: Reporter,
+    *,
+    on_healed: OnHealed | None = None,
+    on_event: OnEvent | None = None,
+) -> BuildReport:
     """Build in the dev container, and report what was done; a failed or interrupted build is a report too.
 
     The whole log is kept on the host, below `state_dir()/logs/build`. Ctrl-C ends the compilers inside, closes the
     record, and comes back as a report with code 130. Raises UsageError for a build type that the framework does not
-    have, BuildError where a build cannot even begin.
+    have, BuildError where a build cannot even begin. `on_healed` is told of the files whose times were set, `on_event`
+    of everything that goes on, by the names in docs/caches.md.
     """
+
+    def on_seed(event: dict[str, Any]) -> None:
+        from devbox.build.seed import seed
+
+        seed(event, request.seed, target, engine, reporter)
+
+    hide_passed(target, engine.environ, reporter)
+    reporter.mask.hide(request.cache.secrets())
     result: dict[str, Any] | None = None
     with _Log(target) as log, _Phases(reporter) as phases:
-        for event in ask(request_for(request, target), target, engine):
+        events = ask(request_for(request, target), target, engine, answers={"seed": on_seed})
+        for event in map(reporter.mask.data, events):
             kind = event["event"]
             log.take(event)
+            if on_event is not None and kind in TOLD:
+                on_event(kind, {name: value for name, value in event.items() if name != "event"})
             if kind == "phase":
                 phases.begin(event["title"])
             elif kind == "output":
@@ -46,12 +74,21 @@ def build(request: BuildRequest, target: Target, engine: Engine, reporter: Repor
                 reporter.info(event["text"])
             elif kind == "warn":
                 reporter.warn(event["text"])
+            elif kind == "healed" and on_healed is not None:
+                on_healed(event["files"])
             elif kind == "result":
                 result = event
                 if event["code"] != 0:
                     phases.fail()
     assert result is not None  # noqa: S101  # `ask` ends with it or raises
+    _warn_of_storage(result, reporter)
     return report(result, log.path)
+
+
+def _warn_of_storage(result: dict[str, Any], reporter: Reporter) -> None:
+    failures = result.get("cache", {}).get("errors")
+    if failures:
+        reporter.warn(f"the compiler cache's shared storage failed {failures} times (see: devbox cache doctor)")
 
 
 def request_for(request: BuildRequest, target: Target) -> dict[str, Any]:
@@ -81,9 +118,11 @@ def request_for(request: BuildRequest, target: Target) -> dict[str, Any]:
         "args": request.args,
         "mode": request.mode,
         "heal": request.heal,
-        "cache": request.cache,
-        "cache_folder": CACHE_FOLDER,
-        "cache_size": request.cache_size,
+        "cache": request.cache.asked(),
+        "trace": request.trace,
+        "seed": request.seed != "none",
+        "watch": request.watch,
+        "owner": str(target.workspace),
         "workspace": target.folder,
         "container": target.container,
     }

@@ -30,6 +30,26 @@ except OSError:
     if not os.path.exists(os.path.join(target, "__main__.py")):
         raise
 """
+# Run by the python3 of a container that lives for one request: the bundle comes first, and is kept in /tmp.
+ALONE = """
+import json, os, sys, tempfile
+left = int(sys.argv[1])
+data = b""
+while len(data) < left:
+    chunk = os.read(0, left - len(data))
+    if not chunk:
+        sys.exit(1)
+    data += chunk
+folder = tempfile.mkdtemp()
+for name, text in json.loads(data).items():
+    path = os.path.join(folder, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.write(text)
+sys.path.insert(0, folder)
+from agent.main import main
+sys.exit(main())
+"""
 
 
 @cache
@@ -59,3 +79,8 @@ def run_argv(volume: str) -> list[str]:
 def receive_argv(volume: str) -> list[str]:
     """Return the command line that takes the bundle, as JSON, on stdin."""
     return [*PYTHON, "-c", RECEIVE, place(volume)]
+
+
+def alone_argv() -> list[str]:
+    """Return the command line that takes the bundle, as a line of JSON, and then a request on stdin."""
+    return [*PYTHON, "-c", ALONE, str(len(json.dumps(bundle()).encode()) + 1)]

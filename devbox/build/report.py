@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+
+from devbox.build.caches import CompilerCache
+from devbox.build.timeline import Timeline, timeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,7 +16,7 @@ if TYPE_CHECKING:
     from devbox.frameworks.model import Framework, Pairs
 
 Mode = Literal["incremental", "clean", "reconfigure"]
-INTERRUPTED = 130
+_CUT_OFF = frozenset(128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,9 @@ class BuildRequest:
 
     `arch` is in the framework's own notation (`90-real` or `9.0`), None for a build without architectures. `args` go to
     the build program as they are. `jobs` of None means as many as CPUs and memory allow. `heal` of False sets no file
-    times, `cache` of False builds without the compiler cache. `cache_size` is ccache's notation (`20G`).
+    times, `trace` asks for a timeline with nvcc's phases.
+    `seed` says what a new tree starts from: `auto`, `none`, or the absolute path of another workspace. `watch` asks
+    for the files whose times were set. `client` is what a second build says that it waits for.
     """
 
     framework: Framework
@@ -33,8 +39,10 @@ class BuildRequest:
     args: tuple[str, ...] = ()
     mode: Mode = "incremental"
     heal: bool = True
-    cache: bool = True
-    cache_size: str = "20G"
+    cache: CompilerCache = field(default_factory=CompilerCache)
+    trace: bool = False
+    seed: str = "auto"
+    watch: bool = False
     client: str = "devbox build"
 
 
@@ -52,10 +60,12 @@ class Failure:
 class BuildReport:
     """What a build did. Times are in seconds.
 
-    `code` is the exit code of the program that ended the build: 0 when all went well, 130 when it was interrupted.
-    `cached` and `missed` count the compiler cache's answers, None without a cache. `lowered` and `raised` count the
+    `code` is the exit code of the program that ended the build: 0 when all went well, 128 + N when signal N did.
+    `cached` and `missed` count the answers of the compiler cache `cache`, None without one; `languages` has (language,
+    hits, misses). `timeline` is there where a trace was asked for and something ran. `lowered` and `raised` count the
     source files whose time was set back and those that were made newer. `configured` says why cmake ran (empty if it
-    did not), and `reasons` everything that was decided, for `--explain`. `log` is on the host.
+    did not), `seeded` what a new tree started from, and `reasons` everything that was decided, for `--explain`. `log`
+    is on the host.
     """
 
     code: int
@@ -69,12 +79,16 @@ class BuildReport:
     compiled: int = 0
     cached: int | None = None
     missed: int | None = None
+    cache: str = "none"
+    languages: tuple[tuple[str, int, int], ...] = ()
+    timeline: Timeline | None = None
     slowest: tuple[tuple[str, float], ...] = ()
     jobs: int = 0
     jobs_reason: str = ""
     lowered: int = 0
     raised: int = 0
     installed: tuple[str, ...] = ()
+    seeded: str | None = None
     failure: Failure | None = None
     reasons: tuple[str, ...] = field(default=())
 
@@ -83,11 +97,17 @@ class BuildReport:
         """Whether everything that was asked for is built."""
         return self.code == 0
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether the build was cut off from outside."""
+        return self.code in _CUT_OFF
+
 
 def report(result: Mapping[str, Any], log: Path | None) -> BuildReport:
     """Make the report from the agent's last event."""
     healed = result.get("healed") or {}
     failure = result.get("failure")
+    cache = result.get("cache") or {}
     return BuildReport(
         code=result["code"],
         key=result["key"],
@@ -100,12 +120,16 @@ def report(result: Mapping[str, Any], log: Path | None) -> BuildReport:
         compiled=result.get("compiled", 0),
         cached=result.get("cached"),
         missed=result.get("missed"),
+        cache=cache.get("kind", "none"),
+        languages=tuple((name, *pair) for name, pair in sorted(cache.get("languages", {}).items())),
+        timeline=timeline(result["timeline"]) if result.get("timeline") else None,
         slowest=tuple((name, seconds) for name, seconds in result.get("slowest", ())),
         jobs=result.get("jobs", 0),
         jobs_reason=result.get("jobs_reason", ""),
         lowered=healed.get("lowered", 0),
         raised=healed.get("raised", 0),
         installed=tuple(result.get("installed", ())),
+        seeded=result.get("seeded"),
         failure=Failure(**failure) if failure else None,
         reasons=tuple(result.get("reasons", ())),
     )

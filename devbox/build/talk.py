@@ -13,15 +13,16 @@ from typing import IO, TYPE_CHECKING, Any, Self
 from devbox.build import deliver
 from devbox.container.exec import exec_argv
 from devbox.engine.docker import explain
-from devbox.errors import BuildError
+from devbox.errors import EXIT_INTERRUPTED, BuildError, Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from devbox.container.target import Target
     from devbox.engine.docker import Engine
 
 JSON = dict[str, Any]
+Answers = dict[str, "Callable[[JSON], object]"]
 VOLUME = "/build"
 SET_TIMES = """
 import json, os, sys
@@ -36,41 +37,74 @@ CANNOT_RUN = frozenset({126, 127})
 FAREWELL_SECONDS = 30.0
 
 
-def ask(request: JSON, target: Target, engine: Engine, *, volume: str = VOLUME) -> Iterator[JSON]:
+class NoPythonError(BuildError):
+    """A container has nothing to run the agent with."""
+
+
+def ask(
+    request: JSON, target: Target, engine: Engine, *, volume: str = VOLUME, answers: Answers | None = None
+) -> Iterator[JSON]:
     """Send a request to the agent in the container, and yield its events; the last one is `result`.
+
+    Where the agent asks something, in an event that `answers` names, that function is called, and the agent waits.
 
     On the warm path this is one `docker exec`; where the container has not seen this version of the agent, it is sent
     there and asked again. The first Ctrl-C, SIGTERM or SIGHUP cuts the lifeline: the agent ends what it runs, closes
     the record, and its last words are still yielded. A second one is as always. If the caller stops listening, the
     lifeline is cut as well.
     Raises BuildError if the agent cannot be run, fails, or is cut off, KeyboardInterrupt if it was stopped too early
-    for a result.
+    for a result. The code of a result that a signal brought about is 128 + its number.
     """
+    answers = {**(answers or {}), "as_root": lambda event: _set_times(event["files"], target, engine)}
     for attempt in ("first", "after delivery"):
         known = False
-        with _Exec(target, engine, deliver.run_argv(volume)) as agent, _cut_by_signals(agent):
+        with _exec(target, engine, deliver.run_argv(volume)) as agent, _cut_by_signals(agent):
             agent.send(json.dumps({**request, "volume": volume}))
             for event in agent.events():
-                if event["event"] == "hello":
-                    known = True
-                elif event["event"] == "fault":
-                    raise BuildError(event["message"], hint=event["hint"])
-                elif event["event"] == "as_root":
-                    _set_times(event["files"], target, engine)
+                known = known or event["event"] == "hello"
+                if event["event"] in answers:
+                    answers[event["event"]](event)
                     agent.send("")
-                else:
-                    yield event
+                elif event["event"] != "hello":
+                    yield _checked(event, agent)
                     if event["event"] == "result":
                         return
-        if agent.hung_up:
-            raise KeyboardInterrupt
+        agent.raise_if_cut()
         if known or agent.code != deliver.MISSING or attempt != "first":
             raise _failure(agent, known=known)
         _deliver(target, engine, volume)
 
 
+def ask_alone(request: JSON, argv: Sequence[str], environ: Mapping[str, str]) -> Iterator[JSON]:
+    """Send the agent and a request to a container that `argv` starts for this, and yield its events like `ask`.
+
+    `argv` ends with the image's arguments for `deliver.alone_argv`. Raises as `ask` does.
+    """
+    known = False
+    with _Line(argv, environ) as agent, _cut_by_signals(agent):
+        agent.send(json.dumps(deliver.bundle()))
+        agent.send(json.dumps(request))
+        for event in agent.events():
+            known = True
+            if event["event"] != "hello":
+                yield _checked(event, agent)
+                if event["event"] == "result":
+                    return
+    agent.raise_if_cut()
+    raise _failure(agent, known=known)
+
+
+def _checked(event: JSON, agent: _Line) -> JSON:
+    if event["event"] == "fault":
+        raise BuildError(event["message"], hint=event["hint"])
+    if event["event"] == "result" and event.get("code") == EXIT_INTERRUPTED and agent.cut_by is not None:
+        # The agent knows only that its lifeline was cut.
+        return {**event, "code": 128 + agent.cut_by}
+    return event
+
+
 @contextlib.contextmanager
-def _cut_by_signals(agent: _Exec) -> Iterator[None]:
+def _cut_by_signals(agent: _Line) -> Iterator[None]:
     """Let the first signal to stop cut the agent's lifeline; after it, signals do again what they did before."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -81,9 +115,9 @@ def _cut_by_signals(agent: _Exec) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    def cut(*_: object) -> None:
+    def cut(number: int, _: object) -> None:
         restore()
-        agent.hang_up(on_purpose=True)
+        agent.hang_up(by=number)
 
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
@@ -94,12 +128,12 @@ def _cut_by_signals(agent: _Exec) -> Iterator[None]:
         restore()
 
 
-def _failure(agent: _Exec, *, known: bool) -> BuildError:
+def _failure(agent: _Line, *, known: bool) -> BuildError:
     reached = explain(agent.stderr)
     if reached is not None:
         return BuildError(reached.message, hint=reached.hint, detail=reached.detail)
     if not known and agent.code in CANNOT_RUN:
-        return BuildError(
+        return NoPythonError(
             "the container has no python3, which builds need",
             hint="devbox exec -- apt-get install -y python3   # or add it to the image's packages",
             detail=agent.stderr,
@@ -110,7 +144,7 @@ def _failure(agent: _Exec, *, known: bool) -> BuildError:
 
 
 def _deliver(target: Target, engine: Engine, volume: str) -> None:
-    with _Exec(target, engine, deliver.receive_argv(volume)) as receiver:
+    with _exec(target, engine, deliver.receive_argv(volume)) as receiver:
         receiver.send(json.dumps(deliver.bundle()))
         receiver.hang_up()
     if receiver.code != 0:
@@ -123,19 +157,23 @@ def _deliver(target: Target, engine: Engine, volume: str) -> None:
 
 def _set_times(files: list[list[Any]], target: Target, engine: Engine) -> None:
     """Set times of the image's files as root. What cannot be set stays newer, which costs no more than a rebuild."""
-    with _Exec(target._replace(user="root"), engine, [*deliver.PYTHON, "-c", SET_TIMES]) as setter:
+    with _exec(target._replace(user="root"), engine, [*deliver.PYTHON, "-c", SET_TIMES]) as setter:
         setter.send(json.dumps(files))
         setter.hang_up()
 
 
-class _Exec:
-    """A `docker exec` with a lifeline, in a session of its own: a Ctrl-C is for this process, which cuts the line."""
+def _exec(target: Target, engine: Engine, argv: list[str]) -> _Line:
+    return _Line(exec_argv(target, argv, docker=engine.docker), target.client_environ(engine.environ))
 
-    def __init__(self, target: Target, engine: Engine, argv: list[str]) -> None:
-        self._argv = exec_argv(target, argv, docker=engine.docker)
-        self._environ: Mapping[str, str] = target.client_environ(engine.environ)
+
+class _Line:
+    """A docker client with a lifeline, in a session of its own: a Ctrl-C is for this process, which cuts the line."""
+
+    def __init__(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
+        self._argv = argv
+        self._environ = environ
         self.code = -1
-        self.hung_up = False
+        self.cut_by: int | None = None
         self.stderr = ""
 
     def __enter__(self) -> Self:
@@ -157,13 +195,18 @@ class _Exec:
             self._client.stdin.write(line.encode() + b"\n")
             self._client.stdin.flush()
 
-    def hang_up(self, *, on_purpose: bool = False) -> None:
-        """Cut the lifeline."""
-        self.hung_up = self.hung_up or on_purpose
+    def hang_up(self, *, by: int | None = None) -> None:
+        """Cut the lifeline; `by` is the signal that asked for it."""
+        self.cut_by = self.cut_by or by
         pipe, self._client.stdin = self._client.stdin, None
         if pipe is not None:
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()
+
+    def raise_if_cut(self) -> None:
+        """Raise KeyboardInterrupt if a signal cut the line, the kind that has the exit code if it was not Ctrl-C's."""
+        if self.cut_by is not None:
+            raise KeyboardInterrupt if self.cut_by == signal.SIGINT else Stopped(self.cut_by)
 
     def events(self) -> Iterator[JSON]:
         """Yield what the agent says. What is no event of its own is dropped: a tool may have written past it."""

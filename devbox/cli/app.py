@@ -4,24 +4,111 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup, TyperOption
 
-from devbox.cli import build, config, doctor, frameworks, image, life, shell, status, up
 from devbox.cli.application import Application, application
 from devbox.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, CancelledError, DevboxError, UsageError
 from devbox.ui.console import Console
 from devbox.ui.envelope import envelope
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 # typer carries its own copy of click from 0.26 on and exports no base class of its usage errors.
 _CLICK_ERROR: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
+# Each command, the module of devbox.cli that has it, and what `devbox --help` says of it in one line; in this order.
+# Such a module has `register(app)`, which adds commands to what it is handed, or `app`, a group. It is imported when
+# its command is run, and costs the others nothing.
+COMMANDS = {
+    "up": ("up", "Start the dev container of a checkout, or find it started."),
+    "generate": ("generate", "Write the contract of a checkout and start nothing."),
+    "shell": ("shell", "Open a login shell in the dev container."),
+    "exec": ("shell", "Run a command in the dev container."),
+    "run": ("shell", "Run a command in a container of its own, made like it."),
+    "open": ("open", "Open VS Code, Cursor or CLion on the dev container."),
+    "build": ("build", "Build what changed, in the dev container."),
+    "builds": ("builds", "List, explain, remove and prune build trees."),
+    "cache": ("cache", "Look at the compiler cache, clear it, ask why it missed."),
+    "compile-commands": ("compile_commands", "Write compile_commands.json for clangd on the host."),
+    "status": ("status", "List dev containers, build trees and caches."),
+    "ps": ("status", "The same as status."),
+    "logs": ("life", "Show what the dev container wrote."),
+    "stop": ("life", "Stop the dev container and the services beside it."),
+    "down": ("life", "Remove the dev container; volumes stay."),
+    "hooks": ("hooks", "List lifecycle commands, and run them again."),
+    "doctor": ("doctor", "Check this machine, with a remedy for each finding."),
+    "image": ("image", "Build base images."),
+    "frameworks": ("frameworks", "Look at the frameworks that devbox knows."),
+    "config": ("config", "Look at the settings and the contract in force."),
+}
+
+
+class _Commands(Mapping[str, Any]):
+    """The commands by name, each made when it is asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        module_name, summary = COMMANDS[name]
+        module = import_module(f"devbox.cli.{module_name}")
+        holder = typer.Typer(rich_markup_mode=None)
+        if hasattr(module, "register"):
+            module.register(holder)
+        else:
+            holder.add_typer(module.app, name=name)
+        return _finished(typer.main.get_group(holder).commands[name], summary)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+def _finished(command: Any, summary: str) -> Any:
+    """Give a command its line in the list above it, which would be cut short, and the global options.
+
+    These are written before the command; people write them after it, too.
+    """
+    command.short_help = summary
+    inner = getattr(command, "commands", {})
+    for one in inner.values():
+        _finished(one, (one.help or "").partition("\n\n")[0].partition(". ")[0].rstrip(".") + ".")
+    if not inner:
+        command.params += [
+            TyperOption(param_decls=list(names), is_flag=True, expose_value=False, hidden=True, callback=_globally)
+            for names in (("--quiet", "-q"), ("--verbose", "-v"), ("--debug",))
+        ]
+    return command
+
+
+def _globally(context: typer.Context, option: TyperOption, value: bool) -> None:
+    """Do what a global option after the command asks for."""
+    run_ = application(context)
+    match option.name if value else None:
+        case "quiet":
+            run_.console.quiet = True
+        case "verbose":
+            run_.console.verbose = True
+        case "debug":
+            run_.debug = True
+
+
+class _LazyGroup(TyperGroup):
+    """The root command. Its subcommands are imported one at a time."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Commands()  # type: ignore[assignment]  # nothing is added to it
+
+
 app = typer.Typer(
     name="devbox",
+    cls=_LazyGroup,
     help="Dev containers and incremental builds for large C++/CUDA inference trees.",
     no_args_is_help=True,
     add_completion=False,
@@ -52,12 +139,6 @@ def _global_options(
     run_.command = context.invoked_subcommand or ""
 
 
-for group in (up, shell, build, status, life, doctor):
-    group.register(app)
-for name, nested in (("image", image.app), ("frameworks", frameworks.app), ("config", config.app)):
-    app.add_typer(nested, name=name)
-
-
 def _own(args: Sequence[str]) -> Sequence[str]:
     """Return the arguments that are devbox's own: those before `--`."""
     return args[: args.index("--")] if "--" in args else args
@@ -72,8 +153,8 @@ def run(args: Sequence[str]) -> int:
         return _invoke(run_, args)
     except DevboxError as error:
         return _fail(run_, error)
-    except (KeyboardInterrupt, EOFError, typer.Abort):
-        return _interrupted(run_)
+    except (KeyboardInterrupt, EOFError, typer.Abort) as stopped:
+        return _interrupted(run_, getattr(stopped, "exit_code", EXIT_INTERRUPTED))
     except BrokenPipeError:
         # Somebody like `head` has read enough. Keep the interpreter from complaining while it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -108,12 +189,12 @@ def _invoke(run_: Application, args: Sequence[str]) -> int:
     return EXIT_OK
 
 
-def _interrupted(run_: Application) -> int:
+def _interrupted(run_: Application, code: int) -> int:
     if run_.json:
-        return _fail(run_, CancelledError("interrupted", hint="the same command finishes what was begun"))
+        return _fail(run_, CancelledError("interrupted", hint="the same command finishes what was begun"), code)
     run_.console.close()
     run_.console.info("interrupted; the same command finishes what was begun")
-    return EXIT_INTERRUPTED
+    return code
 
 
 def _usage(error: Any) -> UsageError:  # typer does not export the type
@@ -126,14 +207,17 @@ def _usage(error: Any) -> UsageError:  # typer does not export the type
     return UsageError(error.format_message().rstrip("."), hint=hint)
 
 
-def _fail(run_: Application, error: DevboxError) -> int:
+def _fail(run_: Application, error: DevboxError, code: int | None = None) -> int:
+    code = error.exit_code if code is None else code
     if run_.debug:
         import traceback
 
-        traceback.print_exception(error)
+        sys.stderr.write(run_.console.mask("".join(traceback.format_exception(error))))
     if run_.json:
-        sys.stdout.write(envelope(run_.command, warnings=run_.console.warnings, error=error) + "\n")
+        console = run_.console
+        text = envelope(run_.command, warnings=console.warnings, error=error, code=code, mask=console.mask.data)
+        sys.stdout.write(f"{text}\n")
     else:
         run_.console.close()
         run_.console.error(error.message, hint=error.hint, detail=error.detail)
-    return error.exit_code
+    return code

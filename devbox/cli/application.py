@@ -47,14 +47,27 @@ class Application:
         if self.json:
             from devbox.ui.envelope import envelope
 
-            sys.stdout.write(
-                envelope(self.command, data, warnings=self.console.warnings, error=error, code=code) + "\n"
+            console = self.console
+            line = envelope(
+                self.command, data, warnings=console.warnings, error=error, code=code, mask=console.mask.data
             )
+            sys.stdout.write(f"{line}\n")
             return
         self.console.close()
         shown = text()
         if shown:
-            sys.stdout.write(shown.rstrip("\n") + "\n")
+            sys.stdout.write(self.console.mask(shown.rstrip("\n")) + "\n")
+
+    def event(self, name: str, fields: Mapping[str, object]) -> None:
+        """Print an event of a long command on stdout, as a line of JSON before the envelope."""
+        import json
+
+        from devbox.ui.envelope import SCHEMA
+
+        said = self.console.mask.data(dict(fields))
+        line = {"schema": SCHEMA, "command": self.command, "event": name, "data": said}
+        sys.stdout.write(f"{json.dumps(line, ensure_ascii=False)}\n")
+        sys.stdout.flush()
 
 
 def application(context: typer.Context) -> Application:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from devbox.cli.application import Application, application, workspace
-from devbox.cli.options import ArchOption, JsonOption, WorkspaceOption
+from devbox.cli.options import ArchOption, CompilerCacheOption, JsonOption, WorkspaceOption
 from devbox.errors import BuildError, UsageError
-from devbox.ui.console import BOLD, DIM, GREEN, RED, seconds
+from devbox.ui.console import BOLD, DIM, GREEN, RED, counted, seconds
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from devbox.build.build import OnHealed
     from devbox.build.report import BuildReport, Mode
 
 
@@ -26,70 +30,138 @@ def register(app: typer.Typer) -> None:
             typer.Argument(metavar="[-- ARGS]…", help="Further arguments for the build program."),
         ] = None,
         path: WorkspaceOption = None,
-        incremental: Annotated[bool, typer.Option("--incremental", help="Build what changed. The default.")] = False,
-        clean: Annotated[bool, typer.Option("--clean", help="Remove this tree's objects first.")] = False,
-        reconfigure: Annotated[bool, typer.Option("--reconfigure", help="Configure from scratch first.")] = False,
+        target: Annotated[
+            Optional[list[str]],  # noqa: UP045
+            typer.Option("--target", "-t", metavar="NAME", help="Build only this target. May be repeated."),
+        ] = None,
         type_: Annotated[
             Optional[str],  # noqa: UP045
             typer.Option("--type", metavar="TYPE", help="The build type, such as Release or Debug."),
         ] = None,
         arch: ArchOption = None,
-        jobs: Annotated[
-            Optional[int],  # noqa: UP045
-            typer.Option("--jobs", "-j", min=1, help="How many compilers at once.", show_default="what memory allows"),
-        ] = None,
-        target: Annotated[
-            Optional[list[str]],  # noqa: UP045
-            typer.Option("--target", "-t", metavar="NAME", help="Build only this target. May be repeated."),
-        ] = None,
         define: Annotated[
             Optional[list[str]],  # noqa: UP045
             typer.Option("-D", metavar="NAME=VALUE", help="A CMake variable. May be repeated."),
         ] = None,
-        no_heal: Annotated[bool, typer.Option("--no-heal", help="Set no file times.")] = False,
-        no_cache: Annotated[bool, typer.Option("--no-cache", help="Build without the compiler cache.")] = False,
+        jobs: Annotated[
+            Optional[int],  # noqa: UP045
+            typer.Option(
+                "--jobs",
+                "-j",
+                metavar="N",
+                min=1,
+                help="How many compilers at once.",
+                show_default="what memory allows",
+            ),
+        ] = None,
+        incremental: Annotated[bool, typer.Option("--incremental", help="Build what changed: the default.")] = False,
+        reconfigure: Annotated[
+            bool, typer.Option("--reconfigure", help="Run cmake again, with an empty cache.")
+        ] = False,
+        clean: Annotated[
+            bool, typer.Option("--clean", help="Start the tree from nothing; what was downloaded stays.")
+        ] = False,
+        watch: Annotated[bool, typer.Option("--watch", help="Build again whenever a source is saved.")] = False,
         explain: Annotated[
             bool, typer.Option("--explain", help="Say why this tree, and why it was configured.")
         ] = False,
+        seed_from: Annotated[
+            str,
+            typer.Option("--seed-from", metavar="auto|PATH|none", help="What a new tree starts as a copy of."),
+        ] = "auto",
+        no_heal: Annotated[bool, typer.Option("--no-heal", help="Leave the times of sources as they are.")] = False,
+        compiler_cache: CompilerCacheOption = None,
+        no_cache: Annotated[bool, typer.Option("--no-cache", help="Build without the compiler cache.")] = False,
+        trace: Annotated[
+            Optional[Path],  # noqa: UP045
+            typer.Option(
+                "--trace", metavar="FILE", help="Write a trace of the build for Perfetto or chrome://tracing."
+            ),
+        ] = None,
         json: JsonOption = False,
+        json_events: Annotated[
+            bool,
+            typer.Option("--json-events", help="Print what happens as lines of JSON, the envelope of --json last."),
+        ] = False,
     ) -> None:
         """Build the checkout in its dev container, in the build tree of this configuration."""
         from devbox import config
+        from devbox.build import caches
         from devbox.build.build import build as start
         from devbox.build.choose import architectures, framework_of
         from devbox.build.report import BuildRequest
         from devbox.container.target import find
 
         run = application(context)
-        inside = find(run.engine, workspace(path))
-        flags = {"arch": arch, "build_type": type_, "jobs": None if jobs is None else str(jobs)}
-        settings = config.load(
-            inside.workspace,
-            environ=run.environ,
-            flags={name: flag for name, flag in flags.items() if flag is not None},
-        )
-        framework = framework_of(inside, settings)
-        report = start(
-            BuildRequest(
-                framework=framework,
-                build_type=settings.build_type,
-                arch=architectures(inside, framework, settings, run.engine),
-                jobs=None if settings.jobs is None else _number(settings.jobs, settings.origin("jobs")),
-                targets=tuple(target or ()),
-                defines=tuple(_define(text) for text in define or ()),
-                args=tuple(args or ()),
-                mode=_mode(incremental=incremental, clean=clean, reconfigure=reconfigure),
-                heal=not no_heal,
-                cache=not no_cache,
-                cache_size=settings.ccache_size or "20G",
-            ),
-            inside,
-            run.engine,
-            run.console,
-        )
+        run.json = run.json or json_events
+        mode = _mode(incremental=incremental, clean=clean, reconfigure=reconfigure)
+        flags = {
+            "arch": arch,
+            "build_type": type_,
+            "jobs": None if jobs is None else str(jobs),
+            "compiler_cache": "none" if no_cache else compiler_cache,
+        }
+
+        def once(mode: Mode = mode, on_healed: OnHealed | None = None) -> BuildReport:
+            inside = find(run.engine, workspace(path))
+            settings = config.load(
+                inside.workspace,
+                environ=run.environ,
+                flags={name: flag for name, flag in flags.items() if flag is not None},
+            )
+            framework = framework_of(inside, settings)
+            return start(
+                BuildRequest(
+                    framework=framework,
+                    build_type=settings.build_type,
+                    arch=architectures(inside, framework, settings, run.engine),
+                    jobs=None if settings.jobs is None else _number(settings.jobs, settings.origin("jobs")),
+                    targets=tuple(target or ()),
+                    defines=tuple(_define(text) for text in define or ()),
+                    args=tuple(args or ()),
+                    mode=mode,
+                    heal=not no_heal,
+                    cache=caches.compiler_cache(settings, run.environ),
+                    trace=trace is not None,
+                    seed=_seed(seed_from, inside.workspace),
+                    watch=watch,
+                    client=_client(),
+                ),
+                inside,
+                run.engine,
+                run.console,
+                on_healed=on_healed,
+                on_event=run.event if json_events else None,
+            )
+
+        if watch:
+            from devbox.cli.watch import follow
+
+            raise typer.Exit(follow(run, workspace(path), once, lambda report: _tell(run, report, explain=explain)))
+        report = once()
+        if trace is not None:
+            _write_trace(run, trace, report)
         failed = None if report.ok else BuildError(_failed(report), hint=_see_log(report))
         run.show(report, lambda: _tell(run, report, explain=explain), error=failed, code=report.code)
         raise typer.Exit(report.code)
+
+
+def _seed(choice: str, inside: Path) -> str:
+    """Return what a new tree starts from: `auto`, `none` or a workspace's absolute path. Raises UsageError."""
+    if choice in {"auto", "none"}:
+        return choice
+    from devbox.build.seed import named
+
+    return named(choice, inside)
+
+
+def _client() -> str:
+    """Return what somebody who waits for this build is told."""
+    import getpass
+    import os
+    import socket
+
+    return f"devbox build of {getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}"
 
 
 def _number(text: str, origin: str) -> int:
@@ -123,17 +195,40 @@ def _tell(run: Application, report: BuildReport, *, explain: bool) -> None:
     if report.failure is not None:
         _tell_failure(run, report)
         return
-    cached = (
-        "" if report.cached is None or not report.compiled else f", {report.cached} of them from the compiler cache"
-    )
     if report.commands:
-        what = f"{report.commands} commands, {report.compiled} objects compiled{cached}"
+        what = f"{counted(report.commands, 'command')}, {counted(report.compiled, 'object')} compiled{_cached(report)}"
     else:
-        what = "nothing to do"
+        what = "nothing to do" if report.ok else "nothing was built"
     mark = paint("built", GREEN) if report.ok else paint(f"ended with exit code {report.code}", RED)
     say(f"{paint(report.key, BOLD)} {mark}: {what}, {seconds(report.seconds)}")
     for name, taken in report.slowest if report.compiled > 1 else ():
         say(f"  {seconds(taken):>8}  {paint(name, DIM)}")
+
+
+def _cached(report: BuildReport) -> str:
+    """Return what the compiler cache answered: its hit rate, and each language's where there are several."""
+    from devbox.build.caches import hit_rate
+
+    if report.cached is None or report.missed is None or not report.compiled:
+        return ""
+    asked = report.cached + report.missed
+    text = f", {report.cached} of {asked} from {report.cache} ({hit_rate(report.cached, report.missed)}"
+    if len(report.languages) > 1:
+        text += "".join(f", {name} {hits} of {hits + misses}" for name, hits, misses in report.languages)
+    return f"{text})"
+
+
+def _write_trace(run: Application, path: Path, report: BuildReport) -> None:
+    import json
+
+    from devbox.build.trace import chrome
+    from devbox.files import write_atomically
+
+    if report.timeline is None:
+        run.console.info(f"nothing ran, so there is no trace, and {path} was not written")
+        return
+    write_atomically(path, json.dumps(chrome(report.timeline), separators=(",", ":")) + "\n")
+    run.console.info(f"trace: {path}   # open it at https://ui.perfetto.dev or in chrome://tracing")
 
 
 def _tell_failure(run: Application, report: BuildReport) -> None:

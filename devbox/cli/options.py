@@ -50,5 +50,29 @@ UserOption = Annotated[
 FlatOption = Annotated[bool, typer.Option("--flat", help="Write .devcontainer.json at the top of the checkout.")]
 FindLinksOption = Annotated[
     Optional[Path],  # noqa: UP045
-    typer.Option("--find-links", metavar="FOLDER", help="A folder of wheels that image builds may install from."),
+    typer.Option("--find-links", metavar="FOLDER|none", help="A folder of wheels that image builds may install from."),
+]
+SecretsFileOption = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--secrets-file",
+        metavar="FILE",
+        envvar="DEVBOX_SECRETS_FILE",
+        help="A JSON file of names and values, for lifecycle commands alone; - is stdin.",
+    ),
+]
+NameOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--name", metavar="NAME", help="The container's name."),
+]
+ServicesOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--services", metavar="redis,etcd|none", help="What runs beside it, with --compose."),
+]
+ComposeOption = Annotated[
+    bool, typer.Option("--compose", help="Start it with Docker Compose, with services beside it.")
+]
+CompilerCacheOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--compiler-cache", metavar="ccache|sccache|none", help="The compiler cache."),
 ]

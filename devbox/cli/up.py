@@ -11,6 +11,7 @@ from devbox.cli.application import application, workspace
 from devbox.cli.options import (
     ArchOption,
     BaseImageOption,
+    ComposeOption,
     DryRunOption,
     FindLinksOption,
     FlatOption,
@@ -18,6 +19,8 @@ from devbox.cli.options import (
     GpusOption,
     JsonOption,
     PathArgument,
+    SecretsFileOption,
+    ServicesOption,
     TrustOption,
     UserOption,
     VariantOption,
@@ -51,12 +54,32 @@ def register(app: typer.Typer) -> None:
             Optional[Path],  # noqa: UP045
             typer.Option("--config", metavar="FILE", help="The devcontainer.json to use."),
         ] = None,
+        compose: ComposeOption = False,
+        services: ServicesOption = None,
         flat: FlatOption = False,
         find_links: FindLinksOption = None,
         pull: Annotated[bool, typer.Option("--pull", help="Look for a newer base image.")] = False,
         recreate: Annotated[bool, typer.Option("--recreate", help="Replace the container. Volumes stay.")] = False,
         force: Annotated[bool, typer.Option("--force", help="Overwrite a generated file that was edited.")] = False,
         skip_hooks: Annotated[bool, typer.Option("--skip-hooks", help="Run no lifecycle command.")] = False,
+        no_wait: Annotated[
+            bool, typer.Option("--no-wait", help="Run the lifecycle commands after `waitFor` in the background.")
+        ] = False,
+        secrets_file: SecretsFileOption = None,
+        dotfiles_repository: Annotated[
+            Optional[str],  # noqa: UP045
+            typer.Option(
+                "--dotfiles-repository", metavar="URL|OWNER/REPO", help="Your dotfiles, cloned into the container once."
+            ),
+        ] = None,
+        dotfiles_install_command: Annotated[
+            Optional[str],  # noqa: UP045
+            typer.Option("--dotfiles-install-command", metavar="COMMAND", help="What installs them, in their folder."),
+        ] = None,
+        dotfiles_target_path: Annotated[
+            Optional[str],  # noqa: UP045
+            typer.Option("--dotfiles-target-path", metavar="FOLDER", help="Where they go.", show_default="~/dotfiles"),
+        ] = None,
         trust: TrustOption = False,
         yes: YesOption = False,
         dry_run: DryRunOption = False,
@@ -79,12 +102,19 @@ def register(app: typer.Typer) -> None:
                 user=user,
                 name=name,
                 config=config,
+                compose=compose,
+                services=services,
                 flat=flat,
                 find_links=find_links,
                 pull=pull,
                 recreate=recreate,
                 force=force,
                 skip_hooks=skip_hooks,
+                no_wait=no_wait,
+                secrets_file=secrets_file,
+                dotfiles_repository=dotfiles_repository,
+                dotfiles_install_command=dotfiles_install_command,
+                dotfiles_target_path=dotfiles_target_path,
                 trust=trust,
                 yes=yes,
                 dry_run=dry_run,
@@ -110,6 +140,8 @@ def _text(result: UpResult, console: Console) -> str | None:
         f"{console.paint(result.name, BOLD)} is {outcome}: {result.workspace} is {result.workspace_folder} inside"
     )
     console.info(f"contract: {result.contract}")
+    if result.hooks_log is not None:
+        console.info(f"lifecycle commands go on in the background: devbox hooks list, {result.hooks_log}")
     for command in result.next:
         console.info(f"next: {console.paint(command, CYAN)}")
     return None

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from devbox.container.hooks import HookDone
+
 __all__ = ["Journal", "Outcome", "StepDone", "UpRequest", "UpResult"]
 
 
@@ -31,10 +33,17 @@ class UpRequest:
     config: Path | None = None
     find_links: Path | None = None
     flat: bool = False
+    compose: bool = False
+    services: str | None = None
     pull: bool = False
     recreate: bool = False
     force: bool = False
     skip_hooks: bool = False
+    no_wait: bool = False
+    secrets_file: Path | None = None
+    dotfiles_repository: str | None = None
+    dotfiles_install_command: str | None = None
+    dotfiles_target_path: str | None = None
     trust: bool = False
     yes: bool = False
     dry_run: bool = False
@@ -55,7 +64,8 @@ class UpResult:
 
     `outcome` is "created", "started" or "running" (it ran already), `reasons` say why, and `pending` is what of the
     contract waits because somebody works in the container. `written` are the files that were written, `hooks` the
-    lifecycle commands that were run, `next` is what to type now.
+    lifecycle commands that were run, `hooks_log` the log of those that still run in the background, `next` is what to
+    type now.
     """
 
     container: str
@@ -72,7 +82,8 @@ class UpResult:
     pending: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     written: tuple[Path, ...] = ()
-    hooks: tuple[str, ...] = ()
+    hooks: tuple[HookDone, ...] = ()
+    hooks_log: Path | None = None
     next: tuple[str, ...] = ()
     dry_run: bool = False
 

@@ -6,13 +6,15 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from devbox.container import memory, supervise
-from devbox.container.desired import Image, desired, slug
+from devbox.container import memory, secrets, supervise
+from devbox.container.desired import Image, container_name, docker_run, slug
 from devbox.container.exec import run_watched
 from devbox.container.images import ensure_image, plan_image
+from devbox.container.needs import gpus_for
 from devbox.container.probe import remote_env, variables
 from devbox.container.target import Target
 from devbox.container.uid import with_host_ids
+from devbox.container.worktree import with_repository
 from devbox.engine.spec import ContainerSpec, container_args
 from devbox.errors import DevboxError
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from devbox.devcontainer.compose import Project
     from devbox.devcontainer.model import Contract, Merged
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
@@ -45,10 +48,11 @@ def run(
     DevboxError where the workspace has no contract yet.
     """
     workspace = _with_contract(workspace)
-    contract, merged, image = _wanted(engine, workspace, reporter)
+    contract, merged, image, project = _wanted(engine, workspace, reporter)
     user_image = None if dry_run else with_host_ids(engine, merged, image, reporter, uid=os.getuid(), gid=os.getgid())
     spec, target = one_shot(contract, merged, image, argv)
-    spec = replace(spec, image=user_image or spec.image)
+    grant = None if project is not None else gpus_for(engine, contract, merged, reporter)
+    spec = replace(spec, image=user_image or spec.image, run_args=(*spec.run_args, *(grant.args if grant else ())))
     terminal = os.isatty(0) and os.isatty(1)
     name = f"devbox-run-{slug(workspace.name)}-{supervise.new_token()[:6]}"
     place = (target.inside(cwd) if cwd is not None else None) or target.folder
@@ -56,11 +60,19 @@ def run(
     for variable, _ in target.host_env:
         flags += ["--env", variable]
     args = [engine.docker, "run", *flags, *container_args(replace(spec, name=name))]
+    if project is not None:
+        from devbox.container.compose import one_shot_args
+
+        shot = replace(spec, name=name, command=tuple(argv))
+        made = one_shot_args(contract, merged, image, project, shot, write=not dry_run)
+        own = [flag for flag in flags if flag not in {"--interactive", "--tty"}]
+        args = [engine.docker, *made, *own, *([] if terminal else ["--no-TTY"]), project.service, *argv]
     if dry_run:
         return engine.line(args[1:])
     return run_watched(
         args,
-        environ=target.client_environ(engine.environ),
+        # Of docker compose, which tells of each service that runs already; docker does not know the variable.
+        environ=target.client_environ({"COMPOSE_PROGRESS": "quiet", **engine.environ}),
         end=[engine.docker, "stop", "--time", str(STOP_SECONDS), name],
         on_death=[engine.docker, "rm", "--force", "--volumes", name],
     )
@@ -79,30 +91,42 @@ def _with_contract(folder: Path) -> Path:
     return folder
 
 
-def _wanted(engine: Engine, workspace: Path, reporter: Reporter) -> tuple[Contract, Merged, Image]:
-    """Return the contract in force of the workspace and its image, built first if it has to be."""
+def _wanted(engine: Engine, workspace: Path, reporter: Reporter) -> tuple[Contract, Merged, Image, Project | None]:
+    """Return the contract in force, its image, built first if it has to be, and its compose project, if any."""
     from pathlib import Path as RealPath
 
     from devbox import config
     from devbox.devcontainer import consent
     from devbox.devcontainer.find import find
     from devbox.devcontainer.merge import image_metadata, merge
-    from devbox.devcontainer.read import read, require_supported
+    from devbox.devcontainer.read import read
 
     last = memory.recall(workspace)
     path = find(workspace, last=None if last is None else RealPath(last.contract))
     if path is None:
         raise DevboxError(f"{workspace} has no dev container configuration yet", hint="devbox up")
-    contract = read(path, workspace, engine.environ)
-    require_supported(contract)
+    contract = with_repository(read(path, workspace, engine.environ))
+    secrets.hide((contract.raw,), engine.environ, reporter)
     network = config.network(config.load(workspace, environ=engine.environ, flags={}), engine.environ)
     if not consent.granted(contract):
         raise DevboxError(f"{path} needs your consent first", hint="devbox up")
-    image = ensure_image(engine, contract, plan_image(engine, contract), reporter, environ=network.proxies())
+    project, made_from = None, contract
+    if contract.kind == "compose":
+        from devbox.container import compose
+        from devbox.container.project import resolve
+
+        project = resolve(engine, contract)
+        if not consent.granted(contract, (), compose.host_reach(contract, project)):
+            raise DevboxError(f"{path} needs your consent first", hint="devbox up")
+        made_from = compose.image_contract(contract, project, engine.environ)
+    user = None if project is None else compose.base_config(project, Image("", "", "")).get("User")
+    todo = plan_image(engine, made_from)
+    image = ensure_image(engine, made_from, todo, reporter, environ=network.proxies(), user=user)
     entries = image_metadata(image.config.get("Labels"))
     if entries and not consent.granted(contract, entries):
         raise DevboxError(f"{path} needs your consent first", hint="devbox up")
-    return contract, merge(contract, entries, image.config, engine.environ), image
+    secrets.hide(entries, engine.environ, reporter)
+    return contract, merge(contract, entries, image.config, engine.environ), image, project
 
 
 def one_shot(contract: Contract, merged: Merged, image: Image, argv: Sequence[str]) -> tuple[ContainerSpec, Target]:
@@ -110,7 +134,7 @@ def one_shot(contract: Contract, merged: Merged, image: Image, argv: Sequence[st
 
     It carries none of the labels by which tools find a dev container.
     """
-    spec = desired(contract, merged, image).spec
+    spec = docker_run(contract, merged, image, container_name(contract))
     own = {**variables(image.config.get("Env") or ()), **dict(merged.container_env)}
     fixed, host_env = remote_env(contract, merged, own)
     env = {**dict(merged.container_env), **{name: value for name, value in fixed.items() if value is not None}}

@@ -13,20 +13,25 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from devbox.container import hooks, memory
-from devbox.container.apply import apply, mend_owners, sessions
-from devbox.container.desired import Desired, Image, desired, secret_names
-from devbox.container.images import ensure_image, plan_image
+from devbox.container import agent, dotfiles, gitidentity, hooks, memory, secrets
+from devbox.container.apply import apply, mend_groups, mend_owners, sessions
+from devbox.container.desired import Desired, Image, secret_names
+from devbox.container.images import ensure_image, plan_image, with_features
 from devbox.container.inforce import InForce, in_force, see_consent
-from devbox.container.plan import Actual, Plan, adopt, plan
+from devbox.container.needs import with_gpus
+from devbox.container.plan import UNSTARTED, Actual, Plan, plan
 from devbox.container.probe import Reading, learn, reading, recorded
 from devbox.container.request import Journal, StepDone, UpRequest, UpResult
-from devbox.container.target import Target
+from devbox.container.runtime import SingleRuntime, container_of
+from devbox.container.target import Target, known_as
 from devbox.container.uid import host_ids_lines, wants_host_ids, with_host_ids
 from devbox.errors import DevboxError, EngineError, RefusedError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from devbox.config import Settings
+    from devbox.container.runtime import Runtime
     from devbox.devcontainer.model import Contract, Merged
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
@@ -45,19 +50,22 @@ def up(request: UpRequest, engine: Engine, reporter: Reporter) -> UpResult:
     def waiting(holder: str) -> None:
         reporter.info(f"another devbox works on {request.path} ({holder}); waiting for it")
 
+    name = known_as(engine, request.path)
+    if name != request.path:
+        reporter.info(f"{request.path} is {name}; its container is used")
+        request = renamed(request, name)
     with nullcontext() if request.dry_run else memory.lock(request.path, on_wait=waiting):
         return _Up(request, engine, reporter).run()
 
 
-def container_of(engine: Engine, contract: Contract) -> JSON | None:
-    """Return the inspected dev container of a contract: of those that carry its labels, one that runs, or the newest.
+def renamed(request: UpRequest, name: Path) -> UpRequest:
+    """Return `request` for the same folder by another name; a contract that lies in it is called so, too."""
+    from devbox.devcontainer.identity import absolute
 
-    The engine's list is a copy that may be a moment old, so what is done depends on the inspection alone.
-    """
-    labels: dict[str, str | None] = dict(contract.labels)
-    found = [one for one in engine.containers(labels) if one.state != "removing"]
-    best = max(found, key=lambda one: (one.running, one.created), default=None)
-    return None if best is None else engine.container(best.id)
+    config = None if request.config is None else type(name)(absolute(request.config))
+    if config is not None and config.is_relative_to(request.path):
+        config = name / config.relative_to(request.path)
+    return replace(request, path=name, config=config)
 
 
 def actual_of(inspected: JSON) -> Actual:
@@ -75,16 +83,22 @@ class _Up:
         self.engine = engine
         self.reporter = reporter
         self.journal = Journal()
+        self.secrets: dict[str, str] = {}
+        self.dotfiles: dotfiles.Dotfiles | None = None
+        self.hooks_done: list[hooks.HookDone] = []
+        self.hooks_log: Path | None = None
 
     def run(self) -> UpResult:
         """Do all steps."""
         from devbox import config
-        from devbox.container.author import CONTRACT_FLAGS
+        from devbox.container.choices import CONTRACT_FLAGS
 
         request, journal = self.request, self.journal
-        flags = {name: getattr(request, name) for name in ("framework", *CONTRACT_FLAGS)}
+        flags = {name: getattr(request, name) for name in ("framework", *CONTRACT_FLAGS, *dotfiles.KEYS)}
         given = {name: str(value) for name, value in flags.items() if value is not None}
         settings = config.load(request.path, environ=self.engine.environ, flags=given)
+        self.dotfiles = dotfiles.of(settings)
+        self.reporter.mask.hide(self.dotfiles.secrets() if self.dotfiles is not None else ())
         with journal.timed("contract"):
             force = in_force(request, settings, self.engine, self.reporter)
         journal.notes += force.notes
@@ -93,34 +107,52 @@ class _Up:
             self.reporter.warn(warning)
         if not force.trusted:
             journal.notes += see_consent(request, contract, self.reporter)
+        self.secrets = secrets.gather(contract, self.engine.environ, request.secrets_file, self.reporter)
         self.initialize(contract)
-        inspected = container_of(self.engine, contract)
+        runtime = self.runtime(force)
+        inspected = runtime.find()
         actual = None if inspected is None else actual_of(inspected)
         merged = wanted = None
-        if inspected is not None and actual is not None and not actual.recorded and not request.recreate:
+        if inspected is not None and actual is not None and self.is_others(runtime, actual, inspected):
             journal.notes.append("another tool made the container; it is used as it is (--recreate makes devbox's own)")
-            todo = adopt(actual)
+            todo = runtime.adopt(actual, inspected)
             image = str(inspected["Config"]["Image"])
         else:
-            found = self.image(force, settings)
-            merged = self.merge(force, found)
-            name = None if contract.generated else request.name
-            wanted = desired(contract, merged, found, name=name, uid_image=self.user_image(merged, found))
-            todo = self.plan(wanted, actual, inspected)
+            user = runtime.base_config(Image("", "", "")).get("User")
+            found = self.image(force, runtime.image_contract(), settings, user=user)
+            merged = self.merge(force, replace(found, config=runtime.base_config(found)))
+            wanted = runtime.desired(merged, found, uid_image=self.user_image(merged, found))
+            todo = runtime.complete(self.plan(wanted, actual, inspected), wanted)
+            todo = with_gpus(self.engine, contract, merged, todo, self.reporter)
             image = found.reference
         if request.dry_run:
             return self.dry_result(force, merged, wanted, todo, actual, image=image)
         if todo.steps:
+            agent.restore(contract)
             with journal.timed("container"):
                 journal.notes += apply(self.engine, todo, self.reporter)
-            inspected = container_of(self.engine, contract)
-        return self.finish(force, wanted, todo, inspected, image=image)
+            runtime.applied(todo)
+            inspected = runtime.find()
+        result = self.finish(force, wanted, todo, inspected, image=image)
+        return replace(result, notes=(*result.notes, *runtime.fallen(todo)))
+
+    def runtime(self, force: InForce) -> Runtime:
+        """Return the way in which the contract becomes a container."""
+        if force.contract.kind != "compose":
+            return SingleRuntime(self.request, self.engine, force, self.journal)
+        from devbox.container.compose import ComposeRuntime
+
+        return ComposeRuntime(self.request, self.engine, force, self.reporter, self.journal)
+
+    def is_others(self, runtime: Runtime, actual: Actual, inspected: JSON) -> bool:
+        """Tell whether another tool made the dev container, and nobody asked to replace it."""
+        if actual.recorded or actual.state in UNSTARTED or self.request.recreate:
+            return False
+        return runtime.is_ready(inspected)
 
     def initialize(self, contract: Contract) -> None:
         """Run `initializeCommand` on the host: at each `up`, as every tool does."""
-        from devbox.devcontainer.merge import merge
-
-        entries = dict(merge(contract, (), {}).hooks).get(hooks.ON_HOST, ())
+        entries = hooks.on_host(contract)
         if not entries or self.request.skip_hooks:
             return
         if self.request.dry_run:
@@ -128,19 +160,29 @@ class _Up:
             self.journal.would(f"{hooks.ON_HOST}, on the host", lines)
             return
         with self.journal.timed(hooks.ON_HOST), self.reporter.step(hooks.ON_HOST):
-            hooks.run_on_host(entries, str(contract.workspace), self.engine.environ, self.reporter)
+            done = hooks.run_on_host(entries, str(contract.workspace), self.engine.environ, self.reporter)
+        self.hooks_done.append(done)
 
-    def image(self, force: InForce, settings: Settings) -> Image:
-        """See that the image is there; in a dry run, say what it takes."""
+    def image(self, force: InForce, contract: Contract, settings: Settings, *, user: str | None) -> Image:
+        """See that the image of `contract` is there; in a dry run, say what it takes. `user` is a service's own."""
         from devbox import config
 
-        todo = plan_image(self.engine, force.contract, pull=self.request.pull, dockerfile=force.dockerfile)
+        drafted = None if contract.build is None else force.drafted.get(contract.build.dockerfile)
+        todo = plan_image(self.engine, contract, pull=self.request.pull, dockerfile=drafted)
         if self.request.dry_run:
-            self.journal.would("image", todo.lines(self.engine))
-            return todo.image or Image(todo.reference, "", todo.digest)
+            if not any(step.title == "image" for step in self.journal.steps):
+                # Else docker compose builds it, and that was said.
+                self.journal.would("image", todo.lines(self.engine))
+            plain = todo.image or Image(todo.reference, "", todo.digest)
+            pull = self.request.pull
+            image, lines = with_features(
+                self.engine, contract, plain, self.reporter, environ={}, dry_run=True, user=user, pull=pull
+            )
+            self.journal.would("features", lines)
+            return image
         proxies = config.network(settings, self.engine.environ).proxies()
         with self.journal.timed("image"):
-            return ensure_image(self.engine, force.contract, todo, self.reporter, environ=proxies)
+            return ensure_image(self.engine, contract, todo, self.reporter, environ=proxies, user=user)
 
     def merge(self, force: InForce, image: Image) -> Merged:
         """Merge the contract with its image, and see to the consent for what the image's metadata adds."""
@@ -151,10 +193,11 @@ class _Up:
         if entries:
             self.journal.notes += see_consent(self.request, contract, self.reporter, entries)
         merged = merge(contract, entries, image.config, self.engine.environ)
-        secrets = secret_names(merged.container_env)
-        if secrets:
+        secrets.hide(merged.metadata, self.engine.environ, self.reporter)
+        visible = secret_names(merged.container_env)
+        if visible:
             self.reporter.warn(
-                f"containerEnv of {contract.path} holds what looks like a secret ({', '.join(secrets)}): "
+                f"containerEnv of {contract.path} holds what looks like a secret ({', '.join(visible)}): "
                 "everybody who may use the engine can read it; remoteEnv with ${localEnv:NAME} keeps it out"
             )
         return merged
@@ -180,8 +223,9 @@ class _Up:
             todo = plan(wanted, actual, recreate=self.request.recreate)
             if todo.outcome == "created" and actual.sessions:
                 self.may_interrupt(actual)
+        word = "replaced" if todo.outcome == "created" and actual is not None else todo.outcome
         for reason in todo.reasons:
-            self.reporter.info(f"{todo.outcome}: {reason}")
+            self.reporter.info(f"{word}: {reason}")
         if todo.pending and actual is not None:
             self.reporter.warn(
                 f"the contract changed, but {actual.name} stays as it is while somebody works in it "
@@ -214,7 +258,7 @@ class _Up:
         framework = contract.devbox.get("framework")
         memory.remember(request.path, contract=contract.path, framework=framework)
         try:
-            target, ran = self.settle(read, wanted, fresh=todo.outcome != "running")
+            target = self.settle(read, wanted, fresh=todo.outcome != "running")
         except DevboxError:
             # Everything fails in a container whose own command has ended meanwhile.
             inspected = engine.container(read.id)
@@ -237,17 +281,35 @@ class _Up:
             pending=todo.pending,
             notes=(*self.journal.notes, *([hint] if hint else [])),
             written=force.written,
-            hooks=ran,
+            hooks=tuple(self.hooks_done),
+            hooks_log=self.hooks_log,
             next=("devbox shell", "devbox build") if framework else ("devbox shell",),
         )
 
-    def settle(self, read: Reading, wanted: Desired | None, *, fresh: bool) -> tuple[Target, tuple[str, ...]]:
-        """Mend the owners of volumes, learn the environment, run the lifecycle commands that are due."""
-        if fresh and wanted is not None:
-            mended = mend_owners(self.engine, read.id, read.user, wanted.spec.mounts, os.getuid())
-            self.journal.notes += [f"{folder} now belongs to {read.user}" for folder in mended]
-        target = self.target(read, fresh=fresh)
-        return target, () if self.request.skip_hooks else self.hooks(read, target)
+    def settle(self, read: Reading, wanted: Desired | None, *, fresh: bool) -> Target:
+        """Mend the owners of volumes, learn the environment, pass agent and identity on, run what is due."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        # A call into the container is a tenth of a cold `up`, and this one does not depend on the others.
+        with ThreadPoolExecutor(1) as aside:
+            identity = aside.submit(gitidentity.provide, self.engine, read)
+            if fresh and wanted is not None:
+                self.mend(read)
+            target = self.target(read, fresh=fresh)
+        if (warning := identity.result()) is not None:
+            self.reporter.warn(warning)
+        agent.ensure(self.engine.environ)
+        if not self.request.skip_hooks:
+            self.hooks(read, target)
+        return target
+
+    def mend(self, read: Reading) -> None:
+        """Mend the owners and groups of the volumes' top folders."""
+        mounts = read.inspected.get("Mounts") or ()
+        mended = mend_owners(self.engine, read.id, read.user, mounts, os.getuid())
+        self.journal.notes += [f"{folder} now belongs to {read.user}" for folder in mended]
+        shared = mend_groups(self.engine, read.id, mounts)
+        self.journal.notes += [f"{folder} is now shared with the group" for folder in shared]
 
     def target(self, read: Reading, *, fresh: bool) -> Target:
         """Return how commands are executed in the container, asked of it where that is not remembered."""
@@ -260,18 +322,20 @@ class _Up:
             self.reporter.warn(warning)
         return target
 
-    def hooks(self, read: Reading, target: Target) -> tuple[str, ...]:
-        """Run the lifecycle commands that are due."""
+    def hooks(self, read: Reading, target: Target) -> None:
+        """Run the lifecycle commands that are due; with `no_wait`, those after `waitFor` in the background."""
+        inside = hooks.Inside(self.engine, target, self.reporter, self.secrets)
+        secrets.hide(read.merged.metadata if read.merged is not None else (), self.engine.environ, self.reporter)
         commands = read.merged.hooks if read.merged is not None else ()
-        done = memory.hooks_done(read.id, read.moments)
-        if done:
-            commands = tuple((name, entries) for name, entries in commands if name == hooks.ALWAYS)
-            if not commands:
-                return ()
+        wait_for = read.merged.wait_for if self.request.no_wait and read.merged is not None else None
+        due = hooks.Hooks(commands, *read.moments, self.dotfiles)
         with self.journal.timed("lifecycle commands"):
-            ran = hooks.run(self.engine, target, hooks.Hooks(commands, *read.moments), self.reporter, only_attach=done)
-        memory.remember_hooks(read.id, read.moments)
-        return ran
+            done, all_done = hooks.run_due(inside, due, wait_for=wait_for)
+        self.hooks_done += done
+        if not all_done:
+            from devbox.container import lifecycle
+
+            self.hooks_log = lifecycle.continue_in_background(inside, self.request.path, self.dotfiles)
 
     def dry_result(
         self,
@@ -287,13 +351,14 @@ class _Up:
         request, contract = self.request, force.contract
         for step in todo.steps:
             self.journal.would(step.title, step.lines(self.engine))
-        name = (wanted.spec.name if wanted is not None else None) or (actual.name if actual is not None else "")
+        name = (wanted.spec.called if wanted is not None else None) or (actual.name if actual is not None else "")
         user = (merged.remote_user if merged is not None else None) or "root"
         if merged is not None and todo.outcome != "running" and not request.skip_hooks:
             target = Target(name, request.path, contract.workspace_folder, user)
-            due = hooks.Hooks(merged.hooks, "", "")
+            due = hooks.Hooks(merged.hooks, "", "", self.dotfiles)
             names = due.names if todo.outcome == "created" else (hooks.EACH_START, hooks.ALWAYS)
-            self.journal.would("lifecycle commands", hooks.lines(self.engine, target, due, names))
+            inside = hooks.Inside(self.engine, target, self.reporter, self.secrets)
+            self.journal.would("lifecycle commands", hooks.lines(inside, due, names))
         return UpResult(
             container=actual.id if actual is not None and todo.outcome != "created" else "",
             name=name,
@@ -318,8 +383,11 @@ def ended(engine: Engine, contract: Contract, inspected: JSON | None) -> EngineE
     if inspected is None:
         return EngineError(f"the container of {contract.workspace} is gone again", hint="devbox up")
     done = engine.run(["logs", "--tail", "20", inspected["Id"]], check=False)
+    hint = 'remove "overrideCommand": false from the contract, unless the image\'s own command keeps running'
+    if contract.kind == "compose":
+        hint = 'set "overrideCommand": true in the contract, or give the service a command that keeps running'
     return EngineError(
         f"the container ended at once, with exit code {inspected['State'].get('ExitCode')}",
-        hint='remove "overrideCommand": false from the contract, unless the image\'s own command keeps running',
+        hint=hint,
         detail=(done.stdout + done.stderr).strip() or None,
     )

@@ -23,10 +23,11 @@ from devbox.frameworks.load import load
 from devbox.reporter import Silent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from devbox.engine.docker import Engine
+    from devbox.reporter import Reporter
 
 pytestmark = pytest.mark.engine
 
@@ -79,15 +80,15 @@ class Place:
     cache: str
     target: Target | None = None
 
-    def start(self) -> Place:
-        """Make the container, or make it anew: the volumes stay."""
+    def start(self, more: Sequence[str] = ()) -> Place:
+        """Make the container, or make it anew, with `more` arguments: the volumes stay."""
         if self.target is not None:
             self.engine.run(["rm", "--force", self.target.container])
         mounts = (f"{self.volume}:/build", f"{self.cache}:/cache/ccache", f"{self.workspace}:/workspaces/cuda")
         args = [argument for mount in mounts for argument in ("--volume", mount)]
         name = self.names("build")
         container = self.engine.run(
-            ["run", "--detach", "--init", "--name", name, *args, self.image, "sleep", "infinity"]
+            ["run", "--detach", "--init", "--name", name, *args, *more, self.image, "sleep", "infinity"]
         ).stdout.strip()
         user = self.engine.run(["exec", container, "stat", "-c", "%U", "/build"]).stdout.strip()
         self.target = Target(container, self.workspace, "/workspaces/cuda", user)
@@ -99,8 +100,12 @@ class Place:
         return self.target
 
     def build(self, **options: object) -> BuildReport:
-        request = replace(BuildRequest(load("cuda", "cpu")), **options)  # type: ignore[arg-type]
-        return build(request, self.inside, self.engine, Silent())
+        return self.build_with(Silent(), **options)
+
+    def build_with(self, reporter: Reporter, **options: object) -> BuildReport:
+        # Trees of other tests must not be what a new one starts from.
+        request = replace(BuildRequest(load("cuda", "cpu"), seed="none"), **options)  # type: ignore[arg-type]
+        return build(request, self.inside, self.engine, reporter)
 
     def run(self, *argv: str, user: str = "root") -> str:
         return self.engine.run(["exec", "--user", user, self.inside.container, *argv]).stdout
@@ -238,7 +243,7 @@ class Telling(Silent):
 
 container, workspace, user = sys.argv[1:]
 target = Target(container, Path(workspace), "/workspaces/cuda", user)
-report = build(BuildRequest(load("cuda", "cpu")), target, Engine(), Telling())
+report = build(BuildRequest(load("cuda", "cpu"), seed="none"), target, Engine(), Telling())
 print("code", report.code, flush=True)
 """
 
@@ -263,7 +268,7 @@ class TestInterrupted:
         self, place: Place, client: subprocess.Popen[str], number: signal.Signals
     ) -> None:
         os.killpg(client.pid, number)
-        assert client.communicate(timeout=30)[0].endswith("code 130\n")
+        assert client.communicate(timeout=30)[0].endswith(f"code {128 + number}\n")
         assert "sleep 98765" not in place.processes()
         (tree,) = trees(place.inside, place.engine)
         assert (tree.state, tree.code) == ("closed", 130)
@@ -286,6 +291,72 @@ class TestInterrupted:
         report = place.start().build()
         assert report.ok
         assert any("cut off" in reason for reason in report.reasons)
+
+
+WAIT = "cat /workspaces/cuda/pipe"
+WAITING = {
+    "configure": f"execute_process(COMMAND sh -c [[{WAIT}]])\n",
+    "build": f"add_custom_target(wait ALL COMMAND {WAIT} COMMENT wait)\n",
+}
+
+
+class Held:
+    """A build of `place` that comes to a stand: in `configure` or `build` at a pipe, or long in `healing`."""
+
+    def __init__(self, place: Place, where: str) -> None:
+        """Make the sources such; before it there is one good build, whose result must not hide what is edited here."""
+        assert place.build().compiled == COUNT
+        self._place = place
+        self._work = place.workspace
+        self._at_pipe = where in WAITING
+        self._descriptor = -1
+        (self._work / "one.cpp").write_text(part("one", 10))
+        (self._work / "CMakeLists.txt").write_text(CMAKE + WAITING.get(where, ""))
+        os.mkfifo(self._work / "pipe")
+        if not self._at_pipe:
+            for number in range(20):
+                with (self._work / f"large{number}").open("wb") as stream:
+                    stream.truncate(200 << 20)
+
+    def wait(self, ended: Callable[[], bool]) -> None:
+        """Return when the build is there. `ended` says whether it ended before."""
+        if self._at_pipe:
+            self._descriptor = os.open(self._work / "pipe", os.O_WRONLY)  # opened as soon as the command reads it
+        else:
+            while not self._place.run("find", "/build/.devbox/locks", "-name", "*.lock", "-size", "+0"):
+                assert not ended()
+        assert not ended()
+
+    def the_next_is_right(self) -> None:
+        """Undo the edit; the next build, which waits for the other one to be gone, must be what the sources say."""
+        for path in self._work.glob("large*"):
+            path.unlink()
+        (self._work / "CMakeLists.txt").write_text(CMAKE)
+        (self._work / "one.cpp").write_text(part("one", 1))
+        report = self._place.build()
+        if self._at_pipe:
+            os.close(self._descriptor)
+        assert report.ok, report.failure
+        assert self._place.run(f"{report.tree}/small") == "3\n"
+        assert self._place.build().commands == 0
+
+
+@pytest.mark.parametrize("where", ["configure", "healing"])
+@pytest.mark.parametrize("killed", ["client", "container"])
+def test_after_a_kill_before_the_first_compile_the_next_build_is_right(place: Place, where: str, killed: str) -> None:
+    held = Held(place, where)
+    argv = [sys.executable, "-c", textwrap.dedent(CLIENT)]
+    argv += [place.inside.container, str(place.workspace), place.inside.user]
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True) as client:
+        held.wait(lambda: client.poll() is not None)
+        if killed == "client":
+            client.kill()
+        else:
+            place.engine.run(["kill", place.inside.container])
+        client.wait(30)
+    if killed == "container":
+        place.start()
+    held.the_next_is_right()
 
 
 def test_the_agent_is_named_by_its_source() -> None:

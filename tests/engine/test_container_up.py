@@ -34,6 +34,11 @@ pytestmark = pytest.mark.engine
 MARKERS = ("onCreateCommand", "updateContentCommand", "postCreateCommand", "postStartCommand")
 
 
+def ran(result: UpResult) -> tuple[str, ...]:
+    """Return the names of the lifecycle commands that were run."""
+    return tuple(one.name for one in result.hooks)
+
+
 @dataclass
 class Work:
     """A checkout with a hand-written contract."""
@@ -115,10 +120,10 @@ def test_the_second_up_finds_what_the_first_one_made(work: Work) -> None:
     )
     first = work.up()
     assert first.outcome == "created"
-    assert first.hooks == (*MARKERS, "postAttachCommand")
+    assert ran(first) == (*MARKERS, "postAttachCommand")
     assert first.workspace_folder == "/workspaces/tree"
     second = work.up()
-    assert (second.outcome, second.container, second.hooks) == ("running", first.container, ("postAttachCommand",))
+    assert (second.outcome, second.container, ran(second)) == ("running", first.container, ("postAttachCommand",))
     assert work.lines("order") == ["create", "update", "post", "start", "attach", "attach"]
 
 
@@ -151,7 +156,7 @@ def test_a_failed_command_is_tried_again_and_the_later_ones_wait(work: Work) -> 
         work.up()
     assert raised.value.detail == "why"
     (work.path / "ready").touch()
-    assert work.up().hooks == ("postCreateCommand", "postStartCommand")
+    assert ran(work.up()) == ("postCreateCommand", "postStartCommand")
     assert work.lines("order") == ["one", "two", "two", "three"]
 
 
@@ -309,7 +314,7 @@ def test_a_killed_up_leaves_nothing_running_and_the_next_one_finishes(work: Work
     until(lambda: "sleep 3600" not in work.engine.run(["top", container]).stdout)
     (work.path / "go").touch()
     finished = work.up()
-    assert (finished.outcome, finished.container, finished.hooks) == ("running", container, ("postCreateCommand",))
+    assert (finished.outcome, finished.container, ran(finished)) == ("running", container, ("postCreateCommand",))
     assert work.lines("order") == ["begun", "begun", "done"]
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from build_lab import CMAKE, COUNT, FILES, Lab
 
 from devbox.build.agent.configuration import START_COUNTS_SINCE
 from devbox.build.agent.tools import version_tuple
+from tests.oracle.build_lab import CMAKE, COUNT, FILES, Lab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -456,6 +456,22 @@ class TestOutsideTheWorkspace:
 
 
 class TestEnds:
+    def test_a_command_that_misses_the_signal_gets_it_again(self, lab: Lab) -> None:
+        pipe = lab.volume.parent / "pipe"
+        os.mkfifo(pipe)
+        script = f"trap 'trap - INT' INT; cat {pipe}; cat {pipe}; cat {pipe}"
+        lab.write(
+            "CMakeLists.txt",
+            f'{CMAKE}add_custom_target(deaf ALL COMMAND sh -c "{script}" VERBATIM COMMENT "deaf")\n',
+        )
+        running = lab.start()
+        running.until_running("deaf")
+        pipe.write_text("the trap is set\n")
+        running.hang_up()
+        result = running.until("result")
+        assert running.process.wait(10) == 0
+        assert lab.attempt(result)["state"] == "closed"
+
     def test_a_client_that_goes_away_ends_the_build_and_closes_the_record(self, lab: Lab) -> None:
         waiting_tree(lab)
         running = lab.start()

@@ -11,7 +11,8 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from build_lab import FILES, Lab
+
+from tests.oracle.build_lab import FILES, Lab
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -36,7 +36,7 @@ git add --all
 git -c user.name=demo -c user.email=demo@localhost commit --quiet --message 'A small CUDA tree'
 
 show devbox up --yes
-show devbox build --incremental
+show devbox build --incremental --seed-from none
 show sed -i 's/kThreads = 256/kThreads = 128/' kernels/axpy.cu
 show devbox build --incremental
 show devbox status

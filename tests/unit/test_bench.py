@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bench import cases, measure, report, trees
 from bench.measure import FailedError, Sample, Subject
-from bench.report import Budget, Skipped, Verdict
+from bench.report import Budget, Counted, Skipped, Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,13 +69,21 @@ def test_the_page_shows_kept_broken_and_skipped_budgets() -> None:
         Verdict("fast", Sample("devbox", (0.02,)), Sample("other", (0.1,)), Budget("ratio", 0.4)),
         Verdict("slow", Sample("devbox", (0.6,)), Sample("ninja", (0.1,)), Budget("added", 0.25)),
         Skipped("absent", "not installed"),
+        Counted("up", 1, 11),
     ]
     page = report.markdown(results, [("rounds", "1")])
     assert "| fast | 0.020 s ± 0.000 | other | 0.100 s ± 0.000 | 0.20 x | ≤ 0.40 x | yes |" in page
     assert "| slow | 0.600 s ± 0.000 | ninja | 0.100 s ± 0.000 | +0.500 s | ≤ + 0.250 s | **no** |" in page
     assert "- absent: not installed" in page
+    assert "| up | 1 | 11 |" in page
     data = json.loads(report.as_json(results, [("rounds", "1")]))
-    assert [row.get("met") for row in data["results"]] == [True, False, None]
+    assert [row.get("met") for row in data["results"]] == [True, False, None, None]
+    # What is published holds ratios and counts, and no times.
+    published = report.ratios(results, "2030-01-02", "2 cores")
+    assert "2030-01-02, 2 cores" in published
+    assert "| fast | other | 0.20 | ≤ 0.40 x |" in published
+    assert "| up | 1 | 11 |" in published
+    assert " s " not in published.partition("| case")[2]
 
 
 def test_a_generated_tree_builds_and_an_edit_recompiles_one_file(tmp_path: Path) -> None:

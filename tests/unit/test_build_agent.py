@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from devbox.build import deliver
 from devbox.build.agent import cmake, jobs
-from devbox.build.agent.driver import count_cache
 from devbox.build.agent.key import KEYED, digest, key
 from devbox.build.agent.ninja import (
     ERASE,
@@ -288,13 +287,6 @@ def test_build_statements_name_libraries_outside(tmp_path: Path) -> None:
     assert [path.name for path in tree.iterdir() if path.name != "build.ninja"] == ["other"]
     assert "libx.a" in reasons[0]
     assert Outside(record, str(tree), "/work").settle(lambda _: None) == []
-
-
-def test_hits_and_misses_of_the_cache(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    log.write_text("# a.c\ncache_miss\nlocal_storage_miss\n# b.c\ndirect_cache_hit\n# c.c\npreprocessed_cache_hit\n")
-    assert count_cache(str(log)) == (2, 1)
-    assert count_cache(str(tmp_path / "none")) == (0, 0)
 
 
 def test_versions() -> None:

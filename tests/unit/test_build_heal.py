@@ -136,6 +136,17 @@ def test_a_write_in_the_tick_of_the_clock_that_raised_the_file_is_not_recorded(
     assert files == {}
 
 
+def test_a_file_that_was_older_than_recorded_is_not_told_as_changed(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_text("one")
+    os.utime(path, ns=(400, 400))
+    sources = Sources(str(tmp_path), str(tmp_path / "none"))
+    files = sources.entries({}, list)
+    done = heal.apply([Change("f", 500, files["f"].content, lowers=False)], sources, files)
+    assert (done.lowered, done.lifted, done.raised) == ([], ["f"], [])
+    assert (path.stat().st_mtime_ns, files["f"].mtime) == (500, 500)
+
+
 def test_a_write_while_a_time_is_set_back_is_not_hidden(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_text("one")

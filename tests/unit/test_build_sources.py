@@ -55,7 +55,7 @@ def test_the_walk_leaves_out_what_tools_made(tmp_path: Path) -> None:
         write(tmp_path / name)
     os.mkfifo(tmp_path / "pipe")
     found = walk(str(tmp_path))
-    assert set(found.stamps) == {"a.c", "sub/b.c", "sub/.git"}
+    assert set(found.stamps) == {"a.c", "sub/b.c"}
     assert found.foreign == ["out"]
     assert found.stamps["a.c"] == stamp_of(str(tmp_path / "a.c"))
 

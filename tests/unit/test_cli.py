@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from devbox.cli.app import run
+from devbox.errors import Stopped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,3 +54,39 @@ def test_no_engine_is_said_in_one_envelope(monkeypatch: pytest.MonkeyPatch, caps
     assert run(["status", "--json"]) == 3
     answer = json.loads(capsys.readouterr().out)
     assert (answer["command"], answer["error"]["code"]) == ("status", "engine")
+
+
+@pytest.mark.parametrize("args", [["-q", "frameworks", "list"], ["frameworks", "list", "--quiet"]])
+def test_global_options_stand_before_the_command_or_after_it(
+    args: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = []
+    monkeypatch.setattr("devbox.cli.application.Application.show", lambda run_, *_, **__: seen.append(run_.console))
+    assert run([*args]) == 0
+    assert [console.quiet for console in seen] == [True]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_commands_own_arguments_are_no_global_options(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    # Where it fails, it fails as a command without a workspace: `-v` was the inner one's.
+    assert run(["run", "--workspace", str(tmp_path), "ls", "-v", "--nope"]) != 2
+    assert "No such option" not in capsys.readouterr().err
+
+
+def test_no_line_of_a_help_page_is_cut_short(capsys: pytest.CaptureFixture[str]) -> None:
+    for args in ([], ["builds"], ["cache"], ["config"], ["hooks"], ["image"], ["frameworks"]):
+        assert run([*args, "--help"]) == 0
+        assert "..." not in capsys.readouterr().out.partition("\nCommands:\n")[2]
+
+
+def test_another_signal_than_an_interrupt_has_its_own_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: Any) -> Any:
+        raise Stopped(signal.SIGTERM)
+
+    monkeypatch.setattr("devbox.container.up.up", stop)
+    assert run(["up", str(tmp_path)]) == 143
+    capsys.readouterr()
+    assert run(["up", str(tmp_path), "--json"]) == 143
+    assert json.loads(capsys.readouterr().out)["error"]["exit_code"] == 143

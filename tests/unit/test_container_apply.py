@@ -79,3 +79,17 @@ def test_the_usage_that_docker_prints_is_left_out() -> None:
         'invalid argument "x" for "--mount" flag\n\nUsage:  docker run [OPTIONS]\n\nRun \'docker run --help\' for more'
     )
     assert refused(said, "devbox-w").detail == 'invalid argument "x" for "--mount" flag'
+
+
+@pytest.mark.parametrize(
+    ("said", "message", "hint"),
+    [
+        ("Bind for 0.0.0.0:8080 failed: port is already allocated", "the port 8080 that", "docker ps"),
+        ("listen tcp4 127.0.0.1:8081: bind: address already in use", "the port 8081 that", "ss -ltnp 'sport = :8081'"),
+        ("address already in use", "a port that", "docker ps"),
+    ],
+)
+def test_a_port_that_is_taken_is_named(said: str, message: str, hint: str) -> None:
+    error = refused(f"docker: Error response from daemon: {said}.", "x")
+    assert error.message.startswith(message)
+    assert str(error.hint).startswith(hint)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
+from pkgutil import iter_modules
 
 import pytest
+import typer
 
+import devbox.cli
 from devbox._version import __version__
+from devbox.cli.app import COMMANDS
 
 HEAVY = {"typer", "click", "docker", "rich", "questionary", "pyjson5", "platformdirs", "jinja2", "pydantic", "asyncio"}
 
@@ -46,6 +51,33 @@ def test_help_of_the_whole_command_line_imports_no_sdk_and_no_terminal_library()
     )
     loaded = {name.partition(".")[0] for name in done.stderr.split()}
     assert loaded & {"docker", "questionary", "pyjson5", "jinja2", "pydantic"} == set()
+
+
+def test_a_command_imports_no_other_commands_module() -> None:
+    code = "from devbox.cli.app import run; run(['doctor', '--help'])"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules, file=sys.stderr)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    modules = {name.partition("devbox.cli.")[2] for name in done.stderr.split() if name.startswith("devbox.cli.")}
+    assert "doctor" in modules
+    assert modules.isdisjoint({module for module, _ in COMMANDS.values()} - {"doctor"})
+
+
+def test_each_command_of_each_module_is_in_the_table() -> None:
+    for module in iter_modules(devbox.cli.__path__):
+        made = import_module(f"devbox.cli.{module.name}")
+        names = {name for name, (found, _) in COMMANDS.items() if found == module.name}
+        if hasattr(made, "register"):
+            holder = typer.Typer()
+            made.register(holder)
+            group = typer.main.get_group(holder)
+            assert set(group.commands) == names
+        elif names:
+            assert len(names) == 1
+            assert isinstance(made.app, typer.Typer)
 
 
 @pytest.mark.parametrize("flag", ["--version", "-V"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from devbox.errors import UsageError
-from devbox.ui.console import Console, seconds, size
+from devbox.ui.console import Console, counted, seconds, size
 from devbox.ui.envelope import envelope
 from devbox.ui.tables import age, table
 
@@ -75,6 +75,10 @@ def test_durations(value: float, text: str) -> None:
 @pytest.mark.parametrize(("value", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (3 << 40, "3.0 TiB")])
 def test_sizes(value: float, text: str) -> None:
     assert size(value) == text
+
+
+def test_a_number_of_things() -> None:
+    assert [counted(number, "object") for number in (0, 1, 2)] == ["0 objects", "1 object", "2 objects"]
 
 
 def test_a_table_is_aligned_and_empty_when_there_is_nothing() -> None:

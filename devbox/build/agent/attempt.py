@@ -6,15 +6,18 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from . import cmake, heal, ninja, outside, record
+from . import caches, cmake, heal, history, ninja, outside, record, timeline
 from .configuration import configuration
-from .driver import Driver, Plan, count_cache
+from .driver import Driver, Plan
+from .events import AgentError
 from .files import point_link, remove
 from .install import Install
-from .locks import held, lock
+from .locks import held, lock, lock_path
 from .process import INTERRUPTED, Interrupted, Supervisor
 from .record import Attempt, Records, ninja_identity
+from .seed import Seeding
 from .sources import Sources
+from .trees import note_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,7 +40,10 @@ def build(request: Mapping[str, Any], events: Events, supervisor: Supervisor) ->
     work = Work(decided, request, events, supervisor)
     try:
         with work.lock(decided.key, tell=True) as descriptor, supervisor.holding(descriptor):
-            work.run()
+            try:
+                work.run()
+            finally:
+                work.remember(time.monotonic() - begin)
     except Interrupted:
         work.result["code"] = INTERRUPTED
     return {**work.result, "seconds": time.monotonic() - begin}
@@ -55,7 +61,9 @@ class Work:
         self.events = events
         self.supervisor = supervisor
         self.records = Records(os.path.join(decided.state, "records"))
-        self.healed = heal.Healed([], [], [])
+        self.healed = heal.Healed([], [], [], [])
+        self.seen: Mapping[str, Entry] = {}
+        self.attempt: Attempt | None = None
         self.reasons: list[str] = []
         self.result: dict[str, Any] = {
             "code": 0,
@@ -72,22 +80,21 @@ class Work:
                 self.events.info(f"waiting for {name}: {holder}")
 
         note = f"{self.request['client']} (process {os.getpid()} in the container)"
-        return lock(self._lock_path(name), note, wait=self.supervisor.wait, on_wait=on_wait)
-
-    def _lock_path(self, name: str) -> str:
-        return os.path.join(self.decided.state, "locks", f"{name}.lock")
+        return lock(lock_path(self.decided.state, name), note, wait=self.supervisor.wait, on_wait=on_wait)
 
     def run(self) -> None:
         """Build; the result is in `result`, also where this raises Interrupted."""
         self.start = time.time_ns()
-        self._recall()
+        note_owner(self.decided.volume, self.request.get("owner", ""))
         installing = None
         if self.decided.rules["install"]:
             installing = Install(self.decided.state, self.decided.key, self.decided.tree, self.decided.values["prefix"])
         self.sources = Sources(
             self.decided.workspace, self.decided.tree, installing.files(self.decided.workspace) if installing else ()
         )
+        self._recall()
         driver = Driver(self.decided, self.request, self.events, self.supervisor)
+        self._start_cache()
         plan = driver.plan(self.last)
         self.reasons += [f"configured: {reason}" for reason in plan.reasons]
         self.result.update(jobs=driver.jobs.number, jobs_reason=driver.jobs.reason, configured=plan.reasons)
@@ -101,16 +108,33 @@ class Work:
         if installing is not None and self.result["code"] == 0:
             self._install(driver, installing)
 
+    def remember(self, seconds: float) -> None:
+        """Add this attempt to the tree's history, unless there was nothing to do. It took `seconds`."""
+        result = self.result
+        if self.attempt is None or not (result.get("commands") or result.get("configured") or result["code"]):
+            return
+        kept = ("code", "configured", "commands", "compiled", "cached", "missed", "jobs", "configure_seconds")
+        entry = {name: result[name] for name in kept if result.get(name) not in (None, [])}
+        reasons = self.reasons[: history.REASONS]
+        more = {"start": self.start, "seconds": round(seconds, 3), "client": self.request["client"], "reasons": reasons}
+        history.note(self.records.path(self.decided.key, history.NAME), {**more, **entry})
+
     # What is known of the tree.
 
     def _recall(self) -> None:
         """Read the tree's record, and settle what changed outside the workspace. A tree without a record is emptied."""
         key, tree = self.decided.key, self.decided.tree
         self.last = self.records.attempt(key)
+        clean = self.request["mode"] == "clean"
         if self.last is not None and (self.last.digest != self.decided.digest or not os.path.isdir(tree)):
             self.last = None
-        if self.request["mode"] == "clean" or (self.last is None and os.path.isdir(tree)):
+        if not clean:
+            self._refuse_another_place()
+        if clean or (self.last is None and os.path.isdir(tree)):
             self._empty()
+        # What a seeded tree may miss has to be made newer: without healing there is no seed.
+        if self.last is None and self.request.get("seed") and self.request["heal"] and not clean:
+            self._seed()
         os.makedirs(tree, exist_ok=True)
         self.around = outside.identity(self.request["container"])
         self.outside = outside.Outside(self.records.path(key, "outside.json"), tree, self.decided.workspace)
@@ -130,6 +154,37 @@ class Work:
             self.reasons.append(f"no time was set back: {doubt}")
         if self.around != self.last.around and self.decided.ninja:
             self.reasons += self.outside.settle(self._set_as_root)
+
+    def _refuse_another_place(self) -> None:
+        """Raise AgentError if the tree was configured for other folders: it is not what the key says that it is."""
+        known = cmake.places(self.decided.tree)
+        for what, now, then in (
+            ("build tree", self.decided.tree, known.tree),
+            ("sources", self.decided.source, known.source),
+        ):
+            if then and os.path.realpath(then) != os.path.realpath(now):
+                raise AgentError(
+                    f"{self.decided.tree} was configured for the {what} {then}, and these are at {now} here",
+                    hint="devbox build --clean   # empties it and starts anew",
+                )
+
+    def _seed(self) -> None:
+        """Let the client have a tree of another workspace copied here, and take that copy."""
+        seeding = Seeding(self.decided.state, self.decided.key, self.decided.tree)
+        with self.lock("sources"):
+            self.seen = self.sources.entries({}, lambda: list(self.records.others(self.decided.key)))
+        foreign = self.sources.belonging_to_others(self.seen)
+        if foreign:
+            self.reasons.append(f"not seeded: {foreign} belongs to another user, so its time cannot be set")
+            return
+        seeding.ask(self.seen)
+        self.events.send("seed", key=self.decided.key, digest=self.decided.digest, token=seeding.token)
+        self.supervisor.answer()
+        taken = seeding.take(self.records)
+        if taken is not None:
+            self.last = taken.attempt
+            self.reasons.append(taken.reason)
+            self.result["seeded"] = taken.reason
 
     def _empty(self) -> None:
         """Remove everything from the tree but what FetchContent downloaded."""
@@ -181,7 +236,8 @@ class Work:
                 others = list(self.records.others(self.decided.key))
             return others
 
-        files = self.sources.entries(self.known, load_others)
+        files = self.sources.entries({**self.known, **self.seen} if self.seen else self.known, load_others)
+        self.seen = {}
         changes = [] if self.base is None else heal.plan(files, self.base, self._may_lower(load_others))
         changes = self._without_unused_git(changes)
         if not self.request["heal"]:
@@ -194,6 +250,10 @@ class Work:
         for all_of_them, new in zip(self.healed, done):
             all_of_them.extend(new)
         self._warn(done)
+        if self.request.get("watch"):
+            # Who watches the files has to tell these changes from a person's.
+            touched = [path for path in (*done.lowered, *done.lifted, *done.raised) if path in files]
+            self.events.send("healed", files=[[path, *files[path].stamp] for path in touched])
         return files
 
     def _may_lower(self, load_others: Callable[[], list[dict[str, Entry]]]) -> Callable[[str, str], bool]:
@@ -204,7 +264,7 @@ class Work:
             nonlocal building
             if building is None:
                 keys = [key for key in self.records.all_keys() if key != self.decided.key]
-                building = [key for key in keys if held(self._lock_path(key))]
+                building = [key for key in keys if held(lock_path(self.decided.state, key))]
                 if building:
                     self.reasons.append(f"no time was set back: {building[0]} is being built")
             if building:
@@ -243,7 +303,7 @@ class Work:
                 self.records.write_sources(self.decided.key, self.generation, files)
                 self.known = files
             earlier = self.last.defined if self.last and plan.reasons else ()
-            self.attempt = Attempt(
+            self.attempt = attempt = Attempt(
                 key=self.decided.key,
                 digest=self.decided.digest,
                 inputs=self.decided.inputs,
@@ -261,11 +321,13 @@ class Work:
                 around=self.around,
                 code=-1,
             )
-            self.records.write(self.attempt)
+            self.records.write(attempt)
         return files
 
     def _close(self, files: Mapping[str, Entry], *, idle: bool) -> None:
         """Close the record with the files that did not move meanwhile; after an idle build, no move matters."""
+        if self.attempt is None:
+            return
         if not idle:
             if self.decided.ninja:
                 self.outside.note()
@@ -287,6 +349,12 @@ class Work:
 
     # The programs.
 
+    def _start_cache(self) -> None:
+        self.cache = caches.Session(self.decided.cache, self.decided.tree)
+        problem = self.cache.start(self.decided.environ)
+        if problem is not None:
+            self.events.warn(f"sccache did not start, so nothing is cached in this build: {problem}")
+
     def _configure(self, driver: Driver, plan: Plan) -> bool:
         begin = time.monotonic()
         outcome = driver.configure(plan)
@@ -297,11 +365,13 @@ class Work:
         """Build, report what was done, and close the record, also where the build failed or was stopped in order."""
         tree = self.decided.tree
         mark, before = ninja.mark_log(tree), ninja_identity(tree)
+        self.cache.mark()
         try:
             outcome, jobs = driver.build()
             self.result.update(outcome._asdict(), jobs=jobs.number)
         except Interrupted as interrupted:
             self.result["code"] = INTERRUPTED
+            self.cache.end_strays()
             if not interrupted.clean:
                 raise
         commands = ninja.commands_since(tree, mark, self.start) if self.decided.ninja else []
@@ -314,13 +384,13 @@ class Work:
         self.result.update(
             commands=len(commands),
             compiled=ninja.compiled(commands),
-            slowest=[[command.output, command.seconds] for command in commands[:SLOWEST]],
+            slowest=[[command.output, command.seconds] for command in ninja.slowest(commands)[:SLOWEST]],
             healed={"lowered": len(self.healed.lowered), "raised": len(self.healed.raised)},
         )
-        self.reasons += [f"time set back, its content is as built: {path}" for path in self.healed.lowered[:NAMED]]
+        as_built = [*self.healed.lowered, *self.healed.lifted]
+        self.reasons += [f"recorded time set again, its content is as built: {path}" for path in as_built[:NAMED]]
         self.reasons += [f"made newer, its content is not as built: {path}" for path in self.healed.raised[:NAMED]]
-        if self.decided.statistics is not None:
-            self.result["cached"], self.result["missed"] = count_cache(self.decided.statistics)
+        timeline.keep(self.decided, self.result, commands, self.cache.counts(), start_ns=self.start)
 
     def _install(self, driver: Driver, installing: Install) -> None:
         targets = self.request["targets"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .files import remove
 from .key import KEYED
@@ -74,6 +75,24 @@ def dropped(last: Attempt | None, given: Mapping[str, str]) -> list[str]:
 def cache_digest(tree: str) -> str:
     """Return the hash of the tree's CMake cache."""
     return digest_file(os.path.join(tree, CACHE))
+
+
+class Places(NamedTuple):
+    """The folders that a tree's CMake cache was made for, "" where it does not say."""
+
+    tree: str
+    source: str
+
+
+def places(tree: str) -> Places:
+    """Return the folders in the tree's CMake cache: cmake itself refuses to go on where they are others."""
+    found = {"CMAKE_CACHEFILE_DIR": "", "CMAKE_HOME_DIRECTORY": ""}
+    with contextlib.suppress(OSError), open(os.path.join(tree, CACHE), errors="surrogateescape") as stream:
+        for line in stream:
+            name, _, value = line.partition(":INTERNAL=")
+            if name in found:
+                found[name] = value.rstrip("\n")
+    return Places(*found.values())
 
 
 def why_fresh(last: Attempt | None, variables: Mapping[str, str], mode: str) -> list[str]:

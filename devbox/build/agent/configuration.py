@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import cmake
+from . import caches, cmake, launcher
 from .events import AgentError
 from .key import digest, key
 from .outside import packages_digest
@@ -19,15 +19,14 @@ TOOLCHAIN = "/etc/devbox/toolchain.json"
 NINJA = "Ninja"
 # Since this version ninja judges an object by when its command started, so that it sees an edit during the command.
 START_COUNTS_SINCE = (1, 12)
-LAUNCHERS = tuple(f"CMAKE_{language}_COMPILER_LAUNCHER" for language in ("C", "CXX", "CUDA"))
 
 
 class Configuration(NamedTuple):
     """What is decided before a tree is touched.
 
     `state` is the folder of records and locks. `environ` is what cmake and ninja run in, `values` what the framework's
-    placeholders stand for (but the number of jobs). `ninja` is ninja's path, None for another generator. `ccache` is
-    the compiler cache's path and `statistics` its log for this tree, None without one.
+    placeholders stand for (but the number of jobs). `ninja` is ninja's path, None for another generator. `cache` is the
+    compiler cache; it is no input of the key.
     """
 
     volume: str
@@ -43,8 +42,7 @@ class Configuration(NamedTuple):
     values: dict[str, str]
     ninja: str | None
     start_counts: bool
-    ccache: str | None
-    statistics: str | None
+    cache: caches.Cache
 
 
 def configuration(request: Mapping[str, Any]) -> Configuration:
@@ -74,26 +72,21 @@ def configuration(request: Mapping[str, Any]) -> Configuration:
         ),
     }
     environ.update(_framework_env(rules, request["arch"], values))
-    ccache = which("ccache", environ) if request["cache"] else None
-    if ccache is not None:
-        environ.update(dict.fromkeys(LAUNCHERS, ccache))
-    elif not request["cache"]:
-        for name in LAUNCHERS:
-            environ.pop(name, None)
-        environ["CCACHE_DISABLE"] = "1"  # a tree may look for ccache by itself
+    cache = caches.choose(request, environ, state)
+    launchers = launcher.own(environ)
+    environ = {**dict.fromkeys(launcher.NAMES, launcher.write(state)), **environ, **cache.environ}
     ninja = _program("ninja", environ) if rules["generator"] == NINJA else None
     probe = Probe(os.path.join(state, "probe.json"), environ)
-    inputs = _inputs(request, probe, environ, values, ninja)
+    inputs = _inputs(request, probe, environ, values, ninja=ninja, launchers=launchers)
     probe.save()
     name = key(inputs)
     values["build"] = os.path.join(volume, name)
     environ.update(_framework_env(rules, request["arch"], values))
-    statistics = os.path.join(state, "ccache", f"{name}.log") if ccache is not None else None
-    if statistics is not None:
-        environ.update(_cache_env(request, statistics))
+    cache = caches.for_tree(cache, request, state, values["build"])
+    environ.update(cache.environ)
     return Configuration(
         volume, state, workspace, source, values["build"], name, digest(inputs), inputs, rules, environ, values, ninja,
-        version_tuple(inputs["ninja"]) >= START_COUNTS_SINCE, ccache, statistics,
+        version_tuple(inputs["ninja"]) >= START_COUNTS_SINCE, cache,
     )  # fmt: skip
 
 
@@ -117,7 +110,9 @@ def _inputs(
     probe: Probe,
     environ: dict[str, str],
     values: Mapping[str, str],
+    *,
     ninja: str | None,
+    launchers: Sequence[str],
 ) -> dict[str, Any]:
     """Gather what the key is made from; the compilers that it names are pinned in `environ`."""
     rules = request["rules"]
@@ -132,7 +127,7 @@ def _inputs(
         "generator": rules["generator"],
         "source": values["source"],
         "threads": rules["nvcc_threads"],
-        "launcher": sorted({os.path.basename(environ[name]) for name in LAUNCHERS if name in environ}),
+        "launcher": launchers,
         "c": _compiler(probe, environ, "CC", ["cc", "gcc", "clang"]),
         "cxx": _compiler(probe, environ, "CXX", ["c++", "g++", "clang++"]),
         "cuda": _compiler(probe, environ, "CUDACXX", ["nvcc"], [CUDA_HOME]),
@@ -165,16 +160,3 @@ def _compiler(
     if path is not None:
         environ[variable] = path
     return probe.identity(path)
-
-
-def _cache_env(request: Mapping[str, Any], statistics: str) -> dict[str, str]:
-    """Return ccache's settings: by the compiler's content, without sloppiness, whatever its configuration file says."""
-    os.makedirs(os.path.dirname(statistics), exist_ok=True)
-    folder = request["cache_folder"]
-    return {
-        **({"CCACHE_DIR": folder} if os.access(folder, os.W_OK) else {}),
-        "CCACHE_COMPILERCHECK": "content",
-        "CCACHE_SLOPPINESS": "",
-        "CCACHE_MAXSIZE": request["cache_size"],
-        "CCACHE_STATSLOG": statistics,
-    }

@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import cmake, ninja
-from .files import remove
 from .jobs import Jobs, measure, out_of_memory
 
 if TYPE_CHECKING:
@@ -81,8 +80,6 @@ class Driver:
         """Run the build program, with half the jobs again as long as compilers are killed for memory."""
         known = self._configuration
         jobs = self.jobs
-        if known.statistics is not None:
-            remove([known.statistics])  # configuring compiles too
         self._events.send("phase", title=f"building {known.key} with {jobs.number} jobs ({jobs.reason})")
         while True:
             outcome = self._ninja(known.ninja, jobs.number) if known.ninja else self._make(jobs.number)
@@ -112,14 +109,16 @@ class Driver:
         began = time.monotonic()
 
         def on_progress(now: ninja.Progress) -> None:
-            eta = (time.monotonic() - began) / now.done * (now.total - now.done) if now.done else None
-            self._events.send("progress", eta=eta, **now._asdict())
+            if now.eta is None and now.done:
+                now = now._replace(eta=(time.monotonic() - began) / now.done * (now.total - now.done))
+            self._events.send("progress", **now._asdict())
 
+        status = ninja.STATUS_WITH_ETA if self._configuration.start_counts else ninja.STATUS
         talk = ninja.Conversation(on_progress, lambda line: self._events.output(line, "ninja"))
         code = self._supervisor.run(
             [program, "-j", str(count), *self._request["args"], *self._request["targets"]],
             cwd=self._configuration.tree,
-            environ={**self._configuration.environ, "NINJA_STATUS": ninja.STATUS, "TERM": "xterm"},
+            environ={**self._configuration.environ, "NINJA_STATUS": status, "TERM": "xterm"},
             on_text=talk.feed,
             terminal=True,
         )
@@ -167,13 +166,3 @@ def lines(on_line: Callable[[str], None]) -> tuple[Callable[[str], None], Callab
             on_line(rest)
 
     return feed, end
-
-
-def count_cache(path: str) -> tuple[int, int]:
-    """Return the hits and misses in a ccache statistics log: a line for each counter of each call."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            found = stream.read().split("\n")
-    except OSError:
-        return 0, 0
-    return found.count("direct_cache_hit") + found.count("preprocessed_cache_hit"), found.count("cache_miss")

@@ -49,7 +49,7 @@ def write_json(path: str, value: JSON) -> None:
     write_bytes(path, json.dumps(value, separators=(",", ":")).encode())
 
 
-def write_bytes(path: str, content: bytes) -> None:
+def write_bytes(path: str, content: bytes, *, mode: int = 0o644) -> None:
     """Write a file: beside it first, synced, then renamed over it, with the folder synced after it."""
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
@@ -58,6 +58,7 @@ def write_bytes(path: str, content: bytes) -> None:
         with open(beside, "wb") as stream:
             stream.write(content)
             stream.flush()
+            os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())
         os.replace(beside, path)
     except BaseException:

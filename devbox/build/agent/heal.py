@@ -80,16 +80,21 @@ def plan(files: Mapping[str, Entry], base: Base, may_lower: Callable[[str, str],
 
 
 class Healed(NamedTuple):
-    """What was done: the paths that were set back, those made newer, and those whose time could not be set."""
+    """What was done.
+
+    `lowered` and `lifted` got their recorded time again, a newer one and an older one before; `raised` were made newer,
+    and the time of `failed` could not be set.
+    """
 
     lowered: list[str]
+    lifted: list[str]
     raised: list[str]
     failed: list[str]
 
 
 def apply(changes: list[Change], sources: Sources, files: dict[str, Entry]) -> Healed:
     """Make the changes, and bring `files` up to date; a path whose time could not be set is dropped from it."""
-    healed = Healed([], [], [])
+    healed = Healed([], [], [], [])
     # Links come last: what they point to is made newer after it got its own time.
     for change in sorted(changes, key=lambda change: change.content.startswith("@")):
         entry = files[change.path]
@@ -112,7 +117,7 @@ def apply(changes: list[Change], sources: Sources, files: dict[str, Entry]) -> H
                 healed.raised.append(change.path)
                 continue
             files[change.path] = Entry(entry.content, *now)
-            (healed.lowered if change.lowers else healed.raised).append(change.path)
+            (healed.lowered if change.lowers else healed.lifted).append(change.path)
         except FileNotFoundError:
             files.pop(change.path, None)
         except OSError:

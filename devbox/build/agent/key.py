@@ -27,7 +27,7 @@ EFFECTS = (
     ("C, C++ or CUDA compiler: path, version or file", ANOTHER_TREE),
     ("cmake version, ninja version", ANOTHER_TREE),
     ("Python: path or version; torch: version or ABI, where the framework uses it", ANOTHER_TREE),
-    ("compiler launcher (ccache there or not)", ANOTHER_TREE),
+    ("a compiler launcher that the container's environment sets", ANOTHER_TREE),
     ("build-relevant packages of the image (/etc/devbox/toolchain.json)", ANOTHER_TREE),
     ("a -D that chooses one of the above", ANOTHER_TREE),
     ("any other -D, given, changed or dropped; the framework's own defines", RECONFIGURE),
@@ -36,7 +36,8 @@ EFFECTS = (
     ("CFLAGS, CMAKE_PREFIX_PATH and other variables that CMake reads once", FRESH_CACHE),
     ("--reconfigure", FRESH_CACHE),
     ("image with the same toolchain, container recreated", NOTHING),
-    ("jobs, targets, ccache's size", NOTHING),
+    ("compiler cache: another one, none, its size or its shared storage", NOTHING),
+    ("jobs, targets, `--trace`", NOTHING),
 )
 
 # Names that a user may set with -D and that choose the toolchain, type or architecture: they are part of the key.

@@ -55,10 +55,46 @@ def build(request: Mapping[str, Any], events: Events) -> dict[str, Any]:
 
 
 def trees(request: Mapping[str, Any], events: Events) -> dict[str, Any]:  # noqa: ARG001
-    """List the trees of the volume."""
-    from .trees import describe
+    """List the trees of the volume, or of several `volumes`."""
+    from .trees import describe, each
 
+    if "volumes" in request:
+        return {"volumes": each(request["volumes"], request)}
     return {"trees": describe(request["volume"])}
 
 
-COMMANDS = {"build": build, "list": trees}
+def remove(request: Mapping[str, Any], events: Events) -> dict[str, Any]:
+    """Remove trees of several volumes: `remove` gives keys by the volume's folder."""
+    from .trees import as_owner
+    from .trees import remove as start
+
+    done = {}
+    for volume, keys in request["remove"].items():
+        with as_owner(volume):
+            done[volume] = start(volume, keys, events)
+    return {"removed": done}
+
+
+def seed(request: Mapping[str, Any], events: Events) -> dict[str, Any]:
+    """Copy a tree of another workspace into the volume."""
+    from .seed import copy
+
+    supervisor = Supervisor(0)
+    return copy(request, events, supervisor)
+
+
+def cache(request: Mapping[str, Any], events: Events) -> dict[str, Any]:  # noqa: ARG001
+    """Ask or change the compiler cache."""
+    from .cachework import act
+
+    return act(request)
+
+
+def report(request: Mapping[str, Any], events: Events) -> dict[str, Any]:  # noqa: ARG001
+    """Tell of the builds of one tree."""
+    from .timeline import tell
+
+    return tell(request)
+
+
+COMMANDS = {"build": build, "list": trees, "remove": remove, "seed": seed, "cache": cache, "report": report}

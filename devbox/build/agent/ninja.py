@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # description.
 MARK = "\x1d"
 STATUS = f"{MARK}%s %f %t{MARK}"
+# From version 1.12 on ninja foretells the seconds that are left, from how long each command took the last time.
+STATUS_WITH_ETA = f"{MARK}%s %f %t %E{MARK}"
 ERASE = "\x1b[K"
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 FAILED = re.compile(r"(\x1b\[[0-9;]*m)*FAILED: ")
@@ -32,12 +34,16 @@ class Failure(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far ninja is: steps done and in all, what runs, and the titles of those that ended since the last time."""
+    """How far ninja is: steps done and in all, what runs, and the titles of those that ended since the last time.
+
+    `running` begins with what runs the longest. `eta` is ninja's own idea of the seconds that are left.
+    """
 
     done: int
     total: int
     running: list[str]
     finished: list[str]
+    eta: float | None = None
 
 
 class Conversation:
@@ -51,6 +57,7 @@ class Conversation:
         self._on_line = on_line
         self._rest = ""
         self._counts = (0, 0, 0)
+        self._eta: float | None = None
         self._finished: list[str] = []
         self._moved = False
         self._running: list[str] = []
@@ -69,7 +76,8 @@ class Conversation:
         if self._moved:
             self._moved = False
             finished, self._finished = self._finished, []
-            self._on_progress(Progress(*self._counts[1:], [short(one) for one in self._running], finished))
+            running = [short(one) for one in self._running]
+            self._on_progress(Progress(*self._counts[1:], running, finished, self._eta))
 
     def end(self) -> None:
         """Take what was left without a line's end."""
@@ -107,10 +115,12 @@ class Conversation:
 
     def _status(self, line: str) -> None:
         _, counts, title = line.split(MARK, 2)
+        words = counts.split()
         try:
-            started, finished, total = (int(word) for word in counts.split())
+            started, finished, total = (int(word) for word in words[:3])
         except ValueError:
             return
+        self._eta = _seconds(words[3]) if len(words) > 3 else None
         if started < self._counts[0] or finished < self._counts[1]:  # ninja ran cmake and started over
             self._counts = (0, 0, 0)
             self._running.clear()
@@ -124,6 +134,14 @@ class Conversation:
         self._moved = True
 
 
+def _seconds(word: str) -> float | None:
+    """Return the seconds in ninja's `%E`; it is `?` as long as ninja knows nothing."""
+    try:
+        return float(word)
+    except ValueError:
+        return None
+
+
 def short(title: str) -> str:
     """Return what a person calls the step with CMake's title: the source file, or what is linked or generated."""
     match = re.search(r"\bobject (?:\S*\.dir/)?(\S+?)(?:\.o|\.obj)?$", title)
@@ -131,10 +149,21 @@ def short(title: str) -> str:
 
 
 class Command(NamedTuple):
-    """A command in ninja's log that ran in this build: what it made, and the seconds it took."""
+    """A command in ninja's log that ran in this build: what it made, and from when to when, in seconds since then."""
 
-    output: str
-    seconds: float
+    outputs: tuple[str, ...]
+    start: float
+    end: float
+
+    @property
+    def output(self) -> str:
+        """Its first output, by which it is called."""
+        return self.outputs[0]
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return round(self.end - self.start, 3)
 
 
 class LogMark(NamedTuple):
@@ -151,7 +180,7 @@ def mark_log(tree: str) -> LogMark:
 
 
 def commands_since(tree: str, mark: LogMark, start_ns: int) -> list[Command]:
-    """Return the commands that were logged after `mark`, the slowest first, one for each command.
+    """Return the commands that were logged after `mark`, in the order in which they ended.
 
     ninja appends; now and then it writes the log anew, and then those are taken whose outputs are newer than
     `start_ns`.
@@ -169,12 +198,36 @@ def commands_since(tree: str, mark: LogMark, start_ns: int) -> list[Command]:
     for line in lines:
         fields = line.split("\t")
         if len(fields) == 5 and (appended or _newer(os.path.join(tree, fields[3]), start_ns)):
+            last.pop(fields[3], None)
             last[fields[3]] = fields
     # A command with several outputs has a line for each.
-    found: dict[tuple[str, ...], Command] = {}
+    outputs: dict[tuple[str, ...], list[str]] = {}
     for start, end, _, output, digest in last.values():
-        found.setdefault((start, end, digest), Command(output, (int(end) - int(start)) / 1000))
-    return sorted(found.values(), key=lambda command: -command.seconds)
+        outputs.setdefault((start, end, digest), []).append(output)
+    logged = [(int(start), int(end), tuple(names)) for (start, end, _), names in outputs.items()]
+    # A log that was written anew has no order.
+    return _on_one_clock(logged if appended else sorted(logged, key=lambda one: one[1]))
+
+
+def _on_one_clock(logged: Sequence[tuple[int, int, tuple[str, ...]]]) -> list[Command]:
+    """Put several runs of ninja, each of which counts milliseconds from its own start, one behind the other.
+
+    ninja logs a command when it ends, so a time that goes back is another run: ninja ran cmake and started over, or
+    devbox ran it again.
+    """
+    found = []
+    base = latest = 0
+    for start, end, outputs in logged:
+        if base + end < latest:
+            base = latest
+        latest = base + end
+        found.append(Command(outputs, (base + start) / 1000, latest / 1000))
+    return found
+
+
+def slowest(commands: Iterable[Command]) -> list[Command]:
+    """Return the commands, the slowest first."""
+    return sorted(commands, key=lambda command: -command.seconds)
 
 
 def _newer(path: str, start_ns: int) -> bool:

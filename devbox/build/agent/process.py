@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 GRACE_SECONDS = 8.0
+AGAIN_SECONDS = 1.0
 INTERRUPTED = 130
 
 
@@ -138,6 +139,7 @@ class Supervisor:
         os.set_blocking(reading, False)
         watched = [self._lifeline, self._wake, reading]
         told_at: float | None = None
+        again_at = 0.0
         while child.poll() is None:
             ready = select.select(watched, [], [], 0.2 if told_at else None)[0]
             self._look(ready)
@@ -147,8 +149,13 @@ class Supervisor:
                 told_at = time.monotonic()
                 watched = [one for one in watched if one != self._lifeline]
                 _signal_group(child.pid, signal.SIGINT)
+                again_at = told_at + AGAIN_SECONDS
             elif told_at is not None and time.monotonic() - told_at > GRACE_SECONDS:
                 kill_session(child.pid)
+            elif told_at is not None and time.monotonic() > again_at:
+                # ninja passes the signal on once, and a dash that is just starting its command loses it.
+                _signal_all(session_members(child.pid), signal.SIGINT)
+                again_at += AGAIN_SECONDS
         if told_at is not None:
             kill_session(child.pid)
         while reading in watched and select.select([reading], [], [], 0)[0] and read():
@@ -201,15 +208,19 @@ def session_members(session: int) -> list[int]:
     return members
 
 
+def _signal_all(processes: Sequence[int], number: int) -> None:
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process, number)
+
+
 def kill_session(session: int) -> None:
     """Kill every process of a session, also those that are born meanwhile."""
     for _ in range(100):
         members = session_members(session)
         if not members:
             return
-        for member in members:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(member, signal.SIGKILL)
+        _signal_all(members, signal.SIGKILL)
         time.sleep(0.01)
 
 

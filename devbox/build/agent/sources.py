@@ -11,6 +11,7 @@ the known content; git's index is never asked, since filters, LFS and `assume-un
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import struct
@@ -22,7 +23,8 @@ from .files import Stamp, stamp, stamp_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-NOT_SOURCES = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__"})
+GIT = ".git"
+NOT_SOURCES = frozenset({GIT, ".hg", ".svn", "node_modules", "__pycache__"})
 BUILD_MARK = "CMakeCache.txt"
 MARKS = frozenset({BUILD_MARK, "pyvenv.cfg", "CACHEDIR.TAG"})
 
@@ -102,6 +104,8 @@ def _sort_in(found: Found, entries: Iterable[os.DirEntry[str]], prefix: str, inn
             if entry.is_dir(follow_symlinks=False):
                 if name not in NOT_SOURCES:
                     pending.append(f"{inner}{name}/")
+                continue
+            if name == GIT:  # a worktree's or a submodule's, which says where the repository is
                 continue
             if entry.is_symlink():
                 found.links[prefix + inner + name] = os.readlink(entry.path)
@@ -200,6 +204,15 @@ class Sources:
                 (entry for entry in (entries.get(name) for entries in known) if entry and entry[1:] == now), None
             )
             result[name] = entry or Entry(self.content(name), *now)
+
+    def belonging_to_others(self, names: Iterable[str]) -> str:
+        """Return the first of the files whose time this user may not set, "" if there is none."""
+        user = os.geteuid()
+        for name in names if user else ():
+            with contextlib.suppress(OSError):
+                if os.lstat(self.path(name)).st_uid != user:
+                    return name
+        return ""
 
     def content(self, name: str) -> str:
         """Read the content of a regular file anew."""

@@ -1,0 +1,145 @@
+"""`devbox cache`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from devbox.cli.application import Application, application, workspace
+from devbox.cli.options import CompilerCacheOption, JsonOption, WorkspaceOption, YesOption
+
+if TYPE_CHECKING:
+    from devbox.build.cache_explain import Explanation
+    from devbox.build.caches import CacheStats, CompilerCache
+    from devbox.container.target import Target
+
+app = typer.Typer(help="Look at the compiler cache, clear it, and ask why a file was compiled.", no_args_is_help=True)
+
+
+@app.command()
+def stats(
+    context: typer.Context,
+    path: WorkspaceOption = None,
+    compiler_cache: CompilerCacheOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show what the cache holds, and how many compiles it answered."""
+    from devbox.build import caches
+
+    run = application(context)
+    cache, inside = _cache(run, path, compiler_cache)
+    found = caches.stats(cache, inside, run.engine)
+    run.show(found, lambda: _stats(found))
+
+
+@app.command()
+def clear(
+    context: typer.Context,
+    path: WorkspaceOption = None,
+    compiler_cache: CompilerCacheOption = None,
+    yes: YesOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Remove what the cache holds, after saying what that is. A storage that machines share is left alone."""
+    from devbox.build import caches
+    from devbox.errors import CancelledError, RefusedError
+    from devbox.ui.console import size
+
+    run = application(context)
+    run.console.yes = yes
+    cache, inside = _cache(run, path, compiler_cache)
+    found = caches.stats(cache, inside, run.engine)
+    run.console.info(f"{found.kind} in {found.folder}: {size(found.size)}, used by every workspace that mounts it")
+    if found.remote:
+        run.console.info(f"what {found.remote} holds stays")
+    answer = run.console.confirm("Remove all of it?")
+    if answer is None:
+        raise RefusedError("nothing was removed: nobody could be asked", hint="devbox cache clear --yes")
+    if not answer:
+        raise CancelledError("nothing was removed")
+    removed = caches.clear(cache, inside, run.engine)
+    run.show({"folder": found.folder, "removed": removed}, lambda: f"removed {size(removed)}")
+
+
+@app.command()
+def doctor(
+    context: typer.Context,
+    path: WorkspaceOption = None,
+    compiler_cache: CompilerCacheOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Find what is wrong with how the cache is set up: owner, settings, space, clock, server."""
+    from devbox.build.cache_doctor import findings
+    from devbox.errors import EXIT_FAILURE
+
+    run = application(context)
+    cache, inside = _cache(run, path, compiler_cache)
+    found = findings(cache, inside, run.engine)
+    lines = [f"{one.severity}: {one.message}" + (f"\n  remedy: {one.remedy}" if one.remedy else "") for one in found]
+    run.show(found, lambda: "\n".join(lines))
+    if any(one.severity == "error" for one in found):
+        raise typer.Exit(EXIT_FAILURE)
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A source of the checkout that the build compiles.")],
+    path: WorkspaceOption = None,
+    compiler_cache: CompilerCacheOption = None,
+    log: Annotated[bool, typer.Option("--log", help="Print ccache's log of the compile, too.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Say why a source comes from the cache or not. It is compiled once more, into nowhere."""
+    from devbox.build import cache_explain
+
+    run = application(context)
+    cache, inside = _cache(run, path, compiler_cache)
+    with run.console.step(f"compiling {file.name} behind {cache.kind}"):
+        found = cache_explain.explain(cache, inside, run.engine, Path.cwd() / file)
+    run.show(found, lambda: _explanation(found, log=log))
+
+
+def _cache(run: Application, path: Path | None, kind: str | None) -> tuple[CompilerCache, Target]:
+    """Return the cache that the settings choose, and the container that is asked about it."""
+    from devbox import config
+    from devbox.build import caches
+    from devbox.container.target import find
+    from devbox.errors import UsageError
+
+    inside = find(run.engine, workspace(path))
+    settings = config.load(inside.workspace, environ=run.environ, flags={"compiler_cache": kind})
+    cache = caches.compiler_cache(settings, run.environ)
+    if cache.kind == "none":
+        origin = settings.origin("compiler_cache")
+        raise UsageError(f"compiler_cache is none in {origin}", hint="devbox cache stats --compiler-cache ccache")
+    run.console.mask.hide(cache.secrets())
+    return cache, inside
+
+
+def _stats(found: CacheStats) -> str:
+    from devbox.build.caches import hit_rate
+    from devbox.ui.console import size
+    from devbox.ui.tables import table
+
+    limit = f" of {size(found.limit)}" if found.limit else ""
+    lines = [
+        f"{found.kind} in {found.folder}: {size(found.size)}{limit}",
+        f"{found.hits} hits, {found.misses} misses {found.since}: {hit_rate(found.hits, found.misses)}",
+    ]
+    if found.remote:
+        lines.append(f"shared storage {found.remote}: {found.remote_hits} hits, {found.errors} errors")
+    rows = [(name, str(hits), str(misses), hit_rate(hits, misses)) for name, (hits, misses) in found.languages.items()]
+    if rows:
+        title = "in the last builds" if found.kind == "ccache" else "language"
+        lines += ["", table((title, "hits", "misses", "rate"), rows)]
+    return "\n".join(lines)
+
+
+def _explanation(found: Explanation, *, log: bool) -> str:
+    lines = [f"{found.source}: {found.why}"]
+    if found.last:
+        lines.append(f"in the last build of {found.tree}: {found.last}")
+    return "\n".join([*lines, *(found.log if log else ())])

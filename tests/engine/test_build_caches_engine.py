@@ -1,0 +1,167 @@
+"""Compiler caches in real containers: chosen, changed, explained, and shared by containers, users and Redis."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from devbox.build import cache_explain, caches
+from devbox.build.cache_doctor import findings
+from devbox.build.caches import NO_CACHE, CompilerCache
+from devbox.build.reading import read
+from devbox.build.storage import storage
+from devbox.build.trace import chrome
+from tests.engine.test_build_engine import COUNT, Place, image, part, place, small_tree  # noqa: F401  # fixtures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from devbox.engine.docker import Engine
+
+pytestmark = pytest.mark.engine
+
+SCCACHE = CompilerCache("sccache")
+PASSWORD = "a-password-for-this-test"
+
+
+def test_another_cache_changes_nothing_in_a_tree(place: Place) -> None:  # noqa: F811  # a fixture
+    assert place.build().missed == COUNT
+    assert place.build(cache=SCCACHE).commands == 0
+    assert place.build(cache=NO_CACHE).commands == 0
+    (place.workspace / "one.cpp").write_text(part("one", 5))
+    report = place.build(cache=SCCACHE)
+    assert (report.configured, report.compiled, report.missed) == ((), 1, 1)
+    assert place.run(f"{report.tree}/small") == "7\n"
+    assert place.build().commands == 0
+
+
+def test_sccache_gives_back_what_it_was_given(place: Place) -> None:  # noqa: F811
+    first = place.build(cache=SCCACHE)
+    assert (first.cache, first.cached, first.missed) == ("sccache", 0, COUNT)
+    again = place.build(cache=SCCACHE, mode="clean")
+    assert (again.cached, again.missed) == (COUNT, 0)
+    assert place.run(f"{again.tree}/small") == "3\n"
+    servers = place.run("sh", "-c", "cat /proc/[0-9]*/comm | grep -c '^sccache$'").strip()
+    assert servers == "1"
+
+
+def test_the_cache_is_asked_explained_and_cleared(place: Place) -> None:  # noqa: F811
+    cache, inside, engine = CompilerCache(), place.inside, place.engine
+    place.build()
+    source = place.workspace / "one.cpp"
+    found = cache_explain.explain(cache, inside, engine, source)
+    assert (found.hit, found.last) == (True, "miss")
+    source.write_text(f"{source.read_text()}// a comment\n")
+    assert cache_explain.explain(cache, inside, engine, source).hit
+    source.write_text(part("one", 9))
+    assert not cache_explain.explain(cache, inside, engine, source).hit
+    assert place.build().missed == 1
+    stats = caches.stats(cache, inside, engine)
+    assert stats.misses >= COUNT + 1
+    assert stats.size > 0
+    assert [one.severity for one in findings(cache, inside, engine)] == ["ok"]
+    assert caches.clear(cache, inside, engine) > 0
+    assert caches.stats(cache, inside, engine).misses == 0
+    assert place.build(mode="clean").cached == 0
+
+
+def test_a_build_s_trace_has_every_command_and_changes_none(place: Place) -> None:  # noqa: F811
+    report = place.build(cache=NO_CACHE, trace=True)
+    assert report.timeline is not None
+    assert len(report.timeline.steps) == report.commands
+    assert [step.title for step in report.timeline.critical_path()][-1] == "small"
+    assert json.loads(json.dumps(chrome(report.timeline)))["traceEvents"]
+    assert place.build().commands == 0
+    past = read(place.inside, place.engine)
+    assert past.timeline == report.timeline
+    assert [build.compiled for build in past.builds] == [COUNT]
+
+
+def test_two_users_of_a_group_share_one_cache(
+    engine: Engine,
+    image: str,  # noqa: F811
+    engine_name: Callable[[str], str],
+    tmp_path: Path,
+) -> None:
+    cache = CompilerCache(group=True)
+    shared = engine_name("group")
+    rates = []
+    for uid, name in ((1000, "dev"), (1700, "other")):
+        work = small_tree(tmp_path / name)
+        member = Place(engine, image, engine_name, work, engine_name("build"), shared).start()
+        account = f"getent passwd {uid} || useradd --uid {uid} {name}; echo 'shared:x:4242:{name}' >> /etc/group"
+        member.run("sh", "-c", f"{account}; chown {uid} /build; chgrp 4242 /cache/ccache; chmod 2775 /cache/ccache")
+        member.target = member.inside._replace(user=name)
+        report = member.build(cache=cache)
+        assert report.ok, report.failure
+        rates.append((report.cached, report.missed))
+    assert rates == [(0, COUNT), (COUNT, 0)]
+
+
+@dataclass(frozen=True)
+class Redis:
+    """A Redis server on the host that containers reach."""
+
+    url: str
+
+
+@pytest.fixture
+def redis(engine: Engine, tmp_path: Path) -> Iterator[Redis]:
+    """A Redis server with a password, on a port of its own."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("redis-server is not installed (apt-get install redis-server)")
+    gateway = engine.run(
+        ["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]
+    ).stdout.strip()
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = probe.getsockname()[1]
+    argv = [program, "--port", str(port), "--bind", "0.0.0.0", "--save", "", "--requirepass", PASSWORD]
+    with subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        for line in server.stdout:
+            if "Ready to accept connections" in line:
+                break
+        try:
+            yield Redis(f"redis://{gateway}:{port}")
+        finally:
+            server.terminate()
+
+
+@pytest.mark.parametrize("kind", ["sccache", "ccache"])
+def test_machines_share_a_cache_through_redis(
+    kind: str,
+    redis: Redis,
+    place: Place,  # noqa: F811
+    engine_name: Callable[[str], str],
+    tmp_path: Path,
+) -> None:
+    cache = CompilerCache(kind, storage=storage(kind, redis.url, {"SCCACHE_REDIS_PASSWORD": PASSWORD}))
+    assert place.build(cache=cache).missed == COUNT
+    other = Place(
+        place.engine, place.image, engine_name, small_tree(tmp_path / "other"), engine_name("build"), engine_name("cc")
+    ).start()
+    report = other.build(cache=cache)
+    assert (report.cached, report.missed) == (COUNT, 0)
+    assert other.run(f"{report.tree}/small") == "3\n"
+    assert PASSWORD not in other.engine.run(["inspect", other.inside.container]).stdout
+    assert other.run("sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '").count(PASSWORD) == 0
+    kept = ["sh", "-c", 'grep -rl "$0" /build /cache /tmp /home 2>/dev/null; true']
+    assert other.run(*kept, PASSWORD) == ""
+    assert report.log is not None
+    assert PASSWORD not in report.log.read_text()
+
+
+def test_a_storage_that_refuses_costs_the_cache_and_not_the_build(redis: Redis, place: Place) -> None:  # noqa: F811
+    cache = CompilerCache("ccache", storage=storage("ccache", redis.url, {"SCCACHE_REDIS_PASSWORD": "wrong"}))
+    report = place.build(cache=cache)
+    assert (report.ok, report.missed) == (True, COUNT)
+    assert any("failed" in one.message for one in findings(cache, place.inside, place.engine))
