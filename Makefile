@@ -33,16 +33,16 @@ engine: ## See to a Docker engine: use the one that answers, else install and st
 reference: $(STAMP) ## Install the reference dev container CLI, which some tests compare with
 	@.ci/ensure-reference $(VENV)
 
-.PHONY: compiler
-compiler: ## See to git, a compiler and ps, which tests run on this machine itself
-	@.ci/ensure-compiler
+.PHONY: tools
+tools: ## See to git, a compiler and small servers, which tests run on this machine itself
+	@.ci/ensure-tools
 
 .PHONY: demo
 demo: $(STAMP) engine ## Run the main job on a small CUDA tree; KEEP=1 keeps the container
 	@PATH="$(CURDIR)/$(BIN):$$PATH" KEEP="$(KEEP)" tests/trees/demo.sh
 
 .PHONY: test
-test: $(STAMP) lint compiler engine reference ## Lint, and run all tests but the slow ones and those that need a GPU
+test: $(STAMP) lint tools engine reference ## Lint, and run all tests but the slow ones and those that need a GPU
 	$(PYTEST) -m 'not slow and not gpu' $(ARGS)
 
 .PHONY: lint
@@ -58,12 +58,16 @@ format: $(STAMP) ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix
 
 .PHONY: unit
-unit: $(STAMP) compiler ## Run the tests that need no engine
+unit: $(STAMP) tools ## Run the tests that need no engine
 	$(PYTEST) -m 'not engine and not slow and not gpu' $(ARGS)
 
 .PHONY: engine-test
-engine-test: $(STAMP) compiler engine reference ## Run the tests that need an engine
+engine-test: $(STAMP) tools engine reference ## Run the tests that need an engine
 	$(PYTEST) -m 'engine and not slow and not gpu' $(ARGS)
+
+.PHONY: slow-test
+slow-test: $(STAMP) tools engine reference ## Run the tests that take minutes: long histories, 100,000 files, CUDA builds
+	$(PYTEST) -m 'slow and not gpu' $(ARGS)
 
 .PHONY: gpu-test
 gpu-test: $(STAMP) engine ## Run the tests that need an NVIDIA GPU
@@ -74,7 +78,7 @@ trees: $(STAMP) engine ## Build parts of real source trees (llama.cpp, vLLM); ta
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.trees.real $(ARGS)
 
 .PHONY: bench
-bench: $(STAMP) compiler engine reference ## Measure devbox beside docker, ninja and the reference CLI into bench/results/
+bench: $(STAMP) tools engine reference ## Measure devbox beside docker, ninja and the reference CLI into bench/results/
 	@PATH="$(CURDIR)/$(BIN):$(CURDIR)/$(VENV)/reference/bin:$$PATH" $(BIN)/python -m bench $(ARGS)
 
 .PHONY: wheel
@@ -85,8 +89,11 @@ wheel: $(STAMP) ## Build the wheel, and prove that it works when installed outsi
 	@ls -l dist
 
 .PHONY: docs
-docs: $(STAMP) ## Write the generated reference pages
+docs: $(STAMP) ## Write what is generated and committed: reference pages and devcontainers/
 	$(BIN)/python docs/generate.py
+
+.PHONY: devcontainers
+devcontainers: docs ## The same: the definitions follow from the code as the pages do
 
 .PHONY: clean
 clean: ## Remove what was built and cached; containers and volumes are left alone
