@@ -70,7 +70,7 @@ slow-test: $(STAMP) tools engine reference ## Run the tests that take minutes: l
 	$(PYTEST) -m 'slow and not gpu' $(ARGS)
 
 .PHONY: gpu-test
-gpu-test: $(STAMP) engine ## Run the tests that need an NVIDIA GPU
+gpu-test: $(STAMP) tools engine ## Run the tests that need an NVIDIA GPU; DEVBOX_GPU_IMAGE names an image with nvcc and cmake
 	$(PYTEST) -m gpu $(ARGS)
 
 .PHONY: trees
