@@ -136,7 +136,6 @@ def _global_options(
     run_.console.quiet = quiet
     run_.console.verbose = verbose
     run_.debug = debug
-    run_.command = context.invoked_subcommand or ""
 
 
 def _own(args: Sequence[str]) -> Sequence[str]:

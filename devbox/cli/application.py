@@ -71,8 +71,10 @@ class Application:
 
 
 def application(context: typer.Context) -> Application:
-    """Return the run's application."""
-    return cast("Application", context.obj)
+    """Return the run's application, which learns from the innermost `context` what command this is: `builds list`."""
+    run = cast("Application", context.obj)
+    run.command = context.command_path.partition(" ")[2] or context.invoked_subcommand or ""
+    return run
 
 
 def workspace(path: Path | None) -> Path:
