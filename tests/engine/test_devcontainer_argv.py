@@ -14,7 +14,7 @@ from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read
 from devbox.devcontainer.write import write
 from devbox.facts import engine as engine_facts
-from devbox.facts.model import Checkout, Host, User
+from devbox.facts.model import Checkout
 from devbox.frameworks.arch import Arch
 from devbox.frameworks.load import load
 from devbox.image.recipe import recipe
@@ -59,7 +59,7 @@ def test_the_engine_mounts_the_workspace_whatever_its_name(
             ),
             arch=Arch((), ""),
             user=user,
-            host=Host(User(1000, 1000, "ada", "/home/ada"), 1, None, 1, 1),
+            owner=1000,
             network=network,
             placement=place(checkout, framework.name),
             limits=limits,
