@@ -22,6 +22,7 @@ from devbox.container.target import find
 from devbox.container.up import UpRequest, UpResult, up
 from devbox.devcontainer.identity import volume_name
 from devbox.errors import DevboxError
+from devbox.paths import state_dir
 from devbox.reporter import Silent
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def test_a_command_has_the_environment_of_the_users_shell(tree: Tree) -> None:
     shell = ["/rc/bin", "login", "a\nb", "container"]
     assert said(HF_TOKEN="hf_verysecret", MIX="host") == [*shell, "hf_verysecret", "container host"]
     assert said(HF_TOKEN="other") == [*shell, "other", "container none"]
-    kept = "".join(path.read_text() for path in (memory.state_dir() / "containers").iterdir())
+    kept = "".join(path.read_text() for path in (state_dir() / "containers").iterdir())
     inspected = json.dumps(tree.engine.container(tree.container))
     assert "verysecret" not in kept + inspected
 

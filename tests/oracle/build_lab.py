@@ -87,7 +87,7 @@ class Running:
         """Read events up to one of this kind with these fields."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            event = json.loads(line)
+            event: JSON = json.loads(line)
             self.events.append(event)
             if event["event"] == "as_root":
                 self.lab.set_times_as_root(event["files"])

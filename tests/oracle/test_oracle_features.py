@@ -7,6 +7,7 @@ import json
 import os
 import random
 import subprocess
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -224,17 +225,17 @@ def test_the_lock_file_holds_a_feature_where_its_tag_has_moved(
 
 
 def test_a_tag_is_looked_up_once_and_again_where_newer_ones_are_asked_for(workspace: Workspace, tmp_path: Path) -> None:
-    off = {"DEVBOX_FEATURES_LOCK": "off"}
+    ours = partial(workspace.ours, DEVBOX_FEATURES_LOCK="off")
     with running_registry(tmp_path / "registry") as registry:
         workspace.write(features={f"{registry.host}/a/b/one:1": {}})
         first = registry.publish(write_feature(tmp_path / "a/one", version="1.0.0"), "a/b/one", "1")
-        assert [feature.digest for feature in workspace.ours(**off)] == [first]
+        assert [feature.digest for feature in ours()] == [first]
         second = registry.publish(write_feature(tmp_path / "b/one", version="1.1.0"), "a/b/one", "1")
-        assert [feature.digest for feature in workspace.ours(**off)] == [first]
-        assert [feature.digest for feature in workspace.ours(pull=True, **off)] == [second]
-        assert [feature.digest for feature in workspace.ours(**off)] == [second]
+        assert [feature.digest for feature in ours()] == [first]
+        assert [feature.digest for feature in ours(pull=True)] == [second]
+        assert [feature.digest for feature in ours()] == [second]
     warnings: list[str] = []
-    assert [feature.digest for feature in workspace.ours(warnings, pull=True, **off)] == [second]
+    assert [feature.digest for feature in ours(warnings, pull=True)] == [second]
     assert f"no newer {registry.host}/a/b/one:1 could be had" in warnings[0]
 
 
@@ -249,8 +250,8 @@ def test_an_archive_on_a_server(workspace: Workspace, tmp_path: Path, monkeypatc
         workspace.write(features={identifier: {"version": "1"}})
         with pytest.raises(RegistryError, match="CERTIFICATE_VERIFY_FAILED"):
             workspace.ours()
-        trusted = {"DEVBOX_CA_BUNDLE": str(certificate)}
-        ours = workspace.ours(**trusted)
+        trusted = partial(workspace.ours, DEVBOX_CA_BUNDLE=str(certificate))
+        ours = trusted()
         lock = lock_path(workspace.path)
         written = lock.read_bytes()
         node = {"NODE_EXTRA_CA_CERTS": str(certificate)}
@@ -263,9 +264,9 @@ def test_an_archive_on_a_server(workspace: Workspace, tmp_path: Path, monkeypatc
         assert workspace.ours() == ours
         monkeypatch.setenv("DEVBOX_CACHE_DIR", str(tmp_path / "another cache"))
         with pytest.raises(ContractError, match=r"is not what .* holds it at"):
-            workspace.ours(**trusted)
+            trusted()
         lock.unlink()
-        assert [feature.metadata.version for feature in workspace.ours(**trusted)] == ["2.0.0"]
+        assert [feature.metadata.version for feature in trusted()] == ["2.0.0"]
 
 
 def test_what_was_fetched_once_needs_no_network(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,7 +54,7 @@ def test_the_no_op_budget_grows_beyond_five_thousand_files(files: int, limit: fl
 
 def test_subjects_run_in_turn_and_the_warm_up_does_not_count(tmp_path: Path) -> None:
     order: list[str] = []
-    subjects = [Subject(name, (sys.executable, "-c", ""), lambda name=name: order.append(name)) for name in "ab"]
+    subjects = [Subject(name, (sys.executable, "-c", ""), partial(order.append, name)) for name in "ab"]
     samples = measure.interleaved(subjects, 2, cwd=tmp_path, warm_up=1)
     assert order == ["a", "b"] * 3
     assert {name: len(sample.seconds) for name, sample in samples.items()} == {"a": 2, "b": 2}
@@ -65,7 +66,7 @@ def test_a_failing_command_is_no_measurement(tmp_path: Path) -> None:
 
 
 def test_the_page_shows_kept_broken_and_skipped_budgets() -> None:
-    results = [
+    results: list[Verdict | Skipped | Counted] = [
         Verdict("fast", Sample("devbox", (0.02,)), Sample("other", (0.1,)), Budget("ratio", 0.4)),
         Verdict("slow", Sample("devbox", (0.6,)), Sample("ninja", (0.1,)), Budget("added", 0.25)),
         Skipped("absent", "not installed"),

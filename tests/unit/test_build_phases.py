@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Never
 
 import pytest
 
 from devbox.build.build import _Phases
 from devbox.reporter import Silent
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 class Steps(Silent):
     """A reporter that keeps how each step ended."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.ended = []
+        self.ended: list[tuple[str, str]] = []
 
     @contextmanager
-    def step(self, title):
+    def step(self, title: str) -> Iterator[None]:
         try:
             yield
         except BaseException:
@@ -27,7 +31,7 @@ class Steps(Silent):
         self.ended.append((title, "done"))
 
 
-def test_a_phase_ends_when_the_next_begins():
+def test_a_phase_ends_when_the_next_begins() -> None:
     reporter = Steps()
     with _Phases(reporter) as phases:
         phases.begin("configure")
@@ -35,7 +39,7 @@ def test_a_phase_ends_when_the_next_begins():
     assert reporter.ended == [("configure", "done"), ("build", "done")]
 
 
-def test_the_phase_in_which_a_build_failed_is_shown_as_failed():
+def test_the_phase_in_which_a_build_failed_is_shown_as_failed() -> None:
     reporter = Steps()
     with _Phases(reporter) as phases:
         phases.begin("configure")
@@ -44,13 +48,13 @@ def test_the_phase_in_which_a_build_failed_is_shown_as_failed():
     assert reporter.ended == [("configure", "done"), ("build", "failed")]
 
 
-def test_a_failure_before_any_phase_is_no_error():
+def test_a_failure_before_any_phase_is_no_error() -> None:
     with _Phases(Steps()) as phases:
         phases.fail()
 
 
-def test_an_interrupt_ends_the_phase_and_goes_on():
-    def interrupted():
+def test_an_interrupt_ends_the_phase_and_goes_on() -> None:
+    def interrupted() -> Never:
         with _Phases(reporter) as phases:
             phases.begin("build")
             raise KeyboardInterrupt

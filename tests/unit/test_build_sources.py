@@ -89,7 +89,12 @@ def test_only_what_moved_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     known = sources.entries({}, list)
     write(tmp_path / "b.c", "another")
     read: list[str] = []
-    monkeypatch.setattr(module, "digest_file", lambda path: read.append(Path(path).name) or "digest")
+
+    def digest(path: str) -> str:
+        read.append(Path(path).name)
+        return "digest"
+
+    monkeypatch.setattr(module, "digest_file", digest)
     now = sources.entries(known, list)
     assert read == ["b.c"]
     assert now["a.c"] == known["a.c"]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Never
 
 import pytest
 
@@ -20,15 +20,22 @@ from devbox.errors import BuildError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from devbox.build.agent.files import Stamp
+    from devbox.errors import DevboxError
+
 
 def report(code: int = 0) -> BuildReport:
     return BuildReport(code, "release", "/build/release", None, 0.1)
 
 
+def unexpected(error: DevboxError) -> Never:
+    pytest.fail(str(error))
+
+
 class TestNews:
-    def found(self, folder: Path, *changes: tuple[str, str], known: dict[str, object] | None = None) -> list[str]:
+    def found(self, folder: Path, *changes: tuple[str, str], known: dict[str, Stamp] | None = None) -> list[str]:
         all_of_them = [Change(kind, str(folder / name)) for kind, name in changes]
-        return news(folder, all_of_them, known or {})  # type: ignore[arg-type]
+        return news(folder, all_of_them, known or {})
 
     def test_a_save_a_new_file_and_a_removed_one(self, tmp_path: Path) -> None:
         (tmp_path / "a.cu").write_text("")
@@ -92,7 +99,7 @@ class TestWatch:
             elif waits == 3:
                 raise KeyboardInterrupt
 
-        assert watch(Saves(tmp_path), build, on_error=pytest.fail, on_wait=on_wait) == 0
+        assert watch(Saves(tmp_path), build, on_error=unexpected, on_wait=on_wait) == 0
         assert builds == [[], ["a.cu"], ["a.cu", "b.cu", "c.cu"]]
 
     def test_what_the_build_itself_touches_does_not_trigger(self, tmp_path: Path) -> None:
@@ -111,7 +118,7 @@ class TestWatch:
 
         timer = threading.Timer(1.0, other.write_text, ["saved later than the healing was seen"])
         timer.start()
-        assert watch(saves, build, on_error=pytest.fail, on_wait=lambda _: None) == 130
+        assert watch(saves, build, on_error=unexpected, on_wait=lambda _: None) == 130
         assert builds == [[], ["b.cu"]]
 
     def test_a_build_that_cannot_begin_is_told_and_the_next_save_tries_again(self, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,9 +11,12 @@ from hypothesis import strategies as st
 from devbox import config
 from devbox.errors import ConfigError, UsageError
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 @pytest.fixture
-def places(tmp_path, monkeypatch):
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """Return the user's config folder and a workspace."""
     user, workspace = tmp_path / "config", tmp_path / "work space"
     user.mkdir()
@@ -20,18 +25,18 @@ def places(tmp_path, monkeypatch):
     return user, workspace
 
 
-def load(workspace, environ=None, **flags):
+def load(workspace: Path | None, environ: dict[str, str] | None = None, **flags: object) -> config.Settings:
     return config.load(workspace, environ=environ or {}, flags=flags)
 
 
-def test_defaults(places):
+def test_defaults(places: tuple[Path, Path]) -> None:
     settings = load(None)
     assert settings.framework is None
     assert settings.ccache_size == "20G"
     assert settings.origin("ccache_size") == "default"
 
 
-def test_each_layer_is_stronger_than_the_one_before(places):
+def test_each_layer_is_stronger_than_the_one_before(places: tuple[Path, Path]) -> None:
     user, workspace = places
     layers = [
         (user / "config.toml", str(user / "config.toml")),
@@ -49,14 +54,16 @@ def test_each_layer_is_stronger_than_the_one_before(places):
     assert load(workspace, environ, base_image="x").origin("base_image") == "--base-image"
 
 
-def test_numbers_may_be_written_as_numbers(places):
+def test_numbers_may_be_written_as_numbers(places: tuple[Path, Path]) -> None:
     _, workspace = places
     (workspace / "devbox.toml").write_text("jobs = 8\narch = 90\n")
     settings = load(workspace)
     assert (settings.jobs, settings.arch) == ("8", "90")
 
 
-def test_paths_in_a_file_are_relative_to_the_file(places, monkeypatch, tmp_path):
+def test_paths_in_a_file_are_relative_to_the_file(
+    places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     _, workspace = places
     (workspace / "devbox.toml").write_text('find_links = "wheels"\nca_bundle = "/etc/ca.pem"\n')
     settings = load(workspace)
@@ -81,7 +88,7 @@ def test_paths_in_a_file_are_relative_to_the_file(places, monkeypatch, tmp_path)
         ("origins = 'x'", "there is no key 'origins'", None),
     ],
 )
-def test_mistakes_name_file_and_key(places, text, message, hint):
+def test_mistakes_name_file_and_key(places: tuple[Path, Path], text: str, message: str, hint: str | None) -> None:
     _, workspace = places
     path = workspace / "devbox.toml"
     path.write_text(text)
@@ -92,7 +99,7 @@ def test_mistakes_name_file_and_key(places, text, message, hint):
     assert hint is None or hint in (caught.value.hint or "")
 
 
-def test_a_file_that_is_not_text(places):
+def test_a_file_that_is_not_text(places: tuple[Path, Path]) -> None:
     _, workspace = places
     (workspace / "devbox.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="is not UTF-8"):
@@ -100,14 +107,14 @@ def test_a_file_that_is_not_text(places):
 
 
 @pytest.mark.parametrize(("key", "value"), [("jobs", "many"), ("jobs", "0"), ("jobs", "-1"), ("ccache_size", "big")])
-def test_values_that_make_no_sense(places, key, value):
+def test_values_that_make_no_sense(places: tuple[Path, Path], key: str, value: str) -> None:
     with pytest.raises(UsageError) as caught:
         load(None, {f"DEVBOX_{key.upper()}": value})
     assert caught.value.message.startswith(f"DEVBOX_{key.upper()}: '{value}'")
     assert caught.value.hint
 
 
-def test_a_flag_that_is_no_setting(places):
+def test_a_flag_that_is_no_setting(places: tuple[Path, Path]) -> None:
     with pytest.raises(ConfigError, match="'archs'"):
         load(None, archs="9.0")
 
@@ -115,7 +122,7 @@ def test_a_flag_that_is_no_setting(places):
 SECRET = "http://me:s3cret@proxy:3128"
 
 
-def test_a_proxys_password_is_never_shown(places):
+def test_a_proxys_password_is_never_shown(places: tuple[Path, Path]) -> None:
     settings = load(None, {"DEVBOX_HTTPS_PROXY": SECRET})
     network = config.network(settings, {})
     assert network.https_proxy == SECRET
@@ -136,17 +143,17 @@ def test_a_proxys_password_is_never_shown(places):
         ("", ""),
     ],
 )
-def test_masked(url, shown):
+def test_masked(url: str, shown: str) -> None:
     assert config.masked(url) == shown
     assert config.has_password(url) == (url != shown)
 
 
 @given(st.from_regex(r"[A-Za-z0-9]{1,8}:[^@\s]{12,30}", fullmatch=True), st.sampled_from(["http://", "https://", ""]))
-def test_no_password_survives_the_mask(login, scheme):
+def test_no_password_survives_the_mask(login: str, scheme: str) -> None:
     assert login not in config.masked(f"{scheme}{login}@host:1")
 
 
-def test_proxies_come_from_the_settings_and_else_from_the_usual_variables(places):
+def test_proxies_come_from_the_settings_and_else_from_the_usual_variables(places: tuple[Path, Path]) -> None:
     environ = {
         "http_proxy": "http://a:1",
         "HTTP_PROXY": "http://b:1",
@@ -169,7 +176,7 @@ def test_proxies_come_from_the_settings_and_else_from_the_usual_variables(places
     assert config.network(load(None), {}).proxies() == {}
 
 
-def test_the_bundle_of_the_settings_must_be_there(places):
+def test_the_bundle_of_the_settings_must_be_there(places: tuple[Path, Path]) -> None:
     _, workspace = places
     with pytest.raises(ConfigError, match="is not there") as caught:
         config.network(load(workspace, ca_bundle="/missing.pem"), {})
@@ -179,7 +186,7 @@ def test_the_bundle_of_the_settings_must_be_there(places):
     assert config.network(load(workspace), {}).ca_bundle == workspace / "ca.pem"
 
 
-def test_the_bundle_of_the_usual_variables_is_taken_where_it_is_a_file(places):
+def test_the_bundle_of_the_usual_variables_is_taken_where_it_is_a_file(places: tuple[Path, Path]) -> None:
     _, workspace = places
     (workspace / "ca.pem").write_text("x")
     environ = {

@@ -30,7 +30,8 @@ def test_a_refused_limit_is_lowered_or_left_out(
 
 
 def test_a_limit_is_lowered_at_most_twice() -> None:
-    args, rounds = ("--ulimit=memlock=-1",), 0
+    args: tuple[str, ...] = ("--ulimit=memlock=-1",)
+    rounds = 0
     while args:
         args, _ = clamped(args, "memlock", lambda: 64)
         rounds += 1

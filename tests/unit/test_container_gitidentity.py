@@ -14,6 +14,8 @@ from devbox.container.gitidentity import config_file, of_host
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
 
 def read_back(text: str, folder: Path) -> dict[str, str]:
     file = folder / "made"
@@ -50,12 +52,14 @@ def test_who_and_habits_are_copied_and_nothing_that_may_hold_a_secret_or_a_path_
 
 @settings(max_examples=40, deadline=None)
 @given(st.text(st.characters(exclude_characters="\0\r", codec="utf-8")))
-def test_git_reads_any_name_back(tmp_path_factory, name: str) -> None:
+def test_git_reads_any_name_back(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     found = read_back(config_file([("user.name", name)]), tmp_path_factory.mktemp("git"))
     assert found == {"user.name": name}
 
 
-def test_the_users_own_and_conditional_settings_count_and_the_repositorys_do_not(tmp_path: Path, monkeypatch) -> None:
+def test_the_users_own_and_conditional_settings_count_and_the_repositorys_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home, work = tmp_path / "home", tmp_path / "work" / "tree"
     home.mkdir()
     work.mkdir(parents=True)

@@ -17,7 +17,7 @@ from devbox.devcontainer.identity import METADATA
 from devbox.devcontainer.merge import image_metadata, merge
 from devbox.devcontainer.read import read
 from devbox.devcontainer.substitute import ContainerVariables, substitute
-from devbox.engine.spec import ImageBuild, build_args, container_args
+from devbox.engine.spec import ContainerSpec, ImageBuild, build_args, container_args
 from devbox.errors import DevboxError
 from devbox.facts.model import EngineFacts, Gpus, Host, User
 
@@ -170,6 +170,7 @@ def follow(text: str, label: str, workspace: Path) -> None:
     substitute(dict(merged.remote_env), ContainerVariables({"PATH": "/bin"}))
     secret_names(merged.container_env)
     wanted = desired(contract, merged, image)
+    assert isinstance(wanted.spec, ContainerSpec)
     argv = ["run", *container_args(wanted.spec)]
     if contract.build is not None:
         recipe = contract.build

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from devbox.container.desired import is_secret
 from devbox.devcontainer import compose, compose_sources
 from devbox.devcontainer import override as overriding
-from devbox.devcontainer.compose import MASK, Project
+from devbox.devcontainer.compose import Project
 from devbox.devcontainer.compose_sources import Sources
 from devbox.devcontainer.consent import compose_reach, is_secret_name
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.override import ProjectSpec
 from devbox.devcontainer.read import read
 from devbox.errors import ContractError
+from devbox.masking import MASK
 
 if TYPE_CHECKING:
     from devbox.devcontainer.model import Contract, Merged

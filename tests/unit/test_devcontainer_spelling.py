@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 from devbox.devcontainer.identity import id_labels
 from devbox.devcontainer.read import read
 from devbox.devcontainer.spelling import host_spelling, windows_spelling, wsl_distribution
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WSL2 = "5.15.90.1-microsoft-standard-WSL2"
 WSL1_VERSION = "Linux version 4.4.0-19041-Microsoft (Microsoft@Microsoft.com) (gcc version 5.4.0 (GCC) )"
@@ -52,7 +56,7 @@ def test_what_is_spelled_for_windows_is_read_back(folder: str) -> None:
     assert host_spelling(windows_spelling(folder, "Ubuntu")) == folder
 
 
-def test_the_folder_is_spelled_for_windows_and_the_file_is_not(tmp_path, monkeypatch) -> None:
+def test_the_folder_is_spelled_for_windows_and_the_file_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labels = id_labels("/home/me/vllm", "/home/me/vllm/.devcontainer/devcontainer.json", distribution="Ubuntu")
     assert labels == (
         ("devcontainer.local_folder", "\\\\wsl.localhost\\Ubuntu\\home\\me\\vllm"),
@@ -60,7 +64,7 @@ def test_the_folder_is_spelled_for_windows_and_the_file_is_not(tmp_path, monkeyp
     )
 
 
-def test_a_contract_that_is_read_inside_wsl_has_these_labels(tmp_path, monkeypatch) -> None:
+def test_a_contract_that_is_read_inside_wsl_has_these_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / ".devcontainer.json"
     file.write_text(json.dumps({"image": "debian"}))
     monkeypatch.setattr("os.uname", lambda: type("uname", (), {"release": WSL2, "sysname": "Linux"}))

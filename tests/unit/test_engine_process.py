@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from devbox.engine import process
-from devbox.engine.docker import Engine, explain, socket_path
+from devbox.engine.api import socket_path
+from devbox.engine.docker import Engine, explain
 from devbox.errors import EngineError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_failure_names_the_program_and_shows_the_end_of_its_stderr() -> None:
@@ -59,7 +64,7 @@ def test_the_socket_is_the_one_the_docker_cli_would_use(environ: dict[str, str],
     assert socket_path(environ) == expected
 
 
-def test_a_context_in_the_cli_config_leaves_the_way_to_the_cli(tmp_path) -> None:
+def test_a_context_in_the_cli_config_leaves_the_way_to_the_cli(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"currentContext": "remote"}')
     assert socket_path({"DOCKER_CONFIG": str(tmp_path)}) is None
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox.facts import cdi
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # The shape of `nvidia-ctk cdi generate`: keys sorted, so `name` comes after the edits of its device.
 GENERATED = """\
@@ -58,7 +62,7 @@ containerEdits:
 """
 
 
-def test_generated_yaml():
+def test_generated_yaml() -> None:
     assert cdi.names_in(GENERATED, yaml=True) == (
         "nvidia.com/gpu=0",
         "nvidia.com/gpu=GPU-5a3f9c1e-77b2-4d08-9e6a-0c41d2b7e815",
@@ -66,22 +70,22 @@ def test_generated_yaml():
     )
 
 
-def test_hand_written_yaml():
+def test_hand_written_yaml() -> None:
     assert cdi.names_in(HAND_WRITTEN, yaml=True) == ("nvidia.com/gpu=0", "nvidia.com/gpu=all")
 
 
-def test_json():
+def test_json() -> None:
     text = json.dumps({"cdiVersion": "0.6.0", "kind": "nvidia.com/gpu", "devices": [{"name": "0"}, {"name": "all"}]})
     assert cdi.names_in(text, yaml=False) == ("nvidia.com/gpu=0", "nvidia.com/gpu=all")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"kind": "a/b"}', '{"kind": "a/b", "devices": 3}', "{", "null"])
-def test_broken_json_names_nothing(text):
+def test_broken_json_names_nothing(text: str) -> None:
     assert cdi.names_in(text, yaml=False) == ()
 
 
 @given(st.text())
-def test_any_text_is_survived(text):
+def test_any_text_is_survived(text: str) -> None:
     assert isinstance(cdi.names_in(text, yaml=True), tuple)
     assert isinstance(cdi.names_in(text, yaml=False), tuple)
 
@@ -90,7 +94,7 @@ NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,20}", fullmatch=True)
 
 
 @given(st.lists(NAMES, max_size=5), st.sampled_from(["", "'", '"']), st.booleans())
-def test_names_come_back_from_yaml(names, quote, first):
+def test_names_come_back_from_yaml(names: list[str], quote: str, first: bool) -> None:
     lines = ["kind: nvidia.com/gpu", "devices:"]
     for name in names:
         edits = ["  containerEdits:", "    deviceNodes:", "    - path: /dev/null"]
@@ -100,7 +104,7 @@ def test_names_come_back_from_yaml(names, quote, first):
     assert cdi.names_in("\n".join(lines), yaml=True) == expected
 
 
-def test_folders_are_read_together_and_other_files_are_left_alone(tmp_path):
+def test_folders_are_read_together_and_other_files_are_left_alone(tmp_path: Path) -> None:
     etc, run = tmp_path / "etc", tmp_path / "run"
     etc.mkdir()
     run.mkdir()

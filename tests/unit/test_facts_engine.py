@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,9 @@ from hypothesis import strategies as st
 from devbox.engine.docker import Engine
 from devbox.errors import EngineError
 from devbox.facts import engine as facts
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # What `docker info --format '{{json .}}'` says, less what nobody reads.
 ROOTFUL = {
@@ -50,22 +54,22 @@ FIRST_NAMESPACE = "         0          0 4294967295\n"
 NESTED_NAMESPACE = "         0     100000      65536\n"
 
 
-def test_a_rootful_engine_with_cdi():
+def test_a_rootful_engine_with_cdi() -> None:
     read = facts.read(ROOTFUL, local=True)
     assert (read.version, read.rootless, read.local, read.cdi) == ("26.1.5+dfsg1", False, True, True)
     assert (read.nvidia_runtime, read.cdi_devices, read.memlock) == (False, (), 0)
 
 
-def test_a_rootless_engine_with_the_nvidia_runtime_and_no_cdi():
+def test_a_rootless_engine_with_the_nvidia_runtime_and_no_cdi() -> None:
     read = facts.read(ROOTLESS, local=True)
     assert (read.rootless, read.cdi, read.nvidia_runtime) == (True, False, True)
 
 
-def test_a_newer_engine_tells_its_cdi_devices():
+def test_a_newer_engine_tells_its_cdi_devices() -> None:
     assert facts.read(NEWER, local=False).cdi_devices == ("nvidia.com/gpu=0", "nvidia.com/gpu=all")
 
 
-def test_an_engine_that_says_next_to_nothing_is_survived():
+def test_an_engine_that_says_next_to_nothing_is_survived() -> None:
     read = facts.read({}, local=False)
     assert (read.version, read.cdi, read.rootless) == ("", False, False)
 
@@ -83,11 +87,11 @@ def test_an_engine_that_says_next_to_nothing_is_survived():
     ],
     ids=["capped", "capable", "in a user namespace", "rootless", "no uid_map", "unlimited", "nothing readable"],
 )
-def test_memlock(limits, status, uid_map, rootless, granted):
+def test_memlock(limits: str, status: str, uid_map: str, rootless: bool, granted: int | None) -> None:
     assert facts.ceiling("memlock", limits, status, uid_map, rootless=rootless) == granted
 
 
-def test_each_limit_has_its_own_line():
+def test_each_limit_has_its_own_line() -> None:
     limits = "Max stack size  8388608  unlimited  bytes\nMax open files  1024  20000  files\n"
     assert facts.ceiling("nofile", limits, NO_SYS_RESOURCE, FIRST_NAMESPACE) == 20000
     assert facts.ceiling("stack", limits, NO_SYS_RESOURCE, FIRST_NAMESPACE) is None
@@ -95,11 +99,11 @@ def test_each_limit_has_its_own_line():
 
 
 @given(st.text())
-def test_memlock_of_any_text_is_unknown_or_a_number(text):
+def test_memlock_of_any_text_is_unknown_or_a_number(text: str) -> None:
     assert facts.ceiling("memlock", text, text, text) == 0
 
 
-def test_the_endpoint_is_the_one_that_the_cli_would_choose(tmp_path):
+def test_the_endpoint_is_the_one_that_the_cli_would_choose(tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path)}
     assert facts.endpoint(home) == "unix:///var/run/docker.sock"
     assert facts.endpoint({"DOCKER_HOST": "ssh://me@builder"}) == "ssh://me@builder"
@@ -114,7 +118,7 @@ def test_the_endpoint_is_the_one_that_the_cli_would_choose(tmp_path):
     assert facts.endpoint(home | {"DOCKER_CONTEXT": "missing"}) == ""
 
 
-def docker_that_says(tmp_path, answer, code=0):
+def docker_that_says(tmp_path: Path, answer: str, code: int = 0) -> str:
     program = tmp_path / "docker"
     (tmp_path / "answer").write_text(answer)
     program.write_text(f"#!/bin/sh\ncat '{tmp_path}/answer'\nexit {code}\n")
@@ -122,18 +126,18 @@ def docker_that_says(tmp_path, answer, code=0):
     return str(program)
 
 
-def test_an_engine_on_another_machine_is_not_local_and_its_memlock_is_unknown(tmp_path):
+def test_an_engine_on_another_machine_is_not_local_and_its_memlock_is_unknown(tmp_path: Path) -> None:
     docker = docker_that_says(tmp_path, json.dumps(ROOTFUL | {"Name": os.uname().nodename}))
     remote = facts.gather(Engine(docker=docker, environ={**os.environ, "DOCKER_HOST": "tcp://10.0.0.1:2376"}))
     assert (remote.local, remote.memlock, remote.cdi_devices) == (False, 0, ())
 
 
-def test_an_engine_in_a_virtual_machine_is_not_local_though_its_socket_is(tmp_path):
+def test_an_engine_in_a_virtual_machine_is_not_local_though_its_socket_is(tmp_path: Path) -> None:
     docker = docker_that_says(tmp_path, json.dumps(ROOTFUL | {"Name": "docker-desktop"}))
     assert not facts.gather(Engine(docker=docker)).local
 
 
-def test_a_local_engine_of_version_26_has_the_devices_of_its_specification_folders(tmp_path):
+def test_a_local_engine_of_version_26_has_the_devices_of_its_specification_folders(tmp_path: Path) -> None:
     specification = {"cdiVersion": "0.6.0", "kind": "nvidia.com/gpu", "devices": [{"name": "all"}]}
     (tmp_path / "nvidia.json").write_text(json.dumps(specification))
     answer = ROOTFUL | {"Name": os.uname().nodename, "CDISpecDirs": [str(tmp_path)]}
@@ -151,7 +155,7 @@ def test_a_local_engine_of_version_26_has_the_devices_of_its_specification_folde
         (json.dumps({"ServerErrors": ["something else"]}), "something else"),
     ],
 )
-def test_no_answer_is_an_engine_error(tmp_path, answer, says):
+def test_no_answer_is_an_engine_error(tmp_path: Path, answer: str, says: str) -> None:
     with pytest.raises(EngineError) as caught:
         facts.gather(Engine(docker=docker_that_says(tmp_path, answer)))
     assert says in caught.value.message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,10 @@ from hypothesis import strategies as st
 from devbox.engine.docker import Engine
 from devbox.facts import gpu
 from devbox.facts.model import EngineFacts, Gpu
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 UUID = "GPU-5a3f9c1e-77b2-4d08-9e6a-0c41d2b7e815"
 INFORMATION = f"""\
@@ -30,49 +35,49 @@ GCC version:  gcc version 12.2.0
 OLD_MODULE = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\n"
 
 
-def engine_facts(*, local=True, devices=()):
+def engine_facts(*, local: bool = True, devices: Sequence[str] = ()) -> EngineFacts:
     return EngineFacts("26.1", False, local, bool(devices), tuple(devices), False, 0)
 
 
-def test_one_gpu_as_nvidia_smi_tells_it():
+def test_one_gpu_as_nvidia_smi_tells_it() -> None:
     found = gpu.from_smi(f"0, {UUID}, NVIDIA H200, 143771, 580.159.04, 9.0\n")
     assert found.devices == (Gpu(0, UUID, "NVIDIA H200", "9.0", 143771),)
     assert found.driver == "580.159.04"
 
 
-def test_an_older_driver_tells_no_compute_capability():
+def test_an_older_driver_tells_no_compute_capability() -> None:
     found = gpu.from_smi(f"0, {UUID}, Tesla T4, 15360, 450.80.02\n1, GPU-2, Tesla T4, [N/A], 450.80.02\n")
     assert [device.compute_capability for device in found.devices] == [None, None]
     assert found.devices[1].memory is None
 
 
 @pytest.mark.parametrize("text", ["", "No devices were found\n", "a, b\n", "\n\n"])
-def test_no_gpu_is_a_normal_answer(text):
+def test_no_gpu_is_a_normal_answer(text: str) -> None:
     found = gpu.from_smi(text)
     assert found.devices == ()
     assert found.reason
 
 
 @given(st.text())
-def test_any_answer_is_survived(text):
+def test_any_answer_is_survived(text: str) -> None:
     gpu.from_smi(text)
     gpu.from_driver([text], text)
 
 
 @pytest.mark.parametrize(("version", "driver"), [(OPEN_MODULE, "580.159.04"), (OLD_MODULE, "550.54.15"), ("", None)])
-def test_the_kernel_drivers_files(version, driver):
+def test_the_kernel_drivers_files(version: str, driver: str | None) -> None:
     found = gpu.from_driver([INFORMATION], version)
     assert found.devices == (Gpu(0, UUID, "NVIDIA H200", None),)
     assert found.driver == driver
 
 
-def test_an_excluded_gpu_does_not_count_and_an_unopened_one_has_no_uuid():
+def test_an_excluded_gpu_does_not_count_and_an_unopened_one_has_no_uuid() -> None:
     excluded = INFORMATION.replace("GPU Excluded:\t No", "GPU Excluded:\t Yes")
     unopened = INFORMATION.replace(UUID, "GPU-????????-????-????-????-????????????")
     assert gpu.from_driver([excluded, unopened], OPEN_MODULE).devices == (Gpu(0, None, "NVIDIA H200", None),)
 
 
-def test_cdi_names_count_each_gpu_once():
+def test_cdi_names_count_each_gpu_once() -> None:
     names = [
         "nvidia.com/gpu=all",
         f"nvidia.com/gpu={UUID}",
@@ -85,7 +90,7 @@ def test_cdi_names_count_each_gpu_once():
     assert gpu.from_cdi(["vendor.com/net=0"], "none here").reason == "none here"
 
 
-def test_a_remote_engine_is_asked_and_this_machine_is_not(monkeypatch):
+def test_a_remote_engine_is_asked_and_this_machine_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "_nvidia_smi", lambda: pytest.fail("this machine was asked about another one's GPUs"))
     engine = Engine(environ={"DOCKER_HOST": "ssh://builder"})
     found = gpu.gather(engine, engine_facts(local=False, devices=["nvidia.com/gpu=0"]))
@@ -94,10 +99,10 @@ def test_a_remote_engine_is_asked_and_this_machine_is_not(monkeypatch):
 
 
 @pytest.fixture
-def smi(tmp_path, monkeypatch):
+def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Put an nvidia-smi of the test's own making before everything else on PATH."""
 
-    def install(script):
+    def install(script: str) -> None:
         program = tmp_path / "nvidia-smi"
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
@@ -107,7 +112,7 @@ def smi(tmp_path, monkeypatch):
     return install
 
 
-def test_nvidia_smi_is_asked_again_without_what_an_old_driver_does_not_know(smi):
+def test_nvidia_smi_is_asked_again_without_what_an_old_driver_does_not_know(smi: Callable[[str], None]) -> None:
     smi(
         'case "$1" in *compute_cap*) echo "Field \\"compute_cap\\" is not a valid field to query."; exit 2;; esac\n'
         f'echo "0, {UUID}, Tesla T4, 15360, 450.80.02"'
@@ -115,7 +120,9 @@ def test_nvidia_smi_is_asked_again_without_what_an_old_driver_does_not_know(smi)
     assert gpu.gather(Engine(), engine_facts()).devices == (Gpu(0, UUID, "Tesla T4", None, 15360),)
 
 
-def test_a_failing_nvidia_smi_gives_way_to_the_driver_and_then_to_the_engine(smi, tmp_path):
+def test_a_failing_nvidia_smi_gives_way_to_the_driver_and_then_to_the_engine(
+    smi: Callable[[str], None], tmp_path: Path
+) -> None:
     smi("echo NVIDIA-SMI has failed because it could not talk to the driver.; exit 9")
     facts = engine_facts(devices=["nvidia.com/gpu=0"])
     assert gpu.gather(Engine(), facts).devices[0].name == "nvidia.com/gpu=0"
@@ -127,7 +134,7 @@ def test_a_failing_nvidia_smi_gives_way_to_the_driver_and_then_to_the_engine(smi
     assert gpu.gather(Engine(), facts).devices[0].uuid == UUID
 
 
-def test_a_machine_without_nvidia_smi_says_so(monkeypatch, tmp_path):
+def test_a_machine_without_nvidia_smi_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(gpu, "_DRIVER", tmp_path / "proc")
     found = gpu.gather(Engine(), engine_facts())

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import os
 import pwd
+from typing import Never
 
 import pytest
 
-from devbox.facts import host
+from devbox.facts import cgroup, host
 
 
-def test_memory_in_mib():
+def test_memory_in_mib() -> None:
     text = (
         "MemTotal:       24684092 kB\nMemFree:  100 kB\nMemAvailable:   24123392 kB\nCached: 7 kB\nHugePages_Total: 0\n"
     )
     assert host.memory_of(text) == (24105, 23558)
 
 
-def test_without_memavailable_free_memory_and_the_page_cache_stand_for_it():
+def test_without_memavailable_free_memory_and_the_page_cache_stand_for_it() -> None:
     assert host.memory_of("MemTotal: 4096 kB\nMemFree: 1024 kB\nCached: 2048 kB\n") == (4, 3)
 
 
 @pytest.mark.parametrize("text", ["", "MemTotal", "MemTotal: lots"])
-def test_memory_that_is_not_told_is_0(text):
+def test_memory_that_is_not_told_is_0(text: str) -> None:
     assert host.memory_of(text) == (0, 0)
 
 
-def test_the_user_without_a_passwd_line_still_has_a_name_and_a_home(monkeypatch):
-    def nobody(uid):
+def test_the_user_without_a_passwd_line_still_has_a_name_and_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(uid: int) -> Never:
         raise KeyError(uid)
 
     monkeypatch.setattr(pwd, "getpwuid", nobody)
@@ -38,14 +39,14 @@ def test_the_user_without_a_passwd_line_still_has_a_name_and_a_home(monkeypatch)
     assert (user.uid, user.name, user.home) == (54321, "u54321", "/")
 
 
-def test_home_is_what_the_environment_says(monkeypatch):
+def test_home_is_what_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/somewhere/else")
     assert host.user().home == "/somewhere/else"
     monkeypatch.setenv("HOME", "not/absolute")
     assert host.user().home.startswith("/")
 
 
-def test_the_real_host():
+def test_the_real_host() -> None:
     facts = host.gather()
     assert facts.user.uid == os.getuid()
     assert 1 <= facts.cpus <= (os.cpu_count() or 1)
@@ -53,7 +54,7 @@ def test_the_real_host():
     assert facts.cpu_quota is None or facts.cpu_quota > 0
 
 
-def test_a_cgroup_limit_is_below_what_the_machine_has(monkeypatch):
+def test_a_cgroup_limit_is_below_what_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
     files = {
         "/proc/self/cgroup": "0::/job\n",
         "/proc/self/mountinfo": "32 23 0:28 / /cg rw - cgroup2 cgroup2 rw\n",
@@ -62,6 +63,6 @@ def test_a_cgroup_limit_is_below_what_the_machine_has(monkeypatch):
         "/cg/job/memory.current": str(1 << 30),
         "/cg/job/cpu.max": "250000 100000",
     }
-    monkeypatch.setattr(host.cgroup, "read_file", files.get)
+    monkeypatch.setattr(cgroup, "read_file", files.get)
     facts = host.gather()
     assert (facts.memory_total, facts.memory_available, facts.cpu_quota) == (4096, 3072, 2.5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,9 @@ from hypothesis import strategies as st
 from devbox.errors import UsageError
 from devbox.facts.model import Gpu, Gpus
 from devbox.frameworks import arch, load
+
+if TYPE_CHECKING:
+    from random import Random
 
 CUDA = load.load("cuda")
 CPU = load.load("cuda", "cpu")
@@ -37,7 +42,7 @@ B200 = Gpu(1, "GPU-2", "NVIDIA B200", "10.0", 183359)
         ("90a,90", ("9.0", "9.0a")),
     ],
 )
-def test_ways_to_write_it(text, capabilities):
+def test_ways_to_write_it(text: str, capabilities: tuple[str, ...]) -> None:
     assert arch.parse(text) == capabilities
 
 
@@ -60,7 +65,7 @@ def test_ways_to_write_it(text, capabilities):
         ("compute_90", "compute_90"),
     ],
 )
-def test_the_error_names_the_word(text, word):
+def test_the_error_names_the_word(text: str, word: str) -> None:
     with pytest.raises(UsageError) as caught:
         arch.parse(text)
     assert f"'{word}'" in caught.value.message
@@ -68,7 +73,7 @@ def test_the_error_names_the_word(text, word):
 
 
 @pytest.mark.parametrize("text", ["", " ", ",;"])
-def test_nothing_is_not_an_architecture(text):
+def test_nothing_is_not_an_architecture(text: str) -> None:
     with pytest.raises(UsageError, match="names no GPU architecture"):
         arch.parse(text)
 
@@ -86,7 +91,7 @@ CAPABILITIES = st.lists(
 
 
 @given(CAPABILITIES, st.sampled_from([",", ";", " ", ", "]))
-def test_both_notations_read_back_as_the_same(capabilities, separator):
+def test_both_notations_read_back_as_the_same(capabilities: list[str], separator: str) -> None:
     parsed = arch.parse(separator.join(capabilities))
     assert set(parsed) == set(capabilities)
     value = arch.Arch(parsed, "test")
@@ -95,14 +100,14 @@ def test_both_notations_read_back_as_the_same(capabilities, separator):
 
 
 @given(CAPABILITIES, st.randoms())
-def test_the_order_in_which_they_are_written_makes_no_difference(capabilities, random):
+def test_the_order_in_which_they_are_written_makes_no_difference(capabilities: list[str], random: Random) -> None:
     shuffled = list(capabilities)
     random.shuffle(shuffled)
     assert arch.parse(",".join(shuffled)) == arch.parse(",".join(capabilities))
 
 
 @given(st.text())
-def test_any_text_is_parsed_or_refused(text):
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
         parsed = arch.parse(text)
     except UsageError:
@@ -110,7 +115,7 @@ def test_any_text_is_parsed_or_refused(text):
     assert arch.parse(",".join(parsed)) == parsed
 
 
-def test_the_forms_of_the_build_systems():
+def test_the_forms_of_the_build_systems() -> None:
     value = arch.Arch(("9.0", "9.0a", "10.0f"), "")
     assert arch.form(value, "cmake") == "90-real;90a-real;100f-real"
     assert arch.form(value, "torch") == "9.0;9.0a;10.0f"
@@ -118,30 +123,30 @@ def test_the_forms_of_the_build_systems():
 
 
 @pytest.mark.parametrize("requested", [None, "auto", " Auto "])
-def test_auto_is_the_gpus_of_the_host(requested):
+def test_auto_is_the_gpus_of_the_host(requested: str | None) -> None:
     found = arch.resolve(CUDA, requested, Gpus((B200, H200, H200)))
     assert found.capabilities == ("9.0", "10.0")
     assert "NVIDIA B200" in found.origin
 
 
-def test_without_a_gpu_auto_is_the_frameworks_default_and_says_why():
+def test_without_a_gpu_auto_is_the_frameworks_default_and_says_why() -> None:
     found = arch.resolve(CUDA, None, Gpus(reason="nvidia-smi is not installed"))
     assert found.capabilities == ("9.0",)
     assert "default" in found.origin
     assert "nvidia-smi is not installed" in found.origin
 
 
-def test_a_gpu_that_does_not_tell_its_capability_is_not_guessed():
+def test_a_gpu_that_does_not_tell_its_capability_is_not_guessed() -> None:
     found = arch.resolve(CUDA, None, Gpus((Gpu(0, None, "nvidia.com/gpu=0", None),), reason="CDI"))
     assert found.capabilities == ("9.0",)
     assert "does not tell" in found.origin
 
 
-def test_what_is_asked_for_comes_before_the_gpus():
+def test_what_is_asked_for_comes_before_the_gpus() -> None:
     assert arch.resolve(CUDA, "80", Gpus((H200,))).capabilities == ("8.0",)
 
 
-def test_a_variant_without_gpu_code_has_none_and_says_what_it_ignores():
+def test_a_variant_without_gpu_code_has_none_and_says_what_it_ignores() -> None:
     assert arch.resolve(CPU, None, Gpus((H200,))).capabilities == ()
     ignored = arch.resolve(CPU, "90", Gpus())
     assert ignored.capabilities == ()

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Protocol
+
 import pytest
 
 from devbox.frameworks import detect as detection
 from devbox.frameworks.detect import detect, reasons
 from devbox.frameworks.model import Detect
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Tree(Protocol):
+    def __call__(self, *files: str, **texts: str) -> Path: ...
+
 
 @pytest.fixture(autouse=True)
-def _no_user_frameworks(tmp_path, monkeypatch):
+def _no_user_frameworks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEVBOX_CONFIG_DIR", str(tmp_path / "config"))
 
 
 @pytest.fixture
-def tree(tmp_path):
-    def make(*files, **texts):
+def tree(tmp_path: Path) -> Tree:
+    def make(*files: str, **texts: str) -> Path:
         top = tmp_path / "tree"
         for name in files:
             file = top / name
@@ -31,7 +40,7 @@ def tree(tmp_path):
 VLLM = ("CMakeLists.txt", "csrc/ops.cu", "requirements/build/cuda.txt", "vllm/__init__.py", "pyproject.toml")
 
 
-def test_vllm_comes_before_the_cmake_tree_that_it_also_is(tree):
+def test_vllm_comes_before_the_cmake_tree_that_it_also_is(tree: Tree) -> None:
     found = detect(tree(*VLLM, pyproject='[project]\nname = "vllm"\n'))
     assert [(match.name, match.variant) for match in found] == [("vllm", None), ("cuda", None)]
     assert "vllm/__init__.py is there" in found[0].why
@@ -39,47 +48,47 @@ def test_vllm_comes_before_the_cmake_tree_that_it_also_is(tree):
     assert found[0].weight > found[1].weight
 
 
-def test_a_tree_that_only_looks_like_vllm_is_not(tree):
+def test_a_tree_that_only_looks_like_vllm_is_not(tree: Tree) -> None:
     found = detect(tree(*VLLM, pyproject='[project]\nname = "other"\n'))
     assert [match.name for match in found] == ["cuda"]
 
 
-def test_a_cmake_tree_with_cuda_sources_deep_inside(tree):
+def test_a_cmake_tree_with_cuda_sources_deep_inside(tree: Tree) -> None:
     (match,) = detect(tree("CMakeLists.txt", "ggml/src/ggml-cuda/acc.cu"))
     assert (match.name, match.variant) == ("cuda", None)
     assert match.why == ("CMakeLists.txt is there", "ggml/src/ggml-cuda/acc.cu is there")
 
 
-def test_a_cmake_tree_without_cuda_is_its_cpu_variant(tree):
+def test_a_cmake_tree_without_cuda_is_its_cpu_variant(tree: Tree) -> None:
     (match,) = detect(tree("CMakeLists.txt", "src/main.cpp"))
     assert (match.name, match.variant) == ("cuda", "cpu")
 
 
 @pytest.mark.parametrize("folder", ["build", "build-release", "cmake-build-debug", ".cache", "node_modules"])
-def test_sources_in_build_trees_and_hidden_folders_do_not_count(tree, folder):
+def test_sources_in_build_trees_and_hidden_folders_do_not_count(tree: Tree, folder: str) -> None:
     (match,) = detect(tree("CMakeLists.txt", f"{folder}/generated.cu"))
     assert match.variant == "cpu"
 
 
-def test_a_folder_without_cmake_is_nothing(tree):
+def test_a_folder_without_cmake_is_nothing(tree: Tree) -> None:
     assert detect(tree("README.md", "kernel.cu")) == ()
     assert detect(tree()) == ()
 
 
-def test_links_are_not_followed_and_a_loop_ends(tree):
+def test_links_are_not_followed_and_a_loop_ends(tree: Tree) -> None:
     top = tree("CMakeLists.txt", "src/main.cpp")
     (top / "src" / "loop").symlink_to(top)
     (match,) = detect(top)
     assert match.variant == "cpu"
 
 
-def test_a_search_gives_up_after_enough_entries(tree, monkeypatch):
+def test_a_search_gives_up_after_enough_entries(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detection, "MOST_ENTRIES", 3)
     top = tree("CMakeLists.txt", "a/1", "a/2", "a/3", "z/kernel.cu")
     assert reasons(top, Detect(any=("**/*.cu",))) is None
 
 
-def test_each_rule(tree):
+def test_each_rule(tree: Tree) -> None:
     top = tree("a", "b", "deep/er/file.txt", a="some words\n")
     assert reasons(top, Detect()) is None
     assert reasons(top, Detect(all=("a", "missing"))) is None

@@ -50,14 +50,14 @@ BUILT_IN = [framework for name in load.available() for framework in load.variant
 PLACEHOLDERS = {"source", "build", "python", "type", "arch", "threads", "jobs", "prefix"}
 
 
-def test_the_built_in_frameworks():
+def test_the_built_in_frameworks() -> None:
     assert set(load.available()) >= {"cuda", "vllm"}
     assert load.load("cuda").variants == ("cuda13", "cpu")
     assert load.load("vllm").variants == ("cuda13", "cuda12", "cpu")
 
 
 @pytest.mark.parametrize("framework", BUILT_IN, ids=lambda one: f"{one.name}-{one.variant}")
-def test_each_built_in_variant_makes_sense(framework):
+def test_each_built_in_variant_makes_sense(framework: Framework) -> None:
     rules = framework.build
     assert framework.workspace_path == f"/workspaces/{framework.name}"
     assert framework.stages[-1] == "user"
@@ -69,12 +69,12 @@ def test_each_built_in_variant_makes_sense(framework):
     assert set(re.findall(r"{(\w+)}", " ".join(words))) <= PLACEHOLDERS
 
 
-def test_every_variant_of_a_framework_has_the_same_path_in_the_container():
+def test_every_variant_of_a_framework_has_the_same_path_in_the_container() -> None:
     for name in load.available():
         assert len({framework.workspace_path for framework in load.variants(name)}) == 1
 
 
-def test_vllm_builds_through_its_own_cmake_into_the_build_tree():
+def test_vllm_builds_through_its_own_cmake_into_the_build_tree() -> None:
     vllm = load.load("vllm")
     defines = dict(vllm.build.defines)
     assert defines["VLLM_PYTHON_EXECUTABLE"] == "{python}"
@@ -85,7 +85,7 @@ def test_vllm_builds_through_its_own_cmake_into_the_build_tree():
     assert dict(load.load("vllm", "cpu").build.defines) == defines | {"VLLM_TARGET_DEVICE": "cpu"}
 
 
-def test_a_variant_replaces_key_by_key():
+def test_a_variant_replaces_key_by_key() -> None:
     plain, other = parsed(SMALL)
     assert (plain.name, plain.variant, plain.variants) == ("small", "plain", ("plain", "other"))
     assert plain.build.defines == (("A", "1"), ("B", "2"))
@@ -94,14 +94,14 @@ def test_a_variant_replaces_key_by_key():
     assert (plain.gpu, other.gpu) == (True, False)
 
 
-def test_an_empty_string_stands_for_none_and_so_does_a_missing_key():
+def test_an_empty_string_stands_for_none_and_so_does_a_missing_key() -> None:
     plain, other = parsed(SMALL)
     assert plain.cuda is None
     assert other.cuda is None
     assert parsed(SMALL.replace("[build]", '[build]\narch_define = ""'))[0].build.arch_define is None
 
 
-def test_the_default_variant_comes_first():
+def test_the_default_variant_comes_first() -> None:
     first = parsed(SMALL.replace('default_variant = "plain"', 'default_variant = "other"'))[0]
     assert (first.variant, first.variants) == ("other", ("other", "plain"))
 
@@ -132,7 +132,7 @@ def test_the_default_variant_comes_first():
         ("gpu = false", "detect = 3", "'detect' must be a table, not the number 3", None),
     ],
 )  # fmt: skip
-def test_mistakes(before, after, message, hint):
+def test_mistakes(before: str, after: str, message: str, hint: str | None) -> None:
     assert before in SMALL
     with pytest.raises(ConfigError) as caught:
         parsed(SMALL.replace(before, after, 1))
@@ -142,12 +142,12 @@ def test_mistakes(before, after, message, hint):
         assert hint in (caught.value.hint or "")
 
 
-def test_a_file_without_variants():
+def test_a_file_without_variants() -> None:
     with pytest.raises(ConfigError, match=r"'variants' must be one table or more"):
         parsed(SMALL[: SMALL.index("[variants.plain]")])
 
 
-def test_unknown_names_come_with_the_choices():
+def test_unknown_names_come_with_the_choices() -> None:
     with pytest.raises(UsageError) as caught:
         load.load("vlm")
     assert "'vlm'" in caught.value.message
@@ -159,24 +159,24 @@ def test_unknown_names_come_with_the_choices():
 
 
 @pytest.fixture
-def own(tmp_path, monkeypatch):
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DEVBOX_CONFIG_DIR", str(tmp_path))
     (tmp_path / "frameworks").mkdir()
     return tmp_path / "frameworks"
 
 
-def test_a_framework_of_the_users_own(own):
+def test_a_framework_of_the_users_own(own: Path) -> None:
     (own / "small.toml").write_text(SMALL)
     assert "small" in load.available()
     assert load.load("small", "other").gpu is False
 
 
-def test_the_users_file_comes_before_the_built_in_one(own):
+def test_the_users_file_comes_before_the_built_in_one(own: Path) -> None:
     (own / "cuda.toml").write_text(SMALL)
     assert load.load("cuda").title == "Small"
 
 
-def test_a_file_that_is_no_toml_is_named_with_its_line(own):
+def test_a_file_that_is_no_toml_is_named_with_its_line(own: Path) -> None:
     (own / "small.toml").write_text("title = \n")
     with pytest.raises(ConfigError) as caught:
         load.load("small")

@@ -23,7 +23,8 @@ CASES = [("cuda", "cuda13"), ("cuda", "cpu"), ("vllm", "cuda13"), ("vllm", "cpu"
 @pytest.fixture(params=CASES, ids="-".join)
 def case(request: pytest.FixtureRequest) -> tuple[str, str]:
     """A framework and a variant of it."""
-    return request.param
+    pair: tuple[str, str] = request.param
+    return pair
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def extracted(dockerfile: str) -> dict[str, str]:
     for line in lines:
         if line.startswith("COPY <<'"):
             end, name = line.removeprefix("COPY <<'").split("' /")
-            found[name.strip()] = "".join(iter(lambda end=end: next(lines), f"{end}\n"))
+            found[name.strip()] = "".join(iter(lines.__next__, f"{end}\n"))
     return found
 
 
