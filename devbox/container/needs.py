@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox.container.plan import ComposeUp, CreateContainer
@@ -57,7 +56,7 @@ def gpus_for(engine: Engine, contract: Contract, merged: Merged, reporter: Repor
         return None
     facts = engine_facts.gather(engine)
     if facts.local:
-        for sentence in requirements.unmet(needs, host_facts.gather(), free_storage(engine)):
+        for sentence in requirements.unmet(needs, host_facts.gather(), engine_facts.free_storage(facts)):
             reporter.warn(sentence)
     if "gpu" not in needs:
         return None
@@ -67,17 +66,3 @@ def gpus_for(engine: Engine, contract: Contract, merged: Merged, reporter: Repor
     elif choice.grant is None:
         reporter.info(f"no GPU: {choice.reason}")
     return choice.grant if requirements.demanded_gpu(contract) is not None else None
-
-
-def free_storage(engine: Engine) -> int | None:
-    """Return the bytes that are free where the engine keeps its data; None where that cannot be learned."""
-    import shutil
-
-    done = engine.run(["info", "--format", "{{.DockerRootDir}}"], check=False)
-    root = Path(done.stdout.strip() or "/")
-    for folder in (root, *root.parents):
-        try:
-            return shutil.disk_usage(folder).free
-        except OSError:
-            continue
-    return None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox.doctor.model import Finding
+from devbox.facts.engine import free_storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,12 +19,11 @@ LITTLE = 20 * GIB
 def check(patient: Patient) -> Iterator[Finding]:
     """Look at the free space below the engine's data folder, where it is on this machine and may be seen."""
     facts = patient.engine_facts
-    if facts is None or not facts.local:
+    if facts is None:
         return
-    root = Path(patient.engine.run(["info", "--format", "{{.DockerRootDir}}"]).stdout.strip() or "/var/lib/docker")
-    while not root.exists() and root != root.parent:
-        root = root.parent
-    free = shutil.disk_usage(root).free
+    free = free_storage(facts)
+    if free is None:
+        return
     if free < LITTLE:
         yield Finding(
             "disk",

@@ -85,7 +85,24 @@ def read(info: JSON, *, local: bool) -> EngineFacts:
         nvidia_runtime="nvidia" in (info.get("Runtimes") or {}),
         memlock=0,
         operating_system=str(info.get("OperatingSystem") or ""),
+        data_root=str(info.get("DockerRootDir") or ""),
     )
+
+
+def free_storage(facts: EngineFacts) -> int | None:
+    """Return the bytes that are free where the engine keeps its data.
+
+    None for an engine on another machine. The folder itself is root's; the nearest one above it that may be seen tells.
+    """
+    if not facts.local:
+        return None
+    root = Path(facts.data_root or "/var/lib/docker")
+    for folder in (root, *root.parents):
+        try:
+            return shutil.disk_usage(folder).free
+        except OSError:
+            continue
+    return None
 
 
 def endpoint(environ: Mapping[str, str]) -> str:

@@ -60,7 +60,7 @@ class EngineFacts:
 
     `nvidia_runtime` says whether `--gpus` can work. `memlock` (bytes), `stack` (bytes) and `nofile` (open files) are
     the highest limits that it can grant: None means unlimited, 0 that it could not be learned. `local` is false for
-    an engine on another machine.
+    an engine on another machine. `data_root` is the folder where it keeps images and volumes, as it is called there.
     """
 
     version: str
@@ -73,6 +73,7 @@ class EngineFacts:
     stack: int | None = 0
     nofile: int | None = 0
     operating_system: str = ""
+    data_root: str = ""
 
 
 @dataclass(frozen=True, slots=True)

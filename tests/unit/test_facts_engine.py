@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -159,3 +160,11 @@ def test_no_answer_is_an_engine_error(tmp_path: Path, answer: str, says: str) ->
     with pytest.raises(EngineError) as caught:
         facts.gather(Engine(docker=docker_that_says(tmp_path, answer)))
     assert says in caught.value.message
+
+
+def test_free_storage_is_that_of_the_nearest_folder_that_is_there(tmp_path: Path) -> None:
+    here = facts.read({"DockerRootDir": str(tmp_path / "gone/data")}, local=True)
+    free = facts.free_storage(here)
+    assert free is not None
+    assert free == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.1)
+    assert facts.free_storage(facts.read({"DockerRootDir": str(tmp_path)}, local=False)) is None
