@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from devbox.container.target import Target
     from devbox.engine.docker import Engine
 
-KINDS = ("ccache", "sccache", "none")
 FOLDERS = {"ccache": "/cache/ccache", "sccache": "/cache/sccache"}
 
 

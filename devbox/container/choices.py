@@ -29,6 +29,12 @@ PERSONAL_FLAGS = ("user", "find_links")
 OF_A_VARIANT = frozenset({"variant", "base_image", "arch"})
 
 
+def given(asked: object, *more: str) -> dict[str, str]:
+    """Return the settings that the request `asked` has from flags: those of a contract, and `more` of its fields."""
+    values = {key: getattr(asked, key) for key in ("framework", *CONTRACT_FLAGS, *more)}
+    return {key: str(value) for key, value in values.items() if value is not None}
+
+
 def framework_of(workspace: Path, requested: str | None, reporter: Reporter) -> tuple[str, str | None, tuple[str, ...]]:
     """Return framework and variant for a checkout, and why: the requested one, or the one that its files show.
 

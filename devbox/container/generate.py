@@ -127,7 +127,7 @@ def _draft(options: GenerateOptions, engine: Engine, reporter: Reporter) -> Draf
     """Return the personal contract, from the one that devbox wrote before if there is one."""
     from devbox.devcontainer.find import find
 
-    settings = config.load(options.path, environ=engine.environ, flags=_flags(options))
+    settings = config.load(options.path, environ=engine.environ, flags=choices.given(options))
     name, variant, why = choices.framework_of(options.path, settings.framework, reporter)
     _say(why, reporter)
     last = memory.recall(options.path)
@@ -162,7 +162,7 @@ def _draft_shared(options: GenerateOptions, reporter: Reporter) -> tuple[Draft, 
         )
     checkout = checkout_facts.gather(options.path)
     there = {written: path for path in candidates_in(options.path) if (written := written_as(path)) and written[1]}
-    said = config.load(options.path, environ=os.environ, flags=_flags(options), personal=False)
+    said = config.load(options.path, environ=os.environ, flags=choices.given(options), personal=False)
     asked = options.flat or any(said.asked(key) is not None for key in ("framework", "variant", "gpus"))
     drafts = []
     for recorded in [{}] if asked or not there else [_recorded(path) for path in there.values()]:
@@ -186,11 +186,6 @@ def _recorded(path: Path) -> JSON:
     devbox = (_content(path) or {})["customizations"]["devbox"]
     gpus = "all" if str(devbox["shared"]).endswith("-gpu") else "none"
     return {"framework": devbox["framework"], "variant": str(devbox.get("variant")), "gpus": gpus}
-
-
-def _flags(options: GenerateOptions) -> dict[str, str]:
-    values = {key: getattr(options, key) for key in ("framework", *choices.CONTRACT_FLAGS)}
-    return {key: str(value) for key, value in values.items() if value is not None}
 
 
 def _content(path: Path | None) -> JSON | None:

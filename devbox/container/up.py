@@ -91,12 +91,11 @@ class _Up:
     def run(self) -> UpResult:
         """Do all steps."""
         from devbox import config
-        from devbox.container.choices import CONTRACT_FLAGS
+        from devbox.container.choices import given
 
         request, journal = self.request, self.journal
-        flags = {name: getattr(request, name) for name in ("framework", *CONTRACT_FLAGS, *dotfiles.KEYS)}
-        given = {name: str(value) for name, value in flags.items() if value is not None}
-        settings = config.load(request.path, environ=self.engine.environ, flags=given)
+        flags = given(request, *dotfiles.KEYS)
+        settings = config.load(request.path, environ=self.engine.environ, flags=flags)
         self.dotfiles = dotfiles.of(settings)
         self.reporter.mask.hide(self.dotfiles.secrets() if self.dotfiles is not None else ())
         with journal.timed("contract"):
