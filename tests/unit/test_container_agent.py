@@ -141,8 +141,10 @@ def test_a_socket_that_a_dead_proxy_left_is_replaced(folder: Path, start: Callab
     first = start("first")
     agent.ensure(first.environ)
     assert ask(folder) == "first"
-    os.kill(running(folder)[0], signal.SIGKILL)
-    until(lambda: not running(folder))
+    (proxy,) = running(folder)
+    os.kill(proxy, signal.SIGKILL)
+    # Its command line is gone before its descriptors are closed. Once it can be waited for, so is all else.
+    os.waitpid(proxy, 0)
     with pytest.raises(ConnectionRefusedError):
         ask(folder)
     assert agent.ensure(first.environ)
