@@ -169,6 +169,9 @@ LIFECYCLE: Final = (
     "postAttachCommand",
 )
 
+# What stood at the top once, and is VS Code's own now.
+OLD_OF_VSCODE: Final = frozenset({"extensions", "settings", "devPort"})
+
 # In the order of the specification's reference page; what devbox writes keeps this order.
 PROPERTIES: Final[Mapping[str, Type]] = {
     "name": STRING,
@@ -319,3 +322,24 @@ def _javascript(value: float) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e21 else str(value)
+
+
+def migrated(raw: JSON, old: frozenset[str] = OLD_OF_VSCODE) -> JSON:
+    """Move VS Code's `old` top-level properties to where they belong now, as the reference does."""
+    moved = {key: raw[key] for key in raw if key in old and (raw[key] or key == "devPort")}
+    if not moved:
+        return raw
+    kept = {key: value for key, value in raw.items() if key not in old}
+    customizations = dict(raw.get("customizations", {}))
+    # Customizations are free in form, so what is of another form than these is the newer one, and wins.
+    vscode = customizations.get("vscode", {})
+    if not isinstance(vscode, dict):
+        return {**kept, "customizations": customizations}
+    vscode = dict(vscode)
+    if "extensions" in moved and isinstance(vscode.get("extensions", []), list):
+        vscode["extensions"] = [*vscode.get("extensions", []), *moved["extensions"]]
+    if "settings" in moved and isinstance(vscode.get("settings", {}), dict):
+        vscode["settings"] = {**moved["settings"], **vscode.get("settings", {})}
+    if "devPort" in moved:
+        vscode.setdefault("devPort", moved["devPort"])
+    return {**kept, "customizations": {**customizations, "vscode": vscode}}

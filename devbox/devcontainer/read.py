@@ -11,7 +11,7 @@ from devbox.devcontainer import jsonc
 from devbox.devcontainer.generated import is_generated
 from devbox.devcontainer.identity import absolute, devcontainer_id, id_labels
 from devbox.devcontainer.model import BuildRecipe, Contract
-from devbox.devcontainer.properties import check
+from devbox.devcontainer.properties import check, migrated
 from devbox.devcontainer.spelling import wsl_distribution
 from devbox.devcontainer.substitute import HostVariables, IdVariables, substitute
 from devbox.errors import ContractError
@@ -49,12 +49,12 @@ def read(path: Path, workspace: Path, environ: Mapping[str, str], *, text: str |
 
     raw, warnings = check(jsonc.loads(text, path), path, where)
     kind, more = _kind(raw, path)
-    migrated = _migrated(raw)
-    folder, mount = _workspace(migrated, workspace, kind)
+    moved = migrated(raw)
+    folder, mount = _workspace(moved, workspace, kind)
     host = HostVariables(environ, str(workspace), folder)
     labels = id_labels(workspace, path, distribution=wsl_distribution(environ, os.uname().release))
     identifier = devcontainer_id(labels)
-    config = substitute(substitute(migrated, host), IdVariables(identifier))
+    config = substitute(substitute(moved, host), IdVariables(identifier))
     if kind == "compose":
         # No tool looks at these, so nobody is asked to agree to them.
         config = {key: value for key, value in config.items() if key not in _ELSEWHERE[kind]}
@@ -65,7 +65,7 @@ def read(path: Path, workspace: Path, environ: Mapping[str, str], *, text: str |
         path=path,
         workspace=workspace,
         kind=kind,
-        raw=migrated,
+        raw=moved,
         config=config,
         image=config["image"] if kind == "image" else None,
         build=_recipe(config, path) if kind == "build" else None,
@@ -116,27 +116,6 @@ def _kind(raw: JSON, path: Path) -> tuple[Kind, tuple[str, ...]]:
     warnings = [f"{path}: '{name}' is used and '{other}' ignored" for _, other in given[1:2]]
     warnings += [f"{path}: '{key}' does nothing beside '{name}'" for key in _ELSEWHERE[kind] if raw.get(key)]
     return kind, tuple(warnings)
-
-
-def _migrated(raw: JSON) -> JSON:
-    """Move the editor's old top-level properties to where they belong now, as the reference does."""
-    if not (raw.get("extensions") or raw.get("settings") or "devPort" in raw):
-        return raw
-    kept = {key: value for key, value in raw.items() if key not in {"extensions", "settings", "devPort"}}
-    customizations = dict(raw.get("customizations", {}))
-    # Customizations are free in form, so what is of another form than these is the newer one, and wins.
-    vscode = customizations.get("vscode", {})
-    if not isinstance(vscode, dict):
-        return {**kept, "customizations": customizations}
-    vscode = dict(vscode)
-    if raw.get("extensions") and isinstance(vscode.get("extensions", []), list):
-        vscode["extensions"] = [*vscode.get("extensions", []), *raw["extensions"]]
-    if raw.get("settings") and isinstance(vscode.get("settings", {}), dict):
-        vscode["settings"] = {**raw["settings"], **vscode.get("settings", {})}
-    if "devPort" in raw:
-        vscode.setdefault("devPort", raw["devPort"])
-    customizations["vscode"] = vscode
-    return {**kept, "customizations": customizations}
 
 
 def _workspace(raw: JSON, workspace: Path, kind: Kind) -> tuple[str, str | None]:

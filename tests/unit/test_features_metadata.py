@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from devbox.devcontainer.features.metadata import Metadata, read
@@ -97,6 +97,9 @@ KEYS = st.sampled_from(
 
 
 @given(st.dictionaries(KEYS, json_values))
+@example({"settings": 1})
+@example({"extensions": 1})
+@example({"extensions": ["a.b"], "customizations": {"vscode": 1}})
 def test_whatever_it_says_is_metadata_or_a_clean_error(properties: dict[str, Any]) -> None:
     with contextlib.suppress(ContractError):
         assert feature(**properties).entry("x")["id"] == "x"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from devbox.devcontainer import jsonc
 from devbox.devcontainer.properties import (
@@ -16,6 +16,7 @@ from devbox.devcontainer.properties import (
     STRING_MAP,
     STRINGS,
     Type,
+    migrated,
 )
 from devbox.errors import ContractError
 
@@ -59,7 +60,11 @@ _TYPES: dict[str, Type] = {
     "installsAfter": STRINGS,
     "legacyIds": STRINGS,
     "deprecated": BOOLEAN,
+    "extensions": STRINGS,
+    "settings": OBJECT,
 }
+# A Feature's `devPort` was never read.
+_OLD = frozenset({"extensions", "settings"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,7 @@ def read(text: str, path: Path, *, published: str | None = None) -> Metadata:
     for name, value in raw.get("dependsOn", {}).items():
         if not isinstance(value, (str, bool, dict)):
             raise ContractError(f"{path}: the options of '{name}' in 'dependsOn' must be an object")
-    raw = _without_old_properties(raw)
+    raw = migrated(raw, _OLD)
     current = str(raw.get("currentId") or raw["id"])
     legacy = tuple(raw.get("legacyIds", ()))
     return Metadata(
@@ -122,17 +127,3 @@ def read(text: str, path: Path, *, published: str | None = None) -> Metadata:
         deprecated=bool(raw.get("deprecated")),
         raw=raw,
     )
-
-
-def _without_old_properties(raw: JSON) -> JSON:
-    """Move the editor's old top-level properties to where they belong now, as the reference does."""
-    if not (raw.get("extensions") or raw.get("settings")):
-        return raw
-    kept = {key: value for key, value in raw.items() if key not in {"extensions", "settings"}}
-    customizations: dict[str, Any] = dict(raw.get("customizations", {}))
-    vscode = dict(customizations.get("vscode", {}))
-    if raw.get("extensions"):
-        vscode["extensions"] = [*vscode.get("extensions", []), *raw["extensions"]]
-    if raw.get("settings"):
-        vscode["settings"] = {**raw["settings"], **vscode.get("settings", {})}
-    return {**kept, "customizations": {**customizations, "vscode": vscode}}
