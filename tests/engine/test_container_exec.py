@@ -71,8 +71,14 @@ class Tree:
 
     def start(self, argv: list[str]) -> subprocess.Popen[str]:
         """Start a command of devbox's in a session of its own, and wait until it has printed a line."""
+        # Not as a child of nohup, which devbox would do as it is told: it would outlive its terminal.
         process = subprocess.Popen(
-            argv, cwd=self.path, env=environ(), stdout=subprocess.PIPE, text=True, start_new_session=True
+            ["env", "--default-signal=HUP", *argv],
+            cwd=self.path,
+            env=environ(),
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         self.processes.append(process)
         assert process.stdout is not None
