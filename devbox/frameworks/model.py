@@ -40,7 +40,7 @@ class BuildRules:
     (`90-real`) or "torch" (`9.0`).
     """
 
-    driver: Literal["cmake"] = "cmake"
+    driver: Literal["cmake", "build_wheel", "scikit", "cargo"] = "cmake"
     source: str = "."
     generator: str = "Ninja"
     build_type: str = "Release"
@@ -58,14 +58,161 @@ class BuildRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Upstream:
+    """The framework's own Dockerfile. `dockerfile` are alternatives, relative to the checkout: the first that exists.
+
+    `target` is its stage for development, None the last one. `args` are its build arguments; values may hold
+    {arch} {cuda} {python} {jobs} {threads} {version} {commit}. `render` is a command of the checkout that writes the
+    Dockerfile first, its words with the same placeholders and {variant} {stage} {machine}.
+    """
+
+    dockerfile: tuple[str, ...]
+    target: str | None = None
+    args: Pairs = ()
+    render: tuple[str, ...] = ()
+    stages: Pairs = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prebuilt:
+    """An image that somebody may have built already, one candidate of several, in the order of trust.
+
+    `reference` may hold {version} {tag} {commit} {short} {merge_base} {machine} {key}; with a commit in it, `back`
+    commits of the first-parent history are tried. `file` and `key` say where the checkout itself names it: a properties
+    file, or a source file in which `key` is assigned a string. `machines` gives the key on another machine type.
+    `stage` is what it stands for, `why` the reason in a few words.
+    """
+
+    stage: str
+    why: str
+    reference: str = "{key}"
+    file: tuple[str, ...] = ()
+    key: str | None = None
+    machines: Pairs = ()
+    back: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunRules:
+    """How an image of the framework runs that is no dev container (`devbox image run`).
+
+    `ipc` "host" needs no `shm`; where it is private, `shm` is the size of /dev/shm (`16g`). `env` are the container's
+    own variables, `forward` names of variables that are taken from the client's environment, tokens among them.
+    `caches` are names below /cache, as for a dev container; `devices` and `groups` what else the hardware needs.
+    """
+
+    stage: str = "release"
+    command: tuple[str, ...] = ()
+    entrypoint: str | None = None
+    workdir: str | None = None
+    ports: tuple[int, ...] = ()
+    ipc: Literal["host", "private"] = "host"
+    shm: str | None = None
+    env: Pairs = ()
+    forward: tuple[str, ...] = ("HF_TOKEN",)
+    caches: tuple[str, ...] = ("huggingface",)
+    cap_add: tuple[str, ...] = ()
+    security_opt: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOption:
+    """An option of a task: `devbox task run NAME --NAME VALUE`. `flag` is how the command says it, None only by {name}.
+
+    `default` None makes it required, "" leaves it out. `kind` is what a value must be; `minimum` bounds a number.
+    """
+
+    name: str
+    help: str
+    kind: Literal["text", "number", "path", "choice", "switch"] = "text"
+    default: str | None = ""
+    flag: str | None = None
+    choices: tuple[str, ...] = ()
+    minimum: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A named one-shot or serving container of a framework: image, command, mounts, ports and readiness as data.
+
+    `image` is a reference, or `stage:NAME` for the framework's own. Words of `command`, `mounts` and `env` may hold an
+    option's {name}, and {gpu}, the GPU's name as a folder is called. `ready` is a URL path on the first of `ports` that
+    answers once it serves. `shell` runs the command's words as one line of `bash -c`, each option's value quoted.
+    """
+
+    name: str
+    title: str
+    image: str
+    command: tuple[str, ...]
+    options: tuple[TaskOption, ...] = ()
+    mounts: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
+    ready: str | None = None
+    gpus: str = "all"
+    ipc: Literal["host", "private"] = "host"
+    shm: str | None = None
+    env: Pairs = ()
+    forward: tuple[str, ...] = ("HF_TOKEN",)
+    caches: tuple[str, ...] = ()
+    entrypoint: str | None = None
+    shell: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Compatible:
+    """One row of what goes together, with where that is written and when it was read (`date`, YYYY-MM-DD)."""
+
+    source: str
+    date: str
+    version: str = ""
+    cuda: str = ""
+    base_image: str = ""
+    torch: str = ""
+    python: str = ""
+    arch: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """What a checkout and its machine must have before a long build. `disk` is in GiB, at the engine's data root.
+
+    `lfs` are folders whose git-lfs files a build reads, `history` says that the version comes from git's tags.
+    """
+
+    disk: int = 0
+    lfs: tuple[str, ...] = ()
+    submodules: bool = False
+    history: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PythonRules:
+    """The Python package of a framework, which is installed without its C++ part (`devbox build --install`).
+
+    `project` are alternatives for the folder of the pyproject.toml: the first that exists. `env` is what makes the
+    build backend leave the C++ part alone, `wheel_env` what makes it build all of it. `precompiled` are the variables
+    that make it take a prebuilt C++ part: values may hold {precompiled}, which is what the user named.
+    """
+
+    project: tuple[str, ...] = (".",)
+    env: Pairs = ()
+    wheel_env: Pairs = ()
+    precompiled: Pairs = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Framework:
     """A framework in one of its variants, complete: everything that differs between trees is in here.
 
     `stages` are names of files in dockerfiles/, in order; the last but one (`user` comes last) is what a dev
-    container runs. `base_image` is a registry reference; `package_base` names the base that is made from packages
-    where no registry answers ("cuda" or "cpu"). `default_arch` is a compute capability such as "9.0", used where
-    neither a GPU nor `--arch` says one. `args` are build arguments of the Dockerfile. `caches` are names below
-    /cache. `settings` are VS Code's. `services` run beside the dev container where it is one of several.
+    container runs. `image_stages` are further ones that only `devbox image build` reads: wheel, release, test …
+    `runtime_image` is what release starts from. `base_image` is a registry reference; `package_base` names the base
+    that is made from packages where no registry answers ("cuda" or "cpu"; None where none can be). `default_arch` is
+    a compute capability such as "9.0", used where neither a GPU nor `--arch` says one. `args` are build arguments of
+    the Dockerfile. `caches` are names below /cache. `settings` are VS Code's. `services` run beside the dev container
+    where it is one of several.
     """
 
     name: str
@@ -75,12 +222,21 @@ class Framework:
     source: str
     workspace_path: str
     base_image: str
-    package_base: Literal["cuda", "cpu"]
+    package_base: Literal["cuda", "cpu"] | None
     cuda: str | None
     default_arch: str | None
     stages: tuple[str, ...]
     detect: Detect
     build: BuildRules
+    image_stages: tuple[str, ...] = ()
+    runtime_image: str | None = None
+    run: RunRules = RunRules()
+    upstream: Upstream | None = None
+    prebuilt: tuple[Prebuilt, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    compatibility: tuple[Compatible, ...] = ()
+    preflight: Preflight = Preflight()
+    python: PythonRules | None = None
     contexts: tuple[CheckoutContext, ...] = ()
     args: Pairs = ()
     env: Pairs = ()
