@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,18 +11,15 @@ from devbox.engine.spec import ImageBuild, build_args
 from devbox.errors import ContractError, ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from devbox.devcontainer.model import JSON, Contract
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
 
-__all__ = ["ImagePlan", "base_images", "ensure_image", "image_of", "plan_image", "with_features"]
+__all__ = ["ImagePlan", "ensure_image", "image_of", "plan_image", "with_features"]
 
 _OWN = "devbox-base:"
-_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::-([^}]*))?\}|(\w+))")
-_FROM = re.compile(r"FROM\s+(?:--\S+\s+)*(?P<image>\S+)(?:\s+AS\s+(?P<name>\S+))?\s*", re.IGNORECASE)
-_ARG = re.compile(r"ARG\s+(\w+)(?:=(.*))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +53,7 @@ def plan_image(engine: Engine, contract: Contract, *, pull: bool = False, docker
     """
     from devbox.image.build import current
     from devbox.image.inputs import inputs_digest
+    from devbox.image.parse_stages import base_images
 
     if contract.build is None:
         reference = contract.image or ""
@@ -73,7 +70,7 @@ def plan_image(engine: Engine, contract: Contract, *, pull: bool = False, docker
     )
     try:
         text = recipe.dockerfile.read_text(encoding="utf-8") if dockerfile is None else dockerfile
-        bases = {name: engine.image(name) for name in base_images(text, dict(recipe.args))}
+        bases = {name: engine.image(name) for name in base_images(text, dict(recipe.args), str(recipe.dockerfile))}
         ids = {name: str(found["Id"]) for name, found in bases.items() if found is not None}
         digest = inputs_digest(wanted, ids) if dockerfile is None else _digest_of_text(wanted, ids, dockerfile)
     except (OSError, UnicodeDecodeError) as error:
@@ -168,35 +165,3 @@ def _ensure_plain(
     if found is None:
         raise ImageError(f"the image {plan.reference} was built and is gone again", hint="devbox up")
     return image_of(plan.reference, found, plan.digest)
-
-
-def base_images(dockerfile: str, args: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the images that a Dockerfile starts from, in order: `FROM` with its arguments filled in, stages left out.
-
-    `args` are the build's arguments; the defaults are those of `ARG` before the first `FROM`.
-    """
-    values: dict[str, str] = {}
-    stages: set[str] = set()
-    found: dict[str, None] = {}
-    for line in _logical_lines(dockerfile):
-        argument = _ARG.fullmatch(line)
-        if argument and not stages and not found:
-            name, default = argument[1], (argument[2] or "").strip().strip("\"'")
-            values[name] = args.get(name, _filled(default, values))
-        started = _FROM.fullmatch(line)
-        if started:
-            image = _filled(started["image"], values)
-            if image.lower() not in stages and image != "scratch" and image:
-                found[image] = None
-            if started["name"]:
-                stages.add(started["name"].lower())
-    return tuple(found)
-
-
-def _filled(text: str, values: Mapping[str, str]) -> str:
-    return _VARIABLE.sub(lambda match: values.get(match[1] or match[3]) or match[2] or "", text)
-
-
-def _logical_lines(dockerfile: str) -> Sequence[str]:
-    joined = re.sub(r"\\[ \t]*\n", " ", dockerfile)
-    return [line.strip() for line in joined.splitlines() if line.strip() and not line.lstrip().startswith("#")]

@@ -9,6 +9,9 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbox.image.parse import parse
+from devbox.image.parse_stages import local_sources
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -47,24 +50,8 @@ def files_below(folder: Path) -> object:
 
 
 def reads_context(dockerfile: str) -> bool:
-    """Return whether a Dockerfile may read files of its build context. In doubt it does."""
-    for line in dockerfile.splitlines():
-        words = line.split()
-        if not words:
-            continue
-        if (
-            words[0].upper() in {"COPY", "ADD"}
-            and "<<" not in line
-            and not any(word.startswith("--from=") for word in words)
-        ):
-            return True
-        for word in words:
-            mount = word.removeprefix("--mount=").split(",") if word.startswith("--mount=") else []
-            if mount and not any(item.startswith("from=") for item in mount):
-                kinds = [item for item in mount if item.startswith("type=")]
-                if not kinds or "type=bind" in kinds:
-                    return True
-    return False
+    """Return whether a Dockerfile reads files of its build context. Raises DockerfileError where it cannot be read."""
+    return any(local_sources(instruction) for instruction in parse(dockerfile).instructions)
 
 
 def _options(build: ImageBuild, flag: str) -> list[tuple[str, str]]:

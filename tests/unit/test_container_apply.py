@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from devbox.container.apply import clamped, refused
-from devbox.container.images import base_images
 from devbox.container.status import parse_size
 
 
@@ -53,21 +52,6 @@ def test_a_limit_is_lowered_at_most_twice() -> None:
 )
 def test_a_refusal_is_a_sentence(stderr: str, words: str) -> None:
     assert words in refused(stderr, "c").message
-
-
-@pytest.mark.parametrize(
-    ("dockerfile", "args", "images"),
-    [
-        ("FROM debian:12\n", {}, ("debian:12",)),
-        ("ARG BASE=a:1\nFROM ${BASE} AS x\nFROM x AS y\n", {}, ("a:1",)),
-        ("ARG BASE=a:1\nFROM $BASE\n", {"BASE": "b:2"}, ("b:2",)),
-        ('ARG V="9"\nARG BASE=a:${V}\nFROM --platform=linux/amd64 ${BASE}\n', {}, ("a:9",)),
-        ("FROM a AS one\nFROM b AS two\nFROM ONE\nFROM scratch\n", {}, ("a", "b")),
-        ("# FROM no\nfrom \\\n  a:1 as x\nARG V=late\nFROM a:${V:-d}\n", {}, ("a:1", "a:d")),
-    ],
-)
-def test_base_images_of_a_dockerfile(dockerfile: str, args: dict[str, str], images: tuple[str, ...]) -> None:
-    assert base_images(dockerfile, args) == images
 
 
 @pytest.mark.parametrize(("text", "size"), [("0B", 0), ("1.5kB", 1500), ("2GB", 2_000_000_000), ("N/A", None)])
