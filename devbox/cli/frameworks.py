@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from devbox.cli.application import application
-from devbox.cli.options import JsonOption, VariantOption
+from devbox.cli.application import application, workspace
+from devbox.cli.options import JsonOption, VariantOption, WorkspaceOption
+from devbox.errors import EXIT_USAGE
 
 app = typer.Typer(help="Look at the frameworks that devbox knows.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_(context: typer.Context, json: JsonOption = False) -> None:
-    """List the frameworks and their variants."""
-    from devbox.frameworks.load import available, load
+def list_(context: typer.Context, checkout: WorkspaceOption = None, json: JsonOption = False) -> None:
+    """List the frameworks, their variants and where they are written."""
+    from devbox.frameworks.load import available, origin, variants
     from devbox.ui.tables import table
 
-    run = application(context)
-    known = [load(name) for name in available()]
-    rows = [(item.name, item.title, item.variant, " ".join(item.variants)) for item in known]
+    run, folder = application(context), workspace(checkout)
+    known = [variants(name, folder)[0] for name in available(folder)]
     data = [
-        {"name": item.name, "title": item.title, "default": item.variant, "variants": item.variants} for item in known
+        {
+            "name": item.name,
+            "title": item.title,
+            "default": item.variant,
+            "variants": item.variants,
+            "origin": origin(item.name, folder),
+        }
+        for item in known
     ]
+    rows = [(item.name, item.title, item.variant, " ".join(item.variants)) for item in known]
     run.show({"frameworks": data}, lambda: table(("name", "title", "default", "variants"), rows))
 
 
@@ -32,25 +41,50 @@ def show(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The framework.")],
     variant: VariantOption = None,
+    checkout: WorkspaceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show everything that devbox knows about one framework."""
-    from devbox.frameworks.load import load
+    """Show everything that devbox knows about one framework, in one of its variants."""
+    from devbox.frameworks.load import load, origin
     from devbox.ui.envelope import plain
+    from devbox.ui.outline import outline
+
+    run, folder = application(context), workspace(checkout)
+    framework = load(name, variant, folder)
+
+    def text() -> str:
+        data = plain(framework)
+        assert isinstance(data, dict)  # noqa: S101  # a dataclass becomes an object
+        return outline({**data, "origin": origin(name, folder)})
+
+    run.show(framework, text)
+
+
+@app.command()
+def validate(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Framework files, NAME.toml.")],
+    json: JsonOption = False,
+) -> None:
+    """Check framework files: every mistake with its key and what was expected. Exits with 2 if there is one."""
+    from devbox.image.validate import mistakes
 
     run = application(context)
-    framework = load(name, variant)
+    found = {file: mistakes(file) for file in files}
+    data = [
+        {"file": file, "mistakes": [{"message": one.message, "hint": one.hint} for one in wrong]}
+        for file, wrong in found.items()
+    ]
 
     def text() -> str:
         lines = []
-        data = plain(framework)
-        assert isinstance(data, dict)  # noqa: S101  # a dataclass becomes an object
-        for key, value in data.items():
-            if isinstance(value, dict):
-                lines.append(f"{key}:")
-                lines += [f"  {inner}: {item}" for inner, item in value.items()]
-            else:
-                lines.append(f"{key}: {value}")
+        for file, wrong in found.items():
+            lines += [] if wrong else [f"✓ {file}"]
+            for one in wrong:
+                lines.append(f"✗ {one.message}")
+                lines += [f"    {one.hint}"] if one.hint else []
         return "\n".join(lines)
 
-    run.show(framework, text)
+    run.show({"files": data}, text)
+    if any(found.values()):
+        raise typer.Exit(EXIT_USAGE)

@@ -7,6 +7,7 @@ tree.
 
 from __future__ import annotations
 
+import operator
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -14,11 +15,14 @@ from typing import TYPE_CHECKING, Literal
 from devbox.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from devbox.facts.model import Gpus
-    from devbox.frameworks.model import Framework
+    from devbox.frameworks.model import Framework, Pairs
 
 _HINT = "--arch auto, or a list such as --arch 9.0,10.0 (90, sm_90, 90-real and 90a are understood)"
 _WORD = re.compile(r"(?:sm_?)?(?P<digits>\d+)(?:\.(?P<minor>\d))?(?P<suffix>[af]?)(?:-real)?", re.ASCII)
+_COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq}
 # Maxwell, 5.0, is the oldest that any toolkit in use compiles for; below it a number is a slip of the pen ("9" for
 # "9.0").
 _OLDEST_MAJOR = 5
@@ -86,6 +90,27 @@ def _capability(word: str) -> str:
 def _order(capability: str) -> tuple[int, int, str]:
     major, _, rest = capability.partition(".")
     return int(major), int(rest[0]), rest[1:]
+
+
+def switches(capabilities: Iterable[str], rules: Pairs) -> Pairs:
+    """Return each option of `rules` with ON where one of the capabilities satisfies its rule, else OFF.
+
+    A rule is `<`, `<=`, `>`, `>=` or `=` and a capability. Raises UsageError for another one.
+    """
+    asked = [_order(capability)[:2] for capability in capabilities]
+    found = []
+    for option, rule in rules:
+        sign, bound = rule_of(rule)
+        found.append((option, "ON" if any(_COMPARE[sign](one, bound) for one in asked) else "OFF"))
+    return tuple(found)
+
+
+def rule_of(text: str) -> tuple[str, tuple[int, int]]:
+    """Return the sign and the capability of a rule such as `<9.0`. Raises UsageError if it is none."""
+    parts = re.fullmatch(r"([<>]=?|=)\s*(\d+\.\d)", text, re.ASCII)
+    if parts is None:
+        raise UsageError(f"'{text}' is no rule for architectures", hint="such as <9.0 or >=10.0")
+    return parts[1], _order(parts[2])[:2]
 
 
 def form(arch: Arch, notation: Literal["cmake", "torch"]) -> str:

@@ -37,7 +37,8 @@ def detect(path: Path) -> tuple[Match, ...]:
 
     Of a framework, the first variant that fits counts, its default one before the others.
     """
-    matches = [match for name in load.available() if (match := first_match(path, load.variants(name))) is not None]
+    names = load.available(path)
+    matches = [match for name in names if (match := first_match(path, load.variants(name, path))) is not None]
     return tuple(sorted(matches, key=lambda match: (-match.weight, match.name)))
 
 

@@ -1,65 +1,59 @@
 """From a framework's TOML file to a `Framework`, with every mistake told by file, key and expected type.
 
-The frozen dataclasses in `model` are the schema: their fields are the keys and their types what a value must be. On top
-of them a file has two keys of its own: `default_variant`, and the tables `[variants.NAME]`, whose keys replace those of
-the file. An empty string stands for "none" where a field may be None, because TOML has no null.
+The frozen dataclasses in `model` are the schema. On top of them a file has keys of its own: `default_variant`, the
+tables `[variants.NAME]`, whose keys replace those of the file, and `extends`, which takes the rest from another
+framework.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import re
-import types
-from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING
 
 from devbox import toml
 from devbox.errors import ConfigError, UsageError
-from devbox.frameworks import arch
-from devbox.frameworks.model import Framework, Pairs
-from devbox.paths import config_dir
+from devbox.frameworks.checks import problems
+from devbox.frameworks.model import Framework
+from devbox.frameworks.sources import EXTENDS, NAME, Source, complete, no_such, overlaid, sources
+from devbox.frameworks.structure import Reader, structured
 
-_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["available", "examine", "load", "origin", "parse", "structured", "variants"]
+
 # The loader sets these itself.
 _OWN_FIELDS = frozenset({"name", "variant", "variants"})
-_FILE_KEYS = frozenset({"default_variant", "variants"})
+_FILE_KEYS = frozenset({"default_variant", "variants", EXTENDS})
 
 
-def files() -> dict[str, Path]:
-    """Return the TOML file of each framework by name: the built-in ones, and the user's, which come before those."""
-    found = {}
-    for folder in (Path(__file__).resolve().parent, config_dir() / "frameworks"):
-        for file in sorted(folder.glob("*.toml")):
-            if _NAME.fullmatch(file.stem):
-                found[file.stem] = file
-    return found
+def available(workspace: Path | None = None) -> tuple[str, ...]:
+    """Return the names of all frameworks, sorted; those of a workspace's own devbox.toml among them."""
+    return tuple(sorted(sources(workspace)))
 
 
-def available() -> tuple[str, ...]:
-    """Return the names of all frameworks, sorted."""
-    return tuple(sorted(files()))
-
-
-def load(name: str, variant: str | None = None) -> Framework:
-    """Return the framework `name` in `variant`, or in its default variant.
+def load(name: str, variant: str | None = None, workspace: Path | None = None) -> Framework:
+    """Return the framework `name` in `variant`, or in its default variant, as it is for a workspace.
 
     Raises UsageError, with the choices, if there is no such framework or variant, ConfigError if its file is wrong.
     """
-    every = variants(name)
-    if variant is None:
-        return every[0]
-    for one in every:
-        if one.variant == variant:
-            return one
-    raise _no_such(f"variant of {name}", variant, every[0].variants)
+    places = _places(name, workspace)
+    table = complete(places[name][0], places)
+    names = tuple(table["variants"]) if isinstance(table.get("variants"), dict) else ()
+    if variant is not None and names and variant not in names:
+        raise no_such(f"variant of {name}", variant, names)
+    # Only the one that is wanted is read, so that a framework of many variants costs no more than one of few.
+    return _right(_read(places[name][0], table, only=variant or str(table.get("default_variant"))))[0]
 
 
-def variants(name: str) -> tuple[Framework, ...]:
+def variants(name: str, workspace: Path | None = None) -> tuple[Framework, ...]:
     """Return the framework `name` in each of its variants, the default one first. Raises as `load` does."""
-    known = files()
-    if name not in known:
-        raise _no_such("framework", name, tuple(sorted(known)))
-    return parse(name, toml.read(known[name]), known[name])
+    places = _places(name, workspace)
+    return _right(_read(places[name][0], complete(places[name][0], places)))
+
+
+def origin(name: str, workspace: Path | None = None) -> str:
+    """Return the file that describes the framework `name`. Raises UsageError if there is none."""
+    return str(_places(name, workspace)[name][0].path)
 
 
 def parse(name: str, table: toml.Table, path: Path) -> tuple[Framework, ...]:
@@ -67,134 +61,114 @@ def parse(name: str, table: toml.Table, path: Path) -> tuple[Framework, ...]:
 
     Raises ConfigError for the first mistake.
     """
+    return _right(_read(Source(name, path), table))
+
+
+def examine(path: Path) -> tuple[tuple[Framework, ...], tuple[ConfigError, ...]]:
+    """Return the variants of the framework file at `path`, which may lie anywhere, and every mistake in it.
+
+    The file's name is the framework's. With a mistake the variants are of no use. Raises FileNotFoundError.
+    """
+    source = Source(path.stem, path)
+    if not NAME.fullmatch(source.name):
+        name = "a framework's name has lower-case letters, digits, - and _"
+        return (), (ConfigError(f"{path} is no file NAME.toml: {name}", hint=f"mv {path} my-framework.toml"),)
+    places = sources(None)
+    # As if it lay in the user's folder: it may extend the framework of its own name.
+    weaker = (one for one in places.get(source.name, ()) if one.path.resolve() != path.resolve())
+    places[source.name] = (source, *weaker)
+    try:
+        table = complete(source, places)
+    except UsageError as error:
+        return (), (error if isinstance(error, ConfigError) else ConfigError(error.message, hint=error.hint),)
+    return _read(source, table)
+
+
+def _places(name: str, workspace: Path | None) -> dict[str, tuple[Source, ...]]:
+    places = sources(workspace)
+    if name not in places:
+        raise no_such("framework", name, tuple(sorted(places)))
+    return places
+
+
+_Read = tuple[tuple[Framework, ...], tuple[ConfigError, ...]]
+
+
+def _right(read: _Read) -> tuple[Framework, ...]:
+    found, wrong = read
+    if wrong:
+        raise wrong[0]
+    return found
+
+
+def _read(source: Source, table: toml.Table, only: str | None = None) -> _Read:
+    """Return the framework in each of its variants, and the mistakes; with one of them, the variants are of no use.
+
+    `only` names the one variant that is wanted.
+    """
     base = {key: value for key, value in table.items() if key not in _FILE_KEYS}
-    overrides = _overrides(table, path)
+    try:
+        overrides = _overrides(source, table)
+    except ConfigError as error:
+        overrides, wrong = {}, [error]
+    else:
+        wrong = []
     default = table.get("default_variant")
-    if default not in overrides:
-        choices = ", ".join(overrides)
-        raise ConfigError(f"{path}: 'default_variant' must be one of the variants ({choices}), not {default!r}")
+    if overrides and default not in tuple(overrides):
+        said = f"'{source.key('default_variant')}' must be one of the variants ({', '.join(overrides)})"
+        wrong.append(ConfigError(f"{source.path}: {said}, not {default!r}"))
     names = (str(default), *(one for one in overrides if one != default))
-    return tuple(_framework(name, one, names, _overlaid(base, overrides[one]), path) for one in names)
+    found = []
+    # Without any variant, what the file says for all of them is looked at all the same.
+    for name in (only,) if only in overrides else names if overrides else ("default",):
+        override = overrides.get(name, {})
+        framework, more = _variant(source, name, names, overlaid(base, override), override)
+        found.append(framework)
+        wrong += more
+    if wrong and "title" not in table:
+        wrong[0].hint = wrong[0].hint or f'{EXTENDS} = "NAME"   # takes the rest from another framework'
+    # A mistake in what all variants share is one mistake.
+    return tuple(found), tuple({error.message: error for error in wrong}.values())
 
 
-def _no_such(kind: str, word: str, choices: tuple[str, ...]) -> UsageError:
-    near = toml.nearest(word, choices)
-    meant = f"did you mean '{near}'? " if near else ""
-    return UsageError(f"there is no {kind} called '{word}'", hint=f"{meant}the choices are: {', '.join(choices)}")
-
-
-def _overrides(table: toml.Table, path: Path) -> dict[str, toml.Table]:
+def _overrides(source: Source, table: toml.Table) -> dict[str, toml.Table]:
     variants = table.get("variants")
     if not isinstance(variants, dict) or not variants:
-        raise toml.wrong_type(path, "variants", "one table or more, [variants.NAME]", variants)
+        raise toml.wrong_type(source.path, source.key("variants"), "one table or more, [variants.NAME]", variants)
     for name, override in variants.items():
-        if not isinstance(override, dict) or not _NAME.fullmatch(name):
-            raise toml.wrong_type(path, f"variants.{name}", "a table with a lower-case name", override)
+        if not isinstance(override, dict) or not NAME.fullmatch(name):
+            raise toml.wrong_type(
+                source.path, source.key(f"variants.{name}"), "a table with a lower-case name", override
+            )
     return variants
 
 
-def _overlaid(base: toml.Table, override: toml.Table) -> toml.Table:
-    """Return `base` with the keys of `override` in the place of its own; tables are merged key by key."""
-    merged = dict(base)
-    for key, value in override.items():
-        under = merged.get(key)
-        merged[key] = _overlaid(under, value) if isinstance(value, dict) and isinstance(under, dict) else value
-    return merged
+def _variant(
+    source: Source, variant: str, names: tuple[str, ...], table: toml.Table, override: toml.Table
+) -> tuple[Framework, list[ConfigError]]:
+    def say(key: str) -> str:
+        return source.key(f"variants.{variant}.{key}" if _written(override, key) else key)
 
-
-def _framework(name: str, variant: str, names: tuple[str, ...], table: toml.Table, path: Path) -> Framework:
+    known = frozenset(Framework.__dataclass_fields__) - _OWN_FIELDS
+    reader = Reader(source.path, say)
     for own in sorted(_OWN_FIELDS & table.keys()):
-        raise toml.unknown_key(path, own, _keys(Framework) - _OWN_FIELDS)
-    full = table | {"name": name, "variant": variant, "variants": list(names)}
-    framework: Framework = _dataclass(Framework, full, path, "")
-    if not framework.stages:
-        raise ConfigError(f"{path}: 'stages' must name at least one stage")
-    if not framework.workspace_path.startswith("/"):
-        raise ConfigError(f"{path}: 'workspace_path' must be an absolute path in the container")
-    if framework.build.build_type not in framework.build.build_types:
-        raise ConfigError(f"{path}: 'build.build_type' must be one of {', '.join(framework.build.build_types)}")
-    if framework.default_arch is not None:
-        try:
-            arch.parse(framework.default_arch)
-        except UsageError as error:
-            raise ConfigError(f"{path}: 'default_arch': {error.message}") from None
-    return framework
+        reader.mistakes.append(toml.unknown_key(source.path, say(own), known))
+    full = table | {"name": source.name, "variant": variant, "variants": list(names)}
+    framework = reader.record(Framework, full, hidden=_OWN_FIELDS, further=_FILE_KEYS)
+    if not reader.mistakes:
+        reader.mistakes += [
+            ConfigError(f"{source.path}: '{say(key)}' {problem}") for key, problem in problems(framework)
+        ]
+    return framework, reader.mistakes
 
 
-def _keys(kind: type[Any]) -> set[str]:
-    return {field.name for field in dataclasses.fields(kind)}
-
-
-def structured(kind: type[Any], table: toml.Table, path: Path) -> Any:
-    """Return the dataclass `kind` with the values of `table`, read from `path`. Raises ConfigError for a mistake."""
-    return _dataclass(kind, table, path, "")
-
-
-def _dataclass(kind: type[Any], table: object, path: Path, at: str) -> Any:
-    """Return the dataclass `kind` with the values of `table`, which stands at the dotted key `at` of the file."""
-    if not isinstance(table, dict):
-        raise toml.wrong_type(path, at, "a table", table)
-    dot = f"{at}." if at else ""
-    for key in table:
-        if key not in _keys(kind):
-            known = _keys(kind) - _OWN_FIELDS if kind is Framework else _keys(kind)
-            raise toml.unknown_key(path, f"{dot}{key}", known | (_FILE_KEYS if kind is Framework else set()))
-    hints = get_type_hints(kind)
-    values = {key: _value(hints[key], value, path, f"{dot}{key}") for key, value in table.items()}
-    for field in dataclasses.fields(kind):
-        if field.name in values or field.default is not dataclasses.MISSING:
-            continue
-        if type(None) in get_args(hints[field.name]):
-            values[field.name] = None
-        elif dataclasses.is_dataclass(hints[field.name]):
-            values[field.name] = _dataclass(hints[field.name], {}, path, f"{dot}{field.name}")
-        else:
-            raise ConfigError(f"{path}: the key '{dot}{field.name}' is missing: {_expected(hints[field.name])}")
-    return kind(**values)
-
-
-def _value(hint: Any, value: object, path: Path, key: str) -> Any:
-    """Return `value` as the type `hint` wants it. Raises ConfigError that says what was expected."""
-    if hint == Pairs:
-        return _pairs(value, path, key)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return _dataclass(hint, value, path, key)
-    origin, choices = get_origin(hint), get_args(hint)
-    if origin in {Union, types.UnionType}:
-        return None if value == "" else _value(choices[0], value, path, key)
-    if origin is Literal and value in choices:
-        return value
-    if origin is tuple and isinstance(value, list):
-        return tuple(_value(choices[0], item, path, f"{key}[{number}]") for number, item in enumerate(value))
-    # A boolean is an int to Python, but not to a person.
-    if isinstance(hint, type) and type(value) is hint:
-        return value
-    raise toml.wrong_type(path, key, _expected(hint), value)
-
-
-def _pairs(value: object, path: Path, key: str) -> Pairs:
-    """Return a table of strings as pairs in the order of the file; a list of strings makes several pairs of one key."""
-    if not isinstance(value, dict):
-        raise toml.wrong_type(path, key, "a table of strings", value)
-    pairs = []
-    for name, given in value.items():
-        for item in given if isinstance(given, list) else [given]:
-            if not isinstance(item, str):
-                raise toml.wrong_type(path, f"{key}.{name}", "a string", item)
-            pairs.append((name, item))
-    return tuple(pairs)
-
-
-def _expected(hint: Any) -> str:
-    if hint == Pairs:
-        return "a table of strings"
-    if dataclasses.is_dataclass(hint):
-        return "a table"
-    origin, choices = get_origin(hint), get_args(hint)
-    if origin in {Union, types.UnionType}:
-        return _expected(choices[0])
-    if origin is Literal:
-        return f"one of {', '.join(repr(choice) for choice in choices)}"
-    if origin is tuple:
-        return "a list of strings" if choices[0] is str else f"a list, each {_expected(choices[0])}"
-    return {str: "a string", int: "a whole number", bool: "true or false"}.get(hint, "another value")
+def _written(table: object, key: str) -> bool:
+    """Say whether the dotted `key` stands in `table`; of a list, all items do."""
+    for part in key.split("."):
+        name = part.partition("[")[0]
+        if not isinstance(table, dict) or name not in table:
+            return False
+        table = table[name]
+        if isinstance(table, list):
+            return True
+    return True

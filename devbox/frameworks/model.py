@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 Pairs = tuple[tuple[str, str], ...]
+# Paths in a checkout of which the first that exists counts, because upstream moved it. A single string is one of them.
+Alternatives = Annotated[tuple[str, ...], "alternatives"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +34,46 @@ class CheckoutContext:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One command of a build that is a list of commands, such as cargo's, and the folder in which it runs.
+
+    Its words may hold the placeholders of `BuildRules`. `folder` is relative to the source folder: the first of its
+    alternatives that exists. `python` runs it in the Python environment on the build volume.
+    """
+
+    command: tuple[str, ...]
+    folder: Alternatives = (".",)
+    python: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class BuildRules:
     """How the framework's C++/CUDA part is built inside the container.
 
+    `source` is the folder of what is configured, relative to the checkout: the first of its alternatives that exists.
     `defines` and `env` values may hold the placeholders {source} {build} {python} {type} {arch} {threads} {jobs}
-    {prefix}. `memory_per_job` is in MiB. `arch_form` is the notation of the framework's build system: "cmake"
-    (`90-real`) or "torch" (`9.0`).
+    {prefix} and {profile}, the build type as cargo calls it. `memory_per_job` is in MiB. `arch_form` is the notation of
+    the framework's build system: "cmake" (`90-real`) or "torch" (`9.0`). `arch_switches` are for one that takes no
+    list: a CMake option is ON where one of the architectures satisfies its rule, such as `<9.0`, else OFF. `steps` are
+    what the driver "cargo" runs.
     """
 
     driver: Literal["cmake", "build_wheel", "scikit", "cargo"] = "cmake"
-    source: str = "."
+    source: Alternatives = (".",)
     generator: str = "Ninja"
     build_type: str = "Release"
     build_types: tuple[str, ...] = ("Release", "RelWithDebInfo", "Debug", "MinSizeRel")
     arch_form: Literal["cmake", "torch"] = "cmake"
     arch_define: str | None = "CMAKE_CUDA_ARCHITECTURES"
     arch_env: str | None = None
+    arch_switches: Pairs = ()
     nvcc_threads: int = 1
     memory_per_job: int = 2048
     defines: Pairs = ()
     env: Pairs = ()
     install: bool = False
     install_prefix: str | None = None
+    steps: tuple[Step, ...] = ()
     test: tuple[str, ...] = ("ctest", "--test-dir", "{build}", "--output-on-failure")
 
 
@@ -63,13 +83,16 @@ class Upstream:
 
     `target` is its stage for development, None the last one. `args` are its build arguments; values may hold
     {arch} {cuda} {python} {jobs} {threads} {version} {commit}. `render` is a command of the checkout that writes the
-    Dockerfile first, its words with the same placeholders and {variant} {stage} {machine}.
+    Dockerfile first, its words with the same placeholders and {variant} {stage} {machine} ("amd64"); a checkout
+    without the command's file has its Dockerfile already. `efa` are the words that `--efa` adds to it. `stages` are its
+    names for devbox's stages.
     """
 
-    dockerfile: tuple[str, ...]
+    dockerfile: Alternatives
     target: str | None = None
     args: Pairs = ()
     render: tuple[str, ...] = ()
+    efa: tuple[str, ...] = ()
     stages: Pairs = ()
 
 
@@ -78,15 +101,17 @@ class Prebuilt:
     """An image that somebody may have built already, one candidate of several, in the order of trust.
 
     `reference` may hold {version} {tag} {commit} {short} {merge_base} {machine} {key}; with a commit in it, `back`
-    commits of the first-parent history are tried. `file` and `key` say where the checkout itself names it: a properties
-    file, or a source file in which `key` is assigned a string. `machines` gives the key on another machine type.
-    `stage` is what it stands for, `why` the reason in a few words.
+    commits of the first-parent history are tried. {short} and `*` stand for what only a registry's list of tags tells.
+    `file` and `key` say where the checkout itself names it: a properties file, or a source file in which `key` is
+    assigned a string. `machines` gives the key on another machine type.
+    {machine} is "x86_64" or "aarch64", as are the keys of `machines`. `stage` is what it stands for, `why` the reason
+    in a few words.
     """
 
     stage: str
     why: str
     reference: str = "{key}"
-    file: tuple[str, ...] = ()
+    file: Alternatives = ()
     key: str | None = None
     machines: Pairs = ()
     back: int = 0
@@ -192,14 +217,21 @@ class PythonRules:
     """The Python package of a framework, which is installed without its C++ part (`devbox build --install`).
 
     `project` are alternatives for the folder of the pyproject.toml: the first that exists. `env` is what makes the
-    build backend leave the C++ part alone, `wheel_env` what makes it build all of it. `precompiled` are the variables
-    that make it take a prebuilt C++ part: values may hold {precompiled}, which is what the user named.
+    build backend leave the C++ part alone, `wheel_env` what makes it build all of it; without that, a wheel gets the
+    files that the build installed into the checkout. Values may hold the placeholders of `BuildRules`, and {empty}, an
+    archive with nothing in it. `precompiled` are the variables that make the backend take a prebuilt C++ part,
+    `precompiled_version` and `precompiled_location` replace them where the user named a version or commit, or a file,
+    folder or URL: {precompiled} is what was named. `native` are the files and folders, relative to the checkout, that
+    the C++ part is made from: a prebuilt one does not fit where they are others.
     """
 
-    project: tuple[str, ...] = (".",)
+    project: Alternatives = (".",)
     env: Pairs = ()
     wheel_env: Pairs = ()
     precompiled: Pairs = ()
+    precompiled_version: Pairs = ()
+    precompiled_location: Pairs = ()
+    native: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

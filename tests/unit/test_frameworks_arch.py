@@ -153,3 +153,28 @@ def test_a_variant_without_gpu_code_has_none_and_says_what_it_ignores() -> None:
     assert "'90' is not used" in ignored.origin
     with pytest.raises(UsageError):
         arch.resolve(CPU, "hopper", Gpus())
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "rule", "value"),
+    [
+        (("9.0",), "<9.0", "OFF"),
+        (("8.9", "9.0"), "<9.0", "ON"),
+        (("10.0f",), ">=10.0", "ON"),
+        (("10.0",), ">10.0", "OFF"),
+        (("9.0a",), "=9.0", "ON"),
+        (("12.0",), "<= 9.0", "OFF"),
+        ((), "<9.0", "OFF"),
+    ],
+)
+def test_a_switch_is_on_where_one_architecture_satisfies_its_rule(
+    capabilities: tuple[str, ...], rule: str, value: str
+) -> None:
+    assert arch.switches(capabilities, (("X", rule),)) == (("X", value),)
+
+
+@pytest.mark.parametrize("rule", ["", "9.0", "<9", "<9.x", "!9.0", "<9.0a"])
+def test_what_is_no_rule_is_named(rule: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        arch.switches(("9.0",), (("X", rule),))
+    assert f"'{rule}'" in caught.value.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -27,6 +28,7 @@ def _no_user_frameworks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def tree(tmp_path: Path) -> Tree:
     def make(*files: str, **texts: str) -> Path:
         top = tmp_path / "tree"
+        shutil.rmtree(top, ignore_errors=True)
         for name in files:
             file = top / name
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -51,6 +53,36 @@ def test_vllm_comes_before_the_cmake_tree_that_it_also_is(tree: Tree) -> None:
 def test_a_tree_that_only_looks_like_vllm_is_not(tree: Tree) -> None:
     found = detect(tree(*VLLM, pyproject='[project]\nname = "other"\n'))
     assert [match.name for match in found] == ["cuda"]
+
+
+TRTLLM = ("scripts/build_wheel.py", "cpp/CMakeLists.txt", "cpp/kernels/a.cu", "tensorrt_llm/__init__.py", "setup.py")
+SGLANG = ("python/sglang/__init__.py", "python/pyproject.toml")
+DYNAMO = ("Cargo.toml", "lib/runtime/Cargo.toml", "lib/bindings/python/Cargo.toml", "pyproject.toml")
+
+
+@pytest.mark.parametrize(
+    ("files", "name"),
+    [
+        (TRTLLM, "trtllm"),
+        # Before July 2026, and since.
+        ((*SGLANG, "sgl-kernel/CMakeLists.txt", "sgl-kernel/csrc/a.cu"), "sglang"),
+        ((*SGLANG, "python/sglang/kernels/aot/CMakeLists.txt"), "sglang"),
+        # Before 2026, and since.
+        ((*DYNAMO, "container/build.sh", "container/Dockerfile.vllm"), "dynamo"),
+        ((*DYNAMO, "container/render.py", "container/run.sh"), "dynamo"),
+        (("Cargo.toml", "launcher/Cargo.toml", "backends/trtllm/CMakeLists.txt", "Dockerfile_trtllm"), "tgi"),
+    ],
+)
+def test_a_checkout_of_each_framework_in_its_old_and_new_layouts(tree: Tree, files: tuple[str, ...], name: str) -> None:
+    (match, *others) = detect(tree(*files))
+    assert (match.name, match.variant) == (name, None)
+    assert match.why
+    assert all(other.weight < match.weight for other in others)
+
+
+def test_what_lacks_a_marker_is_none_of_them(tree: Tree) -> None:
+    assert detect(tree(*SGLANG)) == ()
+    assert detect(tree(*DYNAMO)) == ()
 
 
 def test_a_cmake_tree_with_cuda_sources_deep_inside(tree: Tree) -> None:

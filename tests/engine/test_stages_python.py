@@ -1,0 +1,297 @@
+"""The stages of the Python frameworks, really built on the package base."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from devbox import config
+from devbox.engine.spec import ImageBuild
+from devbox.frameworks import load
+from devbox.image import build as builder
+from devbox.image import dockerfile
+from devbox.image.inputs import inputs_digest
+from devbox.image.recipe import forwarded, site_secrets
+from devbox.reporter import Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from devbox.engine.docker import Engine
+
+pytestmark = pytest.mark.engine
+TREES = Path(__file__).resolve().parents[1] / "trees"
+# A CPU build of torch, as a site keeps it; without one the tests would fetch gigabytes.
+WHEELS = Path(os.environ.get("DEVBOX_TEST_WHEELS", os.environ.get("PIP_FIND_LINKS", "/opt/wheels")))
+RUN = """\
+RUN --mount=type=bind,from=helpers,target=/run/devbox \\
+    --mount=type=secret,id=sccache,required=false \\
+    --mount=type=cache,target=/var/cache/ccache,id={cache} <<'EOT'
+. /run/devbox/lib.sh
+mkdir /tree && cd /tree
+echo 'int answer() {{ return 42; }}' >answer.cpp
+printf 'cmake_minimum_required(VERSION 3.20)\\nproject(x CXX)\\nadd_library(x answer.cpp)\\n' >CMakeLists.txt
+compiler_cache_begin
+cmake -G Ninja -S . -B build >/dev/null && cmake --build build
+compiler_cache_end
+[ ! -e /tmp/cache.json ] && [ ! -e /tmp/ccache.log ] && [ ! -e /tmp/sccache.log ]
+EOT
+"""
+
+
+class Recorder(Silent):
+    """A reporter that keeps what the build wrote."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def output(self, line: str, *, prefix: str = "") -> None:
+        self.lines.append(line)
+
+    def cached(self) -> tuple[int, int]:
+        """Return how many RUNs there were, and how many of them came from the cache."""
+        runs = {line.split()[0] for line in self.lines if re.match(r"#\d+ \[.*\] RUN ", line)}
+        hits = {line.split()[0] for line in self.lines if line.endswith(" CACHED")}
+        return len(runs), len(runs & hits)
+
+    def caches(self) -> list[dict[str, object]]:
+        """Return what compiler caches said."""
+        found = (line.partition("devbox-compiler-cache ")[2] for line in self.lines)
+        return [json.loads(text) for text in found if text.startswith("{")]
+
+
+@dataclass
+class Yard:
+    """Builds stages, and takes their images away afterwards."""
+
+    engine: Engine
+    folder: Path
+    name: Callable[[str], str]
+    tags: list[str]
+
+    def build(self, text: str, target: str, **fields: object) -> tuple[str, Recorder]:
+        """Build a stage of `text`; return the image's tag and what was reported."""
+        tag = f"{self.name(target)}:1"
+        self.tags.append(tag)
+        path = self.folder / f"{len(self.tags)}"
+        path.mkdir()
+        (path / "Dockerfile").write_text(text, encoding="utf-8")
+        network = config.network(config.load(None, environ=os.environ, flags={}), os.environ)
+        wanted = ImageBuild(
+            str(path / "Dockerfile"),
+            str(path),
+            (tag,),
+            target=target,
+            options=tuple(word for name in forwarded(network) for word in ("--build-arg", name)),
+        )
+        wanted = replace(wanted, **fields)  # type: ignore[arg-type]
+        wanted = replace(wanted, secrets=(*wanted.secrets, *site_secrets(network)))
+        recorder = Recorder()
+        builder.build(self.engine, wanted, recorder, digest=inputs_digest(wanted, {}), environ=dict(network.proxies()))
+        return tag, recorder
+
+    def sh(self, image: str, script: str, *options: str) -> str:
+        """Return what a shell in a container of `image` prints."""
+        argv = ["run", "--rm", "--network=none", "--entrypoint=sh", *options, image, "-ec", script]
+        return self.engine.run(argv).stdout.strip()
+
+    def layers(self, image: str) -> list[str]:
+        """Return the ids of an image's layers, the lowest first."""
+        return list((self.engine.image(image) or {})["RootFS"]["Layers"])
+
+
+@pytest.fixture
+def yard(engine: Engine, tmp_path: Path, engine_name: Callable[[str], str]) -> Iterator[Yard]:
+    one = Yard(engine, tmp_path, engine_name, [])
+    yield one
+    engine.run(["image", "rm", "--force", *one.tags], check=False) if one.tags else None
+
+
+def compiling(yard: Yard, base_image: str, cache: str) -> str:
+    """Return a Dockerfile whose stage `x` compiles one file, in a RUN that no build had before."""
+    text = dockerfile.concatenate("test", base_image, ("toolchain",))
+    return f"{text}\nFROM toolchain AS x\nARG MARK={yard.name('mark')}\n{RUN.format(cache=cache)}"
+
+
+def expect_hits(first: Recorder, second: Recorder, cache: str) -> None:
+    """The first build fills the cache, the second one is answered. CMake's own probes are compiles, too."""
+    (one,), (other,) = first.caches(), second.caches()
+    assert one["cache"] == other["cache"] == cache
+    assert one["hits"] == 0
+    assert one["misses"] in (1, 2)
+    assert other["hits"] in (1, 2)
+
+
+def test_compiles_of_an_image_build_hit_the_cache_of_the_build_before(yard: Yard, base_image: str) -> None:
+    cache = yard.name("ccache")
+    _, first = yard.build(compiling(yard, base_image, cache), "x")
+    _, second = yard.build(compiling(yard, base_image, cache), "x")
+    expect_hits(first, second, "ccache")
+
+
+def test_a_storage_out_of_reach_fails_no_build_and_its_password_is_in_no_log(
+    yard: Yard, base_image: str, tmp_path: Path
+) -> None:
+    secret = tmp_path / "sccache"
+    secret.write_text("SCCACHE_REDIS_ENDPOINT=redis://:hunter2@127.0.0.1:9\n", encoding="utf-8")
+    _, said = yard.build(compiling(yard, base_image, yard.name("c")), "x", secrets=(("sccache", str(secret)),))
+    assert [use["cache"] for use in said.caches()] == ["ccache"]
+    assert any("ccache is taken instead" in line for line in said.lines)
+    assert not any("hunter2" in line for line in said.lines)
+
+
+@pytest.fixture
+def redis(engine: Engine, tmp_path: Path) -> Iterator[str]:
+    """A Redis with a password on the engine's bridge; the URL of it."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("redis-server is not installed")
+    gateway = engine.run(
+        ["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]
+    ).stdout.strip()
+    with socket.socket() as probe:
+        try:
+            probe.bind((gateway, 0))
+        except OSError:
+            pytest.skip("the engine is not on this machine")
+        port = probe.getsockname()[1]
+    argv = [program, "--bind", gateway, "--port", str(port), "--requirepass", "hunter2", "--save", ""]
+    with subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "Ready to accept connections" in line:
+                break
+        yield f"redis://{gateway}:{port}"
+        process.terminate()
+
+
+def test_sccache_with_redis(yard: Yard, base_image: str, redis: str, tmp_path: Path) -> None:
+    secret = tmp_path / "sccache"
+    secret.write_text(f"SCCACHE_REDIS_ENDPOINT={redis}\nSCCACHE_REDIS_PASSWORD=hunter2\n", encoding="utf-8")
+    secrets = (("sccache", str(secret)),)
+    _, first = yard.build(compiling(yard, base_image, yard.name("a")), "x", secrets=secrets)
+    image, second = yard.build(compiling(yard, base_image, yard.name("b")), "x", secrets=secrets)
+    expect_hits(first, second, "sccache")
+    history = yard.engine.run(["history", "--no-trunc", image]).stdout
+    assert not any("hunter2" in line for line in [*first.lines, *second.lines, history])
+
+
+@pytest.fixture
+def torch_wheels() -> Path:
+    if not list(WHEELS.glob("torch-*+cpu-*.whl")):
+        pytest.skip("no folder with a CPU build of torch: name one by DEVBOX_TEST_WHEELS")
+    return WHEELS
+
+
+def requirements(folder: Path, extra: str = "") -> Path:
+    """Return a stand-in for a checkout of vLLM, of which a devel stage reads its lists alone."""
+    (folder / "requirements/build").mkdir(parents=True)
+    (folder / "requirements/build/cpu.txt").write_text(f"cmake>=3.26\nwheel\nsetuptools\n{extra}", encoding="utf-8")
+    (folder / "requirements/common.txt").write_text("regex\n", encoding="utf-8")
+    return folder
+
+
+@pytest.mark.slow
+def test_devel_stages_share_the_layer_with_torch(
+    yard: Yard, base_image: str, torch_wheels: Path, tmp_path: Path
+) -> None:
+    """Compilers and torch work for a user who is not root, and a changed requirement rebuilds its own layer alone."""
+    wheels = ("--build-context", f"wheels={torch_wheels}")
+    args = (("BASE_IMAGE", base_image), ("TORCH_INDEX", ""), ("BUILD_REQUIREMENTS", "build/cpu.txt"))
+    checkout = requirements(tmp_path / "first") / "requirements"
+    builds: dict[str, dict[str, object]] = {
+        "vllm": {"args": args, "options": (*wheels, "--build-context", f"checkout={checkout}")},
+        "sglang": {"args": args[:2], "options": wheels},
+        "trtllm": {"args": args[:2], "options": wheels},
+    }
+    images = {}
+    for name, fields in builds.items():
+        text = dockerfile.assemble(load.load(name))
+        images[name], _ = yard.build(text, "user", **fields)
+        count, hits = yard.build(text, "user", **fields)[1].cached()
+        assert count == hits > 0
+    together = zip(*(yard.layers(image) for image in images.values()), strict=False)
+    shared = [same[0] for same in itertools.takewhile(lambda same: len(set(same)) == 1, together)]
+    sizes = yard.engine.run(["history", "--human=false", "--format", "{{.Size}}", images["vllm"]]).stdout.split()
+    filled = [int(size) for size in reversed(sizes) if size != "0"]
+    assert sum(filled[: len(shared)]) > sum(filled) * 3 / 4
+    for image in images.values():
+        said = yard.sh(
+            image,
+            "id -u; cd /tmp; echo 'int main() { return 0; }' >x.cpp; c++ x.cpp -o x; ./x; cmake --version | head -n 1;"
+            "python -c 'import torch; print(torch.__version__)'; touch /opt/venv/lib/mine; uv --version >/dev/null",
+        ).splitlines()
+        assert said[0] == "1001"
+        assert said[1].startswith("cmake version 3.31")
+        assert said[2].endswith("+cpu")
+    assert yard.sh(images["trtllm"], "mpicc --version")
+
+    other = requirements(tmp_path / "second", f"six  # {yard.name('new')}\n") / "requirements"
+    options = (*wheels, "--build-context", f"checkout={other}")
+    changed, recorder = yard.build(dockerfile.assemble(load.load("vllm")), "devel", args=args, options=options)
+    assert yard.layers(changed)[: len(shared)] == shared
+    count, hits = recorder.cached()
+    assert count - hits == 2  # the build requirements, and the RUN behind them, which installs nothing
+
+
+PROJECT = """\
+[build-system]
+requires = ["setuptools>=61"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "sglang"
+version = "1.2"
+dependencies = ["six", "sglang-kernel==9"]
+[tool.setuptools]
+packages = ["sglang"]
+"""
+
+
+@pytest.mark.slow
+def test_wheel_release_and_test_of_a_tree(yard: Yard, base_image: str, torch_wheels: Path, tmp_path: Path) -> None:
+    """From sources with C++ to an image that any user runs; an edit of Python compiles nothing."""
+    tree = tmp_path / "sglang"
+    shutil.copytree(TREES / "sglang", tree)
+    (tree / "python/pyproject.toml").write_text(PROJECT, encoding="utf-8")
+    with (tree / "sgl-kernel/csrc/norm.cpp").open("a", encoding="utf-8") as stream:
+        stream.write(f"// {yard.name('new')}: BuildKit has seen no such tree\n")
+    text = dockerfile.assemble(load.load("sglang", "cpu"), images=True)
+    args = (
+        ("BASE_IMAGE", base_image),
+        ("RUNTIME_IMAGE", base_image),
+        ("TORCH_INDEX", ""),
+        ("COMMAND", "python3 -c"),
+        ("REQUIREMENTS", "python/pyproject.toml"),
+        ("BUILT", "sglang-kernel"),
+        ("SOURCE_COMMIT", "abc"),
+    )
+    options = ("--build-context", f"wheels={torch_wheels}", "--build-context", f"source={tree}")
+    image, recorder = yard.build(text, "release", args=args, options=options)
+    assert [use["cache"] for use in recorder.caches()] == ["ccache"]
+    code = "import sgl_kernel, sglang, six, torch, os; print(os.getuid(), os.getgid())"
+    run = ["run", "--rm", "--network=none"]
+    assert yard.engine.run([*run, image, code]).stdout.strip() == "1000 0"
+    assert yard.engine.run([*run, "--user=4321:0", image, code]).stdout.strip() == "4321 0"
+    assert yard.engine.run([*run, image, "echo", "a program"]).stdout.strip() == "a program"
+    yard.sh(image, "! command -v gcc; ! command -v uv; test ! -e /dist -a ! -e /workspaces; touch ~/x ~/.cache/x")
+    labels = (yard.engine.image(image) or {})["Config"]["Labels"]
+    assert labels["org.opencontainers.image.revision"] == "abc"
+
+    (tree / "python/sglang/__init__.py").write_text(f"NEW = 1  # {yard.name('edit')}\n", encoding="utf-8")
+    newer, recorder = yard.build(text, "test", args=args, options=options)
+    assert recorder.caches() == []
+    assert yard.layers(newer)[:4] == yard.layers(image)[:4]  # the base, the system's packages, torch, requirements
+    assert (
+        yard.sh(newer, "python -c 'import sglang; print(sglang.NEW)'; pytest --version >/dev/null; id -u") == "1\n1000"
+    )

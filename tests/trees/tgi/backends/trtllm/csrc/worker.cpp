@@ -1,0 +1,3 @@
+extern "C" int backend_version();
+
+int main() { return backend_version() > 0 ? 0 : 1; }

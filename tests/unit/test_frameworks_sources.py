@@ -1,0 +1,82 @@
+"""Tables of frameworks laid over each other, and whatever a person may write into one."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devbox.errors import ConfigError
+from devbox.frameworks import load
+from devbox.frameworks.sources import built_in, overlaid
+
+TABLES = {file.stem: tomllib.loads(file.read_text(encoding="utf-8")) for file in built_in().glob("*.toml")}
+VALUES = st.recursive(
+    st.booleans() | st.integers(-3, 99) | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab{}", max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+TREES = st.dictionaries(st.sampled_from("abc"), VALUES, max_size=3)
+
+
+def places(table: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the path of every value in a table, those in lists too."""
+    inner = (
+        list(table.items()) if isinstance(table, dict) else list(enumerate(table)) if isinstance(table, list) else []
+    )
+    return [path for key, value in inner for path in ((*at, key), *places(value, (*at, key)))]
+
+
+PLACES = [(name, path) for name, table in TABLES.items() for path in places(table)]
+
+
+@given(st.sampled_from(PLACES), VALUES)
+def test_any_value_in_any_place_is_taken_or_told_with_its_key(
+    place: tuple[str, tuple[Any, ...]], value: object
+) -> None:
+    name, path = place
+    table = copy.deepcopy(TABLES[name])
+    inner: Any = table
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    try:
+        found = load.parse(name, table, Path("its.toml"))
+    except ConfigError as error:
+        assert error.message.startswith("its.toml: ")  # noqa: PT017  # either way is right
+        return
+    assert {one.name for one in found} == {name}
+
+
+@given(TREES, TREES)
+def test_what_lies_on_top_is_what_counts(below: dict[str, Any], above: dict[str, Any]) -> None:
+    merged = overlaid(below, above)
+    assert overlaid(below, {}) == below
+    assert overlaid({}, above) == above
+    assert overlaid(merged, above) == merged
+    assert set(merged) == {*below, *above}
+
+
+@pytest.mark.parametrize(
+    ("below", "above", "merged"),
+    [
+        ({"a": {"x": 1, "y": 2}}, {"a": {"y": 3}}, {"a": {"x": 1, "y": 3}}),
+        ({"a": [1, 2]}, {"a": [3]}, {"a": [3]}),
+        ({"a": {"x": 1}}, {"a": 3}, {"a": 3}),
+        # By name, in the order in which they first stood.
+        (
+            {"a": [{"name": "p", "x": 1}, {"name": "q"}]},
+            {"a": [{"name": "q", "x": 2}, {"name": "r"}]},
+            {"a": [{"name": "p", "x": 1}, {"name": "q", "x": 2}, {"name": "r"}]},
+        ),
+        ({"a": [{"name": "p"}]}, {"a": []}, {"a": []}),
+        ({"a": [{"name": "p"}]}, {"a": [{"title": "q"}]}, {"a": [{"title": "q"}]}),
+    ],
+)
+def test_how_tables_and_lists_are_laid_over_each_other(below: Any, above: Any, merged: Any) -> None:
+    assert overlaid(below, above) == merged
