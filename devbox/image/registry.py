@@ -1,8 +1,9 @@
 """A small client of OCI registries: manifests, blobs and tags, each verified by its digest.
 
 It is our own because there is nothing else that fits: the Python clients import a stack of HTTP and schema libraries,
-and lack identity tokens or send credentials on with redirects. docker itself pulls images only. What is needed of the
-distribution specification is three requests and one token exchange.
+and lack identity tokens or send credentials on with redirects. docker itself lists no tags, and cannot say whether an
+image is there without a plugin. What is needed of the distribution specification is four requests and one token
+exchange, all of them reading: what is written to a registry, docker writes.
 
 Sources: the OCI distribution specification; docker's "Token authentication" and "OAuth2 token authentication" pages.
 """
@@ -20,24 +21,32 @@ import urllib.request
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from devbox.errors import ImageError
 from devbox.image import credentials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from http.client import HTTPMessage
+    from http.client import HTTPMessage, HTTPResponse
     from typing import BinaryIO
 
     from devbox.config import Network
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+# What an image may be: of one platform or, as an index, of several; as OCI and as docker write it.
+IMAGE = (
+    f"{MANIFEST}, application/vnd.oci.image.index.v1+json, "
+    "application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json"
+)
 TIMEOUT_SECONDS = 30.0
 MAX_BYTES = 1 << 30
 _MAX_MANIFEST = 4 << 20
+_PAGE = 1000
+_MAX_PAGES = 500
 _ATTEMPTS = 3
 _BUSY = {429, 500, 502, 503, 504}
+_NEXT = re.compile(r"<([^>]*)>\s*;[^,]*\brel=\"?next\"?")
 _PARAMETER = re.compile(r'([a-zA-Z_]+)="([^"]*)"')
 _CLIENT = "devbox"
 
@@ -51,6 +60,12 @@ class RegistryError(ImageError):
         """Take the sentence and the status."""
         super().__init__(message, hint=hint, detail=detail)
         self.status = status
+
+
+class UnreachableError(RegistryError):
+    """A registry or a server gave no answer at all."""
+
+    code = "unreachable"
 
 
 class IntegrityError(RegistryError):
@@ -87,9 +102,14 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 class Web:
-    """HTTP as the site has it: with its proxies and its CA bundle."""
+    """HTTP as the site has it: with its proxies and its CA bundle.
 
-    def __init__(self, network: Network) -> None:
+    `timeout` is in seconds, for one answer; `attempts` is how often a server that is busy or silent is asked.
+    """
+
+    def __init__(self, network: Network, *, timeout: float = TIMEOUT_SECONDS, attempts: int = _ATTEMPTS) -> None:
+        self._timeout = timeout
+        self._attempts = attempts
         proxies = {name.removesuffix("_proxy"): url for name, url in network.proxies().items() if name.islower()}
         self._no_proxy = proxies.pop("no", "")
         context = ssl.create_default_context()
@@ -100,22 +120,29 @@ class Web:
         self._proxied = urllib.request.build_opener(urllib.request.ProxyHandler(proxies), https, _Redirects())
 
     def get(
-        self, url: str, headers: Mapping[str, str], *, authorization: str = "", data: bytes | None = None
-    ) -> IO[bytes]:
-        """Open `url`. Raises urllib's HTTPError for a refusal, RegistryError where there is no answer.
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        authorization: str = "",
+        data: bytes | None = None,
+        method: str | None = None,
+    ) -> HTTPResponse:
+        """Open `url`. Raises urllib's HTTPError for a refusal, UnreachableError where there is no answer.
 
-        A server that is busy is asked again, twice.
+        The method is GET, or POST with `data`, where none is named.
         """
-        request = urllib.request.Request(url, data=data, headers={"User-Agent": _CLIENT, **headers})  # noqa: S310
+        headers = {"User-Agent": _CLIENT, **headers}
+        request = urllib.request.Request(url, data=data, headers=headers, method=method)  # noqa: S310
         if authorization:
             # Another host that a redirect leads to does not get it.
             request.add_unredirected_header("Authorization", authorization)
         host = urlsplit(url).hostname or ""
         opener = self._direct if is_loopback(host) or self._excepted(host) else self._proxied
-        for attempt in range(_ATTEMPTS):
-            last = attempt + 1 == _ATTEMPTS
+        for attempt in range(self._attempts):
+            last = attempt + 1 == self._attempts
             try:
-                answer: IO[bytes] = opener.open(request, timeout=TIMEOUT_SECONDS)
+                answer: HTTPResponse = opener.open(request, timeout=self._timeout)
             except urllib.error.HTTPError as error:
                 if error.code not in _BUSY or last:
                     raise
@@ -123,7 +150,7 @@ class Web:
             except (OSError, HTTPException) as error:
                 reason = getattr(error, "reason", None) or error
                 if last or isinstance(reason, ssl.SSLError):
-                    raise RegistryError(
+                    raise UnreachableError(
                         f"{urlsplit(url).netloc} cannot be reached: {getattr(reason, 'strerror', None) or reason}",
                         hint="devbox config show   # ca_bundle and https_proxy say how the network is reached",
                     ) from None
@@ -155,13 +182,26 @@ class Registry:
         self._url = f"{scheme}://{served}/v2"
         self._authorization: dict[str, str] = {}
 
-    def manifest(self, name: str, reference: str) -> Manifest:
-        """Return a manifest by tag or digest. Raises RegistryError; IntegrityError where it is not that digest's."""
-        content = self._read(name, f"manifests/{reference}", MANIFEST)
+    def manifest(self, name: str, reference: str, *, accept: str = MANIFEST) -> Manifest:
+        """Return a manifest by tag or digest. Raises RegistryError; IntegrityError where it is not that digest's.
+
+        `accept` are the media types that will do: `MANIFEST` for an artifact, `IMAGE` for whatever an image may be.
+        """
+        content = self._read(name, f"manifests/{reference}", accept)
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         if reference.startswith("sha256:") and digest != reference:
             raise IntegrityError(f"{self.host} sent another manifest of {name} than {reference}: {digest}")
         return Manifest(digest, content, self._object(content, name))
+
+    def digest(self, name: str, reference: str) -> str:
+        """Return the digest of an image by its tag without downloading anything, which no registry counts as a pull.
+
+        Raises RegistryError, with the status 404 where there is no such image.
+        """
+        with self._get(name, f"manifests/{reference}", IMAGE, method="HEAD") as answer:
+            found: str | None = answer.headers.get("Docker-Content-Digest")
+        # The header is not promised: a registry without it is asked for the manifest itself.
+        return found or self.manifest(name, reference, accept=IMAGE).digest
 
     def blob(self, name: str, digest: str, target: BinaryIO) -> None:
         """Write a blob to `target`. Raises RegistryError; IntegrityError where it is not what `digest` promises."""
@@ -171,9 +211,26 @@ class Registry:
             raise IntegrityError(f"{self.host} sent another content of {name} than {digest}: {found}")
 
     def tags(self, name: str) -> tuple[str, ...]:
-        """Return the tags of a repository. Raises RegistryError."""
-        data = self._object(self._read(name, "tags/list", "application/json"), name)
-        return tuple(data.get("tags") or ())
+        """Return the tags of a repository in the registry's order, from as many pages as it has. Raises RegistryError.
+
+        Each page names the next one in its `Link` header (distribution specification, "Content Discovery"; RFC 5988).
+        """
+        found: dict[str, None] = {}
+        what = f"tags/list?n={_PAGE}"
+        for _ in range(_MAX_PAGES):
+            content = io.BytesIO()
+            with self._get(name, what, "application/json") as answer:
+                copy(answer, content, f"{self.host}/{name}", limit=_MAX_MANIFEST)
+                link = _NEXT.search(answer.headers.get("Link", ""))
+            tags = self._object(content.getvalue(), name).get("tags")
+            before = len(found)
+            found.update(dict.fromkeys(tag for tag in tags or () if isinstance(tag, str)))
+            if link is None or len(found) == before:
+                return tuple(found)
+            # The link may be a path or a whole URL; whatever host it names, this registry is the one to ask.
+            query = urlsplit(urljoin(f"{self._url}/{name}/{what}", link[1])).query
+            what = f"tags/list?{query}"
+        return tuple(found)
 
     def _read(self, name: str, what: str, accept: str) -> bytes:
         """Return an answer that is small."""
@@ -191,11 +248,11 @@ class Registry:
             raise RegistryError(f"{self.host} answered what is no JSON object when asked for {name}")
         return data
 
-    def _get(self, name: str, what: str, accept: str) -> IO[bytes]:
+    def _get(self, name: str, what: str, accept: str, method: str | None = None) -> HTTPResponse:
         """Ask the registry, as who docker is logged in as if it wants to know."""
         url = f"{self._url}/{name}/{what}"
         try:
-            return self._open(url, name, accept)
+            return self._open(url, name, accept, method)
         except urllib.error.HTTPError as error:
             challenge = error.headers.get("WWW-Authenticate", "")
             error.close()
@@ -203,13 +260,14 @@ class Registry:
                 raise self._refused(name, what, error.code) from None
         self._authorization[name] = self._authorize(name, challenge)
         try:
-            return self._open(url, name, accept)
+            return self._open(url, name, accept, method)
         except urllib.error.HTTPError as error:
             error.close()
             raise self._refused(name, what, error.code) from None
 
-    def _open(self, url: str, name: str, accept: str) -> IO[bytes]:
-        return self._web.get(url, {"Accept": accept}, authorization=self._authorization.get(name, ""))
+    def _open(self, url: str, name: str, accept: str, method: str | None) -> HTTPResponse:
+        authorization = self._authorization.get(name, "")
+        return self._web.get(url, {"Accept": accept}, authorization=authorization, method=method)
 
     def _authorize(self, name: str, challenge: str) -> str:
         """Return the `Authorization` for what the registry asks for in its `WWW-Authenticate`."""
@@ -253,7 +311,9 @@ class Registry:
             except (ValueError, KeyError, AttributeError):
                 raise RegistryError(f"{urlsplit(realm).netloc} sent no token for {self.host}") from None
 
-    def _ask_token(self, realm: str, service: str, scope: str, credential: credentials.Credential | None) -> IO[bytes]:
+    def _ask_token(
+        self, realm: str, service: str, scope: str, credential: credentials.Credential | None
+    ) -> HTTPResponse:
         query = {"service": service, "scope": scope}
         if credential is not None and credential.identity_token:
             form = {"grant_type": "refresh_token", "client_id": _CLIENT, "refresh_token": credential.identity_token}
@@ -262,6 +322,7 @@ class Registry:
         return self._web.get(url, {}, authorization=credential.basic if credential is not None else "")
 
     def _refused(self, name: str, what: str, status: int) -> RegistryError:
+        what = what.partition("?")[0]
         if status in {401, 403}:
             return RegistryError(
                 f"{self.host} does not let you read {name}", status=status, hint=f"docker login {self.host}"
@@ -283,8 +344,8 @@ def copy(source: IO[bytes], target: BinaryIO, name: str, *, limit: int = MAX_BYT
             digest.update(chunk)
             target.write(chunk)
     except (OSError, HTTPException) as error:
-        raise RegistryError(f"the download of {name} broke off: {error}", hint="devbox up") from None
+        raise RegistryError(f"the download of {name} broke off: {error}") from None
     # The standard library says nothing where a server closes before it has sent what it announced.
     if getattr(source, "length", None):
-        raise RegistryError(f"the download of {name} broke off after {size} bytes", hint="devbox up")
+        raise RegistryError(f"the download of {name} broke off after {size} bytes")
     return f"sha256:{digest.hexdigest()}"

@@ -43,6 +43,9 @@ class Server:
     cut: bool = False
     redirect: str = ""
     refuse_token: bool = False
+    pages: tuple[tuple[str, ...], ...] = (("1", "latest"),)
+    link: str = '</v2/a/b/tags/list?n=2&last={last}>; rel="next"'
+    digest: str = ""
     seen: list[tuple[str, str, str]] = field(default_factory=list)
 
     @property
@@ -64,15 +67,21 @@ class Server:
             realm = f'Bearer realm="http://{self.host}/token",service="test",scope="repository:a/b:pull"'
             self.send(request, 401, {"WWW-Authenticate": realm})
         elif path.path.endswith("/manifests/latest") or "/manifests/sha256:" in path.path:
-            self.send(request, 200, content=self.manifest)
+            self.send(request, 200, {"Docker-Content-Digest": self.digest} if self.digest else {}, self.manifest)
         elif path.path.endswith("/tags/list"):
-            self.send(request, 200, content=b'{"name": "a/b", "tags": ["1", "latest"]}')
+            self.tags(request, urllib.parse.parse_qs(path.query).get("last", [""])[0])
         elif "/blobs/" in path.path and self.redirect:
             self.send(request, 307, {"Location": self.redirect})
         elif "/blobs/" in path.path or path.path == "/elsewhere":
             self.send(request, 200, content=self.blob)
         else:
             self.send(request, 404)
+
+    def tags(self, request: BaseHTTPRequestHandler, last: str) -> None:
+        number = next((number for number, page in enumerate(self.pages, 1) if page and page[-1] == last), 0)
+        page = self.pages[number]
+        more = {"Link": self.link.format(last=page[-1], host=self.host)} if number + 1 < len(self.pages) else {}
+        self.send(request, 200, more, json.dumps({"name": "a/b", "tags": page}).encode())
 
     def token(self, request: BaseHTTPRequestHandler, body: bytes, authorization: str) -> None:
         form = urllib.parse.parse_qs(body.decode())
@@ -91,7 +100,8 @@ class Server:
             request.send_header(name, value)
         request.send_header("Content-Length", str(len(content) + (10 if self.cut else 0)))
         request.end_headers()
-        request.wfile.write(content)
+        if request.command != "HEAD":
+            request.wfile.write(content)
 
 
 def basic(text: str) -> str:
@@ -104,6 +114,9 @@ def server() -> Iterator[Server]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            state.answer(self, b"")
+
+        def do_HEAD(self) -> None:
             state.answer(self, b"")
 
         def do_POST(self) -> None:
@@ -150,6 +163,51 @@ def test_manifests_blobs_and_tags(server: Server, tmp_path: Path) -> None:
     assert fetched(one) == BLOB
     assert one.tags("a/b") == ("1", "latest")
     assert {authorization for _, _, authorization in server.seen} == {""}
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        '</v2/a/b/tags/list?n=2&last={last}>; rel="next"',
+        "<http://{host}/v2/a/b/tags/list?n=2&last={last}>; rel=next",
+        '<?n=2&last={last}>; type="x"; rel="next"',
+        # Whatever host it names, no other one is asked.
+        '<https://elsewhere.invalid/v2/a/b/tags/list?n=2&last={last}>; rel="next"',
+    ],
+)
+def test_tags_are_read_from_all_pages(link: str, server: Server, tmp_path: Path) -> None:
+    server.pages, server.link, server.auth = (("a", "b"), ("c", "d"), ("e",)), link, "bearer"
+    assert registry(server, tmp_path, login(server)).tags("a/b") == ("a", "b", "c", "d", "e")
+    assert sum(path.startswith("/token") for _, path, _ in server.seen) == 1
+
+
+def test_a_list_of_tags_without_an_end_ends(server: Server, tmp_path: Path) -> None:
+    # Its last tag leads back to the first page.
+    server.pages, server.link = (("a", "b"), ("c",)), '</v2/a/b/tags/list?last=>; rel="next"'
+    assert registry(server, tmp_path).tags("a/b") == ("a", "b")
+    server.pages, server.link = (("a",), ("a",)), '</v2/a/b/tags/list?last={last}>; rel="first"'
+    assert registry(server, tmp_path).tags("a/b") == ("a",)
+
+
+def test_a_digest_is_asked_for_without_a_download(server: Server, tmp_path: Path) -> None:
+    one = registry(server, tmp_path)
+    assert one.digest("a/b", "latest") == digest(MANIFEST)
+    assert [method for method, _, _ in server.seen] == ["HEAD", "GET"]
+    server.digest = digest(MANIFEST)
+    assert one.digest("a/b", "latest") == digest(MANIFEST)
+    assert [method for method, _, _ in server.seen] == ["HEAD", "GET", "HEAD"]
+    with pytest.raises(RegistryError) as caught:
+        one.digest("a/b", "nope")
+    assert caught.value.status == 404
+
+
+def test_how_often_and_how_long_a_silent_server_is_asked(server: Server, tmp_path: Path) -> None:
+    server.busy = 5
+    (tmp_path / "config.json").write_text("{}")
+    one = Registry(server.host, Web(Network(), attempts=1), {"DOCKER_CONFIG": str(tmp_path)})
+    with pytest.raises(RegistryError, match="answered 503"):
+        one.tags("a/b")
+    assert len(server.seen) == 1
 
 
 def test_basic_credentials_of_docker_login(server: Server, tmp_path: Path) -> None:
