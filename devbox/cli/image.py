@@ -6,6 +6,16 @@ from typing import Annotated
 
 import typer
 
+from devbox.cli import (
+    image_build,
+    image_graph,
+    image_life,
+    image_lint,
+    image_lock,
+    image_manifest,
+    image_registry,
+    image_run,
+)
 from devbox.cli.application import application
 from devbox.cli.options import JsonOption
 
@@ -35,3 +45,13 @@ def base(
         rebuild=rebuild,
     )
     run.show({"image": reference}, lambda: reference)
+
+
+image_build.register(app)
+image_run.register(app)
+image_life.register(app)
+image_registry.register(app)
+image_manifest.register(app)
+image_lock.register(app)
+image_graph.register(app)
+image_lint.register(app)

@@ -6,9 +6,12 @@ import csv
 import io
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from devbox.errors import ContractError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MountType = Literal["bind", "volume", "tmpfs"]
 _SOURCE_KEYS = ("source", "src")
@@ -138,7 +141,10 @@ def container_args(spec: ContainerSpec) -> list[str]:
 class ImageBuild:
     """One `docker buildx build`.
 
-    `contexts` are named build contexts; `secrets` maps a secret's id to the host file that it is read from.
+    `forwarded` are build arguments without a value: docker takes it from its own environment. `contexts` are named
+    build contexts; `secrets` maps a secret's id to the host file that it is read from, `env_secrets` to the variable of
+    docker's environment. `platforms`, `cache_to`, `ssh`, `attest` and `outputs` are words as buildx takes them; without
+    an output the image is loaded into the engine.
     """
 
     dockerfile: str
@@ -146,35 +152,56 @@ class ImageBuild:
     tags: tuple[str, ...] = ()
     target: str | None = None
     args: tuple[tuple[str, str], ...] = ()
+    forwarded: tuple[str, ...] = ()
     contexts: tuple[tuple[str, str], ...] = ()
     secrets: tuple[tuple[str, str], ...] = ()
+    env_secrets: tuple[tuple[str, str], ...] = ()
+    ssh: tuple[str, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     cache_from: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()
+    attest: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    network: str | None = None
     options: tuple[str, ...] = field(default=())
     pull: bool = False
     no_cache: bool = False
 
+    def secret_words(self) -> tuple[str, ...]:
+        """Return the values for buildx's `--secret`."""
+        files = (csv_record([f"id={name}", f"src={path}"]) for name, path in self.secrets)
+        return (*files, *(csv_record([f"id={name}", f"env={variable}"]) for name, variable in self.env_secrets))
+
 
 def build_args(build: ImageBuild) -> list[str]:
     """Return the arguments after `docker` for `build`."""
-    args = ["buildx", "build", "--load", "--file", build.dockerfile]
+    args = ["buildx", "build"]
+    if not build.outputs:
+        args.append("--load")
+    args += _each("--output", build.outputs)
+    args += ["--file", build.dockerfile]
     if build.target:
         args += ["--target", build.target]
-    for tag in build.tags:
-        args += ["--tag", tag]
-    for key, value in build.args:
-        args += ["--build-arg", f"{key}={value}"]
-    for name, place in build.contexts:
-        args += ["--build-context", f"{name}={place}"]
-    for name, path in build.secrets:
-        args += ["--secret", csv_record([f"id={name}", f"src={path}"])]
-    for key, value in build.labels:
-        args += ["--label", f"{key}={value}"]
-    if not build.no_cache:
-        for reference in build.cache_from:
-            args += ["--cache-from", reference]
+    args += _each("--tag", build.tags)
+    args += _each("--platform", (",".join(build.platforms),) if build.platforms else ())
+    args += _each("--build-arg", (f"{key}={value}" for key, value in build.args))
+    args += _each("--build-arg", build.forwarded)
+    args += _each("--build-context", (f"{name}={place}" for name, place in build.contexts))
+    args += _each("--secret", build.secret_words())
+    args += _each("--ssh", build.ssh)
+    args += _each("--label", (f"{key}={value}" for key, value in build.labels))
+    args += _each("--attest", build.attest)
+    args += _each("--cache-from", () if build.no_cache else build.cache_from)
+    args += _each("--cache-to", build.cache_to)
+    if build.network:
+        args += ["--network", build.network]
     if build.pull:
         args.append("--pull")
     if build.no_cache:
         args.append("--no-cache")
     return [*args, *build.options, build.context]
+
+
+def _each(flag: str, values: Iterable[str]) -> list[str]:
+    return [word for value in values for word in (flag, value)]

@@ -14,7 +14,7 @@ from devbox.image.plain import PlainLog
 from devbox.paths import state_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from devbox.engine.docker import Engine
@@ -48,21 +48,9 @@ def build(
     to the reporter and into a log that is kept, both masked. Raises ImageError with the failed step's last lines.
     """
     labelled = replace(build, labels=(*build.labels, (LABEL, digest)), options=("--progress=plain", *build.options))
-    reporter.mask.hide(passwords((environ or {}).values()))
-    log = _log_path(digest)
-    steps = PlainLog()
-    with log.open("w", encoding="utf-8") as stream:
-
-        def on_line(line: str) -> None:
-            line = reporter.mask(line)
-            stream.write(f"{line}\n")
-            steps.feed(line)
-            if line:
-                reporter.output(line, prefix="build")
-
-        done = engine.stream(build_args(labelled), on_line, secrets=environ)
-    if not done.ok:
-        raise failure(steps, log)
+    log = log_path(digest)
+    log.unlink(missing_ok=True)
+    run_buildx(engine, build_args(labelled), reporter, log=log, environ=environ)
     image = engine.image(build.tags[0])
     if image is None:
         raise ImageError(
@@ -70,6 +58,39 @@ def build(
             hint="docker buildx use default   # a builder of its own does not always load what it builds",
         )
     return str(image["Id"])
+
+
+def run_buildx(
+    engine: Engine,
+    args: Sequence[str],
+    reporter: Reporter,
+    *,
+    log: Path,
+    environ: Mapping[str, str] | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> PlainLog:
+    """Run `docker buildx` with plain progress, pass its lines on, add them to `log`, and return its steps.
+
+    `environ` are variables that docker gets beside its own; passwords in them are masked. Raises ImageError with the
+    failed step's last lines.
+    """
+    reporter.mask.hide(passwords((environ or {}).values()))
+    steps = PlainLog()
+    with log.open("a", encoding="utf-8") as stream:
+
+        def take(line: str) -> None:
+            line = reporter.mask(line)
+            stream.write(f"{line}\n")
+            steps.feed(line)
+            if on_line is not None:
+                on_line(line)
+            if line:
+                reporter.output(line, prefix="build")
+
+        done = engine.stream(args, take, secrets=environ)
+    if not done.ok:
+        raise failure(steps, log)
+    return steps
 
 
 def failure(steps: PlainLog, log: Path) -> EngineError:
@@ -101,7 +122,8 @@ def _short(title: str) -> str:
     return text if len(text) <= 100 else f"{text[:99]}…"
 
 
-def _log_path(digest: str) -> Path:
+def log_path(digest: str) -> Path:
+    """Return where the log of the build with this digest goes. The folder is made, and logs of older builds removed."""
     folder = state_dir() / "logs"
     folder.mkdir(parents=True, exist_ok=True)
     older = sorted(folder.glob("image-*.log"), key=lambda path: path.stat().st_mtime, reverse=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 KEPT_LINES = 25
+# `[devel 2/3] RUN …`, with the target's name before the stage's where bake builds several. Copying takes no time, and
+# BuildKit does not say of every copy that it came from the cache.
+_STEP = re.compile(r"\[[^]]*\d+/\d+\] RUN ")
 _BASE_IMAGE = "[internal] load metadata for "
 
 
@@ -15,6 +19,7 @@ class Step:
     title: str
     lines: list[str] = field(default_factory=list)
     error: str | None = None
+    cached: bool = False
 
     @property
     def base_image(self) -> str | None:
@@ -44,9 +49,16 @@ class PlainLog:
         step = self.steps.setdefault(int(number), Step(text))
         if text.startswith("ERROR: "):
             step.error = text.removeprefix("ERROR: ")
+        elif text == "CACHED":
+            step.cached = True
         elif text != step.title:
             step.lines.append(_without_time(text))
             del step.lines[:-KEPT_LINES]
+
+    def built(self) -> tuple[int, int]:
+        """Return how many RUN steps there were, and how many of them came from the cache."""
+        ours = [step for step in self.steps.values() if _STEP.match(step.title)]
+        return len(ours), sum(step.cached for step in ours)
 
     def failed(self) -> Step | None:
         """Return the step that failed last: steps that ran beside it are cancelled, and say so without an error."""

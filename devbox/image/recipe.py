@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ CA_SECRET = "ca_bundle"  # noqa: S105  # the name of a secret
 WORKSPACE = "${localWorkspaceFolder}"
 # The CA bundle of whoever builds; where none is named, an empty file, which the stages take for none.
 ANYBODYS_BUNDLE = "${localEnv:SSL_CERT_FILE:/dev/null}"
+
+_ARG = re.compile(r"^ARG (\w+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,10 @@ def recipe(
     not exist is left out: the stage has an empty one in its place, and says what it misses. Without a checkout every
     part is taken to be there. `inline` writes the parts into the Dockerfile, as they are now.
     """
-    args = [("BASE_IMAGE", base_image), *framework.args]
+    dockerfile = assemble(framework)
+    # What only the images' own stages declare is not for this one: docker would warn of it.
+    declared = frozenset(_ARG.findall(dockerfile))
+    args = [("BASE_IMAGE", base_image), *((name, value) for name, value in framework.args if name in declared)]
     if user is not None:
         args += [
             ("DEV_UID", str(user.uid)),
@@ -76,7 +82,6 @@ def recipe(
             ("DEV_HOME", user.home),
         ]
     args.append(("DEV_CACHES", " ".join(framework.caches)))
-    dockerfile = assemble(framework)
     parts = [part for part in framework.contexts if checkout is None or (checkout / part.path).is_dir()]
     contexts = [(part.name, part.path) for part in parts]
     if inline and checkout is not None:

@@ -1,0 +1,334 @@
+"""What `devbox image build` builds: from Dockerfiles and options to docker's own words."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devbox.engine.spec import ImageBuild, build_args
+from devbox.errors import EngineError, UsageError
+from devbox.frameworks.load import load
+from devbox.image import builder, upstream, words
+from devbox.image.bake import bake_args, bake_file
+from devbox.image.builder import Builder
+from devbox.image.compiler_cache import CacheUse, use_of
+from devbox.image.make import BuildPlan
+from devbox.image.plain import PlainLog
+from devbox.image.source import Revision
+from devbox.image.targets import Blueprint, Common, Target, distinct, exported, target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TEXT = """\
+ARG BASE_IMAGE=base:1
+ARG RUNTIME_IMAGE=run:1
+FROM scratch AS source
+FROM scratch AS wheels
+FROM ${BASE_IMAGE} AS devel
+ARG CUDA_ARCHS=""
+ARG UNUSED
+RUN --mount=type=bind,from=wheels,target=/w true
+FROM devel AS wheel
+ARG SOURCE_VERSION
+RUN --mount=type=bind,from=source,target=/s --mount=type=secret,id=sccache true
+FROM scratch AS dist
+COPY --from=wheel /dist /
+FROM ${RUNTIME_IMAGE} AS release
+ARG SOURCE_COMMIT
+RUN --mount=type=bind,from=wheel,target=/d true
+"""
+KNOWN = (
+    ("BASE_IMAGE", "base:2"),
+    ("RUNTIME_IMAGE", "run:2"),
+    ("CUDA_ARCHS", "9.0"),
+    ("SOURCE_VERSION", "1.2.dev3+gabc"),
+    ("SOURCE_COMMIT", "abcdef0123456789"),
+    ("NOT_DECLARED", "x"),
+)
+BLUEPRINT = Blueprint(
+    load("cuda", "cpu"),
+    TEXT,
+    "/d/Dockerfile",
+    "/d",
+    KNOWN,
+    (("source", "/copy"), ("wheels", "/wheels")),
+    Revision("abcdef0123456789", "1.2.dev3+gabc"),
+)
+
+
+def make(stage: str, blueprint: Blueprint = BLUEPRINT, **common: object) -> Target:
+    return target(blueprint, stage, Common(**common))  # type: ignore[arg-type]
+
+
+def test_a_stage_gets_what_it_and_its_sources_take_and_no_more() -> None:
+    devel = make("devel")
+    assert dict(devel.build.args) == {"BASE_IMAGE": "base:2", "CUDA_ARCHS": "9.0"}
+    assert devel.build.contexts == (("wheels", "/wheels"),)
+    assert devel.bases == ("base:2",)
+    assert not devel.reads_source
+    # The commit is no label of what is not made from the source: it would make another image of each commit.
+    assert devel.build.labels == (("devbox.image", "cuda/cpu/devel"),)
+
+    release = make("release")
+    assert {"SOURCE_VERSION", "SOURCE_COMMIT"} <= set(dict(release.build.args))
+    assert release.build.contexts == (("source", "/copy"), ("wheels", "/wheels"))
+    assert release.bases == ("base:2", "run:2")
+    assert release.base_args == frozenset({"BASE_IMAGE", "RUNTIME_IMAGE"})
+    assert release.own_base == frozenset({"RUNTIME_IMAGE"})
+    assert release.reads_source
+    assert dict(release.build.labels)["org.opencontainers.image.revision"] == "abcdef0123456789"
+
+
+def test_a_stage_that_is_not_there_is_named_with_those_that_are() -> None:
+    with pytest.raises(UsageError, match="no stage 'relase'") as caught:
+        make("relase")
+    assert caught.value.hint == "did you mean 'release'? the stages are: devel, wheel, dist, release"
+    # An empty stage is a context, not something to build.
+    with pytest.raises(UsageError):
+        make("nothing")
+
+
+def test_dynamos_word_for_the_users_stage() -> None:
+    text = f"{TEXT}FROM devel AS user\n"
+    assert make("local-dev", replace(BLUEPRINT, text=text)).build.target == "user"
+
+
+def test_an_argument_that_no_stage_takes_is_refused() -> None:
+    assert dict(make("wheel", args=(("CUDA_ARCHS", "8.0"),)).build.args)["CUDA_ARCHS"] == "8.0"
+    assert make("wheel", forwarded=("HTTPS_PROXY",)).build.forwarded == ("HTTPS_PROXY",)
+    with pytest.raises(UsageError, match="CUDA_ARCH") as caught:
+        make("wheel", args=(("CUDA_ARCH", "8.0"),))
+    assert caught.value.hint == "did you mean CUDA_ARCHS?"
+
+
+def test_tags_are_filled_in_and_may_not_collide() -> None:
+    assert make("wheel").build.tags == ("devbox-cuda:cpu-wheel",)
+    tags = ("r.example/{framework}/{stage}:{version}-{variant}", "x:{short}")
+    assert make("wheel", tags=tags).build.tags == ("r.example/cuda/wheel:1.2.dev3-gabc-cpu", "x:abcdef012345")
+    with pytest.raises(UsageError, match=r"\{sha\}"):
+        make("wheel", tags=("x:{sha}",))
+    with pytest.raises(UsageError, match="version"):
+        make("wheel", replace(BLUEPRINT, revision=None), tags=("x:{version}",))
+    assert len(distinct([make("wheel"), make("wheel"), make("devel")])) == 2
+    with pytest.raises(UsageError, match="would both be x:1"):
+        distinct([make("wheel", tags=("x:1",)), make("devel", tags=("x:1",))])
+
+
+def test_files_are_exported_and_no_image_is_made() -> None:
+    made = exported(make("dist"), "/home/a,b/dist")
+    assert made.build.outputs == ('type=local,"dest=/home/a,b/dist"',)
+    args = build_args(made.build)
+    assert "--load" not in args
+    assert "--tag" not in args
+
+
+def test_the_command_line_of_a_build() -> None:
+    build = make(
+        "wheel",
+        env_secrets=(("sccache", "DEVBOX_SCCACHE"),),
+        secrets=(("ca_bundle", "/etc/a,b.pem"),),
+        ssh=("default",),
+        platforms=("linux/amd64", "linux/arm64"),
+        cache_from=("r/x:cache",),
+        cache_to=("type=inline",),
+        attest=("type=sbom",),
+        outputs=("type=registry",),
+        network="host",
+        pull=True,
+    ).build
+    args = build_args(build)
+    assert args[:2] == ["buildx", "build"]
+    assert args[-1] == "/d"
+    pairs = [" ".join(args[index : index + 2]) for index in range(len(args) - 1)]
+    for pair in (
+        "--output type=registry",
+        "--target wheel",
+        "--platform linux/amd64,linux/arm64",
+        "--secret id=sccache,env=DEVBOX_SCCACHE",
+        '--secret id=ca_bundle,"src=/etc/a,b.pem"',
+        "--ssh default",
+        "--attest type=sbom",
+        "--cache-from r/x:cache",
+        "--cache-to type=inline",
+        "--network host",
+        "--build-context source=/copy",
+    ):
+        assert pair in pairs
+    assert "--pull" in args
+    assert "--load" not in args
+
+
+def test_one_build_is_a_build_and_several_are_a_bake() -> None:
+    def commands(*targets: Target) -> list[list[str]]:
+        return BuildPlan(targets, (), (), {}, builder="b").commands()
+
+    assert commands(make("wheel"))[0][:4] == ["buildx", "build", "--load", "--file"]
+    (baked,) = commands(make("wheel"), make("release"))
+    assert baked[:3] == ["buildx", "bake", "--file"]
+    assert baked[-3:] == ["--builder", "b", "--progress=plain"]
+    # bake of buildx before 0.16 passes over a network: a storage on this machine would be out of reach.
+    assert make("devel", network="host").build.network is None
+    each = commands(make("wheel", network="host"), make("release", network="host"))
+    assert [args[1] for args in each] == ["build", "build"]
+    assert all("--network" in args for args in each)
+
+
+strings = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=20)
+
+
+@given(value=strings)
+def test_bake_takes_every_string_as_it_is(value: str) -> None:
+    escaped = bake_file({"t": ImageBuild("D", ".", args=(("A", value),))})["target"]["t"]["args"]["A"]
+    assert escaped.replace("$${", "${").replace("%%{", "%{") == value or "$${" in value or "%%{" in value
+
+
+@pytest.mark.engine
+def test_bake_reads_what_was_written(tmp_path: Path) -> None:
+    """The file means to buildx what the plan says: its own `--print` is the judge."""
+    build = make("release", args=(("CUDA_ARCHS", '${HOME} %{ if } "$x" \\'),), no_cache=True).build
+    build = replace(build, forwarded=("HTTPS_PROXY", "NOT_SET_ANYWHERE"), env_secrets=(("s", "SECRET"),))
+    file = tmp_path / "bake.json"
+    file.write_text(json.dumps(bake_file({"one": build, "two": replace(build, target="devel")})))
+    argv = ["docker", *bake_args(str(file), {"one": build}), "--print"]
+    environ = {**os.environ, "HTTPS_PROXY": "http://p", "SECRET": "hidden"}
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=True)
+    read = json.loads(done.stdout)
+    assert read["group"]["default"]["targets"] == ["one", "two"]
+    one = read["target"]["one"]
+    assert one["args"] == {**dict(build.args), "HTTPS_PROXY": "http://p"}
+    assert one["contexts"] == {"source": "/copy", "wheels": "/wheels"}
+    assert (one["target"], one["no-cache"]) == ("release", True)
+    assert one["secret"] == ["id=s,env=SECRET"]
+    assert "hidden" not in done.stdout
+
+
+ENGINE_OWN, CONTAINERD, APART = (
+    Builder("default", "docker"),
+    Builder("d", "docker", True),
+    Builder("x", "docker-container"),
+)
+
+
+@pytest.mark.parametrize(
+    ("common", "said"),
+    [
+        (Common(cache_to=("type=registry,ref=r/x",)), "export its cache as type=registry"),
+        (Common(cache_to=("r/x:cache",)), "export its cache as type=registry"),
+        (Common(platforms=("linux/amd64", "linux/arm64")), "several platforms"),
+        (Common(attest=("type=sbom",)), "attestations"),
+        (Common(outputs=("type=oci,dest=x",)), "OCI archive"),
+    ],
+)
+def test_what_the_engines_own_builder_cannot_do_is_said_first(common: Common, said: str) -> None:
+    with pytest.raises(EngineError, match=said) as caught:
+        builder.check(ENGINE_OWN, common)
+    assert "docker buildx create" in (caught.value.hint or "")
+    builder.check(CONTAINERD, common)
+    builder.check(APART, common)
+
+
+def test_what_every_builder_can_do_is_let_through() -> None:
+    builder.check(ENGINE_OWN, Common(cache_to=("type=inline",), platforms=("linux/arm64",), outputs=("type=registry",)))
+    builder.check(ENGINE_OWN, Common(attest=("type=provenance,disabled=true",)))
+
+
+def test_options_are_read_before_anything_is_built(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("x")
+    assert words.secrets([f"id=a,src={token}", "id=b,env=B", "id=HF"], {"B": "1", "HF": "2"}) == (
+        (("a", str(token)),),
+        (("b", "B"), ("HF", "HF")),
+    )
+    for word in ("a", "id=", "id=a,src=/no/such", "id=a,env=NOT_SET", "id=a,env=B,src=x", "id=a,colour=red", '"'):
+        with pytest.raises(UsageError, match="--secret"):
+            words.secrets([word], {"B": "1"})
+    assert words.arguments(["A=b=c", "PROXY"]) == ((("A", "b=c"),), ("PROXY",))
+    for word in ("HF_TOKEN=x", "HF_TOKEN", "=x"):
+        with pytest.raises(UsageError, match=r"--arg|HF_TOKEN"):
+            words.arguments([word])
+    assert words.contexts([f"a={tmp_path}", "devel=docker-image://x:1"])[1] == ("devel", "docker-image://x:1")
+    for word in ("a", "a=", "a=/no/such"):
+        with pytest.raises(UsageError, match="--context"):
+            words.contexts([word])
+    chosen = words.framework(f"vllm/cpu={tmp_path}")
+    assert (chosen.name, chosen.variant, chosen.checkout) == ("vllm", "cpu", tmp_path)
+    assert words.framework("vllm") == words.Chosen("vllm")
+    with pytest.raises(UsageError, match="no folder"):
+        words.framework("vllm=/no/such")
+    assert words.output("/a,b") == 'type=local,"dest=/a,b"'
+    assert words.output("type=tar,dest=x") == "type=tar,dest=x"
+    with pytest.raises(UsageError, match="stdout"):
+        words.output("-")
+
+
+@given(st.text(max_size=40))
+def test_no_option_is_too_odd(text: str) -> None:
+    for read in (lambda: words.secrets([text], {}), lambda: words.arguments([text]), lambda: words.output(text)):
+        try:
+            read()
+        except (UsageError, ValueError) as error:
+            # Python itself refuses a path with a NUL, and no argv can hold one.
+            assert isinstance(error, UsageError) or "\0" in text  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("line", "use"),
+    [
+        ('#19 3.613 devbox-compiler-cache {"hits": 3, "misses": 4, "cache": "sccache"}', CacheUse(3, 4, "sccache")),
+        ('#19 3.613 devbox-compiler-cache {"hits": 3, "misses": 4}', CacheUse(3, 4, "ccache")),
+        ("#19 3.613 devbox-compiler-cache {}", None),
+        ('#19 3.613 devbox-compiler-cache {"hits": []}', None),
+        ("#19 nothing", None),
+    ],
+)
+def test_what_a_compiler_cache_said(line: str, use: CacheUse | None) -> None:
+    assert use_of(line) == use
+
+
+def test_several_caches_are_added_up() -> None:
+    assert CacheUse(1, 2, "ccache") + CacheUse(3, 4, "sccache") == CacheUse(4, 6, "ccache and sccache")
+
+
+def test_steps_that_ran_and_steps_that_were_cached() -> None:
+    log = PlainLog()
+    for line in (
+        "#2 [internal] load metadata for x",
+        "#2 CACHED",
+        "#5 [toolchain 1/3] FROM x",
+        "#5 CACHED",
+        "#6 [cuda-cpu-wheel toolchain 3/3] RUN true",
+        "#6 CACHED",
+        "#7 [wheel 1/1] RUN true",
+        "#7 DONE 3.0s",
+    ):
+        log.feed(line)
+    assert log.built() == (2, 1)
+
+
+def test_upstreams_arguments_are_filled_in_and_unknown_ones_left_out(tmp_path: Path) -> None:
+    rules = upstream.rules(load("vllm"))
+    args = dict(upstream.arguments(rules, {"arch": "9.0", "jobs": "7"}))
+    assert (args["torch_cuda_arch_list"], args["max_jobs"]) == ("9.0", "7")
+    with pytest.raises(UsageError, match="none of its Dockerfiles"):
+        upstream.dockerfile(rules, tmp_path)
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker/Dockerfile").write_text("FROM x\n")
+    assert upstream.dockerfile(rules, tmp_path) == tmp_path / "docker/Dockerfile"
+    with pytest.raises(UsageError, match="no Dockerfile of its own"):
+        upstream.rules(load("cuda"))
+
+
+def test_an_upstream_stage_is_called_as_devbox_calls_it() -> None:
+    text = "FROM a AS base\nARG max_jobs\nFROM base AS dev\nFROM base\n"
+    blueprint = replace(BLUEPRINT, text=text, contexts=(), names={"devel": "dev", "release": None})
+    assert make("devel", blueprint).build.target == "dev"
+    assert make("release", blueprint).build.target is None
+    assert make("base", blueprint).build.target == "base"
