@@ -14,12 +14,13 @@ from devbox.errors import UsageError
 from devbox.paths import state_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
 
     from devbox.container.target import Target
     from devbox.engine.docker import Engine
+    from devbox.frameworks.model import BuildRules, Pairs
     from devbox.reporter import Reporter
 
     # Takes `[path, mtime, size, ctime, inode]` of each file whose time was set.
@@ -56,9 +57,23 @@ def build(
 
     hide_passed(target, engine.environ, reporter)
     reporter.mask.hide(request.cache.secrets())
+    events = ask(request_for(request, target), target, engine, answers={"seed": on_seed})
+    result, log = relay(events, target, reporter, on_healed=on_healed, on_event=on_event)
+    _warn_of_storage(result, reporter)
+    return report(result, log)
+
+
+def relay(
+    events: Iterator[dict[str, Any]],
+    target: Target,
+    reporter: Reporter,
+    *,
+    on_healed: OnHealed | None = None,
+    on_event: OnEvent | None = None,
+) -> tuple[dict[str, Any], Path | None]:
+    """Show what the agent says and keep it in a log on the host; return its last event, and where the log is."""
     result: dict[str, Any] | None = None
     with _Log(target) as log, _Phases(reporter) as phases:
-        events = ask(request_for(request, target), target, engine, answers={"seed": on_seed})
         for event in map(reporter.mask.data, events):
             kind = event["event"]
             log.take(event)
@@ -81,14 +96,20 @@ def build(
                 if event["code"] != 0:
                     phases.fail()
     assert result is not None  # noqa: S101  # `ask` ends with it or raises
-    _warn_of_storage(result, reporter)
-    return report(result, log.path)
+    return result, log.path
 
 
 def _warn_of_storage(result: dict[str, Any], reporter: Reporter) -> None:
     failures = result.get("cache", {}).get("errors")
     if failures:
         reporter.warn(f"the compiler cache's shared storage failed {failures} times (see: devbox cache doctor)")
+
+
+def _switches(rules: BuildRules, architectures: str | None) -> Pairs:
+    """Return what stands for the architectures where the build system takes no list of them."""
+    from devbox.frameworks import arch
+
+    return arch.switches(arch.parse(architectures), rules.arch_switches) if architectures else ()
 
 
 def request_for(request: BuildRequest, target: Target) -> dict[str, Any]:
@@ -109,12 +130,15 @@ def request_for(request: BuildRequest, target: Target) -> dict[str, Any]:
         "client": request.client,
         "framework": request.framework.name,
         "variant": request.framework.variant,
-        "rules": asdict(rules),
+        "rules": {**asdict(rules), "defines": [*rules.defines, *_switches(rules, request.arch)]},
         "type": known[build_type.lower()],
         "arch": request.arch,
         "jobs": request.jobs,
         "targets": request.targets,
         "defines": request.defines,
+        "options": request.options,
+        "preset": request.preset,
+        "chosen": sorted(request.chosen),
         "args": request.args,
         "mode": request.mode,
         "heal": request.heal,

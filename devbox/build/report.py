@@ -27,7 +27,9 @@ class BuildRequest:
     the build program as they are. `jobs` of None means as many as CPUs and memory allow. `heal` of False sets no file
     times, `trace` asks for a timeline with nvcc's phases.
     `seed` says what a new tree starts from: `auto`, `none`, or the absolute path of another workspace. `watch` asks
-    for the files whose times were set. `client` is what a second build says that it waits for.
+    for the files whose times were set. `client` is what a second build says that it waits for. `preset` is one of
+    CMake's, and `chosen` which of "type" and "arch" come before it, since the user named them. `options` are those of
+    the framework's own build script, with None for one that takes no value.
     """
 
     framework: Framework
@@ -36,6 +38,9 @@ class BuildRequest:
     jobs: int | None = None
     targets: tuple[str, ...] = ()
     defines: Pairs = ()
+    options: tuple[tuple[str, str | None], ...] = ()
+    preset: str | None = None
+    chosen: frozenset[str] = frozenset()
     args: tuple[str, ...] = ()
     mode: Mode = "incremental"
     heal: bool = True
@@ -50,10 +55,37 @@ class BuildRequest:
 class Failure:
     """What went wrong first: in which step, making what, by which command line, and what that wrote."""
 
-    step: Literal["configure", "build", "install"]
+    step: Literal["configure", "build", "install", "pip"]
     outputs: str
     command: str
     output: str
+
+
+@dataclass(frozen=True, slots=True)
+class PythonReport:
+    """What was done for the Python package. Times are in seconds, sizes in bytes.
+
+    `did` is "installed", "nothing" where it was installed from the same files already, or "wheel"; "" after a failure.
+    `package` is its name and version, `environment` the folder inside that has it, `made` whether that is new. `wheel`
+    is relative to the checkout; `added` counts the files that it got from the build tree.
+    """
+
+    code: int
+    did: str
+    seconds: float
+    log: Path | None = None
+    package: str = ""
+    environment: str = ""
+    made: bool = False
+    wheel: str | None = None
+    size: int = 0
+    added: int = 0
+    failure: Failure | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether what was asked for is done."""
+        return self.code == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +97,7 @@ class BuildReport:
     hits, misses). `timeline` is there where a trace was asked for and something ran. `lowered` and `raised` count the
     source files whose time was set back and those that were made newer. `configured` says why cmake ran (empty if it
     did not), `seeded` what a new tree started from, and `reasons` everything that was decided, for `--explain`. `log`
-    is on the host.
+    is on the host. `python` is what was done after it for the Python package.
     """
 
     code: int
@@ -91,6 +123,7 @@ class BuildReport:
     seeded: str | None = None
     failure: Failure | None = None
     reasons: tuple[str, ...] = field(default=())
+    python: tuple[PythonReport, ...] = ()
 
     @property
     def ok(self) -> bool:

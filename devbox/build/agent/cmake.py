@@ -23,11 +23,11 @@ READ_ONCE = re.compile(
     r"|CMAKE_(?!BUILD_PARALLEL_LEVEL|\w+_COMPILER_LAUNCHER)\w+"
     r"|(?!XDG_|S?CCACHE_|DEVBOX_|UV_|PIP_|HF_|PYENV_|VSCODE_)\w+_(ROOT|DIR)"
 )
-PLACEHOLDER = re.compile(r"(?<!\$)\{(source|build|python|type|arch|threads|jobs|prefix)\}")
+PLACEHOLDER = re.compile(r"(?<!\$)\{(source|build|python|type|profile|arch|threads|jobs|prefix)\}")
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:
-    """Replace {source} {build} {python} {type} {arch} {threads} {jobs} {prefix}; `${source}` is no placeholder."""
+    """Replace the placeholders, such as {source} and {build}, by their `values`; `${source}` is no placeholder."""
     return PLACEHOLDER.sub(lambda match: values[match.group(1)], text)
 
 
@@ -77,6 +77,15 @@ def cache_digest(tree: str) -> str:
     return digest_file(os.path.join(tree, CACHE))
 
 
+def cached(tree: str, name: str) -> str:
+    """Return the value of a variable in the tree's CMake cache, "" if it has none."""
+    with contextlib.suppress(OSError), open(os.path.join(tree, CACHE), errors="surrogateescape") as stream:
+        for line in stream:
+            if line.startswith(f"{name}:"):
+                return line.partition("=")[2].rstrip("\n")
+    return ""
+
+
 class Places(NamedTuple):
     """The folders that a tree's CMake cache was made for, "" where it does not say."""
 
@@ -86,13 +95,7 @@ class Places(NamedTuple):
 
 def places(tree: str) -> Places:
     """Return the folders in the tree's CMake cache: cmake itself refuses to go on where they are others."""
-    found = {"CMAKE_CACHEFILE_DIR": "", "CMAKE_HOME_DIRECTORY": ""}
-    with contextlib.suppress(OSError), open(os.path.join(tree, CACHE), errors="surrogateescape") as stream:
-        for line in stream:
-            name, _, value = line.partition(":INTERNAL=")
-            if name in found:
-                found[name] = value.rstrip("\n")
-    return Places(*found.values())
+    return Places(cached(tree, "CMAKE_CACHEFILE_DIR"), cached(tree, "CMAKE_HOME_DIRECTORY"))
 
 
 def why_fresh(last: Attempt | None, variables: Mapping[str, str], mode: str) -> list[str]:

@@ -1,21 +1,25 @@
-"""The programs of the cmake driver at work: configuring, building with ninja or make, and installing."""
+"""What a driver is: the part of an attempt that knows a framework's build system.
+
+A driver says what has to be configured and why, configures, builds, tells what was made, and installs. All that keeps a
+build true, the record, healing, locks and the report, is around it and the same for each.
+"""
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+import os
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from . import cmake, ninja
+from .events import AgentError
 from .jobs import Jobs, measure, out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from .configuration import Configuration
-    from .events import Events
+    from .context import Context
     from .install import Install
-    from .process import Supervisor
+    from .ninja import Command
     from .record import Attempt
+    from .tools import Probe
 
 TAIL_LINES = 60
 
@@ -28,10 +32,10 @@ class Outcome(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What cmake is to be told, and why it has to run (no reasons: it need not). `unset` are names for `-U`.
+    """What the build system is to be told, and why it has to configure (no reasons: it need not).
 
     `defines`, `arguments` and `variables` are what the record keeps; the number of jobs is not in them, since it is no
-    reason to configure.
+    reason to configure. `unset` are names for cmake's `-U`.
     """
 
     reasons: list[str]
@@ -41,108 +45,110 @@ class Plan(NamedTuple):
     unset: list[str]
 
 
-class Driver:
-    """Runs the programs for one configuration."""
+class Done(NamedTuple):
+    """What was made since `mark`: the commands, and how many of them compiled something."""
 
-    def __init__(
-        self, configuration: Configuration, request: Mapping[str, Any], events: Events, supervisor: Supervisor
-    ) -> None:
-        """Take the configuration, the request's targets, arguments and jobs, where to speak, and what runs programs."""
-        self._configuration = configuration
-        self._request = request
-        self._events = events
-        self._supervisor = supervisor
-        asked = request["jobs"]
-        self.jobs = Jobs(asked, "--jobs") if asked else measure(configuration.rules["memory_per_job"])
+    commands: list[Command]
+    compiled: int
+
+
+class Driver:
+    """What the drivers have in common: jobs, running programs, and going on with fewer jobs.
+
+    `marker` is the file that makes a folder one that the driver can build, `speaker` who speaks in the log.
+    """
+
+    marker: ClassVar[str]
+    speaker: ClassVar[str]
+    uses_torch: ClassVar[bool] = False
+
+    # Before there is a tree: what its key is made from.
+
+    @classmethod
+    def check(cls, request: Mapping[str, Any], source: str) -> None:
+        """Raise AgentError where there is nothing to build in `source`, or where the request cannot be done."""
+        if not os.path.isfile(os.path.join(source, cls.marker)):
+            raise AgentError(
+                f"{source} has no {cls.marker}", hint="devbox up --framework NAME   # if the framework is another one"
+            )
+        if request.get("options"):
+            raise AgentError(
+                f"{request['framework']} has no build script of its own that takes '{request['options'][0][0]}'",
+                hint="devbox build -D NAME=VALUE   # a variable of CMake",
+            )
+
+    @classmethod
+    def ninja(cls, rules: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:
+        """Return ninja's path where ninja builds the tree: its log is what proves that nobody else did."""
+        raise NotImplementedError
+
+    @classmethod
+    def inputs(cls, rules: Mapping[str, Any], source: str, environ: Mapping[str, str], probe: Probe) -> dict[str, Any]:
+        """Return what the key is made from beside compilers, type and architectures: the build system's own tools."""
+        raise NotImplementedError
+
+    # At work.
+
+    def __init__(self, context: Context) -> None:
+        """Take the attempt's surroundings."""
+        self._context = context
+        self._configuration = context.decided
+        self._request = context.request
+        self._events = context.events
+        asked = context.request["jobs"]
+        self.jobs = Jobs(asked, "--jobs") if asked else measure(context.decided.rules["memory_per_job"])
 
     def plan(self, last: Attempt | None) -> Plan:
-        """Compare what cmake would be told with what the tree was configured from. A stale cache is removed."""
-        known = self._configuration
-        given = self._defines("{jobs}")
-        arguments = self._arguments(given)
-        variables = cmake.environment(known.environ, [name for name, _ in known.rules["env"]])
-        fresh = cmake.why_fresh(last, variables, self._request["mode"])
-        unset = [] if fresh else cmake.dropped(last, given)
-        if fresh:
-            cmake.forget(known.tree)
-        build_file = "build.ninja" if known.ninja else "Makefile"
-        reasons = fresh or cmake.why_configure(last, known.tree, arguments, unset, build_file)
-        return Plan(reasons, given, arguments, variables, unset)
+        """Compare what the build system would be told with what the tree was configured from."""
+        raise NotImplementedError
 
     def configure(self, plan: Plan) -> Outcome:
-        """Run cmake."""
-        self._events.send("phase", title=f"configuring {self._configuration.key} ({plan.reasons[0]})")
-        given = self._defines(str(self.jobs.number))
-        argv = ["cmake", *self._arguments(given), *(f"-U{name}" for name in plan.unset)]
-        return self._run(argv, "configure")
+        """Configure the tree."""
+        raise NotImplementedError
+
+    def mark(self) -> None:
+        """Remember what is there before the build."""
+        raise NotImplementedError
+
+    def done(self, start_ns: int) -> Done:
+        """Return what was made since `mark`; the attempt began at `start_ns`."""
+        raise NotImplementedError
+
+    def install(self, installing: Install) -> Outcome:
+        """Install into the stage of `installing`."""
+        raise NotImplementedError
+
+    def _build_with(self, jobs: int) -> Outcome:
+        """Run the build program with so many jobs."""
+        raise NotImplementedError
 
     def build(self) -> tuple[Outcome, Jobs]:
         """Run the build program, with half the jobs again as long as compilers are killed for memory."""
-        known = self._configuration
         jobs = self.jobs
-        self._events.send("phase", title=f"building {known.key} with {jobs.number} jobs ({jobs.reason})")
+        self._events.send("phase", title=f"building {self._configuration.key} with {jobs.number} jobs ({jobs.reason})")
         while True:
-            outcome = self._ninja(known.ninja, jobs.number) if known.ninja else self._make(jobs.number)
+            outcome = self._build_with(jobs.number)
             if outcome.failure is None or jobs.number == 1 or not out_of_memory(outcome.failure["output"]):
                 return outcome, jobs
             jobs = Jobs(jobs.number // 2, "a compiler was killed for memory")
             self._events.warn(f"{jobs.reason}: going on with {jobs.number} job{'s' if jobs.number > 1 else ''}")
 
-    def install(self, installing: Install) -> Outcome:
-        """Run cmake's installation into the stage."""
-        self._events.send("phase", title=f"installing into {self._configuration.values['prefix']}")
-        for argv in installing.commands(self._request["targets"]):
-            outcome = self._run(argv, "install", DESTDIR=installing.stage, CMAKE_INSTALL_ALWAYS="1")
-            if outcome.code:
-                return outcome
-        return Outcome(0)
+    def _run(self, argv: Sequence[str], step: str, *, cwd: str | None = None, **environ: str) -> Outcome:
+        """Run a program whose output is only lines; if it fails, the last of them are what is shown.
 
-    def _defines(self, jobs: str) -> dict[str, str]:
-        known = self._configuration
-        return cmake.defines(known.rules, {**known.values, "jobs": jobs}, self._request["defines"])
-
-    def _arguments(self, given: Mapping[str, str]) -> list[str]:
-        known = self._configuration
-        return cmake.arguments(known.source, known.tree, known.rules["generator"], given)
-
-    def _ninja(self, program: str, count: int) -> Outcome:
-        began = time.monotonic()
-
-        def on_progress(now: ninja.Progress) -> None:
-            if now.eta is None and now.done:
-                now = now._replace(eta=(time.monotonic() - began) / now.done * (now.total - now.done))
-            self._events.send("progress", **now._asdict())
-
-        status = ninja.STATUS_WITH_ETA if self._configuration.start_counts else ninja.STATUS
-        talk = ninja.Conversation(on_progress, lambda line: self._events.output(line, "ninja"))
-        code = self._supervisor.run(
-            [program, "-j", str(count), *self._request["args"], *self._request["targets"]],
-            cwd=self._configuration.tree,
-            environ={**self._configuration.environ, "NINJA_STATUS": status, "TERM": "xterm"},
-            on_text=talk.feed,
-            terminal=True,
-        )
-        talk.end()
-        return Outcome(code, {"step": "build", **talk.failure._asdict()} if talk.failure and code else None)
-
-    def _make(self, count: int) -> Outcome:
-        targets = ["--target", *self._request["targets"]] if self._request["targets"] else []
-        argv = ["cmake", "--build", self._configuration.tree, "--parallel", str(count), *targets]
-        return self._run([*argv, "--", *self._request["args"]], "build")
-
-    def _run(self, argv: Sequence[str], step: str, **environ: str) -> Outcome:
-        """Run a program whose output is only lines; if it fails, the last of them are what is shown."""
+        It runs in the tree, or in `cwd`, with `environ` added to the build's environment.
+        """
         tail: list[str] = []
 
         def on_line(line: str) -> None:
             tail.append(line)
             del tail[:-TAIL_LINES]
-            self._events.output(line, "cmake")
+            self._events.output(line, self.speaker)
 
         on_text, end = lines(on_line)
-        code = self._supervisor.run(
+        code = self._context.supervisor.run(
             argv,
-            cwd=self._configuration.tree,
+            cwd=cwd or self._configuration.tree,
             environ={**self._configuration.environ, **environ},
             on_text=on_text,
         )

@@ -82,6 +82,7 @@ KILLED = (
     "Killed",
     "killed by signal 9",
     "died due to signal 9",
+    "(signal: 9, SIGKILL",
     "code=137]",
     "annot allocate memory",
     "virtual memory exhausted",

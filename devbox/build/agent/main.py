@@ -97,4 +97,27 @@ def report(request: Mapping[str, Any], events: Events) -> dict[str, Any]:  # noq
     return tell(request)
 
 
-COMMANDS = {"build": build, "list": trees, "remove": remove, "seed": seed, "cache": cache, "report": report}
+def python(request: Mapping[str, Any], events: Events) -> dict[str, Any]:
+    """Install the Python package, or make a wheel of it."""
+    from .python import act
+
+    return act(request, events, Supervisor(0))
+
+
+def test(request: Mapping[str, Any], events: Events) -> dict[str, Any]:  # noqa: ARG001
+    """Tell how the tests are run."""
+    from .testing import command
+
+    return command(request)
+
+
+COMMANDS = {
+    "build": build,
+    "python": python,
+    "test": test,
+    "list": trees,
+    "remove": remove,
+    "seed": seed,
+    "cache": cache,
+    "report": report,
+}

@@ -11,6 +11,7 @@ import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+from .events import AgentError
 from .files import read_json, stamp_of, write_json
 from .sources import digest_file
 
@@ -35,6 +36,17 @@ def which(name: str, environ: Mapping[str, str], more: Sequence[str] = ()) -> st
 def first_on_path(names: Sequence[str | None], environ: Mapping[str, str], more: Sequence[str] = ()) -> str | None:
     """Return the path of the first of `names` that is there."""
     return next((path for name in names if name and (path := which(name, environ, more))), None)
+
+
+def required(name: str, environ: Mapping[str, str]) -> str:
+    """Return the path of a program, also under the name `NAME-build`. Raises AgentError if it is not there."""
+    path = first_on_path([name, f"{name}-build"], environ)
+    if path is None:
+        raise AgentError(
+            f"{name} is not installed in the container",
+            hint="add it to the image's packages, then: devbox up --recreate",
+        )
+    return path
 
 
 class Probe:
@@ -104,12 +116,12 @@ class Probe:
         return answer
 
 
-def run(argv: Sequence[str], environ: Mapping[str, str]) -> str:
+def run(argv: Sequence[str], environ: Mapping[str, str], *, cwd: str | None = None) -> str:
     """Return what a program prints, without blank ends; "" if it cannot be run or fails."""
     try:
         done = subprocess.run(
-            list(argv), env=dict(environ), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            timeout=SECONDS, check=False,
+            list(argv), env=dict(environ), cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, timeout=SECONDS, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return ""

@@ -1,0 +1,1 @@
+"""Where a checkout of Dynamo renders its Dockerfile."""

@@ -1,0 +1,4 @@
+/// How many workers there are.
+pub fn workers() -> u32 {
+    4
+}

@@ -1,0 +1,1 @@
+"""SGLang's package, without its Python."""

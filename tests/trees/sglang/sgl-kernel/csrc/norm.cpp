@@ -1,0 +1,1 @@
+extern "C" int norm() { return 1; }

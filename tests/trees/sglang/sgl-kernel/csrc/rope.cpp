@@ -1,0 +1,1 @@
+extern "C" int rope() { return 2; }

@@ -1,0 +1,1 @@
+extern "C" int wide() { return 3; }

@@ -1,0 +1,1 @@
+"""The package beside which the kernels are installed."""

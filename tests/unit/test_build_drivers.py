@@ -1,0 +1,161 @@
+"""What the drivers read and write: presets as cmake prints them, the build script's options, cargo's talk."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devbox.build.agent import presets
+from devbox.build.agent.driver_build_wheel import NOT_PASSED, OWN, Script, plain
+from devbox.build.agent.driver_cargo import Conversation, only
+from devbox.build.agent.drivers import DRIVERS
+from devbox.build.agent.events import AgentError
+from devbox.frameworks.load import available, variants
+from devbox.frameworks.model import BuildRules
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAMES = st.from_regex(r"[A-Z][A-Z0-9_]{0,12}", fullmatch=True)
+VALUES = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="\n\r"), max_size=12).map(
+    lambda text: f'{text} "x"'
+)
+# As the options stand in the scripts of 2024 and of 2026.
+OLD = """
+    parser.add_argument("--build_type", "-b", default="Release")
+    parser.add_argument("--build_dir", type=Path)
+    parser.add_argument("--extra-cmake-vars", "-D", action="append")
+    parser.add_argument("--benchmarks", action="store_true")
+    parser.add_argument("--nvtx", action="store_true")
+"""
+NEW = (
+    OLD.replace("--benchmarks", "--micro_benchmarks")
+    + """
+    parser.add_argument("--cpp_only", "-l", action="store_true")
+    parser.add_argument('--configure-only', action="store_true")
+    parser.add_argument("--nixl_root", help="Directory")
+        f'cmake --build . --target build_wheel_targets'
+"""
+)
+
+
+def script(folder: Path, text: str) -> Script:
+    (folder / "scripts").mkdir()
+    (folder / "scripts" / "build_wheel.py").write_text(text)
+    return Script(str(folder))
+
+
+def test_every_framework_names_a_driver_that_exists() -> None:
+    for name in available():
+        for framework in variants(name):
+            kind = DRIVERS[framework.build.driver]
+            assert bool(framework.build.steps) == (kind.__name__ == "CargoDriver"), (name, framework.variant)
+    assert BuildRules().driver in DRIVERS
+
+
+class TestPresets:
+    @given(st.dictionaries(NAMES, VALUES, max_size=5), st.dictionaries(NAMES, VALUES, max_size=5))
+    def test_what_cmake_prints_is_read_back(self, defines: dict[str, str], environ: dict[str, str]) -> None:
+        lines = [presets.VARIABLES, "", *(f'  {name}:STRING="{value}"' for name, value in defines.items()), ""]
+        lines += [presets.ENVIRONMENT, "", *(f'  {name}="{value}"' for name, value in environ.items()), ""]
+        found = presets.parse("\n".join(lines))
+        assert {left.partition(":")[0]: right for left, right in found.defines} == defines
+        assert found.environ == environ
+
+    def test_launchers_are_devbox_s_own(self) -> None:
+        text = f'{presets.VARIABLES}\n\n  CMAKE_CUDA_COMPILER_LAUNCHER:STRING="sccache"\n  NVCC_THREADS="4"\n'
+        assert presets.parse(text).defines == [("NVCC_THREADS", "4")]
+
+    def test_a_define_is_taken_out(self) -> None:
+        preset = presets.Preset([("CMAKE_BUILD_TYPE:STRING", "Debug"), ("A", "1")], {})
+        assert preset.take("CMAKE_BUILD_TYPE") == "Debug"
+        assert preset.take("CMAKE_BUILD_TYPE") == ""
+        assert preset.defines == [("A", "1")]
+
+
+class TestScript:
+    def test_options_are_known_by_either_spelling(self, tmp_path: Path) -> None:
+        found = script(tmp_path, NEW)
+        assert [*found.has("configure-only", "build-dir", "build-root")] == ["--configure-only", "--build_dir"]
+        assert found.chosen([["nixl-root", "/opt/nixl"], ["nvtx", None]]) == ["--nixl_root=/opt/nixl", "--nvtx"]
+        assert found.chosen([["nixl_root", ""]]) == ["--nixl_root="]
+        assert found.has_target
+
+    @pytest.mark.parametrize(("text", "option"), [(OLD, "--benchmarks"), (NEW, "--micro_benchmarks")])
+    def test_benchmarks_were_renamed(self, tmp_path: Path, text: str, option: str) -> None:
+        assert script(tmp_path, text).chosen([["benchmarks", None]]) == [option]
+
+    def test_what_an_older_script_has_not(self, tmp_path: Path) -> None:
+        found = script(tmp_path, OLD)
+        assert not found.has_target
+        with pytest.raises(AgentError, match="no option --cpp-only") as caught:
+            found.chosen([["cpp-only", None]])
+        assert caught.value.hint == "--option nvtx"
+
+    @pytest.mark.parametrize("name", ["build_dir", "job-count", "D", "extra_cmake_vars"])
+    def test_what_devbox_says_itself_is_refused(self, tmp_path: Path, name: str) -> None:
+        with pytest.raises(AgentError) as caught:
+            script(tmp_path, NEW).chosen([[name, "1"]])
+        assert caught.value.hint
+
+    def test_every_own_option_says_how(self) -> None:
+        assert all(name == plain(name) for name in OWN)
+        assert all(hint.startswith(("devbox build", "build.")) for hint in OWN.values())
+
+    @pytest.mark.parametrize("value", ["a;b", '"', "$HOME", "`id`", "\\", "a\nb"])
+    def test_a_value_that_the_shell_would_change(self, value: str) -> None:
+        assert NOT_PASSED.search(value)
+        assert not NOT_PASSED.search("/a b/c=d,90-real")
+
+
+TALK = (
+    "   Compiling runtime v0.1.0 (/w/lib/runtime)\n"
+    "    Building [                             ] 0/3: runtime                \r"
+    "   Compiling llm v0.1.0 (/w/lib/llm)\n"
+    "    Building [========>                    ] 1/3: llm, llm(build.rs)     \r"
+    "warning: unused variable\n"
+    "    Building [=================>           ] 2/3: llm(bin)               \r"
+    "    Finished `dev` profile [unoptimized] target(s) in 0.79s\n"
+)
+
+
+class TestCargoTalk:
+    @given(st.lists(st.integers(0, len(TALK)), max_size=20))
+    def test_it_is_followed_however_it_is_cut(self, cuts: list[int]) -> None:
+        told: list[dict[str, Any]] = []
+        lines: list[str] = []
+        talk = Conversation(lambda **now: told.append(now), lines.append)
+        for start, end in itertools.pairwise(sorted({0, *cuts, len(TALK)})):
+            talk.feed(TALK[start:end])
+        talk.end()
+        assert [one.output for one in talk.commands] == ["runtime", "llm"]
+        assert [(one["done"], one["total"]) for one in told] == [(0, 3), (1, 3), (2, 3)]
+        assert [one["finished"] for one in told] == [[], ["runtime"], []]
+        assert talk.tail == ["warning: unused variable", "    Finished `dev` profile [unoptimized] target(s) in 0.79s"]
+        assert len(lines) == 4
+
+    def test_a_cut_list_of_names_ends_nothing(self) -> None:
+        talk = Conversation(lambda **_: None, lambda _: None)
+        talk.feed("   Compiling one v1.0.0\n    Building [=> ] 1/9: two, ...   \r")
+        assert talk.commands == []
+
+
+@pytest.mark.parametrize(
+    ("packages", "expected"),
+    [
+        ([], ["cargo", "build", "--features", "llm/blocks,gpu"]),
+        (["llm"], ["cargo", "build", "--features", "llm/blocks,gpu", "--package", "llm"]),
+        (["runtime"], ["cargo", "build", "--features", "gpu", "--package", "runtime"]),
+    ],
+)
+def test_features_of_other_packages_are_left_out(packages: list[str], expected: list[str]) -> None:
+    assert only(["cargo", "build", "--features", "llm/blocks,gpu"], packages) == expected
+
+
+def test_a_flag_without_features_goes() -> None:
+    argv = ["cargo", "build", "--features", "llm/blocks", "--locked"]
+    assert only(argv, ["runtime"]) == ["cargo", "build", "--locked", "--package", "runtime"]
