@@ -9,6 +9,8 @@ from devbox.frameworks.arch import form, resolve
 from devbox.frameworks.load import available, load
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from devbox.config import Settings
     from devbox.container.target import Target
     from devbox.engine.docker import Engine
@@ -17,26 +19,38 @@ if TYPE_CHECKING:
 JSON = dict[str, Any]
 
 
+def inside(engine: Engine, workspace: Path, repository: str | None = None) -> Target:
+    """Return the running dev container of a checkout, or the way to a further checkout in it by its name.
+
+    Raises DevboxError where there is no running container, UsageError where it has no repository of the name.
+    """
+    from devbox.container.repositories import located
+    from devbox.container.target import find
+
+    found = find(engine, workspace)
+    return found if repository is None else located(found, written(found), repository)
+
+
 def framework_of(target: Target, settings: Settings) -> Framework:
     """Return the framework that is built in a dev container.
 
     That is the one its contract names under `customizations.devbox`, else the one of the settings, else the one that
     the checkout's files show. Raises UsageError where none of them says one.
     """
-    written = _written(target)
+    known = written(target)
     if settings.framework is not None:
-        return load(settings.framework, settings.variant)
-    if isinstance(written.get("framework"), str):
-        return load(written["framework"], settings.variant or written.get("variant"))
+        return load(settings.framework, settings.variant, target.workspace)
+    if isinstance(known.get("framework"), str):
+        return load(known["framework"], settings.variant or known.get("variant"), target.workspace)
     from devbox.frameworks.detect import detect
 
     matches = detect(target.workspace)
     if not matches:
         raise UsageError(
             f"devbox does not know how {target.workspace} is built",
-            hint=f'framework = "NAME"   # in devbox.toml; NAME is one of {", ".join(available())}',
+            hint=f'framework = "NAME"   # in devbox.toml; NAME is one of {", ".join(available(target.workspace))}',
         )
-    return load(matches[0].name, settings.variant or matches[0].variant)
+    return load(matches[0].name, settings.variant or matches[0].variant, target.workspace)
 
 
 def architectures(target: Target, framework: Framework, settings: Settings, engine: Engine) -> str | None:
@@ -50,9 +64,9 @@ def architectures(target: Target, framework: Framework, settings: Settings, engi
 
     if settings.arch not in {None, "auto"}:
         return form(resolve(framework, settings.arch, Gpus()), framework.build.arch_form)
-    written = _written(target).get("arch")
-    if written and settings.arch is None:
-        return form(resolve(framework, ",".join(map(str, written)), Gpus()), framework.build.arch_form)
+    known = written(target).get("arch")
+    if known and settings.arch is None:
+        return form(resolve(framework, ",".join(map(str, known)), Gpus()), framework.build.arch_form)
     from devbox.facts import engine as engine_facts
     from devbox.facts import gpu
 
@@ -60,7 +74,11 @@ def architectures(target: Target, framework: Framework, settings: Settings, engi
     return form(resolve(framework, "auto", gpus), framework.build.arch_form)
 
 
-def _written(target: Target) -> JSON:
+def written(target: Target) -> JSON:
+    """Return what the container's contract says under `customizations.devbox`, {} where it says nothing.
+
+    Of a further checkout, that is what was found of it when the contract was written.
+    """
     from devbox.devcontainer import jsonc
 
     if target.config_file is None:
@@ -71,4 +89,8 @@ def _written(target: Target) -> JSON:
     except (OSError, ContractError, AttributeError):
         # The container runs without its file; what it builds is then found as for one that never said it.
         return {}
-    return found if isinstance(found, dict) else {}
+    found = found if isinstance(found, dict) else {}
+    for further in (found.get("repositories") or {}).values():
+        if further.get("folder") == target.folder:
+            return {**further, "arch": found.get("arch")}
+    return found

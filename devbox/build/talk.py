@@ -41,9 +41,7 @@ class NoPythonError(BuildError):
     """A container has nothing to run the agent with."""
 
 
-def ask(
-    request: JSON, target: Target, engine: Engine, *, volume: str = VOLUME, answers: Answers | None = None
-) -> Iterator[JSON]:
+def ask(request: JSON, target: Target, engine: Engine, *, answers: Answers | None = None) -> Iterator[JSON]:
     """Send a request to the agent in the container, and yield its events; the last one is `result`.
 
     Where the agent asks something, in an event that `answers` names, that function is called, and the agent waits.
@@ -55,6 +53,7 @@ def ask(
     Raises BuildError if the agent cannot be run, fails, or is cut off, KeyboardInterrupt if it was stopped too early
     for a result. The code of a result that a signal brought about is 128 + its number.
     """
+    volume = target.volume
     answers = {**(answers or {}), "as_root": lambda event: _set_times(event["files"], target, engine)}
     for attempt in ("first", "after delivery"):
         known = False

@@ -1,0 +1,61 @@
+"""`devbox test`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Optional
+
+import typer
+
+from devbox.cli.application import application, workspace
+from devbox.cli.options import ArchOption, RepositoryOption, WorkspaceOption
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def test(
+        context: typer.Context,
+        args: Annotated[
+            Optional[list[str]],  # noqa: UP045  # typer reads this at run time
+            typer.Argument(
+                metavar="[-- ARGS]…", help="Arguments for the test program; files replace those of the framework."
+            ),
+        ] = None,
+        path: WorkspaceOption = None,
+        repository: RepositoryOption = None,
+        build: Annotated[bool, typer.Option("--build", help="Build first, and test only what was built.")] = False,
+        type_: Annotated[
+            Optional[str],  # noqa: UP045
+            typer.Option("--type", metavar="TYPE", help="The build type, such as Release or Debug."),
+        ] = None,
+        arch: ArchOption = None,
+        define: Annotated[
+            Optional[list[str]],  # noqa: UP045
+            typer.Option("-D", metavar="NAME=VALUE", help="A CMake variable of the build. May be repeated."),
+        ] = None,
+        jobs: Annotated[
+            Optional[int],  # noqa: UP045
+            typer.Option("--jobs", "-j", metavar="N", min=1, help="How many compilers or tests at once."),
+        ] = None,
+    ) -> None:
+        """Run the framework's tests in the dev container; the exit code is theirs."""
+        from devbox.build.build import build as start
+        from devbox.build.choose import inside as place
+        from devbox.build.test import argv_of_tests
+        from devbox.cli.build import define_of, request, tell
+        from devbox.container.exec import execute
+
+        run = application(context)
+        flags = {"arch": arch, "build_type": type_, "jobs": None if jobs is None else str(jobs)}
+        inside = place(run.engine, workspace(path), repository)
+        asked = replace(request(run, inside, flags), defines=tuple(define_of(text) for text in define or ()))
+        if build:
+            report = start(asked, inside, run.engine, run.console)
+            tell(run, report, explain=False)
+            if not report.ok:
+                raise typer.Exit(report.code)
+        argv = argv_of_tests(asked, args or (), inside, run.engine)
+        run.console.close()
+        raise typer.Exit(execute(inside, argv, environ=run.environ))
