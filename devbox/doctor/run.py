@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devbox.doctor import disk, engine, gpu, limits, ownership
+from devbox.doctor import checkout, disk, engine, gpu, limits, ownership
 from devbox.doctor.model import Finding, Patient
 from devbox.errors import EngineError
 from devbox.facts.model import EngineFacts, Gpus
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from devbox.engine.docker import Engine
 
-CHECKS = (engine.check, limits.check, gpu.check, disk.check, ownership.check)
+CHECKS = (engine.check, limits.check, gpu.check, disk.check, ownership.check, checkout.check)
 
 
 def examine(docker: Engine, workspace: Path) -> tuple[Finding, ...]:

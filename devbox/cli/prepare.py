@@ -1,0 +1,39 @@
+"""`devbox prepare`."""
+
+from __future__ import annotations
+
+import typer
+
+from devbox.cli.application import application, workspace
+from devbox.cli.options import DryRunOption, FrameworkOption, JsonOption, PathArgument
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def prepare(
+        context: typer.Context,
+        path: PathArgument = None,
+        framework: FrameworkOption = None,
+        dry_run: DryRunOption = False,
+        json: JsonOption = False,
+    ) -> None:
+        """Fetch what a checkout lacks before a build: submodules, git-lfs files, history."""
+        from devbox.container.prepare import prepare as mend
+        from devbox.frameworks.detect import detect
+        from devbox.frameworks.load import load
+
+        run = application(context)
+        folder = workspace(path)
+        matches = detect(folder) if framework is None else ()
+        best = (framework, None) if framework else (matches[0].name, matches[0].variant) if matches else None
+        known = load(*best, folder) if best else None
+        done = mend(folder, known, run.console, environ=run.environ, dry_run=dry_run)
+
+        def text() -> str | None:
+            if not done.commands:
+                run.console.info(f"{folder} has all that a build reads")
+            return "\n".join(done.commands) if dry_run and done.commands else None
+
+        run.show(done, text)

@@ -1,0 +1,115 @@
+"""What to say before something that takes long: what the checkout and the machine lack for it, and what mends that."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from devbox.facts import gaps
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from devbox.facts.gaps import Gaps
+    from devbox.frameworks.model import Framework
+    from devbox.reporter import Reporter
+
+GIB = 1 << 30
+_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """One thing that is missing, in a sentence. `mend` are the commands that bring it, run in the checkout's top.
+
+    `fatal` says that a build cannot succeed without it.
+    """
+
+    message: str
+    mend: tuple[tuple[str, ...], ...] = ()
+    fatal: bool = False
+
+    @property
+    def remedy(self) -> str | None:
+        """What to type about it."""
+        return " && ".join(shlex.join(argv) for argv in self.mend) or None
+
+
+def framework_of(written: Mapping[str, object], workspace: Path | None = None) -> Framework | None:
+    """Return the framework that a contract names in its `customizations.devbox`, if it is one that devbox knows."""
+    from devbox.frameworks.load import available, load
+
+    name, variant = written.get("framework"), written.get("variant")
+    if not isinstance(name, str) or name not in available(workspace):
+        return None
+    known = load(name, workspace=workspace)
+    return load(name, variant, workspace) if isinstance(variant, str) and variant in known.variants else known
+
+
+def look(checkout: Path, framework: Framework | None) -> tuple[Shortfall, ...]:
+    """Return what a checkout lacks by the rules of its framework; without one, what every checkout needs."""
+    rules = framework.preflight if framework is not None else None
+    found = gaps.gather(checkout, lfs=rules.lfs if rules else (), history=bool(rules and rules.history))
+    return shortfalls(found)
+
+
+def shortfalls(found: Gaps) -> tuple[Shortfall, ...]:
+    """Return the gaps of a checkout as sentences with the commands that close them, in the order to run these in."""
+    said = []
+    if found.submodules:
+        said.append(
+            Shortfall(
+                f"{_named(found.submodules, 'submodule')} without content",
+                (("git", "submodule", "update", "--init", "--recursive", "--", *_tops(found.submodules)),),
+                fatal=True,
+            )
+        )
+    if found.pointers:
+        said.append(
+            Shortfall(
+                f"{_named(found.pointers, 'git-lfs file')} not fetched: a pointer of some 130 bytes stands there",
+                (("git", "lfs", "install", "--local"), ("git", "lfs", "pull")),
+                fatal=True,
+            )
+        )
+    if found.shallow:
+        said.append(
+            Shortfall(
+                "the clone is shallow, so that no version can be told from its tags",
+                (("git", "fetch", "--unshallow", "--tags"),),
+            )
+        )
+    elif found.untagged:
+        said.append(
+            Shortfall("the clone has no tags, which its version is made from", (("git", "fetch", "--tags"),)),
+        )
+    return tuple(said)
+
+
+def room(framework: Framework, free: int | None) -> Shortfall | None:
+    """Say that a first build of the framework needs more than the `free` bytes where the engine keeps its data."""
+    wanted = framework.preflight.disk
+    if free is None or not wanted or free >= wanted * GIB:
+        return None
+    return Shortfall(
+        f"{framework.title} takes about {wanted} GiB for its image and first build, and {free // GIB} GiB are free"
+    )
+
+
+def warn(checkout: Path, framework: Framework | None, reporter: Reporter) -> None:
+    """Say what the checkout lacks, each with the command that mends it."""
+    for one in look(checkout, framework):
+        reporter.warn(one.message if one.remedy is None else f"{one.message} (devbox prepare, or: {one.remedy})")
+
+
+def _named(paths: tuple[str, ...], what: str) -> str:
+    shown = ", ".join(paths[:_NAMED])
+    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+    return f"{what}{'s' if len(paths) > 1 else ''} {shown}{more}"
+
+
+def _tops(submodules: tuple[str, ...]) -> list[str]:
+    """Return the submodules that are in no other one of the list."""
+    return [one for one in submodules if not any(one.startswith(f"{other}/") for other in submodules)]
