@@ -54,8 +54,15 @@ def logs(
         if project is None:
             raise UsageError(f"the dev container of {found.workspace} has no services beside it", hint="devbox logs")
         args = ["compose", "--project-name", project, *args[:-1]]
-    # docker compose clears the line before each one that it writes, on a terminal or not.
-    is_plain = services and not sys.stdout.isatty()
+    return passed_on(engine, args, composed=services)
+
+
+def passed_on(engine: Engine, args: list[str], *, composed: bool = False) -> int:
+    """Run `docker ARGS` on this process's stdout and stderr; return its exit code, 130 for Ctrl-C.
+
+    docker compose (`composed`) clears the line before each one that it writes, on a terminal or not.
+    """
+    is_plain = composed and not sys.stdout.isatty()
     with subprocess.Popen(
         [engine.docker, *args], env=dict(engine.environ), stdout=subprocess.PIPE if is_plain else None
     ) as client:

@@ -1,0 +1,220 @@
+"""`devbox task`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from devbox.cli.application import Application, application, workspace
+from devbox.cli.options import (
+    DryRunOption,
+    FrameworkOption,
+    GpusOption,
+    JsonOption,
+    NameOption,
+    VariantOption,
+    WorkspaceOption,
+)
+from devbox.errors import UsageError
+
+if TYPE_CHECKING:
+    from devbox.frameworks.model import Framework
+
+app = typer.Typer(help="Run a framework's tasks: compile an engine, serve a model.", no_args_is_help=True)
+Words = Optional[list[str]]  # noqa: UP045  # typer reads these at run time
+Word = Optional[str]  # noqa: UP045
+TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task.")]
+ContainerArgument = Annotated[str, typer.Argument(metavar="TASK|CONTAINER", help="A running task, or its container.")]
+
+
+@app.command("list")
+def list_(context: typer.Context, framework: FrameworkOption = None, json: JsonOption = False) -> None:
+    """List the tasks of every framework, and which of them run."""
+    from devbox.container.taskrun import LABEL, of_user
+    from devbox.errors import EngineError
+    from devbox.frameworks.load import available, load
+    from devbox.ui.tables import table
+
+    run = application(context)
+    known = [load(name) for name in ([framework] if framework else available())]
+    states: dict[str, str] = {}
+    try:
+        states = {one.labels[LABEL]: one.status or one.state for one in reversed(of_user(run.engine))}
+    except EngineError as error:
+        run.console.warn(f"which of them run cannot be told: {error.message}")
+    tasks = [(one, task, states.get(f"{one.name}/{task.name}", "")) for one in known for task in one.tasks]
+    data = [
+        {"framework": one.name, "name": task.name, "title": task.title, "image": task.image, "state": state}
+        for one, task, state in tasks
+    ]
+    rows = [(one.name, task.name, task.title, state) for one, task, state in tasks]
+    run.show({"tasks": data}, lambda: table(("framework", "task", "title", "state"), rows))
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    name: TaskArgument,
+    path: WorkspaceOption = None,
+    framework: FrameworkOption = None,
+    variant: VariantOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show a task and its options."""
+    from devbox.container.tasks import task_of
+    from devbox.ui.tables import table
+
+    run = application(context)
+    chosen = _framework(run, workspace(path), name, framework, variant)
+    task = task_of(chosen, name)
+
+    def text() -> str:
+        rows = [
+            (
+                f"--{option.name}",
+                " | ".join(option.choices) if option.kind == "choice" else option.kind,
+                "required" if option.default is None else option.default or "-",
+                option.help,
+            )
+            for option in task.options
+        ]
+        lines = [
+            f"{chosen.name} {task.name}: {task.title}",
+            f"image: {task.image}",
+            f"command: {' '.join(task.command)}",
+        ]
+        lines += [f"mount: {mount}" for mount in task.mounts]
+        lines += [f"port: {port}" for port in task.ports]
+        return "\n".join([*lines, table(("option", "value", "default", "what"), rows)])
+
+    run.show(task, text)
+
+
+@app.command("run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run_(
+    context: typer.Context,
+    name: TaskArgument,
+    path: WorkspaceOption = None,
+    framework: FrameworkOption = None,
+    variant: VariantOption = None,
+    image: Annotated[Word, typer.Option("--image", metavar="IMAGE", help="Another image.")] = None,
+    container: NameOption = None,
+    gpus: GpusOption = None,
+    user: Annotated[
+        Word, typer.Option("--user", metavar="USER|UID[:GID]", help="Who it runs as.", show_default="you, if it writes")
+    ] = None,
+    port: Annotated[
+        Words, typer.Option("--port", "-p", metavar="[[ADDRESS:]OUTER:]INNER|none", help="A port to publish.")
+    ] = None,
+    network: Annotated[Word, typer.Option("--network", metavar="NAME", help="The network, such as host.")] = None,
+    pull: Annotated[bool, typer.Option("--pull", help="Look for a newer image first.")] = False,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Run a task; what serves goes on when it answers. `devbox task show TASK` lists the task's own options."""
+    from devbox import config
+    from devbox.container import taskrun
+    from devbox.container.tasks import parse, task_of
+    from devbox.facts import engine as engine_facts
+
+    run = application(context)
+    folder = workspace(path)
+    chosen = _framework(run, folder, name, framework, variant)
+    task = task_of(chosen, name)
+    request = taskrun.TaskRequest(
+        framework=chosen,
+        task=task,
+        values=parse(task, context.args, folder=Path.cwd()),
+        image=image,
+        name=container,
+        gpus=gpus,
+        user=user,
+        ports=tuple(port or ()),
+        network=network,
+        pull=pull,
+        uid=os.getuid(),
+        gid=os.getgid(),
+    )
+    serving = task.ready is not None
+    if run.json and not serving and not dry_run:
+        raise UsageError("--json goes with --dry-run, or with a task that serves: stdout is the task's")
+    facts = engine_facts.gather(run.engine)
+    network_settings = config.network(config.load(folder, environ=run.environ, flags={}), run.environ)
+    plan = taskrun.prepare(run.engine, request, network_settings, facts, run.console, dry_run=dry_run)
+    if dry_run:
+        lines = plan.lines(run.engine, serving=serving)
+        run.show({"commands": lines}, lambda: "\n".join(lines))
+        return
+    code = taskrun.run(run.engine, request, plan, facts, run.console)
+    if not serving:
+        raise typer.Exit(code)
+    where = taskrun.address(plan)
+    if where:
+        run.console.info(f"serves at {where}")
+    run.console.info(f"next: devbox task logs {name}; devbox task stop {name}")
+    run.show({"name": request.called, "url": where}, lambda: where)
+
+
+@app.command()
+def logs(
+    context: typer.Context,
+    name: ContainerArgument,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until interrupted.")] = False,
+    tail: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--tail", "-n", min=0, metavar="LINES", help="Only the last lines."),
+    ] = None,
+) -> None:
+    """Show what a task wrote."""
+    from devbox.container.logs import logs_args, passed_on
+
+    run = application(context)
+    raise typer.Exit(passed_on(run.engine, logs_args(_container(run, name), follow=follow, tail=tail)))
+
+
+@app.command()
+def stop(context: typer.Context, name: ContainerArgument, json: JsonOption = False) -> None:
+    """Stop a task and remove its container."""
+    from devbox.container.taskrun import stop as halt
+
+    run = application(context)
+    found = _container(run, name)
+    halt(run.engine, found)
+    run.show({"stopped": found}, lambda: run.console.info(f"{found} is stopped and removed"))
+
+
+def _container(run: Application, name: str) -> str:
+    """Return the container of the task `name`, or the one of that name. Raises UsageError with the choices."""
+    from devbox.container.taskrun import LABEL, of_user
+
+    found = of_user(run.engine)
+    named = [one for one in found if name in {one.called, one.labels[LABEL], one.labels[LABEL].partition("/")[2]}]
+    if len(named) != 1:
+        what = "several tasks are" if named else "no task is"
+        choices = ", ".join(one.called for one in named or found) or "none"
+        raise UsageError(f"{what} called {name}; there are: {choices}", hint="devbox task list")
+    return named[0].called
+
+
+def _framework(run: Application, folder: Path, task: str, framework: str | None, variant: str | None) -> Framework:
+    """Return the framework whose task is meant: the named one, the checkout's, or the only one that has such a task."""
+    from devbox import config
+    from devbox.frameworks.detect import detect
+    from devbox.frameworks.load import available, load
+
+    settings = config.load(folder, environ=run.environ, flags={"framework": framework, "variant": variant})
+    if settings.framework is not None:
+        return load(settings.framework, settings.variant)
+    for match in detect(folder):
+        seen = load(match.name, settings.variant or match.variant)
+        if any(one.name == task for one in seen.tasks):
+            return seen
+    having = [name for name in available() if any(one.name == task for one in load(name).tasks)]
+    if len(having) == 1:
+        return load(having[0], settings.variant)
+    if not having:
+        raise UsageError(f"no framework has a task '{task}'", hint="devbox task list")
+    raise UsageError(f"several frameworks have a task '{task}'", hint=f"--framework {' | '.join(having)}")
