@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 DEFAULT = "default"
-_PATHS = frozenset({"find_links", "ca_bundle"})
+_PATHS = frozenset({"find_links", "ca_bundle", "repositories"})
+# A table of a checkout's files that holds no settings: `devbox.frameworks.sources` reads it.
+_FRAMEWORKS = "frameworks"
 # A file may write these as a list of strings.
-_LISTS = frozenset({"services"})
+_LISTS = frozenset({"services", "repositories", "push_rewrite"})
 # A file may write these as a boolean.
 _SWITCHES = frozenset({"ssh_agent"})
 # URLs that may hold a password.
@@ -38,7 +40,7 @@ _BUNDLE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "P
 class Settings:
     """The settings in force. All are strings as a person wrote them, or None; paths are absolute.
 
-    `services` are names with commas between them.
+    `services` are names with commas between them, `repositories` paths, `push_rewrite` replacements OLD=NEW.
     """
 
     framework: str | None = None
@@ -56,6 +58,8 @@ class Settings:
     compiler_prefix: str | None = None
     find_links: str | None = None
     services: str | None = None
+    repositories: str | None = None
+    push_rewrite: str | None = None
     ca_bundle: str | None = None
     http_proxy: str | None = None
     https_proxy: str | None = None
@@ -200,10 +204,12 @@ def _from_file(path: Path) -> Iterator[tuple[str, str, str]]:
     except FileNotFoundError:
         return
     for key, value in table.items():
+        if key == _FRAMEWORKS and path.name != "config.toml":
+            continue
         if key not in KEYS:
             raise toml.unknown_key(path, key, KEYS)
         if key in _LISTS and isinstance(value, list) and all(isinstance(item, str) for item in value):
-            yield key, ",".join(value), str(path)
+            yield key, _absolute(key, ",".join(value), path.parent), str(path)
             continue
         if key in _SWITCHES and isinstance(value, bool):
             yield key, str(value).lower(), str(path)
@@ -218,7 +224,8 @@ def _absolute(key: str, value: str, folder: Path) -> str:
     """Return a path as an absolute one; in a file, it is relative to the file. Other values stay as they are."""
     if key not in _PATHS or value in {"", NONE}:
         return value
-    return str(folder / Path(value).expanduser())
+    words = value.split(",") if key in _LISTS else [value]
+    return ",".join(str(folder / Path(word.strip()).expanduser()) for word in words if word.strip())
 
 
 def _check(key: str, value: str, origin: str) -> None:

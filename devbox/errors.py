@@ -77,6 +77,12 @@ class ContractError(DevboxError):
     exit_code = EXIT_CONTRACT
 
 
+class DockerfileError(ContractError):
+    """A Dockerfile cannot be read; the message names the file and the line."""
+
+    code = "dockerfile"
+
+
 class RefusedError(DevboxError):
     """Consent was needed and not given, or something of the user's would have been overwritten."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from devbox.engine.docker import Engine
 from devbox.errors import EngineError
@@ -23,6 +24,10 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # Settings of the tests themselves; every other DEVBOX_* variable is hidden from them.
 KEPT = {"DEVBOX_REFERENCE_CLI"}
 PREFIX = "devbox-test"
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("devbox", deadline=None)
+settings.load_profile("devbox")
 
 
 def _docker(*args: str) -> list[str]:

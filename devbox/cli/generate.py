@@ -17,6 +17,7 @@ from devbox.cli.options import (
     JsonOption,
     NameOption,
     PathArgument,
+    RepositoriesOption,
     ServicesOption,
     UserOption,
     VariantOption,
@@ -46,6 +47,7 @@ def register(app: typer.Typer) -> None:
             typer.Option("--compose/--no-compose", help="Write a compose.yaml, with services beside the container."),
         ] = None,
         services: ServicesOption = None,
+        repositories: RepositoriesOption = None,
         inline: Annotated[
             Optional[bool],  # noqa: UP045
             typer.Option(
@@ -90,6 +92,7 @@ def register(app: typer.Typer) -> None:
                 name=name,
                 find_links=find_links,
                 services=services,
+                repositories=repositories,
                 shared=shared,
                 compose=compose,
                 inline=inline,

@@ -69,6 +69,14 @@ ServicesOption = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--services", metavar="redis,etcd|none", help="What runs beside it, with --compose."),
 ]
+RepositoriesOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--repositories", metavar="PATH,…|none", help="Further checkouts in the same container."),
+]
+RepositoryOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--repository", metavar="NAME", help="A further checkout in the container, such as vllm."),
+]
 ComposeOption = Annotated[
     bool, typer.Option("--compose", help="Start it with Docker Compose, with services beside it.")
 ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devbox.config import NONE
 from devbox.container.choices import (
     OF_A_VARIANT,
     PERSONAL_FLAGS,
@@ -68,7 +69,7 @@ def draft(
     a second run finds what the first one chose. With `dry_run` nothing is pulled or built to choose the base image.
     """
     from devbox import config
-    from devbox.container import agent
+    from devbox.container import agent, repositories
     from devbox.devcontainer.find import place
     from devbox.devcontainer.generate import GenerateRequest, generate
     from devbox.devcontainer.gpu import gpu_args
@@ -79,6 +80,7 @@ def draft(
     from devbox.facts import host as host_facts
     from devbox.frameworks.arch import resolve
     from devbox.frameworks.load import load
+    from devbox.image.base import pinned
     from devbox.image.recipe import recipe
     from devbox.image.users import resolve as resolve_user
 
@@ -86,8 +88,9 @@ def draft(
     chosen = load(
         framework,
         settings.asked("variant") or asked.get("variant") or settings.variant or variant or before.get("variant"),
+        workspace,
     )
-    chosen = with_cache(chosen, settings)
+    chosen = with_cache(pinned(chosen, workspace), settings)
     same = before.get("variant") == chosen.variant
     if not same:
         asked = {key: value for key, value in asked.items() if key not in OF_A_VARIANT}
@@ -105,9 +108,11 @@ def draft(
     arch = resolve(chosen, settings.arch or (before.get("arch") if same else None), gpus)
     if settings.arch is None and same and before.get("arch"):
         arch = replace(arch, origin="as the contract was written for")
+    hardware, hardware_notes = _hardware(chosen, settings, facts)
     # Whatever can be refused comes before the image, which may take minutes.
     folder = wheels(settings)
     placement, beside = place(checkout, chosen.name, flat=form.flat), _services(chosen, settings, form)
+    further = repositories.chosen(chosen, workspace, settings)
     base = _base_image(
         engine,
         chosen,
@@ -140,7 +145,9 @@ def draft(
             network=network,
             gpu=gpu.grant,
             limits=limits,
+            devices=hardware,
             services=beside,
+            repositories=further,
             ccache_size=settings.ccache_size or "20G",
             cache_group=_gid(settings),
             container_name=choices.get("name"),
@@ -153,7 +160,7 @@ def draft(
     notes = [f"GPUs: {gpu.reason}"]
     if arch.capabilities:
         notes.append(f"architectures: {', '.join(arch.capabilities)} ({arch.origin})")
-    notes += limit_notes
+    notes += [*limit_notes, *hardware_notes]
     return Draft(checkout, chosen, form, generated, (*notes, *_needs_options(form, made), *_remote(facts)))
 
 
@@ -180,6 +187,7 @@ def draft_shared(
     from devbox.facts.model import Checkout, Gpus
     from devbox.frameworks.arch import resolve
     from devbox.frameworks.load import load
+    from devbox.image.base import pinned
     from devbox.image.recipe import ANYBODYS_BUNDLE, CA_SECRET, recipe
     from devbox.image.users import SHARED as SHARED_USER
 
@@ -189,7 +197,8 @@ def draft_shared(
                 f"{settings.origin(key)} is one person's, and a shared contract is everybody's",
                 hint="devbox generate   # writes a personal one, which may differ",
             )
-    chosen = with_cache(load(framework, settings.variant or variant), settings)
+    here = checkout.path if checkout else None
+    chosen = with_cache(pinned(load(framework, settings.variant or variant, here), here), settings)
     gpu = wants_gpus(chosen, settings)
     asked = {
         key: value for key, value in asked_before(existing, framework).items() if key not in {"name", *PERSONAL_FLAGS}
@@ -221,12 +230,21 @@ def draft_shared(
             arch=resolve(chosen, settings.arch, Gpus()) if settings.arch not in {None, "auto"} else None,
             gpu=ALL if gpu else None,
             limits=UNCLAMPED if gpu else GRANTED_EVERYWHERE,
+            devices=() if settings.gpus == NONE else chosen.run.devices,
             services=_services(chosen, settings, form),
             ccache_size=settings.ccache_size or "20G",
             choices=tuple(choices.items()),
         )
     )
     return Draft(checkout, chosen, form, generated, _needs_options(form, made))
+
+
+def _hardware(framework: Framework, settings: Settings, facts: EngineFacts) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the device files that the framework's hardware has on this host, and what to say of those it has not."""
+    wanted = () if settings.gpus == NONE else framework.run.devices
+    there = tuple(device for device in wanted if not facts.local or Path(device).exists())
+    missing = [device for device in wanted if device not in there]
+    return there, (f"this host has no {' and no '.join(missing)}: the container gets none",) if missing else ()
 
 
 def with_cache(framework: Framework, settings: Settings) -> Framework:
@@ -290,22 +308,10 @@ def _base_image(
     from devbox.image import base
 
     requested = settings.base_image
-    fallback = base.reference(framework.cuda if framework.package_base == "cuda" else None)
-    if requested == "package":
-        requested = fallback
-        if not dry_run:
-            return base.ensure(
-                engine,
-                cuda=framework.cuda if framework.package_base == "cuda" else None,
-                network=config.network(settings, engine.environ),
-                reporter=reporter,
-            )
     if requested is None and before is not None and not pull and engine.image(before) is not None:
-        return before
-    if dry_run:
-        if requested or engine.image(framework.base_image) is not None:
-            return requested or framework.base_image
-        return fallback if engine.image(fallback) is not None else framework.base_image
-    return base.choose(
-        engine, framework, requested, network=config.network(settings, engine.environ), reporter=reporter, pull=pull
-    )
+        own = framework.base_image
+        # The lock file is stronger than what the contract was written for, where both speak of the same image.
+        if not ("@" in own and before != own and before.partition("@")[0] == own.partition("@")[0]):
+            return before
+    network = config.network(settings, engine.environ)
+    return base.decide(engine, framework, requested, network=network, reporter=reporter, pull=pull, dry_run=dry_run)

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 JSON = dict[str, Any]
 
 # What of the settings a generated contract depends on. Given as a flag, it makes devbox write its contract again.
-CONTRACT_FLAGS = ("variant", "base_image", "gpus", "arch", "user", "find_links", "services")
+CONTRACT_FLAGS = ("variant", "base_image", "gpus", "arch", "user", "find_links", "services", "repositories")
 # What else of them is in one, without being a flag of `up`.
 CONTRACT_SETTINGS = ("compiler_cache", "ccache_size", "cache_group", "ssh_agent", "ca_bundle")
 # Of the flags, what means something on one machine or for one person alone.
-PERSONAL_FLAGS = ("user", "find_links")
+PERSONAL_FLAGS = ("user", "find_links", "repositories")
 # What makes no sense any more once the variant is another.
 OF_A_VARIANT = frozenset({"variant", "base_image", "arch"})
 
@@ -48,8 +48,8 @@ def framework_of(workspace: Path, requested: str | None, reporter: Reporter) -> 
     matches = detect(workspace)
     if not matches:
         raise UsageError(
-            f"{workspace} looks like none of the frameworks that devbox knows ({', '.join(available())})",
-            hint=f"devbox up --framework {available()[0]}   # or another of them",
+            f"{workspace} looks like none of the frameworks that devbox knows ({', '.join(available(workspace))})",
+            hint=f"devbox up --framework {available(workspace)[0]}   # or another of them",
         )
     best = [match for match in matches if match.weight == matches[0].weight]
     chosen = best[0] if len(best) == 1 else _ask(workspace, best, reporter)

@@ -41,6 +41,7 @@ class GenerateOptions:
     name: str | None = None
     find_links: Path | None = None
     services: str | None = None
+    repositories: str | None = None
     shared: bool = False
     compose: bool | None = None
     inline: bool | None = None
@@ -169,7 +170,7 @@ def _draft_shared(options: GenerateOptions, reporter: Reporter) -> tuple[Draft, 
         settings = replace(said, **recorded)
         name, variant, why = choices.framework_of(options.path, settings.framework, reporter)
         _say(why, reporter)
-        chosen = load(name, settings.variant or variant)
+        chosen = load(name, settings.variant or variant, options.path)
         path = there.get((name, definition(chosen, gpu=choices.wants_gpus(chosen, settings))))
         before = _content(path)
         kept = choices.kept_form(before, compose=options.compose, inline=options.inline)

@@ -35,6 +35,7 @@ class UpRequest:
     flat: bool = False
     compose: bool = False
     services: str | None = None
+    repositories: str | None = None
     pull: bool = False
     recreate: bool = False
     force: bool = False

@@ -85,7 +85,7 @@ def _of_contract(workspace: Path) -> Iterator[tuple[str, str, str]]:
 def _of_framework(workspace: Path, settings: config.Settings) -> Iterator[tuple[str, str | None, str]]:
     """Yield what the framework's file says, of the framework that is set or that the checkout's files show."""
     from devbox.frameworks.detect import detect
-    from devbox.frameworks.load import files, load
+    from devbox.frameworks.load import load, origin
 
     name, variant = settings.framework, settings.variant
     if name is None:
@@ -96,7 +96,7 @@ def _of_framework(workspace: Path, settings: config.Settings) -> Iterator[tuple[
         name, variant = best[0].name, variant or best[0].variant
         yield "framework", name, f"{DETECTED}: {' and '.join(best[0].why)}"
     try:
-        framework = load(name, variant)
+        framework = load(name, variant, workspace)
     except UsageError:
         # `variant` may be meant for another framework; the commands that need it say so.
         return
@@ -110,4 +110,4 @@ def _of_framework(workspace: Path, settings: config.Settings) -> Iterator[tuple[
     }
     for key, value in said.items():
         if value is not None:
-            yield key, value, str(files()[name])
+            yield key, value, origin(name, workspace)

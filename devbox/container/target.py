@@ -33,8 +33,8 @@ class Target(NamedTuple):
     `container` is its full id, `workspace` the folder on the host as its label has it, `folder` the same one inside.
     `env_file` holds the environment of the user's shells for docker's `--env-file`; `carried` are variables that such
     a file cannot hold. `host_env` are variables made from the host's environment, which are never stored: docker is
-    told their names and finds the values in its own environment. A named tuple, because it is made at each `exec` and
-    dataclasses take longer to import than that takes in all.
+    told their names and finds the values in its own environment. `volume` is where build trees lie inside. A named
+    tuple, because it is made at each `exec` and dataclasses take longer to import than that takes in all.
     """
 
     container: str
@@ -46,6 +46,7 @@ class Target(NamedTuple):
     env_file: Path | None = None
     carried: tuple[tuple[str, str], ...] = ()
     host_env: tuple[tuple[str, Template], ...] = ()
+    volume: str = "/build"
 
     def inside(self, path: Path | str) -> str | None:
         """Return the folder inside that matches `path` on the host, or None if that is not part of the workspace."""

@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from devbox.container import agent, dotfiles, gitidentity, hooks, memory, secrets
+from devbox.container import agent, dotfiles, gitidentity, hooks, memory, preflight, secrets
 from devbox.container.apply import apply, mend_groups, mend_owners, sessions
 from devbox.container.desired import Desired, Image, secret_names
 from devbox.container.images import ensure_image, plan_image, with_features
@@ -179,6 +179,9 @@ class _Up:
             )
             self.journal.would("features", lines)
             return image
+        if todo.image is None:
+            known = preflight.framework_of(contract.devbox, contract.workspace)
+            preflight.warn(contract.workspace, known, self.reporter)
         proxies = config.network(settings, self.engine.environ).proxies()
         with self.journal.timed("image"):
             return ensure_image(self.engine, contract, todo, self.reporter, environ=proxies, user=user)

@@ -17,6 +17,7 @@ from devbox.devcontainer.generated import dump, sealed, text_hash
 from devbox.devcontainer.identity import group_volume_name, volume_name
 from devbox.devcontainer.limits import UNCLAMPED
 from devbox.devcontainer.properties import PROPERTIES
+from devbox.devcontainer.repositories import recorded
 from devbox.devcontainer.worktree import git_mounts
 from devbox.engine.spec import Mount, csv_record
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from devbox.devcontainer.find import Placement
     from devbox.devcontainer.gpu import Grant
     from devbox.devcontainer.model import JSON
+    from devbox.devcontainer.repositories import Repository
     from devbox.facts.model import Checkout
     from devbox.frameworks.arch import Arch
     from devbox.frameworks.model import Framework, Service
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 SCHEMA = 1
 BUILD_FOLDER = "/build"
 CACHE_FOLDER = "/cache"
+# The Python environment on the build volume.
+PYTHON_FOLDER = f"{BUILD_FOLDER}/python"
 CA_BUNDLE = "/etc/devbox/ca-bundle.pem"
 SSH_AGENT_FOLDER = "/run/devbox/ssh"
 # Every program that brings its own idea of a CA bundle has its own variable for it.
@@ -50,7 +54,7 @@ CA_VARIABLES = (
 # What a group may share. Only ccache lets the group read its files: sccache's are their owner's alone.
 SHARED_CACHES = ("ccache",)
 # Where the tools that share a cache look for it. Those that a framework alone knows are in its own file.
-_CACHE_VARIABLES = {
+CACHE_VARIABLES = {
     "cargo": "CARGO_HOME",
     "huggingface": "HF_HOME",
     "pip": "PIP_CACHE_DIR",
@@ -110,7 +114,7 @@ class GenerateRequest:
     recorded to tell when they are others. `ssh_agent` is the host folder in which devbox keeps a socket to the user's
     agent, if it is to be mounted. `environ` is the host's environment: it tells by which name a proxy's URL that holds
     a password can be passed on without being written down. The members of the host's group `cache_group` share their
-    compiler caches.
+    compiler caches. `devices` are the host's device files of hardware that is no GPU of NVIDIA's.
     """
 
     checkout: Checkout
@@ -126,6 +130,8 @@ class GenerateRequest:
     gpu: Grant | None = None
     limits: tuple[str, ...] = UNCLAMPED
     services: tuple[Service, ...] = ()
+    repositories: tuple[Repository, ...] = ()
+    devices: tuple[str, ...] = ()
     ccache_size: str = "20G"
     cache_group: int | None = None
     container_name: str | None = None
@@ -133,6 +139,12 @@ class GenerateRequest:
     settings: tuple[tuple[str, str], ...] = ()
     ssh_agent: Path | None = None
     environ: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups that the user is a member of besides its own: that of the caches, and those of the devices."""
+        cache = (str(self.cache_group),) if self.cache_group is not None else ()
+        return (*cache, *(self.framework.run.groups if self.devices else ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +232,8 @@ def _container_env(request: GenerateRequest) -> dict[str, str]:
         if request.cache_group is not None:
             env["CCACHE_UMASK"] = "002"
     for cache in framework.caches:
-        if cache in _CACHE_VARIABLES:
-            env[_CACHE_VARIABLES[cache]] = f"{CACHE_FOLDER}/{cache}"
+        if cache in CACHE_VARIABLES:
+            env[CACHE_VARIABLES[cache]] = f"{CACHE_FOLDER}/{cache}"
     if request.network.ca_bundle is not None:
         env |= dict.fromkeys(CA_VARIABLES, CA_BUNDLE)
     if not request.network.secret:
@@ -233,10 +245,16 @@ def _container_env(request: GenerateRequest) -> dict[str, str]:
 
 
 def _remote_env(request: GenerateRequest) -> dict[str, str]:
-    """Pass proxies with a password on by name: their value is in no file, label or argv."""
-    if not request.network.secret:
-        return {}
+    """Put the Python environment first, and pass proxies with a password on by name.
+
+    Their value is in no file, label or argv. The environment is made by the first `devbox build --install`; as long as
+    there is none, programs are found where the image has them.
+    """
     env = {}
+    if request.framework.python is not None or any(one.python for one in request.repositories):
+        env = {"PATH": f"{PYTHON_FOLDER}/bin:${{containerEnv:PATH}}", "VIRTUAL_ENV": PYTHON_FOLDER}
+    if not request.network.secret:
+        return env
     for name, value in sorted(request.network.proxies().items()):
         spellings = (name, name.swapcase())
         host_name = next((spelling for spelling in spellings if request.environ.get(spelling) == value), name)
@@ -256,6 +274,7 @@ def _mounts(request: GenerateRequest) -> tuple[Mount, ...]:
         # The folder and not the socket: that is another one after each login. Nothing inside may put a socket there.
         mounts.append(Mount("bind", SSH_AGENT_FOLDER, str(request.ssh_agent), readonly=True))
     mounts += git_mounts(request.checkout, request.framework.workspace_path)
+    mounts += [mount for one in request.repositories for mount in one.mounts()]
     return tuple(mounts)
 
 
@@ -306,8 +325,10 @@ def _run_args(request: GenerateRequest) -> list[str]:
     host's and needs no size.
     """
     name = [f"--name={request.container_name}"] if request.container_name else []
-    group = [f"--group-add={request.cache_group}"] if request.cache_group is not None else []
-    return [*name, "--ipc=host", *group, *request.limits, *(request.gpu.args if request.gpu is not None else ())]
+    groups = [f"--group-add={group}" for group in request.groups]
+    devices = [f"--device={device}" for device in request.devices]
+    gpus = request.gpu.args if request.gpu is not None else ()
+    return [*name, "--ipc=host", *groups, *request.limits, *devices, *gpus]
 
 
 def _own(request: GenerateRequest, files: list[tuple[str, str]]) -> JSON:
@@ -322,6 +343,7 @@ def _own(request: GenerateRequest, files: list[tuple[str, str]]) -> JSON:
         "arch": list(request.arch.capabilities) if request.arch is not None else None,
         "choices": dict(request.choices),
         "settings": dict(request.settings),
+        "repositories": recorded(request.repositories),
         # In the other form the build's arguments say it.
         "base_image": dict(request.recipe.args).get("BASE_IMAGE") if request.form.compose else None,
         "dockerfile": text_hash(files[0][1]),

@@ -24,6 +24,7 @@ COMMANDS = frozenset(
         "cat-file",
         "check-ignore",
         "config",
+        "describe",
         "for-each-ref",
         "ls-files",
         "ls-tree",
@@ -36,7 +37,8 @@ COMMANDS = frozenset(
 )
 # Of these commands' options, those that do what the others are kept out for, and `worktree`'s verbs that write.
 _REFUSED = frozenset(
-    {"--filters", "--textconv", "--modified", "-m", "add", "move", "prune", "remove", "repair", "lock"}
+    {"--filters", "--textconv", "--modified", "-m", "--dirty", "--broken"}
+    | {"add", "move", "prune", "remove", "repair", "lock"}
 )
 _SETTINGS = (
     "core.fsmonitor=",

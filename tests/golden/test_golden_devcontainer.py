@@ -103,6 +103,14 @@ CASES = {
         services=services(("redis", "etcd", "nats")),
         cache_group=3000,
     ),
+    "vllm-rocm": request(
+        "vllm",
+        "rocm",
+        "/home/ada/vllm",
+        arch=Arch((), "no GPU code"),
+        devices=("/dev/kfd", "/dev/dri"),
+        cache_group=3000,
+    ),
     "cuda-cuda13-shared": request(
         "cuda", "cuda13", "/", owner=None, form=Form(shared=True), arch=None, gpu=ALL, choices=(("gpus", "all"),)
     ),
@@ -147,6 +155,7 @@ def parsed(text: str) -> Any:
 
 
 EVERYTHING = everything()
+WITHOUT_NVIDIA = tuple(f"{one.name}-{one.variant}-" for name in available() for one in variants(name) if not one.gpu)
 SHARED = tuple(shared())
 ALONE = {name: files["config"] for name, files in EVERYTHING.items() if "build" in files["config"]}
 COMPOSED = {
@@ -154,6 +163,11 @@ COMPOSED = {
     for name, files in EVERYTHING.items()
     if "dockerComposeFile" in files["config"]
 }
+
+
+def for_nvidia(name: str) -> bool:
+    """Say whether the framework's variant of a contract, which its name begins with, is for NVIDIA's GPUs."""
+    return not f"{name}-".startswith(WITHOUT_NVIDIA)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -207,7 +221,7 @@ def test_what_editors_would_warn_about_is_absent(name: str) -> None:
     extensions = contract["customizations"]["vscode"]["extensions"]
     assert len(set(extensions)) == len(extensions)
     assert all(re.fullmatch(r"[a-z0-9-]+\.[a-z0-9-]+", extension) for extension in extensions)
-    assert ("nvidia.nsight-vscode-edition" in extensions) == ("cpu" not in name.split("-")[:2])
+    assert ("nvidia.nsight-vscode-edition" in extensions) == for_nvidia(name)
 
 
 @pytest.mark.parametrize("name", ALONE)
@@ -218,7 +232,7 @@ def test_clion_needs_nothing_that_it_does_not_read(name: str) -> None:
     assert all(word.startswith("--") for word in args)
     assert "--ipc=host" in args
     assert any(word.startswith("--ulimit=stack=") for word in args)
-    if name.endswith(("-shared", "-all")) and "cpu" not in name:
+    if name.endswith(("-shared", "-all")) and for_nvidia(name):
         assert "--gpus=all" in args
     # A name with a passwd entry, and the ids in the image itself.
     assert re.fullmatch(r"[a-z_][a-z0-9_-]*", contract["remoteUser"])
@@ -258,7 +272,7 @@ def test_a_shared_contract_fits_every_person_and_machine(name: str) -> None:
     assert all("${devcontainerId}" in mount for mount in contract.get("mounts", ()))
     limits = [word for word in contract.get("runArgs", ()) if word.startswith("--ulimit")]
     # Whoever has no GPU may have an engine that raises no limit either.
-    assert len(limits) in ({3, 0} if "all" in name and "cpu" not in name else {1, 0})
+    assert len(limits) in ({3, 0} if "all" in name and for_nvidia(name) else {1, 0})
     paths = [word for word in json.dumps(contract).split('"') if word.startswith("/")]
     assert all(path.startswith(("/workspaces/", "/cache/", "/home/dev", "/build", "/opt/venv")) for path in paths), (
         paths

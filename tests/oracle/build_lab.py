@@ -13,12 +13,15 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from devbox.build import deliver
 from devbox.frameworks.model import BuildRules
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 JSON = dict[str, Any]
 
@@ -50,10 +53,13 @@ COUNT = 4  # objects in a full build
 NEEDED = ("cmake", "ninja", "cc", "git")
 
 
-def path_with_tools() -> str:
-    """Return PATH with the folder of the running Python in it, where cmake and ninja may lie, or skip the test."""
+def path_with_tools(*more: str) -> str:
+    """Return PATH with the folder of the running Python in it, where cmake and ninja may lie.
+
+    Skips the test where one of the tools, or of the `more` that it needs, is not there.
+    """
     path = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
-    missing = [name for name in NEEDED if shutil.which(name, path=path) is None]
+    missing = [name for name in (*NEEDED, *more) if shutil.which(name, path=path) is None]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
     return path
@@ -124,9 +130,9 @@ class Running:
 
 
 class Lab:
-    """A workspace under git with branch `main`, and its build volume."""
+    """A workspace under git with branch `main`, and its build volume. `files` are its first commit."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: Mapping[str, str] = FILES) -> None:
         self.workspace = folder / "work space"
         self.volume = folder / "build"
         self.volume.mkdir(parents=True)
@@ -136,7 +142,7 @@ class Lab:
             "GIT_CONFIG_GLOBAL": os.devnull,
             **{f"GIT_{who}_{what}": "lab@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
         }
-        for name, text in FILES.items():
+        for name, text in files.items():
             self.write(name, text)
         self.git("init", "-q", "-b", "main")
         self.commit("first")

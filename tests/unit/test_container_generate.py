@@ -200,7 +200,7 @@ def vllm(tree: Path) -> Path:
     (tree / "requirements/build/cpu.txt").write_text("-r ../common.txt\ntorch==2.11\nEOT\n")
     (tree / "requirements/common.txt").write_text("numpy  # the last line has no end")
     (tree / "requirements/cpu.txt").write_text("--requirement=common.txt\n")
-    (tree / "requirements/other.txt").write_text("other\n")
+    (tree / "requirements/other.txt").write_text("unrelated\n")
     return tree
 
 
@@ -210,7 +210,7 @@ def test_requirements_are_inlined_and_their_drift_is_seen(vllm: Path) -> None:
     text = (vllm / DOCKERFILE).read_text()
     assert "COPY <<'EOT_' /build/cpu.txt\n-r ../common.txt\ntorch==2.11\nEOT\nEOT_\n" in text
     assert "COPY <<'EOT' /common.txt\nnumpy  # the last line has no end\nEOT\n" in text
-    assert "other" not in text.partition("AS checkout\n")[2].partition("FROM ")[0]
+    assert "unrelated" not in text.partition("AS checkout\n")[2].partition("FROM ")[0]
     assert "options" not in content(vllm)["build"]
     assert attempt(vllm, check=True)[1] is None
     (vllm / "requirements/common.txt").write_text("numpy<3\n")

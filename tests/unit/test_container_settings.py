@@ -9,7 +9,7 @@ import pytest
 
 from devbox import config, paths
 from devbox.container.settings import Setting, Value, explain
-from devbox.frameworks.load import files
+from devbox.frameworks.sources import files
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox.container.desired import Image, desired, differences, secret_names
-from devbox.container.images import base_images
 from devbox.devcontainer import consent, requirements
 from devbox.devcontainer.identity import METADATA
 from devbox.devcontainer.merge import image_metadata, merge
@@ -20,6 +19,7 @@ from devbox.devcontainer.substitute import ContainerVariables, substitute
 from devbox.engine.spec import ContainerSpec, ImageBuild, build_args, container_args
 from devbox.errors import DevboxError
 from devbox.facts.model import EngineFacts, Gpus, Host, User
+from devbox.image.parse_stages import base_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

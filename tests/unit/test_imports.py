@@ -74,6 +74,10 @@ def test_each_command_of_each_module_is_in_the_table() -> None:
             holder = typer.Typer()
             made.register(holder)
             group = typer.main.get_group(holder)
+            if not names:
+                # A part of a group adds its commands there: those of image_build are `devbox image …`.
+                parent = import_module(f"devbox.cli.{module.name.partition('_')[0]}")
+                names = set(group.commands) & set(typer.main.get_group(parent.app).commands)
             assert set(group.commands) == names
         elif names:
             assert len(names) == 1

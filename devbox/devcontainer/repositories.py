@@ -1,0 +1,49 @@
+"""Further checkouts in the dev container of a workspace: an editable vLLM beside Dynamo, each at its own place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from devbox.devcontainer.worktree import git_mounts
+from devbox.engine.spec import Mount
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from devbox.facts.model import Checkout
+
+    JSON = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A further checkout: its name, its framework, its `folder` in the container, and whether it has a Python package.
+
+    Its folder is the one that it has in a dev container of its own, so that compiler caches hit across both.
+    """
+
+    name: str
+    checkout: Checkout
+    framework: str
+    variant: str
+    folder: str
+    python: bool = False
+
+    def mounts(self) -> tuple[Mount, ...]:
+        """Return the mounts of the checkout, and of its git repository where that lies elsewhere."""
+        return (Mount("bind", self.folder, str(self.checkout.path)), *git_mounts(self.checkout, self.folder))
+
+    def record(self) -> JSON:
+        """Return what the contract records of it."""
+        return {
+            "path": str(self.checkout.path),
+            "folder": self.folder,
+            "framework": self.framework,
+            "variant": self.variant,
+        }
+
+
+def recorded(repositories: Iterable[Repository]) -> JSON:
+    """Return what a contract records of its further checkouts, by name."""
+    return {one.name: one.record() for one in repositories}

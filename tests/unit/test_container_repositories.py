@@ -1,0 +1,89 @@
+"""Further checkouts in a dev container: which they are, where they lie, and what the contract says of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from devbox import config
+from devbox.build.agent import environment
+from devbox.container import repositories
+from devbox.container.target import Target
+from devbox.devcontainer.generate import generate
+from devbox.devcontainer.repositories import Repository
+from devbox.errors import UsageError
+from devbox.facts.model import Checkout
+from devbox.frameworks.load import load
+from tests.golden.test_golden_devcontainer import request
+
+VLLM = ("CMakeLists.txt", "csrc/a.cu", "requirements/cuda.txt", "vllm/__init__.py", "pyproject.toml")
+
+
+@pytest.fixture
+def trees(tmp_path: Path) -> Path:
+    for name in VLLM:
+        path = tmp_path / "vllm" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('name = "vllm"\n')
+    for other in ("main", "kernels"):
+        (tmp_path / other).mkdir()
+        (tmp_path / other / "CMakeLists.txt").touch()
+    (tmp_path / "plain").mkdir()
+    return tmp_path
+
+
+def chosen(trees: Path, text: str) -> tuple[Repository, ...]:
+    (trees / "main" / "devbox.toml").write_text(text)
+    settings = config.load(trees / "main", environ={}, flags={})
+    return repositories.chosen(load("cuda"), trees / "main", settings)
+
+
+def test_the_settings_name_folders_relative_to_their_file(trees: Path) -> None:
+    (found,) = chosen(trees, 'repositories = ["../vllm"]')
+    assert (found.name, found.framework, found.folder) == ("vllm", "vllm", "/workspaces/vllm")
+    assert found.checkout.path == trees / "vllm"
+    assert chosen(trees, 'repositories = "none"') == chosen(trees, "") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('["../gone"]', "there is no folder .*gone .*devbox.toml"),
+        ('["../plain"]', "plain looks like none of the frameworks"),
+        ('["."]', "is the workspace itself"),
+        ('["../kernels"]', "kernels and .*main are both cuda, and would lie at /workspaces/cuda"),
+        ('["../vllm", "../vllm"]', "are both vllm"),
+    ],
+)
+def test_what_cannot_be_mounted_is_refused(trees: Path, text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        chosen(trees, f"repositories = {text}")
+
+
+def test_the_contract_mounts_and_records_them() -> None:
+    checkout = Checkout(Path("/home/ada/vllm"), Path("/home/ada/vllm"), git_common_dir=Path("/home/ada/src/.git"))
+    further = Repository("vllm", checkout, "vllm", "cuda13", "/workspaces/vllm")
+    contract = generate(request("cuda", "cuda13", "/home/ada/dynamo", repositories=(further,))).devcontainer
+    assert contract["mounts"][-2:] == [
+        "type=bind,source=/home/ada/vllm,target=/workspaces/vllm",
+        "type=bind,source=/home/ada/src/.git,target=/home/ada/src/.git",
+    ]
+    written = contract["customizations"]["devbox"]
+    target = Target("id", Path("/home/ada/dynamo"), "/workspaces/cuda", "ada")
+    assert "/build/python/bin" not in str(contract.get("remoteEnv"))
+    place = repositories.located(target, written, "vllm")
+    assert (place.workspace, place.folder) == (Path("/home/ada/vllm"), "/workspaces/vllm")
+    assert place.volume == "/build/.repositories/vllm"
+    with pytest.raises(UsageError, match=r"no repository called 'sglang' \(it has: vllm\)"):
+        repositories.located(target, written, "sglang")
+
+
+def test_a_further_python_package_brings_the_environment() -> None:
+    vllm = Repository("vllm", Checkout(Path("/home/ada/vllm")), "vllm", "cuda13", "/workspaces/vllm", python=True)
+    contract = generate(request("cuda", "cuda13", "/home/ada/app", repositories=(vllm,))).devcontainer
+    assert contract["remoteEnv"]["PATH"].startswith("/build/python/bin:")
+
+
+def test_trees_of_its_own_and_the_environment_of_all() -> None:
+    assert environment.link("/build/.repositories/vllm") == environment.link("/build") == "/build/python"
