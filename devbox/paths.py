@@ -26,6 +26,21 @@ def state_dir() -> Path:
     return _user_dir("DEVBOX_STATE_DIR", "XDG_STATE_HOME", ".local/state", "state")
 
 
+def runtime_dir() -> Path:
+    """Directory of what lives as long as a command, such as pipes; in the state directory where no session has one.
+
+    Only a folder that is this user's is taken, as the XDG Base Directory Specification asks: `su` leaves another's.
+    """
+    base = os.environ.get("XDG_RUNTIME_DIR", "")
+    if base.startswith("/") and not os.environ.get("DEVBOX_STATE_DIR"):
+        try:
+            if Path(base).stat().st_uid == os.getuid():
+                return Path(base) / "devbox"
+        except OSError:
+            pass
+    return state_dir() / "run"
+
+
 def cache_dir() -> Path:
     """Directory of what was downloaded and may be deleted at any time: it is fetched again when it is needed."""
     return _user_dir("DEVBOX_CACHE_DIR", "XDG_CACHE_HOME", ".cache", "cache")

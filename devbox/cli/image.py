@@ -32,7 +32,7 @@ def base(
 ) -> None:
     """Make a CUDA base image from OS packages and NVIDIA's wheels on PyPI: no registry is needed."""
     from devbox import config
-    from devbox.image import base as package_base
+    from devbox.image.base import package as package_base
 
     run = application(context)
     settings = config.load(None, environ=run.environ, flags={})

@@ -24,9 +24,9 @@ from devbox.ui.console import BOLD, counted, seconds, size
 
 if TYPE_CHECKING:
     from devbox.config import Settings
-    from devbox.image.blueprint import Wanted
-    from devbox.image.make import BuildPlan, BuildResult
-    from devbox.image.targets import Common
+    from devbox.image.building.blueprint import Wanted
+    from devbox.image.building.make import BuildPlan, BuildResult
+    from devbox.image.building.targets import Common
     from devbox.ui.console import Console
 
 Words = Optional[list[str]]  # noqa: UP045  # typer reads these at run time
@@ -95,6 +95,13 @@ def register(app: typer.Typer) -> None:
         output: Annotated[
             Words, typer.Option("--output", "-o", metavar="FOLDER|type=…", help="Write the result elsewhere.")
         ] = None,
+        network: Annotated[
+            Optional[Literal["default", "host", "none"]],  # noqa: UP045
+            typer.Option("--network", help="The network of all steps.", show_default="default"),
+        ] = None,
+        shm_size: Annotated[
+            Word, typer.Option("--shm-size", metavar="SIZE", help="The size of /dev/shm in a step, such as 4g.")
+        ] = None,
         secret: Annotated[
             Words, typer.Option("--secret", metavar="id=NAME,src=FILE|env=VAR", help="A secret that steps may read.")
         ] = None,
@@ -129,8 +136,9 @@ def register(app: typer.Typer) -> None:
         """Build stages of a framework's image: devel, wheel, release and the like; several at once by bake."""
         from devbox import config
         from devbox.container.choices import wheels
-        from devbox.image.blueprint import BuildRequest
-        from devbox.image.make import carry_out, plan
+        from devbox.image.building import options
+        from devbox.image.building.blueprint import BuildRequest
+        from devbox.image.building.make import carry_out, plan
 
         run = application(context)
         _quieten(run.console, progress)
@@ -154,13 +162,14 @@ def register(app: typer.Typer) -> None:
                 platform=target_platform,
                 attest=_attestations(sbom=sbom, provenance=provenance),
                 output=["type=registry", *(output or [])] if push else output,
+                network=network,
+                shm_size=shm_size,
                 pull=pull,
                 no_cache=no_cache,
             ),
-            python=python,
+            python=options.python_release(python) if python else None,
             efa=efa,
             find_links=wheels(settings),
-            cache_url=sccache,
             cache_lines=_storage(sccache, run) if sccache else {},
             upstream=upstream,
             trust=trust,
@@ -187,10 +196,9 @@ def _wanted(
 ) -> tuple[Wanted, ...]:
     """Return the frameworks to build, each with its checkout: the one that is named with it, or the workspace."""
     from devbox.container.choices import framework_of
-    from devbox.frameworks.detect import first_match
-    from devbox.frameworks.load import variants
-    from devbox.image import words
-    from devbox.image.blueprint import Wanted, with_cuda
+    from devbox.frameworks.detect import fits
+    from devbox.image.building import options
+    from devbox.image.building.blueprint import Wanted, with_cuda
 
     if not named:
         name, seen, why = framework_of(folder, settings.framework, run.console)
@@ -198,9 +206,9 @@ def _wanted(
             run.console.info(f"note: {note}")
         return (Wanted(with_cuda(name, settings.variant or seen, cuda, folder), folder),)
     found = []
-    for chosen in (words.framework(text) for text in named):
+    for chosen in (options.framework(text) for text in named):
         checkout = chosen.checkout
-        if checkout is None and first_match(folder, variants(chosen.name, folder)) is not None:
+        if checkout is None and fits(folder, chosen.name):
             checkout = folder
         found.append(Wanted(with_cuda(chosen.name, chosen.variant or settings.variant, cuda, folder), checkout))
     return tuple(found)
@@ -219,19 +227,21 @@ def _common(
     platform: Words,
     attest: tuple[str, ...],
     output: Words,
+    network: str | None,
+    shm_size: Word,
     pull: bool,
     no_cache: bool,
 ) -> Common:
-    from devbox.image import words
-    from devbox.image.targets import Common
+    from devbox.image.building import options
+    from devbox.image.building.targets import Common
 
-    args, names = words.arguments(arg or ())
-    files, variables = words.secrets(secret or (), run.environ)
+    args, names = options.arguments(arg or ())
+    files, variables = options.secrets(secret or (), run.environ)
     return Common(
         tags=tuple(tag or ()),
         args=args,
         forwarded=names,
-        contexts=words.contexts(context or ()),
+        contexts=options.contexts(context or ()),
         secrets=files,
         env_secrets=variables,
         ssh=tuple(ssh or ()),
@@ -239,7 +249,9 @@ def _common(
         cache_to=tuple(cache_to or ()),
         platforms=tuple(one for text in platform or () for one in text.split(",") if one),
         attest=attest,
-        outputs=tuple(words.output(text) for text in output or ()),
+        outputs=tuple(options.output(text) for text in output or ()),
+        network=network,
+        shm_size=options.shm_size(shm_size) if shm_size is not None else None,
         pull=pull,
         no_cache=no_cache,
     )

@@ -13,7 +13,7 @@ from devbox.cli.application import Application, workspace
 
 if TYPE_CHECKING:
     from devbox.frameworks.model import Framework
-    from devbox.image.parse_stages import Stages
+    from devbox.image.dockerfile.stages import Stages
 
 DockerfileArgument = Annotated[
     Optional[Path],  # noqa: UP045  # typer reads this at run time
@@ -26,6 +26,7 @@ ArgsOption = Annotated[
 UpstreamOption = Annotated[
     bool, typer.Option("--upstream", help="The checkout's own Dockerfile, instead of devbox's of the framework.")
 ]
+_HINT = "devbox image graph DOCKERFILE   # or lint; without one it is devbox's own of the framework"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +65,21 @@ def choose(
 ) -> Source:
     """Return the Dockerfile that a command line means. Raises UsageError where there is none."""
     from devbox import config
-    from devbox.container.choices import framework_of
+    from devbox.container.choices import framework_for
     from devbox.errors import UsageError
-    from devbox.frameworks.load import load
-    from devbox.image import upstream as own
+    from devbox.image.building import upstream as own
 
     if dockerfile is not None:
         if framework or variant or upstream:
             raise UsageError("a Dockerfile and a framework were named", hint="leave one of them out")
         return Source(str(dockerfile), read(dockerfile), dockerfile, _checkout(dockerfile) if path is None else path)
     folder = workspace(path)
-    settings = config.load(folder, environ=run.environ, flags={"variant": variant})
-    name, seen, _ = framework_of(folder, framework or settings.framework, run.console)
-    chosen = load(name, settings.variant or seen)
+    settings = config.load(folder, environ=run.environ, flags={"framework": framework, "variant": variant})
+    chosen = framework_for(folder, settings, run.console)
     if upstream:
         found = own.dockerfile(own.rules(chosen), folder)
         return Source(found.relative_to(folder).as_posix(), read(found), found, folder)
-    from devbox.image.dockerfile import assemble
+    from devbox.image.assembly.stage_files import assemble
 
     title = f"{chosen.name} ({chosen.variant})"
     return Source(title, assemble(chosen, images=True), None, folder, chosen, dict(chosen.args))
@@ -89,11 +88,11 @@ def choose(
 def stages_of(source: Source, given: list[str] | None) -> Stages:
     """Return the stages of a Dockerfile as a build with `--arg` sees them. Raises UsageError, DockerfileError."""
     from devbox.errors import DockerfileError
-    from devbox.image.parse_stages import read_stages
+    from devbox.image.dockerfile.stages import read_stages
 
     stages = read_stages(source.text, {**source.args, **arguments(given)}, name=source.name)
     if not stages.stages:
-        raise DockerfileError(f"{source.name} has no FROM", hint="devbox image graph DOCKERFILE")
+        raise DockerfileError(f"{source.name} has no FROM", hint=_HINT)
     return stages
 
 
@@ -105,7 +104,7 @@ def read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise UsageError(f"{path} cannot be read: {reason}", hint="devbox image graph DOCKERFILE") from None
+        raise UsageError(f"{path} cannot be read: {reason}", hint=_HINT) from None
 
 
 def _checkout(dockerfile: Path) -> Path:

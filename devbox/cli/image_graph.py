@@ -13,11 +13,18 @@ from devbox.cli.options import FrameworkOption, JsonOption, VariantOption, Works
 
 if TYPE_CHECKING:
     from devbox.cli.image_dockerfile import Source
-    from devbox.image.graph import Graph
-    from devbox.image.parse_stages import Stages
+    from devbox.image.dockerfile.stages import Stages
+    from devbox.image.graph.model import Graph
 
 Format = Literal["text", "mermaid", "svg", "dot"]
-_SUFFIXES: dict[str, Format] = {".svg": "svg", ".mmd": "mermaid", ".mermaid": "mermaid", ".dot": "dot", ".gv": "dot"}
+_SUFFIXES: dict[str, Format] = {
+    ".svg": "svg",
+    ".mmd": "mermaid",
+    ".mermaid": "mermaid",
+    ".dot": "dot",
+    ".gv": "dot",
+    ".txt": "text",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -61,18 +68,23 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Draw the stages of a Dockerfile: what they start from, copy and mount, how large they are, what is cached."""
         from devbox.errors import UsageError
-        from devbox.image.blueprint import DEFAULT_STAGE
-        from devbox.image.graph import graph as graph_of
+        from devbox.image.building.blueprint import DEFAULT_STAGE
+        from devbox.image.graph.model import graph as graph_of
 
         run = application(context)
         if check and output is None:
             raise UsageError("--check needs the file to compare with", hint="--output FILE --check")
+        if output is not None and format_ is None and output.suffix not in _SUFFIXES:
+            raise UsageError(
+                f"{output} does not say what to write by its suffix: {', '.join(_SUFFIXES)}",
+                hint=f"--output {output} --format svg",
+            )
         source = choose(run, dockerfile, path, framework, variant, upstream=upstream)
         stages = stages_of(source, arg)
         found = graph_of(stages, target, default=None if source.framework is None else DEFAULT_STAGE)
         if sizes or (sizes is None and output is None):
             found = _with_sizes(run, found, stages, source, image or [], wanted=bool(sizes or image))
-        drawn = format_ or (_SUFFIXES.get(output.suffix, "text") if output is not None else "text")
+        drawn = format_ or (_SUFFIXES[output.suffix] if output is not None else "text")
         if output is not None:
             _write(run, output, _drawn(found, drawn, source.name), check=check)
         run.show(found, lambda: None if output is not None else _drawn(found, drawn, source.name))
@@ -83,15 +95,15 @@ def _with_sizes(
 ) -> Graph:
     """Return the graph with what the engine has. Only where it is `wanted` is an engine needed."""
     from devbox.errors import EngineError
-    from devbox.image import graph_images
+    from devbox.image.graph import state
 
     try:
         target = next((node.name for node in found.nodes if node.default), "")
         named = (word.rpartition("=") for word in images)
-        built = [graph_images.built(run.engine, image, stage or target) for stage, _, image in named]
+        built = [state.built(run.engine, image, stage or target) for stage, _, image in named]
         if source.framework is not None and not images:
-            built = graph_images.gather(run.engine, source.framework)
-        return graph_images.with_engine(found, stages, built, run.engine) if built or wanted else found
+            built = state.gather(run.engine, source.framework)
+        return state.with_engine(found, stages, built, run.engine) if built or wanted else found
     except EngineError as error:
         if wanted:
             raise
@@ -100,8 +112,8 @@ def _with_sizes(
 
 
 def _drawn(found: Graph, form: Format, name: str) -> str:
-    from devbox.image.graph_text import detail, dot, mermaid, tree
-    from devbox.image.svg import svg
+    from devbox.image.graph.svg import svg
+    from devbox.image.graph.text import detail, dot, mermaid, tree
     from devbox.ui.tables import table
 
     if form == "svg":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -16,6 +17,7 @@ from devbox.ui.tables import age, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from devbox.image.building.copies import CheckoutCopy
     from devbox.image.life import Details, OwnImage
 
 
@@ -77,37 +79,74 @@ def prune(
     dry_run: DryRunOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Remove images of devbox's that a newer one has replaced, or that have no name any more; never one in use."""
+    """Remove images of devbox's that a newer one has replaced, or that have no name any more; never one in use.
+
+    The copies of checkouts for image builds go too, where the checkout is gone or was not built for 30 days.
+    """
     from devbox.cli.builds import parse_age
+    from devbox.image.building import copies, source
     from devbox.image.life import images, prunable
 
     run = application(context)
     run.console.yes = yes
     limit = None if older_than is None else parse_age(older_than)
     doomed = prunable(images(run.engine), now=time.time(), older_than=limit, everything=everything, bases=bases)
-    if not doomed:
+    kept = copies.copies()
+    sources = copies.prunable(kept, now=time.time())
+    if kept:
+        taken = size(sum(one.size for one in kept))
+        run.console.info(
+            f"note: copies of checkouts for image builds take {taken}: {len(kept)} in {source.copies_dir()}"
+        )
+    if not doomed and not sources:
         run.show({"removed": []}, lambda: "nothing to remove")
         return
     for one, reason in doomed:
         run.console.info(f"{one.shown} ({size(one.size)}): {reason}")
-    if not dry_run and not run.console.confirm(f"Remove {len(doomed)} images?"):
+    for copy, reason in sources:
+        run.console.info(f"the copy of {copy.shown} ({size(copy.size)}): {reason}")
+    many = [f"{len(found)} {what}" for found, what in ((doomed, "images"), (sources, "copies of checkouts")) if found]
+    if not dry_run and not run.console.confirm(f"Remove {' and '.join(many)}?"):
         raise RefusedError("nothing was removed", hint="devbox image prune … --yes   # removes what is named above")
-    _remove(run, doomed, dry_run=dry_run)
+    _remove(run, doomed, [copy for copy, _ in sources], dry_run=dry_run)
 
 
-def _remove(run: Application, doomed: Sequence[tuple[OwnImage, str]], *, dry_run: bool) -> None:
+def _remove(
+    run: Application,
+    doomed: Sequence[tuple[OwnImage, str]],
+    sources: Sequence[CheckoutCopy] = (),
+    *,
+    dry_run: bool,
+) -> None:
     from devbox.image.life import remove
 
     chosen = [one for one, _ in doomed]
     if dry_run:
         lines = [run.engine.line(["image", "rm", *(one.names or (one.id,))]) for one in chosen]
-        run.show({"would_remove": chosen, "commands": lines}, lambda: "\n".join(lines))
+        lines += [shlex.join(["rm", "-r", "--", *map(str, copy.paths)]) for copy in sources]
+        shown = {"would_remove": chosen, "would_remove_copies": sources, "commands": lines}
+        run.show(shown, lambda: "\n".join(lines))
         return
     gone = remove(run.engine, chosen)
     for one in chosen:
         if one not in gone:
             run.console.warn(f"{one.shown} was kept: something else is made from it")
-    run.show({"removed": gone}, lambda: "\n".join(one.shown for one in gone) or "nothing was removed")
+    left = [copy for copy in sources if _removed(run, copy)]
+    names = [*(one.shown for one in gone), *(str(copy.folder) for copy in left)]
+    run.show({"removed": gone, "removed_copies": left}, lambda: "\n".join(names) or "nothing was removed")
+
+
+def _removed(run: Application, copy: CheckoutCopy) -> bool:
+    """Remove a copy of a checkout, and say it where that is not done."""
+    from devbox.image.building.copies import remove
+
+    try:
+        if remove(copy):
+            return True
+        run.console.warn(f"the copy of {copy.shown} was kept: a build uses it")
+    except OSError as error:
+        run.console.warn(f"the copy of {copy.shown} was kept: {error.filename}: {error.strerror}")
+    return False
 
 
 def _table(images: Sequence[OwnImage]) -> str:

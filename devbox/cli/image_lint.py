@@ -14,8 +14,8 @@ from devbox.errors import EXIT_FAILURE
 
 if TYPE_CHECKING:
     from devbox.cli.image_dockerfile import Source
-    from devbox.image.lint_model import Base, Finding, Subject
-    from devbox.image.parse_stages import Stages
+    from devbox.image.dockerfile.stages import Stages
+    from devbox.image.lint.model import Base, Finding, Subject
 
 
 def register(app: typer.Typer) -> None:
@@ -46,8 +46,8 @@ def register(app: typer.Typer) -> None:
         json: JsonOption = False,
     ) -> None:
         """Check Dockerfiles for what builds, and is not what was meant: arguments, jobs, CUDA versions, uploads."""
-        from devbox.image.lint import lint as examine
-        from devbox.image.lint_model import SEVERITIES
+        from devbox.image.lint.linter import lint as examine
+        from devbox.image.lint.model import SEVERITIES
 
         run = application(context)
         paths: list[Path | None] = [*dockerfiles] if dockerfiles else [None]
@@ -65,8 +65,8 @@ def register(app: typer.Typer) -> None:
 
 
 def _subject(run: Application, source: Source, arg: list[str] | None, build_context: Path | None) -> Subject:
-    from devbox.image.lint_model import Subject
-    from devbox.image.parse_ignore import ignore_file
+    from devbox.image.dockerfile.ignore import ignore_file
+    from devbox.image.lint.model import Subject
 
     stages = stages_of(source, arg)
     if source.path is None:
@@ -83,7 +83,7 @@ def _subject(run: Application, source: Source, arg: list[str] | None, build_cont
 def _bases(run: Application, stages: Stages) -> dict[str, Base]:
     """Return what the engine knows of the images that the stages start from; nothing where there is no engine."""
     from devbox.errors import EngineError
-    from devbox.image.lint_model import Base
+    from devbox.image.lint.model import Base
 
     found = {}
     for image in {stage.image for stage in stages.stages if stage.image}:

@@ -11,7 +11,7 @@ from devbox.cli.image_registry import framework_for, registries_of
 from devbox.cli.options import FrameworkOption, JsonOption, VariantOption, WorkspaceOption
 
 if TYPE_CHECKING:
-    from devbox.image.pin import Pin
+    from devbox.image.base.pin import Pin
 
 
 def register(app: typer.Typer) -> None:
@@ -34,8 +34,8 @@ def register(app: typer.Typer) -> None:
         json: JsonOption = False,
     ) -> None:
         """Hold the base images of a checkout at their digests, in devbox.lock, which is meant to be committed."""
-        from devbox.image import lock as lock_file
-        from devbox.image import pin
+        from devbox.image.base import lock as lock_file
+        from devbox.image.base import pin
 
         run = application(context)
         folder = workspace(path)

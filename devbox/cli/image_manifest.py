@@ -11,7 +11,7 @@ from devbox.cli.image_registry import registries_of
 from devbox.cli.options import DryRunOption, JsonOption
 
 if TYPE_CHECKING:
-    from devbox.image.remote import RemoteImage
+    from devbox.image.registry.remote import RemoteImage
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name with its tag, as in HOST/REPO:TAG.")]
 ImagesArgument = Annotated[
@@ -60,7 +60,7 @@ def push(
 @app.command()
 def show(context: typer.Context, name: NameArgument, json: JsonOption = False) -> None:
     """Show the platforms of an image in a registry."""
-    from devbox.image.reference import parse
+    from devbox.image.registry.reference import parse
 
     run = application(context)
     image = registries_of(run, None).image(parse(name))
@@ -70,13 +70,12 @@ def show(context: typer.Context, name: NameArgument, json: JsonOption = False) -
 def _create(
     context: typer.Context, name: str, images: list[str] | None, arch: str, *, push: bool, dry_run: bool
 ) -> None:
-    from devbox.image import manifest
-    from devbox.image import push as pushing
-    from devbox.image.reference import parse
+    from devbox.image.registry import manifest, transfer
+    from devbox.image.registry.reference import parse
 
     run = application(context)
     members = manifest.members(name, images or (), [word.strip() for word in arch.split(",") if word.strip()])
-    pushes = pushing.plan(members, ()) if push else ()
+    pushes = transfer.plan(members, ()) if push else ()
     args = manifest.create_args(name, members)
     if dry_run:
         commands = [*(command for one in pushes for command in one.commands()), args]
@@ -84,11 +83,11 @@ def _create(
         run.show({"commands": lines}, lambda: "\n".join(lines))
         return
     for one in pushes:
-        pushing.push(run.engine, one, run.console)
+        transfer.push(run.engine, one, run.console)
     registries = registries_of(run, None)
     manifest.check([registries.image(parse(member)) for member in members])
     with run.console.step(f"Creating {name}"):
-        pushing.stream(run.engine, args, name, run.console)
+        transfer.stream(run.engine, args, name, run.console)
     image = registries.image(parse(name))
     run.show(image, lambda: _text(image))
 

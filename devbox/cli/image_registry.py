@@ -14,9 +14,9 @@ from devbox.errors import UsageError
 if TYPE_CHECKING:
     from devbox.cli.application import Application
     from devbox.frameworks.model import Framework
-    from devbox.image.published import Tags
-    from devbox.image.remote import Registries
-    from devbox.image.resolve import Outcome, Resolution
+    from devbox.image.prebuilt.published import Tags
+    from devbox.image.prebuilt.resolve import Outcome, Resolution
+    from devbox.image.registry.remote import Registries
 
 RefOption = Annotated[
     Optional[str],  # noqa: UP045  # typer reads this at run time
@@ -65,8 +65,8 @@ def tags(
     json: JsonOption = False,
 ) -> None:
     """List the tags of a repository in a registry, the newest first; with --ref, find the image of a commit."""
-    from devbox.image.published import find_commit, list_tags, repositories
-    from devbox.image.registry import RegistryError
+    from devbox.image.prebuilt.published import find_commit, list_tags, repositories
+    from devbox.image.registry.client import RegistryError
 
     run = application(context)
     folder = workspace(path)
@@ -104,11 +104,12 @@ def resolve_(
     json: JsonOption = False,
 ) -> None:
     """Find the image that somebody has built for this checkout already; nothing is pulled. Its name is the result."""
-    from devbox.image.published import find
+    from devbox.image.prebuilt.published import find
 
     run = application(context)
     folder = workspace(path)
     known = framework_for(run, folder, framework, variant)
+    _known_stage(known, stage)
     registries = registries_of(run, folder)
     found = find(run.engine, registries, folder, known, stage=stage, back=back, everything=everything)
     _found(run, found, f"image of {known.name}'s stage {stage}", hint=f"devbox image build {stage}")
@@ -135,10 +136,10 @@ def pull(
     json: JsonOption = False,
 ) -> None:
     """Pull an image: the one that is named, the one of a commit, or what `image resolve` finds for this checkout."""
-    from devbox.image.published import find, find_commit
-    from devbox.image.push import pull as fetch
-    from devbox.image.reference import parse
-    from devbox.image.resolve import nothing
+    from devbox.image.prebuilt.published import find, find_commit
+    from devbox.image.prebuilt.resolve import nothing
+    from devbox.image.registry.reference import parse
+    from devbox.image.registry.transfer import pull as fetch
 
     run = application(context)
     folder = workspace(path)
@@ -162,6 +163,7 @@ def pull(
         what, hint = f"image of {ref}", "devbox image build"
     elif known is not None:
         wanted = stage or "devel"
+        _known_stage(known, wanted)
         found = find(run.engine, registries, folder, known, stage=wanted, back=back)
         what, hint = f"image of {known.name}'s stage {wanted}", f"devbox image build {wanted}"
         if found.chosen is None and build:
@@ -215,9 +217,9 @@ def push(
 ) -> None:
     """Push images to their registry, under another name where that is asked for (a staging repository)."""
     from devbox import config
-    from devbox.image import push as pushing
-    from devbox.image.reference import parse
-    from devbox.image.running import reference as built_here
+    from devbox.image.names import reference as built_here
+    from devbox.image.registry import transfer
+    from devbox.image.registry.reference import parse
 
     run = application(context)
     folder = workspace(path)
@@ -229,7 +231,7 @@ def push(
         raise UsageError("no image is named", hint="devbox image push IMAGE   # or --stage STAGE")
     settings = config.load(folder, environ=run.environ, flags={"push_rewrite": ",".join(rewrite) if rewrite else None})
     rules = [] if no_rewrite else [word for word in (settings.push_rewrite or "").split(",") if word]
-    plan = pushing.plan(names, [pushing.rewrite(text) for text in rules], to=to)
+    plan = transfer.plan(names, [transfer.rewrite(text) for text in rules], to=to)
     if dry_run:
         lines = [run.engine.line(command) for one in plan for command in one.commands()]
         run.show({"commands": lines}, lambda: "\n".join(lines))
@@ -237,7 +239,7 @@ def push(
     pushed = []
     registries = registries_of(run, folder)
     for one in plan:
-        pushing.push(run.engine, one, run.console)
+        transfer.push(run.engine, one, run.console)
         digest = registries.digest(parse(one.target))
         pushed.append({"image": one.source, "reference": one.target, "digest": digest})
     run.show({"pushed": pushed}, lambda: "\n".join(f"{one['reference']}@{one['digest']}" for one in pushed))
@@ -246,28 +248,35 @@ def push(
 def framework_for(run: Application, folder: Path, framework: str | None, variant: str | None) -> Framework:
     """Return the framework of a checkout, as it is asked for, set or detected."""
     from devbox import config
-    from devbox.container.choices import framework_of
-    from devbox.frameworks.load import load
+    from devbox.container import choices
 
     settings = config.load(folder, environ=run.environ, flags={"framework": framework, "variant": variant})
-    name, detected, _ = framework_of(folder, settings.framework, run.console)
-    return load(name, settings.variant or detected, folder)
+    return choices.framework_for(folder, settings, run.console)
 
 
 def registries_of(run: Application, folder: Path | None) -> Registries:
     """Return the registries, reached as the settings of a checkout and the environment say."""
     from devbox import config
-    from devbox.image.remote import Registries
+    from devbox.image.registry.remote import Registries
 
     return Registries(config.network(config.load(folder, environ=run.environ, flags={}), run.environ), run.environ)
+
+
+def _known_stage(known: Framework, stage: str) -> None:
+    """Raise UsageError for a stage that is neither the framework's own nor one that somebody publishes."""
+    from devbox.image.assembly.stage_files import assemble
+    from devbox.image.building.targets import known_stage
+
+    if all(rule.stage != stage for rule in known.prebuilt):
+        known_stage(known, assemble(known, images=True), stage)
 
 
 def _build(run: Application, folder: Path, known: Framework, stage: str, *, dry_run: bool) -> None:
     """Build a stage as `devbox image build` does without options, and show what it is called."""
     from devbox import config
     from devbox.container.choices import wheels
-    from devbox.image.blueprint import BuildRequest, Wanted
-    from devbox.image.make import carry_out, plan
+    from devbox.image.building.blueprint import BuildRequest, Wanted
+    from devbox.image.building.make import carry_out, plan
 
     settings = config.load(folder, environ=run.environ, flags={})
     request = BuildRequest((Wanted(known, folder),), (stage,), find_links=wheels(settings), dry_run=dry_run)
@@ -284,7 +293,7 @@ def _build(run: Application, folder: Path, known: Framework, stage: str, *, dry_
 
 def _found(run: Application, found: Resolution, what: str, hint: str = "devbox image build") -> None:
     """Show a resolution: the image's name is the result, how it was found is talk."""
-    from devbox.image.resolve import nothing
+    from devbox.image.prebuilt.resolve import nothing
 
     error = None if found.chosen is not None else nothing(found, what, hint)
 

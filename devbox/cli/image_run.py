@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
+from typer.core import TyperCommand
 
 from devbox.cli.application import Application, application, workspace
 from devbox.cli.options import (
@@ -21,19 +22,31 @@ from devbox.cli.options import (
 from devbox.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
+    from devbox.config import Settings
     from devbox.frameworks.model import Framework
     from devbox.image.running import RunPlan
 
+JSON = dict[str, Any]
 Words = Optional[list[str]]  # noqa: UP045  # typer reads these at run time
 Word = Optional[str]  # noqa: UP045
 
-STOP_SECONDS = 10
+
+class RunCommand(TyperCommand):
+    """A command whose words after `--` are never the image, which may be left out before it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments up to `--`, and add the rest to the command."""
+        end = args.index("--") if "--" in args else len(args)
+        left = super().parse_args(ctx, args[:end])
+        if args[end + 1 :]:
+            ctx.params["command"] = [*(ctx.params["command"] or ()), *args[end + 1 :]]
+        return left
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the group."""
 
-    @app.command()
+    @app.command(cls=RunCommand)
     def run(
         context: typer.Context,
         image: Annotated[
@@ -93,6 +106,8 @@ def register(app: typer.Typer) -> None:
         found = run_.engine.image(reference) if dry_run else None
         if found is None or not dry_run:
             found = {} if dry_run else running.have(run_.engine, reference, run_.console, pull=pull, stage=stage)
+        if chosen is None:
+            chosen = _made_for(run_, folder, settings, found)
         called = name or f"devbox-image-{supervise.new_token()[:8]}"
         request = running.RunRequest(
             image=reference,
@@ -122,36 +137,52 @@ def register(app: typer.Typer) -> None:
 
 
 def _resolve(
-    run: Application, folder: Path, settings: Any, image: str | None
+    run: Application, folder: Path, settings: Settings, image: str | None
 ) -> tuple[Framework | None, str, str | None]:
     """Return the framework, the image's name, and the stage that it is of where the name is devbox's own.
 
-    A word without a colon and a slash is a stage, unless an image is called so.
+    A word without a colon and a slash is a stage, unless an image is called so: then the framework is the one that was
+    asked for, else None, because the image itself may tell.
     """
-    from devbox.container.choices import framework_of
-    from devbox.errors import DevboxError
-    from devbox.frameworks.load import load
-    from devbox.image import running
-    from devbox.image.dockerfile import assemble
-    from devbox.image.targets import known_stage
+    from devbox.container.choices import framework_for
+    from devbox.image import names
+    from devbox.image.assembly.stage_files import assemble
+    from devbox.image.building.targets import known_stage
 
     named = image is not None and (":" in image or "/" in image or run.engine.image(image) is not None)
-    if named and image is not None and settings.framework is None:
-        made = running.made_from(run.engine.image(image))
-        try:
-            return (load(made[0], made[1], folder) if made else None), image, None
-        except DevboxError:
-            # A label of somebody else's framework, or of one that is gone.
-            return None, image, None
-    name, seen, why = framework_of(folder, settings.framework, run.console)
-    for note in why:
-        run.console.info(f"note: {note}")
-    chosen = load(name, settings.variant or seen, folder)
     if named and image is not None:
-        return chosen, image, None
+        asked = settings.asked("framework") is not None
+        return framework_for(folder, settings, run.console) if asked else None, image, None
+    chosen = framework_for(folder, settings, run.console)
     stage = image or chosen.run.stage
     known_stage(chosen, assemble(chosen, images=True), stage)
-    return chosen, running.reference(chosen, stage), stage
+    return chosen, names.reference(chosen, stage), stage
+
+
+def _made_for(run: Application, folder: Path, settings: Settings, found: JSON) -> Framework | None:
+    """Return the framework of an image that was named: that of its label, else that of the checkout, which is said.
+
+    None where the label is of a framework that is not known here, and where the checkout is of none, or in doubt.
+    """
+    from devbox.errors import DevboxError
+    from devbox.frameworks.detect import detect
+    from devbox.frameworks.load import load
+    from devbox.image import names
+
+    made = names.made_from(found)
+    if made is not None:
+        try:
+            return load(made[0], made[1], folder)
+        except DevboxError:
+            return None
+    name, variant, why = settings.framework, settings.variant, f"{settings.origin('framework')} says so"
+    if name is None:
+        matches = detect(folder)
+        if not matches or [match.weight for match in matches].count(matches[0].weight) > 1:
+            return None
+        name, variant, why = matches[0].name, variant or matches[0].variant, " and ".join(matches[0].why)
+    run.console.info(f"note: with the ports, caches and limits of {name}, because {why}")
+    return load(name, variant, folder)
 
 
 def _attached(*, detach: bool) -> list[str]:
@@ -162,7 +193,7 @@ def _attached(*, detach: bool) -> list[str]:
 
 def _start(run: Application, todo: RunPlan, flags: list[str], name: str, *, detach: bool) -> None:
     """Start the container: left running, or on this process's streams, with its exit code."""
-    from devbox.container.exec import run_watched
+    from devbox.container import launch
 
     for note in todo.notes:
         run.console.info(f"note: {note}")
@@ -170,21 +201,12 @@ def _start(run: Application, todo: RunPlan, flags: list[str], name: str, *, deta
         done = run.engine.run(todo.preparation(), check=False)
         if not done.ok:
             run.console.warn(f"the caches may not be the container's to write: {done.stderr.strip()}")
-    args = todo.args(*flags)
     if not detach:
         if run.json:
             raise UsageError("--json goes with --detach or --dry-run: stdout is the container's", hint="--detach")
         run.console.close()
-        docker = run.engine.docker
-        raise typer.Exit(
-            run_watched(
-                [docker, *args],
-                environ={**run.engine.environ, **todo.environ},
-                end=[docker, "stop", "--time", str(STOP_SECONDS), name],
-                on_death=[docker, "rm", "--force", "--volumes", name],
-            )
-        )
-    started = run.engine.run(args, check=False, secrets=todo.environ)
+        raise typer.Exit(launch.attached(run.engine, todo, flags, name, run.console))
+    started = launch.detached(run.engine, todo, flags, name, run.console)
     if not started.ok:
         raise EngineError(
             f"the container {name} could not be started",

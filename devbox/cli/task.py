@@ -76,7 +76,7 @@ def show(
             (
                 f"--{option.name}",
                 " | ".join(option.choices) if option.kind == "choice" else option.kind,
-                "required" if option.default is None else option.default or "-",
+                "required" if option.required else option.default or "-",
                 option.help,
             )
             for option in task.options
@@ -193,9 +193,9 @@ def _container(run: Application, name: str) -> str:
     found = of_user(run.engine)
     named = [one for one in found if name in {one.called, one.labels[LABEL], one.labels[LABEL].partition("/")[2]}]
     if len(named) != 1:
-        what = "several tasks are" if named else "no task is"
+        what = "several containers run the task" if named else "no container runs the task"
         choices = ", ".join(one.called for one in named or found) or "none"
-        raise UsageError(f"{what} called {name}; there are: {choices}", hint="devbox task list")
+        raise UsageError(f"{what} {name}; there are: {choices}", hint="devbox task list")
     return named[0].called
 
 
@@ -207,9 +207,9 @@ def _framework(run: Application, folder: Path, task: str, framework: str | None,
 
     settings = config.load(folder, environ=run.environ, flags={"framework": framework, "variant": variant})
     if settings.framework is not None:
-        return load(settings.framework, settings.variant)
+        return load(settings.framework, settings.variant, folder)
     for match in detect(folder):
-        seen = load(match.name, settings.variant or match.variant)
+        seen = load(match.name, settings.variant or match.variant, folder)
         if any(one.name == task for one in seen.tasks):
             return seen
     having = [name for name in available() if any(one.name == task for one in load(name).tasks)]

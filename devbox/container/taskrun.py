@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devbox.container.exec import run_watched
+from devbox.container import launch
 from devbox.container.tasks import Filled, fill
 from devbox.engine.docker import explain
 from devbox.errors import DevboxError, EngineError, UsageError
 from devbox.facts import gpu as gpu_facts
 from devbox.frameworks.model import RunRules
-from devbox.image import running
+from devbox.image import names, running
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 # "framework/task" of the container.
 LABEL = "devbox.task"
 OWN_STAGE = "stage:"
-STOP_SECONDS = 10
 POLL_SECONDS = 0.5
 _ANSWER_SECONDS = 5.0
 
@@ -66,7 +65,7 @@ class TaskRequest:
     def reference(self) -> str:
         """The image."""
         if self.stage is not None:
-            return running.reference(self.framework, self.stage)
+            return names.reference(self.framework, self.stage)
         return self.image or self.task.image
 
 
@@ -150,14 +149,8 @@ def run(engine: Engine, request: TaskRequest, plan: TaskPlan, facts: EngineFacts
     if plan.run.owned:
         engine.run(plan.run.preparation())
     if request.task.ready is None:
-        docker = engine.docker
-        return run_watched(
-            [docker, *plan.run.args(*flags(serving=False))],
-            environ={**engine.environ, **plan.run.environ},
-            end=[docker, "stop", "--time", str(STOP_SECONDS), request.called],
-            on_death=[docker, "rm", "--force", "--volumes", request.called],
-        )
-    started = engine.run(plan.run.args(*flags(serving=True)), check=False, secrets=plan.run.environ)
+        return launch.attached(engine, plan.run, flags(serving=False), request.called, reporter)
+    started = launch.detached(engine, plan.run, flags(serving=True), request.called, reporter)
     if not started.ok:
         # Docker leaves what it made and could not start.
         engine.run(["rm", "--force", "--volumes", request.called], check=False)
@@ -188,7 +181,7 @@ def of_user(engine: Engine) -> tuple[ContainerSummary, ...]:
 
 def stop(engine: Engine, name: str) -> None:
     """Stop a task's container and remove it; none is no failure."""
-    engine.run(["stop", "--time", str(STOP_SECONDS), name], check=False)
+    engine.run(["stop", "--time", str(launch.STOP_SECONDS), name], check=False)
     engine.run(["rm", "--force", "--volumes", name], check=False)
 
 

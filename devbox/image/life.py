@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from devbox.engine.process import CommandError
 from devbox.errors import ImageError, RefusedError
-from devbox.image.inputs import LABEL as INPUTS
-from devbox.image.running import made_from
+from devbox.image.buildkit.inputs import LABEL as INPUTS
+from devbox.image.names import made_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -6,9 +6,10 @@ The image's own package is what runs: the checkout is never mounted where it cou
 from __future__ import annotations
 
 import errno
+import os
 import re
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from devbox.devcontainer.consent import is_secret_name
@@ -21,8 +22,9 @@ from devbox.errors import EngineError, ImageError, RefusedError, UsageError
 from devbox.facts import engine as engine_facts
 from devbox.facts import gpu as gpu_facts
 from devbox.frameworks.model import RunRules
-from devbox.image.base import fetch
-from devbox.image.targets import LABEL
+from devbox.image.handover import Handover, lost, program
+from devbox.image.registry.transfer import fetch
+from devbox.paths import runtime_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -71,7 +73,9 @@ class RunRequest:
 class RunPlan:
     """The container, the variables that docker takes from its own environment, and what has to be done before.
 
-    `owned` are volumes that have to belong to the user of the container, by their folders.
+    `owned` are volumes that have to belong to the user of the container, by their folders. `handover` has the variables
+    that the container's configuration is not to know; where that cannot be, they are among `forwarded`, and `exposed`
+    says so.
     """
 
     spec: ContainerSpec
@@ -80,11 +84,27 @@ class RunPlan:
     owner: str = "0"
     owned: tuple[Mount, ...] = ()
     notes: tuple[str, ...] = ()
+    handover: Handover | None = None
+    exposed: str | None = None
 
     def args(self, *flags: str) -> list[str]:
         """Return the arguments after `docker`, with `flags` such as --rm and --detach."""
         names = [word for name in self.forwarded for word in ("--env", name)]
-        return ["run", *flags, *names, *container_args(self.spec)]
+        spec = self.spec if self.handover is None else self.handover.wrap(self.spec)
+        return ["run", *flags, *names, *container_args(spec)]
+
+    def openly(self, reason: str) -> RunPlan:
+        """Return the plan with the handed variables in the container's configuration, which `reason` makes necessary.
+
+        `reason` is the second half of a sentence.
+        """
+        handed = self.handover.names if self.handover is not None else ()
+        return replace(
+            self,
+            forwarded=(*self.forwarded, *handed),
+            handover=None,
+            exposed=f"docker inspect will show {', '.join(handed)}: {reason}" if handed else None,
+        )
 
     def preparation(self) -> list[str]:
         """Return the arguments of the container that gives fresh volumes to the user, [] where none has to."""
@@ -93,18 +113,6 @@ class RunPlan:
         mounts = [word for mount in self.owned for word in ("--mount", mount.csv())]
         first = ["run", "--rm", "--user", "0:0", "--network", "none", "--entrypoint", "chown", *mounts]
         return [*first, self.spec.image, self.owner, *(mount.target for mount in self.owned)]
-
-
-def reference(framework: Framework, stage: str) -> str:
-    """Return what `devbox image build` calls the image of a stage."""
-    return f"devbox-{framework.name}:{framework.variant}-{stage}"
-
-
-def made_from(inspected: JSON | None) -> tuple[str, str, str] | None:
-    """Return (framework, variant, stage) of an image that devbox has built, as its label says."""
-    labels = ((inspected or {}).get("Config") or {}).get("Labels") or {}
-    parts = tuple(str(labels.get(LABEL, "")).split("/"))
-    return (parts[0], parts[1], parts[2]) if len(parts) == 3 else None
 
 
 def have(engine: Engine, image: str, reporter: Reporter, *, pull: bool, stage: str | None) -> JSON:
@@ -136,10 +144,12 @@ def have(engine: Engine, image: str, reporter: Reporter, *, pull: bool, stage: s
 
 
 def plan(engine: Engine, request: RunRequest, image: JSON, network: Network) -> RunPlan:
-    """Return the container for `request` on the inspected `image`.
+    """Return the container for `request` on the inspected `image`, {} where it is not there yet.
 
     Raises UsageError for what makes no sense or is taken, RefusedError for GPUs that cannot be had.
     """
+    from devbox.config import has_password
+
     rules = request.framework.run if request.framework is not None else RunRules(caches=(), ports=())
     facts = engine_facts.gather(engine)
     wanted = request.gpus or ("auto" if request.framework is None or request.framework.gpu else "none")
@@ -178,14 +188,31 @@ def plan(engine: Engine, request: RunRequest, image: JSON, network: Network) -> 
         security_opt=rules.security_opt,
     )
     names = [name for name in (*rules.forward, *forwarded) if engine.environ.get(name)]
-    return RunPlan(
+    names = list(dict.fromkeys([*names, *proxies]))
+    values = {**engine.environ, **proxies}
+    secret = tuple(name for name in names if is_secret_name(name) or has_password(values[name]))
+    found = RunPlan(
         spec,
-        tuple(dict.fromkeys([*names, *proxies])),
+        tuple(name for name in names if name not in secret),
         proxies,
         owner=user,
         owned=() if user.partition(":")[0] in {"0", "root"} else caches,
         notes=(f"GPUs: {gpus.reason}", *notes),
+        handover=_handover(secret, program(image, spec.entrypoint, spec.command)),
     )
+    if not facts.local:
+        return found.openly("the engine runs on another machine")
+    of_image = (word.partition("=")[0] for word in (image.get("Config") or {}).get("Env") or ())
+    odd = lost((*of_image, *env, *plain, *names))
+    return found.openly(f"a shell does not pass on {', '.join(odd)}") if odd else found
+
+
+def _handover(names: tuple[str, ...], words: tuple[str, ...]) -> Handover | None:
+    """Return the handover of `names` to a program; None where there is nothing to hand over, or nobody to take it."""
+    if not names or not words:
+        return None
+    # Each start has a pipe of its own.
+    return Handover(names, runtime_dir() / f"run-{os.urandom(8).hex()}" / "environment", words)
 
 
 def ports(asked: Iterable[str], own: Iterable[int]) -> tuple[str, ...]:

@@ -58,6 +58,7 @@ FROM devel AS wheel
 ARG SOURCE_COMMIT=""
 ARG GREETING=hello
 ARG FAIL=""
+ARG CACHE=sccache
 RUN --mount=type=bind,from=source,target=/run/source \\
     --mount=type=secret,id=pass,required=false \\
     --mount=type=secret,id=sccache,required=false <<'EOT'
@@ -68,7 +69,7 @@ echo "$GREETING $SOURCE_COMMIT" >/dist/greeting
 if [ -f /run/secrets/pass ]; then echo "the secret is $(cat /run/secrets/pass)"; fi
 if [ -f /run/secrets/sccache ]; then
     cut -d= -f1 /run/secrets/sccache >/dist/variables
-    echo 'devbox-compiler-cache {"hits": 3, "misses": 1, "cache": "sccache"}'
+    echo 'devbox-compiler-cache {"hits": 3, "misses": 1, "cache": "'"$CACHE"'"}'
 fi
 [ -z "$FAIL" ] || { echo "it fails as it was told to" >&2; exit 9; }
 EOT
@@ -181,6 +182,8 @@ def test_files_go_to_a_folder_and_belong_to_who_asked(tiny: Tiny, capsys: pytest
     greeting = tiny.checkout / "dist/greeting"
     assert greeting.read_text().startswith("hi ")
     assert greeting.stat().st_uid == os.getuid()
+    # buildx makes a folder of its own for nobody but the user; this one is made as any folder of the checkout is.
+    assert greeting.parent.stat().st_mode == tiny.checkout.stat().st_mode | 0o055
     assert tiny.engine.image(tiny.image("dist")) is None
     # What was written is no part of the next build's source.
     assert run(["image", "build", "dist", "--arg", "GREETING=hi", "--json"]) == 0
@@ -200,6 +203,8 @@ def test_a_secret_is_in_no_argv_layer_or_log(
         for secret in ("hunter2", "storagepw"):
             assert secret not in written.out + written.err
         assert "env=PASSPHRASE" in written.out
+        # A storage on this machine is out of reach of a build's own network.
+        assert ("--network host" in written.out) == (option == "--dry-run")
     assert run([*argv, "--json"]) == 0
     written = capsys.readouterr()
     result = json.loads(written.out)["data"]
@@ -212,6 +217,9 @@ def test_a_secret_is_in_no_argv_layer_or_log(
     assert "the secret is" in log
     for secret in ("hunter2", "storagepw"):
         assert secret not in written.out + written.err + history + inspected + log
+    assert "used ccache" not in written.err
+    assert run([*argv, "--arg", "CACHE=ccache"]) == 0
+    assert "used ccache" in capsys.readouterr().err
 
 
 def test_a_step_that_fails_is_named_with_its_last_lines(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
@@ -234,7 +242,7 @@ def test_a_step_that_fails_is_named_with_its_last_lines(tiny: Tiny, capsys: pyte
         (["wheel", "--builder", "no-such-builder"], "there is no builder no-such-builder"),
         (["wheel", "--upstream"], "no Dockerfile of its own"),
         (["dist", "--efa"], "nothing to put EFA into"),
-        (["wheel", "--python", "3.12"], "no stage takes the build argument PYTHON_VERSION"),
+        (["wheel", "--python", "3.12"], "--python chooses none"),
     ],
 )
 def test_what_makes_no_sense_is_said_before_anything_is_built(
@@ -287,6 +295,42 @@ def test_a_release_runs_as_its_own_user_with_a_cache_that_it_may_write(
         tiny.engine.run(["rm", "--force", "--volumes", name], check=False)
     assert run(["image", "rm", tiny.image("release")]) == 0
     assert tiny.engine.image(tiny.image("release")) is None
+
+
+def test_an_image_by_its_name_gets_what_the_checkouts_framework_needs(
+    tiny: Tiny, capsys: pytest.CaptureFixture[str], engine_name: Callable[[str], str]
+) -> None:
+    labels = {"plain": "a=b", "own": f"devbox.image={tiny.name}/cpu/release", "other": "devbox.image=cuda/cpu/devel"}
+    said = {}
+    for what, label in {**labels, "nobody": "devbox.image=gone/cpu/devel"}.items():
+        image = engine_name(what) + ":1"
+        tiny.engine.run(["import", "--change", f"LABEL {label}", "-", image], input_text="")
+        try:
+            assert run(["image", "run", image, "--dry-run"]) == 0
+        finally:
+            tiny.engine.run(["image", "rm", image])
+        written = capsys.readouterr()
+        said[what] = f"-p 127.0.0.1:{tiny.port}:{tiny.port} " in written.out
+        assert (f"limits of {tiny.name}, because tiny.txt is there" in written.err) == (what == "plain")
+    assert said == {"plain": True, "own": True, "other": False, "nobody": False}
+
+
+def test_steps_have_the_network_and_the_shared_memory_that_were_asked_for(
+    tiny: Tiny, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = config_dir() / "dockerfiles" / f"devel-{tiny.name}.Dockerfile"
+    file.write_text(DEVEL + "RUN ls /sys/class/net >/nets; df -k /dev/shm | tail -1 >/shm\n")
+
+    def steps(*options: str) -> str:
+        assert run(["image", "build", *options]) == 0, capsys.readouterr().err
+        return tiny.engine.run(["run", "--rm", tiny.image("devel"), "cat", "/nets", "/shm"]).stdout
+
+    assert steps("--network", "none", "--shm-size", "7m").split()[:3:2] == ["lo", "7168"]
+    assert "eth0" in steps()
+    # bake of this engine's buildx may know neither: one build follows the other.
+    assert steps("devel", "release", "--network", "none").startswith("lo\n")
+    assert run(["image", "build", "--shm-size", "much"]) == 2
+    assert "'much' is no size" in capsys.readouterr().err
 
 
 def test_images_are_listed_and_only_devboxs_own_are_removed(

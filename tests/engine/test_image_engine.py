@@ -16,11 +16,13 @@ from devbox import config
 from devbox.engine.spec import ImageBuild
 from devbox.errors import ImageError
 from devbox.frameworks import load
-from devbox.image import base, dockerfile
-from devbox.image import build as builder
-from devbox.image.inputs import inputs_digest
-from devbox.image.recipe import WORKSPACE, recipe
-from devbox.image.users import ROOT, ContainerUser
+from devbox.image.assembly import stage_files
+from devbox.image.assembly.recipe import WORKSPACE, recipe
+from devbox.image.assembly.users import ROOT, ContainerUser
+from devbox.image.base.choose import choose
+from devbox.image.base.package import ensure
+from devbox.image.buildkit.build import build, current
+from devbox.image.buildkit.inputs import inputs_digest
 from devbox.reporter import Silent
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ class Workshop:
         self.tags.append(tag)
         wanted = replace(ImageBuild(str(context / "Dockerfile"), str(context), (tag,)), **fields)  # type: ignore[arg-type]
         recorder = Recorder()
-        builder.build(self.engine, wanted, recorder, digest=inputs_digest(wanted, {}))
+        build(self.engine, wanted, recorder, digest=inputs_digest(wanted, {}))
         return tag, recorder
 
     def user(self, base_image: str, user: ContainerUser, caches: str = "ccache") -> str:
@@ -200,7 +202,7 @@ def test_ca_bundle_serves_the_build_and_stays_out_of_the_image(
     known = config.network(settings, os.environ).ca_bundle
     bundle = tmp_path / "bundle, mine.crt"
     bundle.write_text(f"# {marker}\n" + (known.read_text(encoding="utf-8") if known else ""), encoding="utf-8")
-    preamble = dockerfile.concatenate("test", base_image, ())
+    preamble = stage_files.concatenate("test", base_image, ())
     text = f"""{preamble}
 FROM ${{BASE_IMAGE}} AS test
 RUN --mount=type=bind,from=helpers,target=/run/devbox \\
@@ -261,12 +263,12 @@ def test_cuda_framework(workshop: Workshop, cuda_base_image: str, tmp_path: Path
     workshop.tags.append(tag)
     wanted = cuda_build(engine, tmp_path, tag, cuda_base_image)
     digest = inputs_digest(wanted, {cuda_base_image: (engine.image(cuda_base_image) or {})["Id"]})
-    assert builder.current(engine, tag, digest) is None
-    first = builder.build(engine, wanted, Recorder(), digest=digest)
-    assert builder.current(engine, tag, digest) == first
+    assert current(engine, tag, digest) is None
+    first = build(engine, wanted, Recorder(), digest=digest)
+    assert current(engine, tag, digest) == first
 
     recorder = Recorder()
-    assert builder.build(engine, wanted, recorder, digest=digest) == first
+    assert build(engine, wanted, recorder, digest=digest) == first
     numbers = {line.split()[0] for line in recorder.lines if "RUN " in line}
     cached = {line.split()[0] for line in recorder.lines if line.endswith(" CACHED")}
     assert numbers
@@ -317,7 +319,7 @@ E
 def test_package_base_is_found_again(engine: Engine, cuda_base_image: str) -> None:
     started = time.monotonic()
     recorder = Recorder()
-    name = base.ensure(engine, cuda="13.0", network=config.Network(), reporter=recorder)
+    name = ensure(engine, cuda="13.0", network=config.Network(), reporter=recorder)
     assert name == cuda_base_image
     assert recorder.lines == []
     assert time.monotonic() - started < 5
@@ -328,13 +330,13 @@ def test_choice_of_the_base_image(engine: Engine, base_image: str, cuda_base_ima
     network = config.Network()
     cuda = replace(load.load("cuda"), base_image="registry.invalid/cuda:1")
 
-    assert base.choose(engine, cuda, base_image, network=network, reporter=recorder) == base_image
+    assert choose(engine, cuda, base_image, network=network, reporter=recorder) == base_image
     assert recorder.said == []
     local = replace(cuda, base_image=base_image)
-    assert base.choose(engine, local, None, network=network, reporter=recorder) == base_image
-    assert base.choose(engine, local, None, network=network, reporter=recorder, pull=True) == base_image
-    assert base.choose(engine, cuda, None, network=network, reporter=recorder) == cuda_base_image
+    assert choose(engine, local, None, network=network, reporter=recorder) == base_image
+    assert choose(engine, local, None, network=network, reporter=recorder, pull=True) == base_image
+    assert choose(engine, cuda, None, network=network, reporter=recorder) == cuda_base_image
     assert "registry.invalid/cuda:1 cannot be pulled" in recorder.said[-1]
     assert cuda_base_image in recorder.said[-1]
     with pytest.raises(ImageError, match=r"registry\.invalid/mine:1"):
-        base.choose(engine, cuda, "registry.invalid/mine:1", network=network, reporter=recorder)
+        choose(engine, cuda, "registry.invalid/mine:1", network=network, reporter=recorder)

@@ -154,7 +154,7 @@ RUN = [
     ("run.sh --rm FALSE", "dynamo", "me/d:1 --keep", "docker run --interactive"),
     ("run.sh --mount-workspace", "dynamo", "me/d:1 --with-checkout", "target=/mnt/"),
     ("run.sh: ptrace", "dynamo", "me/d:1", "--cap-add SYS_PTRACE"),
-    ("run.sh: HF_TOKEN", "dynamo", "me/d:1", "--env HF_TOKEN"),
+    ("run.sh: HF_TOKEN", "dynamo", "me/d:1", "/environment,target=/run/devbox/environment,readonly"),
     ("run.sh --hf-home", "dynamo", "me/d:1", "target=/cache/huggingface"),
 ]
 
@@ -211,11 +211,14 @@ def test_render_py_is_run_first_and_only_with_consent(
     engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str], argv: str, words: str
 ) -> None:
     script = "import pathlib, sys; pathlib.Path('ran').write_text(' '.join(sys.argv[1:])); sys.exit(3)\n"
-    checkout = make(tmp_path, {**DYNAMO, "container/render.py": script})
+    files = {name: text for name, text in DYNAMO.items() if name != "container/rendered.Dockerfile"}
+    checkout = make(tmp_path, {**files, "container/render.py": script})
     assert run(["image", "build", "--workspace", str(checkout), "--upstream", "--dry-run", *argv.split()]) == 0
-    said = capsys.readouterr().err
-    assert words in said
-    assert ("--make-efa" in said) == ("--efa" in argv)
+    rendering, build = capsys.readouterr().out.splitlines()
+    assert words in rendering
+    assert ("--make-efa" in rendering) == ("--efa" in argv)
+    stage = words.partition("--target ")[2].partition(" ")[0]
+    assert f"--file {checkout}/container/rendered.Dockerfile --target {stage} --tag devbox-dynamo:" in build
     assert run(["image", "build", "--workspace", str(checkout), "--upstream", *argv.split()]) == 5
     assert not (checkout / "ran").exists()
     assert run(["image", "build", "--workspace", str(checkout), "--upstream", "--trust", *argv.split()]) == 3

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox.cli.app import run
-from devbox.image import lock
+from devbox.image.base import lock
 from tests.oracle.feature_lab import PASSWORD, USER, running_registry
 
 if TYPE_CHECKING:
@@ -238,6 +238,8 @@ def test_candidates_are_looked_for_in_order(lab: Lab) -> None:
     head = lab.commit("after it")
     lab.devbox("resolve", code=3)
     assert "hint: devbox image build devel" in lab.said
+    lab.devbox("resolve", "--stage", "nosuch", code=2)
+    lab.devbox("pull", "--stage", "nosuch", code=2)
     assert "--target devel --tag devbox-tree:cpu-devel" in lab.devbox("pull", "--build", "--dry-run")
     nightly = lab.publish(f"nightly:nightly-{head}")
     assert lab.devbox("resolve") == nightly

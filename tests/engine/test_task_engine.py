@@ -122,14 +122,18 @@ def test_what_a_task_writes_is_its_users_and_its_exit_code_is_passed_on(
     assert plan.read_text() == "a 'b' $c\n"
     assert plan.stat().st_uid == os.getuid()
     said = devbox(*words, "--code", "7", "--dry-run", cwd=tmp_path).stdout
-    assert "--env HF_TOKEN" in said
+    assert "--env HF_TOKEN" not in said
+    assert "target=/run/devbox/environment,readonly" in said
     assert "hf_secret" not in said
     assert "--shm-size=64m" in said
     assert f"--user {os.getuid()}:{os.getgid()}" in said
     assert devbox(*words, "--code", "7", cwd=tmp_path).returncode == 7
 
 
-def test_a_server_is_waited_for_shown_and_stopped(framework: str, tmp_path: Path, engine: Engine) -> None:
+def test_a_server_is_waited_for_shown_and_stopped(
+    framework: str, tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
     port = str(free_port())
     words = ["task", "run", "serve", "--framework", framework, "--engines", "engines", "--port", f"{port}:3000"]
     missing = devbox(*words, cwd=tmp_path)
@@ -141,6 +145,8 @@ def test_a_server_is_waited_for_shown_and_stopped(framework: str, tmp_path: Path
     assert answer["data"]["url"] == f"http://127.0.0.1:{port}", done.stderr
     assert urllib.request.urlopen(answer["data"]["url"], timeout=10).status == 200
     name = answer["data"]["name"]
+    assert "hf_secret" not in json.dumps(engine.container(name))
+    assert engine.run(["exec", name, "sh", "-c", "grep -lz HF_TOKEN=hf_secret /proc/[0-9]*/environ"]).ok
     taken = devbox(*words, cwd=tmp_path)
     assert taken.returncode == 2
     assert f"taken by the container {name}" in taken.stderr
@@ -161,7 +167,10 @@ def test_a_server_that_ends_first_says_why(framework: str, tmp_path: Path, engin
     assert "no such engine" in devbox("task", "logs", "serve", cwd=tmp_path).stdout
 
 
-def test_ctrl_c_while_it_starts_leaves_nothing(framework: str, tmp_path: Path, engine: Engine) -> None:
+def test_ctrl_c_while_it_starts_leaves_nothing(
+    framework: str, tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
     (tmp_path / "engines" / "gpu").mkdir(parents=True)
     words = ["--framework", framework, "--engines", "engines", "--port", f"{free_port()}:3000", "--status", "503"]
     with subprocess.Popen(

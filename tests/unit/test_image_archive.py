@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devbox.errors import ImageError
-from devbox.image import archive
+from devbox.image.features import archive
 
 if TYPE_CHECKING:
     from pathlib import Path

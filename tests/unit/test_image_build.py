@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from devbox.engine.docker import Engine
 from devbox.errors import EngineError, UsageError
-from devbox.image.base import fetch, reference
-from devbox.image.build import failure
-from devbox.image.plain import PlainLog
+from devbox.image.base.package import reference
+from devbox.image.buildkit.build import failure
+from devbox.image.buildkit.plain import PlainLog
+from devbox.image.registry.transfer import fetch
 from devbox.ui.console import Console
 
 DATA = Path(__file__).resolve().parents[1] / "data/buildkit"

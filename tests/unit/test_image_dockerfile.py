@@ -14,7 +14,7 @@ import pytest
 
 from devbox.errors import ConfigError
 from devbox.frameworks import load
-from devbox.image import dockerfile
+from devbox.image.assembly import stage_files
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden/image"
 CASES = [
@@ -39,7 +39,7 @@ def case(request: pytest.FixtureRequest) -> tuple[str, str]:
 
 @pytest.fixture
 def text(case: tuple[str, str]) -> str:
-    return dockerfile.assemble(load.load(*case))
+    return stage_files.assemble(load.load(*case))
 
 
 def test_golden(case: tuple[str, str], text: str) -> None:
@@ -53,7 +53,7 @@ def test_golden(case: tuple[str, str], text: str) -> None:
 def test_golden_images(name: str) -> None:
     """What `devbox image build` adds: the text behind the stage of dev containers."""
     framework = load.load(name)
-    text = dockerfile.assemble(framework, images=True)
+    text = stage_files.assemble(framework, images=True)
     golden = GOLDEN / f"{name}-images.Dockerfile"
     added = text[text.index("USER ${DEV_NAME}") :]
     if os.environ.get("UPDATE_GOLDEN"):
@@ -63,7 +63,7 @@ def test_golden_images(name: str) -> None:
 
 def test_golden_package_base() -> None:
     golden = GOLDEN / "base-cuda.Dockerfile"
-    text = dockerfile.concatenate("the package base", "debian:12", ("base-cuda",))
+    text = stage_files.concatenate("the package base", "debian:12", ("base-cuda",))
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_text(text, encoding="utf-8")
     assert text == golden.read_text(encoding="utf-8")
@@ -108,7 +108,7 @@ def test_nothing_is_chowned_in_the_user_stage(text: str) -> None:
 
 def test_the_same_stages_are_the_same_text() -> None:
     def part(name: str, end: str) -> str:
-        text = dockerfile.assemble(load.load(name))
+        text = stage_files.assemble(load.load(name))
         return text[text.index("FROM scratch AS wheels") : text.index(end)]
 
     toolchain, torch = "FROM toolchain AS ", "\n# The checkout"
@@ -120,7 +120,7 @@ def test_the_same_stages_are_the_same_text() -> None:
 def test_a_stage_without_a_file_is_named() -> None:
     broken = replace(load.load("cuda", "cuda13"), stages=("toolchain", "devel-nosuch", "user"))
     with pytest.raises(ConfigError, match="devel-nosuch"):
-        dockerfile.assemble(broken)
+        stage_files.assemble(broken)
 
 
 def test_a_users_framework_brings_its_own_stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_users_framework_brings_its_own_stage(monkeypatch: pytest.MonkeyPatch,
     (tmp_path / "dockerfiles/devel-mine.Dockerfile").write_text("FROM toolchain AS devel\n# mine\n")
     (tmp_path / "dockerfiles/user.Dockerfile").write_text("# not this one\n")
     mine = replace(load.load("cuda", "cuda13"), stages=("toolchain", "devel-mine", "user"))
-    text = dockerfile.assemble(mine)
+    text = stage_files.assemble(mine)
     assert "# mine\n" in text
     assert "# not this one" not in text
 
@@ -139,7 +139,7 @@ def test_hadolint(name: str) -> None:
     hadolint = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if hadolint is None:
         pytest.skip("hadolint is not installed")
-    text = dockerfile.assemble(load.load(name), images=True, efa=True)
+    text = stage_files.assemble(load.load(name), images=True, efa=True)
     done = subprocess.run([hadolint, "-"], input=text, capture_output=True, text=True, check=False)
     assert done.stdout == ""
     assert done.returncode == 0
@@ -153,7 +153,7 @@ def runs(text: str) -> list[str]:
 @pytest.fixture(params=PYTHON)
 def images(request: pytest.FixtureRequest) -> str:
     """The whole Dockerfile of a Python framework, in its default variant."""
-    return dockerfile.assemble(load.load(request.param), images=True)
+    return stage_files.assemble(load.load(request.param), images=True)
 
 
 def test_every_argument_of_a_frameworks_data_is_declared(images: str) -> None:
@@ -200,7 +200,7 @@ def test_what_changes_often_comes_last(images: str) -> None:
 
 def lib(tmp_path: Path) -> Path:
     """Return a file with the helpers of the preamble."""
-    text = dockerfile.concatenate("test", "scratch", ())
+    text = stage_files.concatenate("test", "scratch", ())
     path = tmp_path / "lib.sh"
     path.write_text(text[text.index("set -eu\n") : text.rindex("EOT")], encoding="utf-8")
     return path

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox.errors import UsageError
-from devbox.image.graph import Edge, graph, node_keys, with_images
-from devbox.image.graph_images import Built, state
-from devbox.image.graph_text import detail, dot, mermaid, size, tree
-from devbox.image.parse_stages import read_stages
-from devbox.image.svg import svg
-from devbox.image.svg_layout import Link, layout
+from devbox.image.dockerfile.stages import read_stages
+from devbox.image.graph.layout import Link, layout
+from devbox.image.graph.model import Edge, graph, node_keys, with_images
+from devbox.image.graph.state import Built, state
+from devbox.image.graph.svg import svg
+from devbox.image.graph.text import detail, dot, mermaid, size, tree
 
 GOLDEN = Path(__file__).parents[1] / "golden/graph"
 

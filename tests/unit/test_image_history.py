@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devbox.errors import UsageError
-from devbox.image.history import History, gather
+from devbox.image.prebuilt.history import History, gather
 
 if TYPE_CHECKING:
     from pathlib import Path

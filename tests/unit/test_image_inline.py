@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox.errors import ConfigError, ContractError
-from devbox.image.inline import MOST_BYTES, inlined, requirements
+from devbox.image.assembly.inline import MOST_BYTES, inlined, requirements
 
 if TYPE_CHECKING:
     from pathlib import Path

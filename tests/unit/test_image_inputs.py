@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devbox.engine.spec import ImageBuild
-from devbox.image import inputs
-from devbox.image.inputs import inputs_digest, reads_context
+from devbox.image.buildkit import inputs
+from devbox.image.buildkit.inputs import inputs_digest, reads_context
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,13 +9,13 @@ import pytest
 
 from devbox.cli.app import run
 from devbox.frameworks.load import available, variants
-from devbox.image.dockerfile import assemble
-from devbox.image.lint import RULES, lint
-from devbox.image.lint_cuda import release
-from devbox.image.lint_model import Base, Finding, Subject
-from devbox.image.lint_shell import assigned, used
-from devbox.image.parse_ignore import ignore_file
-from devbox.image.parse_stages import read_stages
+from devbox.image.assembly.stage_files import assemble
+from devbox.image.dockerfile.ignore import ignore_file
+from devbox.image.dockerfile.stages import read_stages
+from devbox.image.lint.cuda import release
+from devbox.image.lint.linter import RULES, lint
+from devbox.image.lint.model import Base, Finding, Subject
+from devbox.image.lint.shell import assigned, used
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -329,9 +329,20 @@ def test_the_graph_is_written_and_checked(tmp_path: Path, capsys: pytest.Capture
     file.write_text("FROM scratch AS a\nCOPY x /x\nFROM a AS c\n")
     assert run(["image", "graph", str(file), "--output", str(picture), "--check"]) == 8
     capsys.readouterr()
+    assert run(["image", "graph", str(file), "--output", str(tmp_path / "stages.png")]) == 2
+    assert "stages.png does not say what to write by its suffix: .svg, .mmd" in capsys.readouterr().err
+    assert not (tmp_path / "stages.png").exists()
     assert run(["image", "graph", str(file), "--format", "mermaid", "--no-sizes"]) == 0
     assert capsys.readouterr().out.startswith("flowchart TB\n")
     assert run(["image", "graph", str(file), "--json", "--target", "a"]) == 0
     data = json.loads(capsys.readouterr().out)["data"]
     assert [node["name"] for node in data["nodes"]] == ["a"]
     assert run(["image", "graph", str(file), "--check"]) == 2
+
+
+def test_a_framework_of_the_checkouts_own_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "devbox.toml").write_text('framework = "mine"\n[frameworks.mine]\nextends = "cuda"\n')
+    assert run(["image", "lint", "--workspace", str(tmp_path)]) == 0
+    assert "0 findings" in capsys.readouterr().err
+    assert run(["image", "lint", "--workspace", str(tmp_path), "--framework", "mine", "--variant", "none"]) == 2
+    assert "no variant of mine called 'none'" in capsys.readouterr().err

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devbox.image.graph import graph
-from devbox.image.lint import lint
-from devbox.image.lint_model import Subject
-from devbox.image.parse_ignore import ignore_file
-from devbox.image.parse_stages import read_stages
-from devbox.image.svg import svg
+from devbox.image.dockerfile.ignore import ignore_file
+from devbox.image.dockerfile.stages import read_stages
+from devbox.image.graph.model import graph
+from devbox.image.graph.svg import svg
+from devbox.image.lint.linter import lint
+from devbox.image.lint.model import Subject
 from tests.trees.sdist import fetch
 from tests.unit.test_image_parse import ours, reference
 

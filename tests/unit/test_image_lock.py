@@ -10,13 +10,14 @@ import pytest
 
 from devbox.errors import ConfigError, UsageError
 from devbox.frameworks.load import load
-from devbox.image import lock, pin
-from devbox.image.remote import Registries
+from devbox.image.base import lock, pin
+from devbox.image.registry.client import RegistryError
+from devbox.image.registry.remote import Registries
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from devbox.image.reference import Reference
+    from devbox.image.registry.reference import Reference
 
 ONE, TWO = (f"sha256:{digit * 64}" for digit in "12")
 
@@ -68,6 +69,17 @@ def test_a_file_that_makes_no_sense(text: str, said: str, tmp_path: Path) -> Non
         lock.locked("ubuntu:24.04", tmp_path)
     assert str(tmp_path / "devbox.lock") in caught.value.message
     assert said in caught.value.message
+
+
+def test_an_image_that_cannot_be_looked_up_is_named() -> None:
+    class Far(Shelf):
+        def digest(self, reference: Reference) -> str:
+            raise RegistryError(f"{reference.registry} cannot be reached", hint="a hint")
+
+    assert pin.look(("ubuntu:24.04",), {"ubuntu:24.04": ONE}, Far())[0].digest == ONE
+    with pytest.raises(RegistryError, match=r"^far\.example/a:1 cannot be locked: far\.example cannot be") as caught:
+        pin.look(("far.example/a:1",), {}, Far())
+    assert caught.value.hint == "a hint"
 
 
 def test_what_is_locked() -> None:

@@ -10,10 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from devbox.errors import DockerfileError
-from devbox.image.parse import Instruction, parse
-from devbox.image.parse_ignore import parse_ignore
-from devbox.image.parse_stages import base_images, local_sources, mounts, read_stages, sources_of
-from devbox.image.parse_words import assignments, fill, split_words
+from devbox.image.dockerfile.ignore import parse_ignore
+from devbox.image.dockerfile.instructions import Instruction, parse
+from devbox.image.dockerfile.stages import base_images, local_sources, mounts, read_stages, sources_of
+from devbox.image.dockerfile.words import assignments, fill, split_words
 
 SHIPPED = sorted(Path(__file__).parents[2].glob("dockerfiles/*.Dockerfile"))
 

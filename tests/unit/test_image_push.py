@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from devbox.errors import ImageError, UsageError
-from devbox.image import manifest
-from devbox.image.push import plan, refused, rewrite
-from devbox.image.remote import Platform, RemoteImage
+from devbox.image.registry import manifest
+from devbox.image.registry.remote import Platform, RemoteImage
+from devbox.image.registry.transfer import plan, refused, rewrite
 
 STAGING = rewrite("/tensorrt-llm:=/tensorrt-llm-staging:")
 

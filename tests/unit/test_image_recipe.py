@@ -6,9 +6,9 @@ from pathlib import Path
 
 from devbox.config import Network
 from devbox.frameworks import load
-from devbox.image import dockerfile
-from devbox.image.recipe import Recipe, recipe
-from devbox.image.users import ContainerUser
+from devbox.image.assembly import stage_files
+from devbox.image.assembly.recipe import Recipe, recipe
+from devbox.image.assembly.users import ContainerUser
 
 ALICE = ContainerUser("alice", 1000, 100, "/home/alice")
 
@@ -41,7 +41,7 @@ def test_arguments_name_the_base_and_the_user(tmp_path: Path) -> None:
     # What only the stages of `devbox image build` take is not for a dev container.
     assert "COMMAND" not in args
     assert made.target == "user"
-    assert made.dockerfile == dockerfile.assemble(load.load("vllm"))
+    assert made.dockerfile == stage_files.assemble(load.load("vllm"))
 
 
 def test_every_argument_is_declared(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox.errors import UsageError
-from devbox.image.reference import Reference, parse
+from devbox.image.registry.reference import Reference, parse
 
 DIGEST = f"sha256:{'0a' * 32}"
 

@@ -16,8 +16,8 @@ import pytest
 
 from devbox.config import Network
 from devbox.errors import ConfigError, EngineError
-from devbox.image import credentials
-from devbox.image.registry import IntegrityError, Registry, RegistryError, Web, is_loopback
+from devbox.image.registry import credentials
+from devbox.image.registry.client import IntegrityError, Registry, RegistryError, Web, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ class Server:
             self.send(request, 401, {"WWW-Authenticate": realm})
         elif path.path.endswith("/manifests/latest") or "/manifests/sha256:" in path.path:
             self.send(request, 200, {"Docker-Content-Digest": self.digest} if self.digest else {}, self.manifest)
-        elif path.path.endswith("/tags/list"):
+        elif path.path.endswith("/b/tags/list"):
             self.tags(request, urllib.parse.parse_qs(path.query).get("last", [""])[0])
         elif "/blobs/" in path.path and self.redirect:
             self.send(request, 307, {"Location": self.redirect})
@@ -137,7 +137,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devbox.image.registry.time.sleep", lambda _: None)
+    monkeypatch.setattr("devbox.image.registry.client.time.sleep", lambda _: None)
 
 
 def registry(server: Server, folder: Path, config: dict[str, Any] | None = None, **environ: str) -> Registry:
@@ -287,9 +287,12 @@ def test_a_busy_server_is_asked_again(server: Server, tmp_path: Path) -> None:
 
 
 def test_what_is_not_there(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(RegistryError, match=r"has no a/b \(manifests/9\)") as caught:
+    with pytest.raises(RegistryError, match=r"has no a/b:9$") as caught:
         registry(server, tmp_path).manifest("a/b", "9")
     assert caught.value.status == 404
+    assert caught.value.hint == f"devbox image tags {server.host}/a/b"
+    with pytest.raises(RegistryError, match=r"has no repository a/none$"):
+        registry(server, tmp_path).tags("a/none")
     with pytest.raises(RegistryError, match="cannot be reached"):
         Registry("localhost:1", Web(Network()), {"DOCKER_CONFIG": str(tmp_path)}).manifest("a/b", "9")
 

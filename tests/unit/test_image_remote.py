@@ -9,10 +9,10 @@ from typing import Any, BinaryIO
 import pytest
 
 from devbox.config import Network
-from devbox.image.published import list_tags
-from devbox.image.reference import parse
-from devbox.image.registry import Manifest, Registry, RegistryError, UnreachableError
-from devbox.image.remote import Platform, Registries
+from devbox.image.prebuilt.published import list_tags
+from devbox.image.registry.client import Manifest, Registry, RegistryError, UnreachableError
+from devbox.image.registry.reference import parse
+from devbox.image.registry.remote import Platform, Registries
 
 CREATED = "2026-08-01T10:00:00Z"
 
@@ -55,7 +55,7 @@ class Shelf(Registry):
 @pytest.fixture
 def shelf(monkeypatch: pytest.MonkeyPatch) -> Shelf:
     one = Shelf()
-    monkeypatch.setattr("devbox.image.remote.Registry", lambda *_: one)
+    monkeypatch.setattr("devbox.image.registry.remote.Registry", lambda *_: one)
     return one
 
 

@@ -10,19 +10,19 @@ import pytest
 from devbox.errors import ConfigError, UsageError
 from devbox.frameworks.load import available, load, variants
 from devbox.frameworks.model import Prebuilt
-from devbox.image.candidates import Candidate, candidates, named, of_commit
-from devbox.image.history import History
-from devbox.image.published import repositories
-from devbox.image.reference import parse
-from devbox.image.registry import RegistryError, UnreachableError
-from devbox.image.remote import Platform, Registries, RemoteImage
-from devbox.image.resolve import nothing, resolve
+from devbox.image.prebuilt.candidates import Candidate, candidates, named, of_commit
+from devbox.image.prebuilt.history import History
+from devbox.image.prebuilt.published import repositories
+from devbox.image.prebuilt.resolve import nothing, resolve
+from devbox.image.registry.client import RegistryError, UnreachableError
+from devbox.image.registry.reference import parse
+from devbox.image.registry.remote import Platform, Registries, RemoteImage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from devbox.frameworks.model import Framework
-    from devbox.image.reference import Reference
+    from devbox.image.registry.reference import Reference
 
 COMMITS = tuple(letter * 40 for letter in "abcdef")
 HISTORY = History(COMMITS, COMMITS[2:], ("v1.1.0", "v1.0.0"))

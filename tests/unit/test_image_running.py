@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devbox.cli import image_run
 from devbox.engine.spec import ContainerSpec, Mount
 from devbox.errors import UsageError
 from devbox.frameworks.load import load
-from devbox.image import blueprint
+from devbox.image.building import blueprint
 from devbox.image.life import OwnImage, prunable
-from devbox.image.running import RunPlan, made_from, ports
+from devbox.image.names import made_from
+from devbox.image.running import RunPlan, ports
 
 
 @pytest.mark.parametrize(
@@ -107,3 +110,22 @@ def test_jobs_for_a_dockerfile_that_has_to_be_told() -> None:
     host = Host(User(1, 1, "a", "/"), cpus=64, cpu_quota=None, memory_total=65536, memory_available=1)
     assert blueprint.jobs(load("vllm"), host) == 8
     assert blueprint.jobs(load("cuda"), host) == 32
+
+
+@pytest.mark.parametrize(
+    ("words", "image", "command"),
+    [
+        (["--", "id", "-u"], None, ["id", "-u"]),
+        (["release", "--", "sh", "-c", "exit 7"], "release", ["sh", "-c", "exit 7"]),
+        (["release", "id"], "release", ["id"]),
+        (["--port", "1:1", "--", "a", "--", "b"], None, ["a", "--", "b"]),
+        (["release"], "release", []),
+    ],
+)
+def test_what_follows_the_dashes_is_never_the_image(
+    words: list[str], image: str | None, command: list[str] | None
+) -> None:
+    app = typer.Typer()
+    image_run.register(app)
+    params = typer.main.get_command(app).make_context("run", words).params
+    assert (params["image"], list(params["command"])) == (image, command)

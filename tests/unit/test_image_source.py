@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox.facts.git import git
-from devbox.image import source
-from devbox.image.source import Revision, mirror, revision, version_of
+from devbox.image.building import copies, source
+from devbox.image.building.source import Revision, mirror, revision, version_of
 
 
 @pytest.fixture
@@ -175,3 +177,58 @@ def test_a_checkout_says_its_commit_and_version(checkout: Path, tmp_path: Path) 
 def test_two_checkouts_of_one_name_have_copies_of_their_own(tmp_path: Path) -> None:
     assert source.folder_of(tmp_path / "a/vllm") != source.folder_of(tmp_path / "b/vllm")
     assert source.folder_of(tmp_path / "a/vllm").name == "vllm"
+
+
+def test_a_copy_says_whose_it_is_and_goes_when_nobody_needs_it(checkout: Path, tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"gone \xff\nx")
+    shutil.copytree(checkout, odd, symlinks=True)
+    made = [mirror(one) for one in (checkout, odd)]
+    (source.copies_dir() / "mine").mkdir()
+    now = time.time()
+    found = copies.copies()
+    assert {one.checkout for one in found} == {checkout, odd}
+    assert {one.size for one in found} == {
+        sum(path.lstat().st_size for path in made[0].folder.rglob("*") if not path.is_dir())
+    }
+    assert copies.prunable(found, now=now) == ()
+    shutil.rmtree(odd)
+    ((gone, reason),) = copies.prunable(found, now=now)
+    assert (gone.checkout, reason) == (odd, "the checkout is gone")
+    assert copies.remove(gone)
+    assert not gone.folder.exists()
+    (old,) = copies.copies()
+    assert [why for _, why in copies.prunable([old], now=now + 31 * 86400)] == [
+        "no image was built from it for 31 days"
+    ]
+    # A build came in between.
+    os.utime(source.record_of(old.folder), (now + 99, now + 99), follow_symlinks=False)
+    assert not copies.remove(old)
+    assert {one.name for one in source.copies_dir().iterdir()} == {
+        "mine",
+        old.folder.name,
+        f"{old.folder.name}.checkout",
+    }
+
+
+def test_pruning_names_copies_first_and_asks(
+    checkout: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from devbox.__main__ import main
+
+    monkeypatch.setattr("devbox.image.life.images", lambda _: ())
+    made = mirror(checkout)
+    shutil.rmtree(checkout)
+
+    def prune(*words: str) -> tuple[int, str, str]:
+        code = main(["image", "prune", *words])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    code, out, err = prune("--dry-run")
+    assert (code, out) == (0, f"rm -r -- {made.folder.parent} {made.folder.parent}.checkout\n")
+    assert f"the copy of {checkout} (" in err
+    assert prune()[0] == 5
+    assert made.folder.exists()
+    assert prune("--yes")[:2] == (0, f"{made.folder.parent}\n")
+    assert not made.folder.parent.exists()
+    assert prune("--yes")[:2] == (0, "nothing to remove\n")

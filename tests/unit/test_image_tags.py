@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.image.tags import matching, newest_first, of_commits, read, shell_pattern
+from devbox.image.registry.tags import matching, newest_first, of_commits, read, shell_pattern
 
 SHA = "8cb21dd705432bf7d2e91aeef8394d3386afc4cb"
 OTHER = "60bd8a1f3f2c4d5e6f708192a3b4c5d6e7f80910"

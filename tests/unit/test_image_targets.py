@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from devbox.engine.spec import ImageBuild, build_args
 from devbox.errors import EngineError, UsageError
 from devbox.frameworks.load import load
-from devbox.image import builder, upstream, words
-from devbox.image.bake import bake_args, bake_file
-from devbox.image.builder import Builder
-from devbox.image.compiler_cache import CacheUse, use_of
-from devbox.image.make import BuildPlan
-from devbox.image.plain import PlainLog
-from devbox.image.source import Revision
-from devbox.image.targets import Blueprint, Common, Target, distinct, exported, target
+from devbox.image.building import builder, options, upstream
+from devbox.image.building.builder import Builder
+from devbox.image.building.make import BuildPlan
+from devbox.image.building.source import Revision
+from devbox.image.building.targets import Blueprint, Common, Target, distinct, exported, target
+from devbox.image.buildkit.bake import bake_args, bake_file
+from devbox.image.buildkit.compiler_cache import CacheUse, use_of
+from devbox.image.buildkit.plain import PlainLog
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,9 +91,11 @@ def test_a_stage_that_is_not_there_is_named_with_those_that_are() -> None:
     with pytest.raises(UsageError, match="no stage 'relase'") as caught:
         make("relase")
     assert caught.value.hint == "did you mean 'release'? the stages are: devel, wheel, dist, release"
-    # An empty stage is a context, not something to build.
-    with pytest.raises(UsageError):
-        make("nothing")
+    # An empty stage is a context, and files that a step mounts are no image: neither is something to build.
+    text = f"{TEXT}FROM scratch AS helpers\nCOPY lib.sh /\nFROM devel AS last\nRUN --mount=from=helpers,target=/h :\n"
+    with pytest.raises(UsageError) as caught:
+        make("nothing", replace(BLUEPRINT, text=text))
+    assert caught.value.hint == "the stages are: devel, wheel, dist, release, last"
 
 
 def test_dynamos_word_for_the_users_stage() -> None:
@@ -107,6 +109,8 @@ def test_an_argument_that_no_stage_takes_is_refused() -> None:
     with pytest.raises(UsageError, match="CUDA_ARCH") as caught:
         make("wheel", args=(("CUDA_ARCH", "8.0"),))
     assert caught.value.hint == "did you mean CUDA_ARCHS?"
+    with pytest.raises(UsageError, match="--python chooses none"):
+        make("wheel", args=(("PYTHON_VERSION", "3.12"),))
 
 
 def test_tags_are_filled_in_and_may_not_collide() -> None:
@@ -115,6 +119,8 @@ def test_tags_are_filled_in_and_may_not_collide() -> None:
     assert make("wheel", tags=tags).build.tags == ("r.example/cuda/wheel:1.2.dev3-gabc-cpu", "x:abcdef012345")
     with pytest.raises(UsageError, match=r"\{sha\}"):
         make("wheel", tags=("x:{sha}",))
+    with pytest.raises(UsageError, match="'Bad Tag' is no name of an image"):
+        make("wheel", tags=("Bad Tag",))
     with pytest.raises(UsageError, match="version"):
         make("wheel", replace(BLUEPRINT, revision=None), tags=("x:{version}",))
     assert len(distinct([make("wheel"), make("wheel"), make("devel")])) == 2
@@ -175,10 +181,28 @@ def test_one_build_is_a_build_and_several_are_a_bake() -> None:
     assert baked[:3] == ["buildx", "bake", "--file"]
     assert baked[-3:] == ["--builder", "b", "--progress=plain"]
     # bake of buildx before 0.16 passes over a network: a storage on this machine would be out of reach.
-    assert make("devel", network="host").build.network is None
-    each = commands(make("wheel", network="host"), make("release", network="host"))
-    assert [args[1] for args in each] == ["build", "build"]
-    assert all("--network" in args for args in each)
+    assert make("devel", storage_network="host").build.network is None
+    for common, words in (
+        (Common(storage_network="host"), "--network host"),
+        (Common(network="none"), "--network none"),
+        (Common(shm_size="4g"), "--shm-size 4g"),
+    ):
+        each = commands(*(target(BLUEPRINT, name, common) for name in ("wheel", "release")))
+        assert [args[1] for args in each] == ["build", "build"]
+        assert all(words in " ".join(args) for args in each)
+
+
+def test_the_network_that_was_asked_for_is_that_of_every_step_and_wins() -> None:
+    assert make("devel", network="none").build.network == "none"
+    assert make("wheel", network="none", storage_network="host").build.network == "none"
+    target = bake_file({"t": make("devel", network="host", shm_size="4g").build})["target"]["t"]
+    assert (target["network"], target["shm-size"]) == ("host", "4g")
+
+
+@pytest.mark.parametrize("text", ["", "0", "much", "4gb", "-1g", "1.5g", "4 g"])
+def test_what_is_no_size_of_shared_memory(text: str) -> None:
+    with pytest.raises(UsageError, match="is no size"):
+        options.shm_size(text)
 
 
 strings = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=20)
@@ -243,35 +267,39 @@ def test_what_every_builder_can_do_is_let_through() -> None:
 def test_options_are_read_before_anything_is_built(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("x")
-    assert words.secrets([f"id=a,src={token}", "id=b,env=B", "id=HF"], {"B": "1", "HF": "2"}) == (
+    assert options.secrets([f"id=a,src={token}", "id=b,env=B", "id=HF"], {"B": "1", "HF": "2"}) == (
         (("a", str(token)),),
         (("b", "B"), ("HF", "HF")),
     )
     for word in ("a", "id=", "id=a,src=/no/such", "id=a,env=NOT_SET", "id=a,env=B,src=x", "id=a,colour=red", '"'):
         with pytest.raises(UsageError, match="--secret"):
-            words.secrets([word], {"B": "1"})
-    assert words.arguments(["A=b=c", "PROXY"]) == ((("A", "b=c"),), ("PROXY",))
+            options.secrets([word], {"B": "1"})
+    assert options.arguments(["A=b=c", "PROXY"]) == ((("A", "b=c"),), ("PROXY",))
     for word in ("HF_TOKEN=x", "HF_TOKEN", "=x"):
         with pytest.raises(UsageError, match=r"--arg|HF_TOKEN"):
-            words.arguments([word])
-    assert words.contexts([f"a={tmp_path}", "devel=docker-image://x:1"])[1] == ("devel", "docker-image://x:1")
+            options.arguments([word])
+    assert options.contexts([f"a={tmp_path}", "devel=docker-image://x:1"])[1] == ("devel", "docker-image://x:1")
     for word in ("a", "a=", "a=/no/such"):
         with pytest.raises(UsageError, match="--context"):
-            words.contexts([word])
-    chosen = words.framework(f"vllm/cpu={tmp_path}")
+            options.contexts([word])
+    chosen = options.framework(f"vllm/cpu={tmp_path}")
     assert (chosen.name, chosen.variant, chosen.checkout) == ("vllm", "cpu", tmp_path)
-    assert words.framework("vllm") == words.Chosen("vllm")
+    assert options.framework("vllm") == options.Chosen("vllm")
     with pytest.raises(UsageError, match="no folder"):
-        words.framework("vllm=/no/such")
-    assert words.output("/a,b") == 'type=local,"dest=/a,b"'
-    assert words.output("type=tar,dest=x") == "type=tar,dest=x"
+        options.framework("vllm=/no/such")
+    assert [options.python_release(word) for word in ("3.12", "3.10.12")] == ["3.12", "3.10.12"]
+    for word in ("abc", "3", "3.12 "):
+        with pytest.raises(UsageError):
+            options.python_release(word)
+    assert options.output("/a,b") == 'type=local,"dest=/a,b"'
+    assert options.output("type=tar,dest=x") == "type=tar,dest=x"
     with pytest.raises(UsageError, match="stdout"):
-        words.output("-")
+        options.output("-")
 
 
 @given(st.text(max_size=40))
 def test_no_option_is_too_odd(text: str) -> None:
-    for read in (lambda: words.secrets([text], {}), lambda: words.arguments([text]), lambda: words.output(text)):
+    for read in (lambda: options.secrets([text], {}), lambda: options.arguments([text]), lambda: options.output(text)):
         try:
             read()
         except (UsageError, ValueError) as error:

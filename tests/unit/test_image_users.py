@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from devbox.errors import UsageError
 from devbox.facts.model import EngineFacts, User
-from devbox.image.users import ROOT, ContainerUser, account_name, resolve
+from devbox.image.assembly.users import ROOT, ContainerUser, account_name, resolve
 
 ALICE = User(1000, 100, "alice", "/home/alice")
 ROOTFUL = EngineFacts("26.1", rootless=False, local=True, cdi=True, cdi_devices=(), nvidia_runtime=False, memlock=None)

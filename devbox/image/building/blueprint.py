@@ -1,0 +1,310 @@
+"""From a framework, a checkout and a machine to what can be built of them: a Dockerfile and what is known for it."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from devbox.devcontainer.generated import text_hash
+from devbox.errors import UsageError
+from devbox.facts import engine as engine_facts
+from devbox.facts import gpu as gpu_facts
+from devbox.facts import host as host_facts
+from devbox.frameworks.arch import form, resolve
+from devbox.frameworks.load import load, variants
+from devbox.image.assembly.recipe import CA_SECRET, WHEELS
+from devbox.image.assembly.stage_files import EFA, assemble
+from devbox.image.assembly.users import resolve as resolve_user
+from devbox.image.base import choose, package
+from devbox.image.building import source as sources
+from devbox.image.building import upstream
+from devbox.image.building.targets import SOURCE, Blueprint, Common, Target, exported, stages_of, target
+from devbox.image.buildkit.compiler_cache import SECRET
+from devbox.image.dockerfile.stages import mounts
+from devbox.image.platforms import architecture
+from devbox.paths import cache_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from devbox.config import Network, Settings
+    from devbox.engine.docker import Engine
+    from devbox.facts.model import Host
+    from devbox.frameworks.model import Framework, Pairs
+    from devbox.reporter import Reporter
+
+DEFAULT_STAGE = "devel"
+# A stage of nothing but files.
+FILES_STAGE = "dist"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One framework whose stages are built, and the checkout that they are built from, if any."""
+
+    framework: Framework
+    checkout: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    """What `devbox image build` was asked for. `common` are the options that buildx takes as they are.
+
+    `find_links` is a host's folder of wheels. `cache_lines` are the variables by which sccache reaches the storage that
+    compilers share, secrets among them.
+    """
+
+    wanted: tuple[Wanted, ...]
+    stages: tuple[str, ...] = ()
+    common: Common = field(default_factory=Common)
+    python: str | None = None
+    efa: bool = False
+    find_links: Path | None = None
+    cache_lines: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
+    upstream: bool = False
+    trust: bool = False
+    builder: str | None = None
+    progress: str | None = None
+    dry_run: bool = False
+
+
+def with_cuda(name: str, variant: str | None, cuda: str | None, workspace: Path | None = None) -> Framework:
+    """Return a framework for a CUDA release: `variant`, or without one the first that is made for the release.
+
+    A variant for another release gets the base image that its compatibility table names, or the package base. Raises
+    UsageError with the releases that there are.
+    """
+    chosen = load(name, variant, workspace)
+    if cuda is None or chosen.cuda == cuda:
+        return chosen
+    every = variants(name, workspace)
+    fitting = next((one for one in every if one.cuda == cuda), None) if variant is None else None
+    if fitting is not None:
+        return fitting
+    rows = [row for row in chosen.compatibility if row.cuda == cuda and row.base_image]
+    if rows:
+        return replace(chosen, cuda=cuda, base_image=rows[0].base_image)
+    if chosen.package_base == "cuda" and cuda in package.TOOLKITS:
+        return replace(chosen, cuda=cuda, base_image=package.reference(cuda))
+    known = {one.cuda for one in every} | {row.cuda for one in every for row in one.compatibility if row.base_image}
+    known |= set(package.TOOLKITS if chosen.package_base == "cuda" else ())
+    raise UsageError(
+        f"{name} has no base image for CUDA {cuda}",
+        hint=f"one of {', '.join(sorted(release for release in known if release))}; or --base-image IMAGE",
+    )
+
+
+class Maker:
+    """Makes the targets of one framework. `files` are the Dockerfiles that have to be written, `notes` what to say.
+
+    `rendering` is, in a dry run, the command by which the checkout would write its Dockerfile first.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        wanted: Wanted,
+        request: BuildRequest,
+        common: Common,
+        *,
+        settings: Settings,
+        network: Network,
+        reporter: Reporter,
+    ) -> None:
+        self.engine = engine
+        self.request = request
+        self.settings = settings
+        self.network = network
+        self.reporter = reporter
+        self.framework = choose.pinned(wanted.framework, wanted.checkout)
+        self.checkout = wanted.checkout
+        self.common = common
+        self.files: dict[str, str] = {}
+        self.notes: list[str] = []
+        self.rendering: str | None = None
+        self.facts = engine_facts.gather(engine)
+        self.host = host_facts.gather()
+        self.revision = None if wanted.checkout is None else sources.revision(wanted.checkout)
+
+    def targets(self) -> list[Target]:
+        """Return what is built of this framework."""
+        blueprint = self._upstream() if self.request.upstream else self._own()
+        stages = self.request.stages or (DEFAULT_STAGE,)
+        made = [self._target(blueprint, stage) for stage in stages]
+        if self.checkout is None and (reading := next((one for one in made if one.reads_source), None)):
+            raise UsageError(
+                f"{reading.stage} is built from the source, and no checkout of {self.framework.name} was named",
+                hint=f"--workspace PATH, or --framework {self.framework.name}=PATH",
+            )
+        if not self.request.upstream:
+            settled = self._settled(blueprint, made)
+            made = [self._target(self._on_efa(settled, one), one.stage) for one in made]
+        self._look_at_secrets(blueprint, made)
+        return made
+
+    def _target(self, blueprint: Blueprint, stage: str) -> Target:
+        made = target(blueprint, stage, self.common)
+        if stage == FILES_STAGE and not made.build.outputs and self.checkout is not None:
+            return exported(made, str(self.checkout / sources.OUTPUT))
+        return made
+
+    def _own(self) -> Blueprint:
+        """Return devbox's own Dockerfile of the framework, with everything but the base images, which may cost time."""
+        framework, checkout = self.framework, self.checkout
+        text = assemble(framework, images=True, efa=self.request.efa)
+        folder = cache_dir() / "dockerfiles" / text_hash(text)[:16]
+        file = str(folder / "Dockerfile")
+        self.files[file] = text
+        contexts = [
+            (part.name, str(checkout / part.path))
+            for part in framework.contexts
+            if checkout is not None and (checkout / part.path).is_dir()
+        ]
+        if checkout is not None:
+            contexts.append((SOURCE, str(sources.folder_of(checkout))))
+        if self.request.find_links is not None:
+            contexts.append((WHEELS, str(self.request.find_links)))
+        return Blueprint(framework, text, file, str(folder), self._values(), tuple(contexts), self.revision)
+
+    def _settled(self, blueprint: Blueprint, made: list[Target]) -> Blueprint:
+        """Return `blueprint` on base images that can be had. Only those that a target starts from are looked for."""
+        framework, request = self.framework, self.request
+        needed = {name for one in made for name in one.base_args}
+        values = dict(blueprint.values)
+        given = dict(self.common.args)
+        if "BASE_IMAGE" in needed and "BASE_IMAGE" not in given:
+            values["BASE_IMAGE"] = choose.decide(
+                self.engine,
+                framework,
+                self.settings.base_image,
+                network=self.network,
+                reporter=self.reporter,
+                pull=self.common.pull,
+                dry_run=request.dry_run,
+            )
+        if "RUNTIME_IMAGE" in needed and "RUNTIME_IMAGE" not in given and framework.runtime_image is not None:
+            values["RUNTIME_IMAGE"] = self._runtime(values["BASE_IMAGE"])
+        return replace(blueprint, values=tuple(values.items()))
+
+    def _on_efa(self, blueprint: Blueprint, one: Target) -> Blueprint:
+        """Return `blueprint` with the stage efa under the image of `one`, where that was asked for."""
+        if not self.request.efa:
+            return blueprint
+        values, given = dict(blueprint.values), dict(self.common.args)
+        name = next(iter(one.own_base & {"BASE_IMAGE", "RUNTIME_IMAGE"}), None)
+        if name is None:
+            raise UsageError(f"{one.stage} holds files alone: there is nothing to put EFA into", hint="leave --efa out")
+        values["EFA_BASE"] = given.get(name) or values[name]
+        values[name] = EFA
+        return replace(blueprint, values=tuple(values.items()))
+
+    def _runtime(self, chosen: str) -> str:
+        """Return what the release starts from. The image that nobody could pull as a base is not asked for again."""
+        framework = self.framework
+        if framework.runtime_image == framework.base_image and framework.package_base == "cpu":
+            return chosen
+        found = choose.choose_runtime(
+            self.engine, framework, network=self.network, reporter=self.reporter, dry_run=self.request.dry_run
+        )
+        return found or framework.base_image
+
+    def _values(self) -> Pairs:
+        """Return the arguments that devbox knows a value for, those of the framework last: they are its own."""
+        framework = self.framework
+        revision = self.revision or sources.Revision()
+        user = resolve_user(self.settings.user, self.host.user, self.facts)
+        known = {
+            "BASE_IMAGE": framework.base_image,
+            "RUNTIME_IMAGE": framework.runtime_image,
+            "CUDA_ARCHS": self._arch(),
+            # Without it a stage takes what CPUs and memory allow. A number would make each machine's layers its own.
+            "MAX_JOBS": self.settings.jobs,
+            "MEMORY_PER_JOB": str(framework.build.memory_per_job),
+            "NVCC_THREADS": str(framework.build.nvcc_threads),
+            "SOURCE_VERSION": revision.version,
+            "SOURCE_COMMIT": revision.commit,
+            "DEV_UID": str(user.uid),
+            "DEV_GID": str(user.gid),
+            "DEV_NAME": user.name,
+            "DEV_HOME": user.home,
+            "DEV_CACHES": " ".join(framework.caches),
+            **dict(framework.args),
+        }
+        return tuple((name, value) for name, value in known.items() if value is not None)
+
+    def _arch(self) -> str:
+        """Return the architectures as the framework's build system takes them, and note where they come from."""
+        framework = self.framework
+        arch = resolve(framework, self.settings.arch, gpu_facts.gather(self.engine, self.facts))
+        if arch.capabilities:
+            self.notes.append(f"architectures: {', '.join(arch.capabilities)} ({arch.origin})")
+        return form(arch, framework.build.arch_form)
+
+    def _upstream(self) -> Blueprint:
+        """Return the framework's own Dockerfile, rendered first where it has to be. Its context is the checkout."""
+        framework, checkout, request = self.framework, self.checkout, self.request
+        rules = upstream.rules(framework)
+        if checkout is None:
+            raise UsageError(
+                f"--upstream needs a checkout of {framework.name}", hint="devbox image build --workspace PATH"
+            )
+        revision = self.revision or sources.Revision()
+        # A variant that says its own target inherits the stages of the framework, the one for development among them.
+        names = {**dict(rules.stages), DEFAULT_STAGE: rules.target}
+        stages = request.stages or (DEFAULT_STAGE,)
+        known = {
+            "arch": self._arch(),
+            "cuda": framework.cuda or "",
+            "python": request.python or "",
+            "jobs": self.settings.jobs or str(jobs(framework, self.host)),
+            "threads": str(framework.build.nvcc_threads),
+            "version": revision.version or "",
+            "commit": revision.commit or "",
+            "variant": framework.variant,
+            "stage": names.get(stages[0], stages[0]) or "",
+            "machine": architecture(),
+        }
+        argv = upstream.command(rules, known, checkout, efa=request.efa)
+        if argv and len(stages) > 1:
+            raise UsageError(
+                "this checkout renders one stage at a time", hint=f"devbox image build --upstream {stages[0]}"
+            )
+        values = upstream.arguments(rules, known)
+        if argv and request.dry_run:
+            self.rendering = shlex.join(["env", "-C", str(checkout), *argv])
+            # What is there may be of another stage, or of nobody's doing yet.
+            file = checkout / rules.dockerfile[0]
+            taken = (*dict(values), *dict(self.common.args), *self.common.forwarded)
+            text = upstream.foreseen(known["stage"], taken)
+        else:
+            if argv:
+                upstream.render(argv, checkout, self.reporter, trust=request.trust)
+            file = upstream.dockerfile(rules, checkout)
+            text = file.read_text(encoding="utf-8", errors="replace")
+        return Blueprint(framework, text, str(file), str(checkout), values, (), self.revision, names)
+
+    def _look_at_secrets(self, blueprint: Blueprint, made: list[Target]) -> None:
+        """Note each secret that no step reads: a slip of the pen there fails an hour later, or not at all."""
+        if self.rendering is not None:
+            return
+        stages = stages_of(blueprint, self.common)
+        read = {
+            mount.get("id") or (mount.get("target") or mount.get("dst") or "").rpartition("/")[2]
+            for one in made
+            for stage in stages.needed(None if one.build.target is None else stages.find(one.build.target))
+            for instruction in stage.instructions
+            for mount in mounts(instruction)
+            if mount["type"] == "secret"
+        }
+        for name, _ in (*self.common.secrets, *self.common.env_secrets):
+            if name not in read and name != CA_SECRET:
+                what = "the shared compiler cache" if name == SECRET else f"the secret {name}"
+                self.notes.append(f"{what} is read by no step of {', '.join(one.stage for one in made)}")
+
+
+def jobs(framework: Framework, host: Host) -> int:
+    """Return how many compilers this machine can run at once, for a Dockerfile that has to be told."""
+    cpus = host.cpus if host.cpu_quota is None else min(host.cpus, int(host.cpu_quota))
+    return max(1, min(cpus, host.memory_total // framework.build.memory_per_job))

@@ -1,0 +1,91 @@
+"""A framework's own Dockerfile, built with its own arguments: what its scripts do, without them."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+from devbox.engine import process
+from devbox.errors import ImageError, RefusedError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from devbox.frameworks.model import Framework, Pairs, Upstream
+    from devbox.reporter import Reporter
+
+
+def rules(framework: Framework) -> Upstream:
+    """Return how `framework` builds by itself. Raises UsageError where devbox does not know."""
+    if framework.upstream is None:
+        raise UsageError(
+            f"{framework.name} ({framework.variant}) has no Dockerfile of its own that devbox knows",
+            hint="leave --upstream out",
+        )
+    return framework.upstream
+
+
+def arguments(upstream: Upstream, known: Mapping[str, str]) -> Pairs:
+    """Return the build arguments, their placeholders filled in. One whose value is not known is left to its default."""
+    filled = ((name, _filled(value, known)) for name, value in upstream.args)
+    return tuple((name, value) for name, value in filled if value)
+
+
+def command(upstream: Upstream, known: Mapping[str, str], checkout: Path, *, efa: bool = False) -> list[str]:
+    """Return the command of the checkout that writes the Dockerfile, [] where none has to, or the checkout has none.
+
+    A Python script runs by the interpreter that devbox has. With `efa` it gets the words for that; UsageError where
+    there are none.
+    """
+    if efa and not upstream.efa:
+        raise UsageError("its own Dockerfile has no EFA that can be asked for", hint="leave --upstream or --efa out")
+    if not upstream.render or not (checkout / upstream.render[0]).is_file():
+        return []
+    words = [_filled(word, known) for word in (*upstream.render, *(upstream.efa if efa else ()))]
+    return [sys.executable, *words] if words[0].endswith(".py") else words
+
+
+def dockerfile(upstream: Upstream, checkout: Path) -> Path:
+    """Return the first of the framework's Dockerfiles that the checkout has. Raises UsageError where it has none."""
+    for name in upstream.dockerfile:
+        if (checkout / name).is_file():
+            return checkout / name
+    raise UsageError(
+        f"{checkout} has none of its Dockerfiles: {', '.join(upstream.dockerfile)}",
+        hint="devbox image build   # without --upstream: devbox's own stages",
+    )
+
+
+def foreseen(stage: str, arguments: Iterable[str]) -> str:
+    """Return what stands, in a dry run, for a Dockerfile that is not rendered yet: `stage`, which takes `arguments`."""
+    return "\n".join([f"FROM scratch AS {stage or 'last'}", *(f"ARG {name}" for name in arguments), ""])
+
+
+def render(argv: list[str], checkout: Path, reporter: Reporter, *, trust: bool) -> None:
+    """Run the checkout's own command on the host. It may do anything there, so it is shown and asked for.
+
+    Raises RefusedError without consent, ImageError where it fails.
+    """
+    line = shlex.join(argv)
+    if not trust and not reporter.confirm(
+        f"{checkout} renders its Dockerfile with a program of its own:\n  {line}\nRun it?"
+    ):
+        raise RefusedError(
+            f"{checkout} would run on this machine: {line}", hint="devbox image build --upstream --trust"
+        )
+    with reporter.step("Rendering the Dockerfile"):
+        done = process.stream(argv, lambda text: reporter.output(text, prefix="render"), cwd=checkout)
+        if not done.ok:
+            raise ImageError(
+                f"the Dockerfile could not be rendered: {line} failed",
+                hint=f"cd {shlex.quote(str(checkout))} && {line}",
+                detail="\n".join(done.stderr.splitlines()[-20:]),
+            )
+
+
+def _filled(text: str, known: Mapping[str, str]) -> str:
+    for name, value in known.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text

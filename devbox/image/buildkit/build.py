@@ -1,0 +1,132 @@
+"""Building an image, and saying which step of it failed."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from devbox.config import passwords
+from devbox.engine.spec import build_args
+from devbox.errors import EngineError, ImageError
+from devbox.image.buildkit.inputs import LABEL, inputs_digest
+from devbox.image.buildkit.plain import PlainLog
+from devbox.paths import state_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from devbox.engine.docker import Engine
+    from devbox.engine.spec import ImageBuild
+    from devbox.reporter import Reporter
+
+__all__ = ["build", "current", "inputs_digest"]
+
+KEPT_LOGS = 20
+
+
+def current(engine: Engine, reference: str, digest: str) -> str | None:
+    """Return the id of the local image `reference` if it was built from the inputs `digest`, else None."""
+    image = engine.image(reference)
+    if image is None or ((image.get("Config") or {}).get("Labels") or {}).get(LABEL) != digest:
+        return None
+    return str(image["Id"])
+
+
+def build(
+    engine: Engine,
+    build: ImageBuild,
+    reporter: Reporter,
+    *,
+    digest: str,
+    environ: Mapping[str, str] | None = None,
+) -> str:
+    """Build an image, label it with the digest of its inputs, and return its id. `build` needs a tag.
+
+    `environ` holds values that must not be in an argv: those of arguments that are passed by name. BuildKit's lines go
+    to the reporter and into a log that is kept, both masked. Raises ImageError with the failed step's last lines.
+    """
+    labelled = replace(build, labels=(*build.labels, (LABEL, digest)), options=("--progress=plain", *build.options))
+    log = log_path(digest)
+    log.unlink(missing_ok=True)
+    run_buildx(engine, build_args(labelled), reporter, log=log, environ=environ)
+    image = engine.image(build.tags[0])
+    if image is None:
+        raise ImageError(
+            f"the image {build.tags[0]} was built, but the engine does not have it",
+            hint="docker buildx use default   # a builder of its own does not always load what it builds",
+        )
+    return str(image["Id"])
+
+
+def run_buildx(
+    engine: Engine,
+    args: Sequence[str],
+    reporter: Reporter,
+    *,
+    log: Path,
+    environ: Mapping[str, str] | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> PlainLog:
+    """Run `docker buildx` with plain progress, pass its lines on, add them to `log`, and return its steps.
+
+    `environ` are variables that docker gets beside its own; passwords in them are masked. Raises ImageError with the
+    failed step's last lines.
+    """
+    reporter.mask.hide(passwords((environ or {}).values()))
+    steps = PlainLog()
+    with log.open("a", encoding="utf-8") as stream:
+
+        def take(line: str) -> None:
+            line = reporter.mask(line)
+            stream.write(f"{line}\n")
+            steps.feed(line)
+            if on_line is not None:
+                on_line(line)
+            if line:
+                reporter.output(line, prefix="build")
+
+        done = engine.stream(args, take, secrets=environ)
+    if not done.ok:
+        raise failure(steps, log)
+    return steps
+
+
+def failure(steps: PlainLog, log: Path) -> EngineError:
+    """Return the error for a build that failed: its step, the step's last lines, and where the whole log is."""
+    whole = f"less {shlex.quote(str(log))}   # the whole log"
+    step = steps.failed()
+    if step is None:
+        return ImageError(
+            f"the image could not be built: {steps.error or 'docker buildx build said nothing'}", hint=whole
+        )
+    if step.base_image is not None:
+        return ImageError(
+            f"the base image {step.base_image} is neither on the engine nor can it be pulled",
+            hint="devbox image base   # makes one from packages; or choose another with --base-image",
+            detail=step.error,
+        )
+    return ImageError(
+        f"the image could not be built: {_short(step.title)} failed",
+        hint=whole,
+        detail="\n".join([*step.lines, step.reason]),
+    )
+
+
+def _short(title: str) -> str:
+    """Return a step's title without the mounts and flags of its RUN line."""
+    place, bracket, command = title.partition("] ")
+    words = [word for word in command.split() if not word.startswith("--")]
+    text = f"{place}{bracket}{' '.join(words)}"
+    return text if len(text) <= 100 else f"{text[:99]}…"
+
+
+def log_path(digest: str) -> Path:
+    """Return where the log of the build with this digest goes. The folder is made, and logs of older builds removed."""
+    folder = state_dir() / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    older = sorted(folder.glob("image-*.log"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in older[KEPT_LOGS - 1 :]:
+        path.unlink(missing_ok=True)
+    return folder / f"image-{digest.removeprefix('sha256:')[:12]}.log"

@@ -1,0 +1,1 @@
+"""Features: where they come from, and the layer that they are installed in."""

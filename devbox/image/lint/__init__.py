@@ -1,0 +1,1 @@
+"""The linter of Dockerfiles: one module a subject, one function a rule."""
