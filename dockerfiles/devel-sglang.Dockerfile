@@ -35,7 +35,7 @@ RUN --mount=type=bind,from=helpers,target=/run/devbox \
 [ "$RUNTIME" != 0 ] || exit 0
 . /run/devbox/lib.sh
 [ -f /run/checkout/pyproject.toml ] || {
-    echo "devbox: the checkout has no python/pyproject.toml" >&2
+    echo "devbox: RUNTIME=1 reads the checkout's python/pyproject.toml: name its folder by --context checkout=python" >&2
     exit 1
 }
 install_python -r /run/checkout/pyproject.toml ${EXTRA:+--extra "$EXTRA"}

@@ -51,7 +51,7 @@ RUN --mount=type=bind,from=helpers,target=/run/devbox \
 [ "$RUNTIME" != 0 ] || exit 0
 . /run/devbox/lib.sh
 [ -f "/run/checkout/$REQUIREMENTS" ] || {
-    echo "devbox: the checkout has no $REQUIREMENTS" >&2
+    echo "devbox: RUNTIME=1 reads the checkout's $REQUIREMENTS: name its folder by --context checkout=." >&2
     exit 1
 }
 install_python -r "/run/checkout/$REQUIREMENTS"

@@ -19,20 +19,23 @@ RUN --mount=type=bind,from=helpers,target=/run/devbox \
 . /run/devbox/lib.sh
 name=aws-efa-installer-$EFA_VERSION.tar.gz
 archive=/run/wheels/$name
-packages "ca-certificates curl" "ca-certificates curl"
 is_the_one() { echo "$EFA_SHA256  $archive" | sha256sum --check --status 2>/dev/null; }
+refuse() {
+    echo "devbox: $name is not the one with the SHA-256 $EFA_SHA256; another version has another sum: --arg EFA_SHA256=…" >&2
+    rm -f "/var/cache/efa/$name"
+    exit 1
+}
+# What is at hand is looked at before anything is fetched.
+[ ! -f "$archive" ] || is_the_one || refuse
+packages "ca-certificates curl" "ca-certificates curl"
 if [ ! -f "$archive" ]; then
     archive=/var/cache/efa/$name
     is_the_one || curl --fail --location --silent --show-error --retry 3 --output "$archive" "$EFA_URL/$name" || {
         echo "devbox: $EFA_URL/$name cannot be had; put it into the folder of wheels (--find-links DIR)" >&2
         exit 1
     }
+    is_the_one || refuse
 fi
-is_the_one || {
-    echo "devbox: $name is not the one with the SHA-256 $EFA_SHA256; another version has another sum: --arg EFA_SHA256=…" >&2
-    rm -f "/var/cache/efa/$name"
-    exit 1
-}
 tar -xzf "$archive" -C /tmp
 # Its apt-get must ask nothing, and know the private CA.
 [ -z "$bundle" ] || echo "Acquire::https::CaInfo \"$bundle\";" >/etc/apt/apt.conf.d/99devbox-efa

@@ -8,6 +8,10 @@ cargo_begin() {
     compiler_cache_begin
     if [ "$compiler_cache" = ccache ]; then
         compiler_cache=sccache
+        # A storage that could not be used would fail this server, too.
+        [ ! -f /run/secrets/sccache ] || while IFS= read -r line || [ -n "$line" ]; do
+            case $line in [A-Z]*=*) unset "${line%%=*}" ;; esac
+        done </run/secrets/sccache
         export SCCACHE_DIR=/var/cache/sccache SCCACHE_SERVER_UDS=/tmp/sccache.sock SCCACHE_IDLE_TIMEOUT=0
         export CMAKE_C_COMPILER_LAUNCHER=sccache CMAKE_CXX_COMPILER_LAUNCHER=sccache CMAKE_CUDA_COMPILER_LAUNCHER=sccache
     fi

@@ -22,7 +22,11 @@ RUN --mount=type=bind,from=helpers,target=/run/devbox \
 . /run/devbox/lib.sh
 if [ -n "$PYTHON_VERSION" ] && ! command -v "python$PYTHON_VERSION" >/dev/null; then
     packages "python$PYTHON_VERSION python$PYTHON_VERSION-dev python$PYTHON_VERSION-venv" \
-        "python$PYTHON_VERSION python$PYTHON_VERSION-devel"
+        "python$PYTHON_VERSION python$PYTHON_VERSION-devel" || {
+        echo "devbox: no Python $PYTHON_VERSION: the base image has none, and its distribution gives none; leave --python out," \
+            "or name another base (--base-image)" >&2
+        exit 1
+    }
 fi
 /opt/devbox/bin/pip install -q --no-compile "uv==$UV_VERSION"
 ln -s /opt/devbox/bin/uv /opt/devbox/bin/uvx /usr/local/bin/

@@ -13,7 +13,7 @@ from devbox.frameworks import load
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from devbox.frameworks.model import Detect, Framework
+    from devbox.frameworks.model import Detect
 
 # A search for a kind of file gives up after this many entries: a fifth of a second on a cold disk.
 MOST_ENTRIES = 50_000
@@ -35,25 +35,30 @@ class Match:
 def detect(path: Path) -> tuple[Match, ...]:
     """Return the frameworks that fit the checkout at `path`, best first. Two of equal weight at the top mean doubt.
 
-    Of a framework, the first variant that fits counts, its default one before the others.
+    Of a framework, the first variant that fits counts, its default one before the others. Raises ConfigError for a
+    mistake in how a framework is known; what else its file says is not looked at.
     """
-    names = load.available(path)
-    matches = [match for name in names if (match := first_match(path, load.variants(name, path))) is not None]
+    known = load.detection(path)
+    matches = [match for name, rules in known.items() if (match := _first_match(path, name, rules)) is not None]
     return tuple(sorted(matches, key=lambda match: (-match.weight, match.name)))
 
 
-def first_match(path: Path, variants: Sequence[Framework]) -> Match | None:
+def fits(path: Path, name: str) -> bool:
+    """Tell whether the checkout at `path` is one of the framework `name`. Raises as `detect` does."""
+    known = load.detection(path, only=name)
+    return any(_first_match(path, *item) is not None for item in known.items())
+
+
+def _first_match(path: Path, name: str, variants: Sequence[tuple[str, Detect]]) -> Match | None:
     """Return the match of the first of a framework's `variants` that fits `path`, or None."""
     tried: set[Detect] = set()
-    for framework in variants:
-        rules = framework.detect
+    for variant, rules in variants:
         if rules in tried:
             continue
         tried.add(rules)
         why = reasons(path, rules)
         if why is not None:
-            variant = None if framework.variant == framework.variants[0] else framework.variant
-            return Match(framework.name, variant, why, rules.weight)
+            return Match(name, None if variant == variants[0][0] else variant, why, rules.weight)
     return None
 
 

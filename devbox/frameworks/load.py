@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 from devbox import toml
 from devbox.errors import ConfigError, UsageError
 from devbox.frameworks.checks import problems
-from devbox.frameworks.model import Framework
+from devbox.frameworks.model import Detect, Framework
 from devbox.frameworks.sources import EXTENDS, NAME, Source, complete, no_such, overlaid, sources
 from devbox.frameworks.structure import Reader, structured
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["available", "examine", "load", "origin", "parse", "structured", "variants"]
+__all__ = ["available", "detection", "examine", "load", "origin", "parse", "structured", "variants"]
 
 # The loader sets these itself.
 _OWN_FIELDS = frozenset({"name", "variant", "variants"})
@@ -49,6 +50,33 @@ def variants(name: str, workspace: Path | None = None) -> tuple[Framework, ...]:
     """Return the framework `name` in each of its variants, the default one first. Raises as `load` does."""
     places = _places(name, workspace)
     return _right(_read(places[name][0], complete(places[name][0], places)))
+
+
+def detection(workspace: Path | None = None, only: str | None = None) -> dict[str, tuple[tuple[str, Detect], ...]]:
+    """Return how a checkout of each framework is known, by name: for each of its variants, the default one first.
+
+    Of the files nothing else is looked at, so that this costs no more than to read them. `only` names the one framework
+    that is wanted. Raises ConfigError for a mistake there.
+    """
+    places = sources(workspace)
+    found = {}
+    for name in sorted(places) if only is None else [only] if only in places else []:
+        source = places[name][0]
+        table = complete(source, places)
+        overrides = _overrides(source, table)
+        default = table.get("default_variant")
+        names = sorted(overrides, key=lambda one: one != default)
+        found[name] = tuple((one, _detect(source, one, table, overrides[one])) for one in names)
+    return found
+
+
+def _detect(source: Source, variant: str, table: toml.Table, override: toml.Table) -> Detect:
+    base, own = ({"detect": one["detect"]} if "detect" in one else {} for one in (table, override))
+    reader = Reader(source.path, _said(source, variant, override))
+    rules: Detect = reader.record(Detect, overlaid(base, own).get("detect", {}), "detect")
+    if reader.mistakes:
+        raise reader.mistakes[0]
+    return rules
 
 
 def origin(name: str, workspace: Path | None = None) -> str:
@@ -146,9 +174,7 @@ def _overrides(source: Source, table: toml.Table) -> dict[str, toml.Table]:
 def _variant(
     source: Source, variant: str, names: tuple[str, ...], table: toml.Table, override: toml.Table
 ) -> tuple[Framework, list[ConfigError]]:
-    def say(key: str) -> str:
-        return source.key(f"variants.{variant}.{key}" if _written(override, key) else key)
-
+    say = _said(source, variant, override)
     known = frozenset(Framework.__dataclass_fields__) - _OWN_FIELDS
     reader = Reader(source.path, say)
     for own in sorted(_OWN_FIELDS & table.keys()):
@@ -160,6 +186,11 @@ def _variant(
             ConfigError(f"{source.path}: '{say(key)}' {problem}") for key, problem in problems(framework)
         ]
     return framework, reader.mistakes
+
+
+def _said(source: Source, variant: str, override: toml.Table) -> Callable[[str], str]:
+    """Return what gives a key of a variant as it stands in the file."""
+    return lambda key: source.key(f"variants.{variant}.{key}" if _written(override, key) else key)
 
 
 def _written(table: object, key: str) -> bool:

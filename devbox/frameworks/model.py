@@ -146,16 +146,21 @@ class RunRules:
 class TaskOption:
     """An option of a task: `devbox task run NAME --NAME VALUE`. `flag` is how the command says it, None only by {name}.
 
-    `default` None makes it required, "" leaves it out. `kind` is what a value must be; `minimum` bounds a number.
+    `kind` is what a value must be; `minimum` bounds a number.
     """
 
     name: str
     help: str
     kind: Literal["text", "number", "path", "choice", "switch"] = "text"
-    default: str | None = ""
+    default: str | None = None
     flag: str | None = None
     choices: tuple[str, ...] = ()
     minimum: int = 1
+
+    @property
+    def required(self) -> bool:
+        """Whether it must be given: without a value nothing would stand where the command names it."""
+        return self.default is None and self.flag is None and self.kind != "switch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,11 +209,11 @@ class Preflight:
     """What a checkout and its machine must have before a long build. `disk` is in GiB, at the engine's data root.
 
     `lfs` are folders whose git-lfs files a build reads, `history` says that the version comes from git's tags.
+    Submodules without content are always looked for.
     """
 
     disk: int = 0
     lfs: tuple[str, ...] = ()
-    submodules: bool = False
     history: bool = False
 
 

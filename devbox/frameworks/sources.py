@@ -111,7 +111,8 @@ def complete(source: Source, places: dict[str, tuple[Source, ...]], below: tuple
     if source in candidates:
         candidates = candidates[candidates.index(source) + 1 :]
     if not candidates:
-        raise no_such("framework", parent, tuple(sorted(places)), f"{source.path}: '{key}': ")
+        others = tuple(sorted(name for name in places if name != source.name))
+        raise no_such("framework", parent, others, f"{source.path}: '{key}': ")
     if candidates[0] in below:
         raise ConfigError(f"{source.path}: '{key}': {parent} extends {source.name} in its turn")
     return overlaid(complete(candidates[0], places, (*below, source)), table)

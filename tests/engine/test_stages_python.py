@@ -18,10 +18,10 @@ import pytest
 from devbox import config
 from devbox.engine.spec import ImageBuild
 from devbox.frameworks import load
-from devbox.image import build as builder
-from devbox.image import dockerfile
-from devbox.image.inputs import inputs_digest
-from devbox.image.recipe import forwarded, site_secrets
+from devbox.image.assembly import stage_files
+from devbox.image.assembly.recipe import forwarded, site_secrets
+from devbox.image.buildkit.build import build
+from devbox.image.buildkit.inputs import inputs_digest
 from devbox.reporter import Silent
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ pytestmark = pytest.mark.engine
 TREES = Path(__file__).resolve().parents[1] / "trees"
 # A CPU build of torch, as a site keeps it; without one the tests would fetch gigabytes.
 WHEELS = Path(os.environ.get("DEVBOX_TEST_WHEELS", os.environ.get("PIP_FIND_LINKS", "/opt/wheels")))
+# With a torch among the wheels, nothing asks the index of another one.
+NOWHERE = "https://torch.invalid/whl"
 RUN = """\
 RUN --mount=type=bind,from=helpers,target=/run/devbox \\
     --mount=type=secret,id=sccache,required=false \\
@@ -45,6 +47,20 @@ compiler_cache_begin
 cmake -G Ninja -S . -B build >/dev/null && cmake --build build
 compiler_cache_end
 [ ! -e /tmp/cache.json ] && [ ! -e /tmp/ccache.log ] && [ ! -e /tmp/sccache.log ]
+EOT
+"""
+# What cargo's compiler wrapper does, without Rust.
+CRATES = """\
+RUN --mount=type=bind,from=helpers,target=/run/devbox \\
+    --mount=type=bind,from=crates,target=/run/crates \\
+    --mount=type=secret,id=sccache,required=false \\
+    --mount=type=cache,target=/var/cache/sccache,id={cache} <<'EOT'
+. /run/devbox/lib.sh
+. /run/crates/cargo.sh
+cargo_begin 1
+echo 'int answer() {{ return 42; }}' >/tmp/answer.cpp
+"$RUSTC_WRAPPER" c++ -c /tmp/answer.cpp -o /tmp/answer.o
+compiler_cache_end
 EOT
 """
 
@@ -98,7 +114,7 @@ class Yard:
         wanted = replace(wanted, **fields)  # type: ignore[arg-type]
         wanted = replace(wanted, secrets=(*wanted.secrets, *site_secrets(network)))
         recorder = Recorder()
-        builder.build(self.engine, wanted, recorder, digest=inputs_digest(wanted, {}), environ=dict(network.proxies()))
+        build(self.engine, wanted, recorder, digest=inputs_digest(wanted, {}), environ=dict(network.proxies()))
         return tag, recorder
 
     def sh(self, image: str, script: str, *options: str) -> str:
@@ -120,7 +136,7 @@ def yard(engine: Engine, tmp_path: Path, engine_name: Callable[[str], str]) -> I
 
 def compiling(yard: Yard, base_image: str, cache: str) -> str:
     """Return a Dockerfile whose stage `x` compiles one file, in a RUN that no build had before."""
-    text = dockerfile.concatenate("test", base_image, ("toolchain",))
+    text = stage_files.concatenate("test", base_image, ("toolchain",))
     return f"{text}\nFROM toolchain AS x\nARG MARK={yard.name('mark')}\n{RUN.format(cache=cache)}"
 
 
@@ -149,6 +165,16 @@ def test_a_storage_out_of_reach_fails_no_build_and_its_password_is_in_no_log(
     assert [use["cache"] for use in said.caches()] == ["ccache"]
     assert any("ccache is taken instead" in line for line in said.lines)
     assert not any("hunter2" in line for line in said.lines)
+
+
+def test_a_storage_out_of_reach_fails_no_crate_either(yard: Yard, base_image: str, tmp_path: Path) -> None:
+    """What builds crates has no ccache: there sccache does without the storage."""
+    secret = tmp_path / "sccache"
+    secret.write_text("SCCACHE_REDIS_ENDPOINT=redis://127.0.0.1:9\nSCCACHE_REDIS_PASSWORD=hunter2\n", encoding="utf-8")
+    text = stage_files.concatenate("test", base_image, ("toolchain", "rust"))
+    text += f"\nFROM toolchain AS x\nARG MARK={yard.name('mark')}\n{CRATES.format(cache=yard.name('d'))}"
+    _, said = yard.build(text, "x", secrets=(("sccache", str(secret)),))
+    assert [use["cache"] for use in said.caches()] == ["sccache"]
 
 
 @pytest.fixture
@@ -208,7 +234,7 @@ def test_devel_stages_share_the_layer_with_torch(
 ) -> None:
     """Compilers and torch work for a user who is not root, and a changed requirement rebuilds its own layer alone."""
     wheels = ("--build-context", f"wheels={torch_wheels}")
-    args = (("BASE_IMAGE", base_image), ("TORCH_INDEX", ""), ("BUILD_REQUIREMENTS", "build/cpu.txt"))
+    args = (("BASE_IMAGE", base_image), ("TORCH_INDEX", NOWHERE), ("BUILD_REQUIREMENTS", "build/cpu.txt"))
     checkout = requirements(tmp_path / "first") / "requirements"
     builds: dict[str, dict[str, object]] = {
         "vllm": {"args": args, "options": (*wheels, "--build-context", f"checkout={checkout}")},
@@ -217,7 +243,7 @@ def test_devel_stages_share_the_layer_with_torch(
     }
     images = {}
     for name, fields in builds.items():
-        text = dockerfile.assemble(load.load(name))
+        text = stage_files.assemble(load.load(name))
         images[name], _ = yard.build(text, "user", **fields)
         count, hits = yard.build(text, "user", **fields)[1].cached()
         assert count == hits > 0
@@ -239,7 +265,7 @@ def test_devel_stages_share_the_layer_with_torch(
 
     other = requirements(tmp_path / "second", f"six  # {yard.name('new')}\n") / "requirements"
     options = (*wheels, "--build-context", f"checkout={other}")
-    changed, recorder = yard.build(dockerfile.assemble(load.load("vllm")), "devel", args=args, options=options)
+    changed, recorder = yard.build(stage_files.assemble(load.load("vllm")), "devel", args=args, options=options)
     assert yard.layers(changed)[: len(shared)] == shared
     count, hits = recorder.cached()
     assert count - hits == 2  # the build requirements, and the RUN behind them, which installs nothing
@@ -258,6 +284,12 @@ packages = ["sglang"]
 """
 
 
+EXTENSION = """\
+echo '#include <Python.h>' >/tmp/x.c
+gcc -shared -fPIC -I"$(python -c 'import sysconfig; print(sysconfig.get_path("include"))')" /tmp/x.c -o /tmp/x.so
+"""
+
+
 @pytest.mark.slow
 def test_wheel_release_and_test_of_a_tree(yard: Yard, base_image: str, torch_wheels: Path, tmp_path: Path) -> None:
     """From sources with C++ to an image that any user runs; an edit of Python compiles nothing."""
@@ -266,11 +298,11 @@ def test_wheel_release_and_test_of_a_tree(yard: Yard, base_image: str, torch_whe
     (tree / "python/pyproject.toml").write_text(PROJECT, encoding="utf-8")
     with (tree / "sgl-kernel/csrc/norm.cpp").open("a", encoding="utf-8") as stream:
         stream.write(f"// {yard.name('new')}: BuildKit has seen no such tree\n")
-    text = dockerfile.assemble(load.load("sglang", "cpu"), images=True)
+    text = stage_files.assemble(load.load("sglang", "cpu"), images=True)
     args = (
         ("BASE_IMAGE", base_image),
         ("RUNTIME_IMAGE", base_image),
-        ("TORCH_INDEX", ""),
+        ("TORCH_INDEX", NOWHERE),
         ("COMMAND", "python3 -c"),
         ("REQUIREMENTS", "python/pyproject.toml"),
         ("BUILT", "sglang-kernel"),
@@ -287,6 +319,10 @@ def test_wheel_release_and_test_of_a_tree(yard: Yard, base_image: str, torch_whe
     yard.sh(image, "! command -v gcc; ! command -v uv; test ! -e /dist -a ! -e /workspaces; touch ~/x ~/.cache/x")
     labels = (yard.engine.image(image) or {})["Config"]["Labels"]
     assert labels["org.opencontainers.image.revision"] == "abc"
+
+    # What compiles kernels while it serves finds a compiler and the headers of its Python.
+    jit, _ = yard.build(text, "release", args=(*args, ("COMPILERS", "1")), options=options)
+    yard.sh(jit, EXTENSION)
 
     (tree / "python/sglang/__init__.py").write_text(f"NEW = 1  # {yard.name('edit')}\n", encoding="utf-8")
     newer, recorder = yard.build(text, "test", args=args, options=options)

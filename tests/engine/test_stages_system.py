@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import shutil
 import tarfile
@@ -13,7 +14,7 @@ import pytest
 
 from devbox.errors import ImageError
 from devbox.frameworks import load
-from devbox.image import dockerfile
+from devbox.image.assembly import stage_files
 from tests.engine.test_stages_python import Yard
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def text_of(name: str, variant: str, base_image: str, runtime_image: str) -> str
     """Return the Dockerfile of all stages of a framework on base images that are here."""
     framework = load.load(name, variant)
     names = framework.stages + framework.image_stages
-    return dockerfile.concatenate("test", base_image, names, runtime_image=runtime_image)
+    return stage_files.concatenate("test", base_image, names, runtime_image=runtime_image)
 
 
 def tree(folder: Path, files: dict[str, str]) -> Path:
@@ -109,7 +110,8 @@ def installer(folder: Path) -> tuple[Path, str]:
     """Make an archive of the shape of AWS's; return its folder and its SHA-256."""
     folder.mkdir()
     archive = folder / "aws-efa-installer-1.49.0.tar.gz"
-    with tarfile.open(archive, "w:gz") as file:
+    # Without the time: the engine knows the layer again.
+    with gzip.GzipFile(archive, "w", mtime=0) as compressed, tarfile.open(fileobj=compressed, mode="w") as file:
         member = tarfile.TarInfo("aws-efa-installer/efa_installer.sh")
         member.size = len(INSTALLER.encode())
         file.addfile(member, BytesIO(INSTALLER.encode()))
@@ -118,7 +120,7 @@ def installer(folder: Path) -> tuple[Path, str]:
 
 def test_efa_lies_under_an_image_and_is_what_its_sum_says(yard: Yard, base_image: str, tmp_path: Path) -> None:
     wheels, digest = installer(tmp_path / "wheels")
-    text = dockerfile.concatenate("test", base_image, ("efa",)) + "\nFROM efa AS over\n"
+    text = stage_files.concatenate("test", base_image, ("efa",)) + "\nFROM efa AS over\n"
     contexts = (("wheels", str(wheels)),)
     image, _ = yard.build(text, "over", contexts=contexts, args=(("EFA_SHA256", digest),))
     assert yard.sh(image, "fi_info; cat /opt/amazon/efa/options; ls /tmp").splitlines() == [
@@ -197,6 +199,25 @@ def test_dynamo(yard: Yard, cuda_base_image: str, base_image: str, tmp_path: Pat
     said = yard.sh(runtime, RUNTIME)
     assert said.splitlines() == ["1000", "0", "4 workers", "nats-server", "OK", "none"]
     assert yard.sh(runtime, "touch /opt/venv/file ~/file && id -u", "--user=54321:0") == "54321"
+
+
+@pytest.mark.slow
+def test_dynamo_dev_installs_anew_what_its_lists_say_alone(yard: Yard, cuda_base_image: str, tmp_path: Path) -> None:
+    """A change of a requirement costs the layer that installs them, an edit of anything else none."""
+    requirements = "container/deps/requirements.dev.txt"
+    checkout = tree(tmp_path / "dynamo", {requirements: f"six  # {yard.name('first')}\n", "lib/edited.rs": ""})
+    text = text_of("dynamo", "none", cuda_base_image, cuda_base_image)
+    contexts = (("source", str(checkout)),)
+    image, _ = yard.build(text, "dev", contexts=contexts)
+    said = yard.sh(image, "id -u; bash -lc umask; python -c 'import six'; rg --version >/dev/null; command -v strace")
+    assert said.splitlines() == ["0", "0002", "/usr/bin/strace"]
+    for name, rebuilt in (("lib/edited.rs", 0), (requirements, 1)):
+        tree(checkout, {name: f"six  # {yard.name('second')}\n"})
+        count, hits = yard.build(text, "dev", contexts=contexts)[1].cached()
+        assert count - hits == rebuilt, name
+    # A checkout without such lists has no reason to fail.
+    (checkout / requirements).unlink()
+    yard.build(text, "dev", contexts=contexts)
 
 
 TGI = """\

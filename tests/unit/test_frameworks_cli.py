@@ -108,6 +108,7 @@ def test_validate_of_no_file_and_of_what_is_none(tmp_path: Path, capsys: pytest.
     assert run(["frameworks", "validate", str(tmp_path / "nothing.toml")]) == 2
     assert "there is no file" in capsys.readouterr().err
     assert run(["frameworks", "validate", str(tmp_path)]) == 2
+    assert "there is no file" in capsys.readouterr().err
 
 
 VALUES = st.recursive(

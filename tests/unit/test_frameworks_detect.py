@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from devbox.frameworks import detect as detection
-from devbox.frameworks.detect import detect, reasons
+from devbox.errors import ConfigError
+from devbox.frameworks import detect as detecting
+from devbox.frameworks.detect import detect, fits, reasons
+from devbox.frameworks.load import detection, load, variants
 from devbox.frameworks.model import Detect
+from devbox.paths import config_dir
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,7 +119,7 @@ def test_links_are_not_followed_and_a_loop_ends(tree: Tree) -> None:
 
 
 def test_a_search_gives_up_after_enough_entries(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detection, "MOST_ENTRIES", 3)
+    monkeypatch.setattr(detecting, "MOST_ENTRIES", 3)
     top = tree("CMakeLists.txt", "a/1", "a/2", "a/3", "z/kernel.cu")
     assert reasons(top, Detect(any=("**/*.cu",))) is None
 
@@ -131,3 +135,40 @@ def test_each_rule(tree: Tree) -> None:
     assert reasons(top, Detect(text=(("a", "some"), ("a", "other")))) is None
     assert reasons(top, Detect(text=(("missing", "some"),))) is None
     assert reasons(top, Detect(any=("deep/*/file.txt",))) == ("deep/er/file.txt is there",)
+
+
+def framework(name: str, text: str) -> None:
+    file = config_dir() / "frameworks" / f"{name}.toml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
+def test_only_how_a_framework_is_known_is_read(tree: Tree) -> None:
+    top = tree("mine.txt", "metal.txt")
+    # All else of it is missing or wrong, which counts where it is loaded.
+    tables = '[variants.wood]\n[variants.metal]\ndetect.all = ["metal.txt"]\ndetect.weight = 50\n'
+    framework("mine", f'default_variant = "wood"\nports = "many"\n[detect]\nall = ["wood.txt"]\n{tables}')
+    assert [(match.name, match.variant, match.weight) for match in detect(top)] == [("mine", "metal", 50)]
+    assert (fits(top, "mine"), fits(top, "vllm"), fits(top, "nobody")) == (True, False, False)
+    with pytest.raises(ConfigError, match="'title' is missing"):
+        load("mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[detect]\nall = "a"\n[variants.x]\n', "'detect.all' must be a list of strings"),
+        ("detect = 1\n[variants.x]\n", "'detect' must be a table"),
+        ('[variants.x]\ndetect.al = ["a"]\n', "there is no key 'variants.x.detect.al'"),
+        ("[detect]\n", "'variants' must be one table or more"),
+    ],
+)
+def test_a_mistake_in_how_it_is_known_is_told_by_file_and_key(tree: Tree, text: str, said: str) -> None:
+    framework("mine", text)
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        detect(tree("a"))
+
+
+def test_each_built_in_framework_is_known_as_it_is_loaded() -> None:
+    for name, rules in detection().items():
+        assert rules == tuple((one.variant, one.detect) for one in variants(name))

@@ -15,8 +15,8 @@ from devbox.errors import ConfigError, UsageError
 from devbox.frameworks import arch, load, model
 from devbox.frameworks.detect import detect
 from devbox.frameworks.model import CheckoutContext, Framework
-from devbox.image.base import TOOLKITS
-from devbox.image.dockerfile import assemble
+from devbox.image.assembly.stage_files import assemble
+from devbox.image.base.package import TOOLKITS
 
 SMALL = """\
 title = "Small"
@@ -350,6 +350,7 @@ def test_what_cannot_be_extended(own: Path, files: dict[str, str], message: str)
     with pytest.raises(ConfigError) as caught:
         load.load("a")
     assert message in caught.value.message
+    assert " a," not in (caught.value.hint or ""), "it is no choice of its own"
 
 
 def test_a_file_that_says_nearly_nothing_is_told_of_extends(own: Path) -> None:
@@ -397,6 +398,15 @@ def test_mistakes_in_a_checkouts_own_tables(tmp_path: Path, own: Path, text: str
         load.load("x", workspace=tmp_path)
     assert caught.value.message.startswith(str(tmp_path / "devbox.toml"))
     assert message in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["vllm", "sglang"])
+def test_published_images_are_for_the_cuda_of_the_variant(name: str) -> None:
+    for variant in load.variants(name):
+        for reference in (one.reference for one in variant.prebuilt):
+            assert ("cu12" in reference) == (variant.cuda or "").startswith("12."), f"{variant.variant}: {reference}"
+            # The nightlies of both lie in one repository.
+            assert "nightly-dev-*" not in reference
 
 
 DOCS = (Path(__file__).parents[2] / "docs/frameworks.md").read_text(encoding="utf-8")

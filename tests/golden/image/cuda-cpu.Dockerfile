@@ -107,7 +107,9 @@ install_python() {
     # shellcheck disable=SC2086  # a list of words
     printf '%s\n' ${PYTHON_OVERRIDES:-} | cat /opt/venv/kept.txt - >/tmp/overrides.txt
     set -- --override /tmp/overrides.txt "$@"
-    [ -z "${TORCH_INDEX:-}" ] || set -- --extra-index-url "$TORCH_INDEX" --index-strategy unsafe-best-match "$@"
+    # Where torch is there already, its index has nothing more to give, and may be out of reach.
+    [ -z "${TORCH_INDEX:-}" ] || grep -q '^torch==' /opt/venv/kept.txt ||
+        set -- --extra-index-url "$TORCH_INDEX" --index-strategy unsafe-best-match "$@"
     [ ! -d /run/wheels ] || set -- --find-links /run/wheels "$@"
     torch=$(torch_version)
     uv pip install --python /opt/venv "$@"

@@ -181,6 +181,10 @@ USER dynamo
 # The word of the other frameworks for it.
 FROM runtime AS release
 
+# The lists of requirements, and nothing else of the checkout: a change of any other file installs nothing anew.
+FROM scratch AS dev-requirements
+COPY --from=source pyproject.tom[l] containe[r]/dep[s]/requirement*.tx[t] /
+
 # devel with what people and tests want beside the compilers. It runs as root, as Dynamo's own `dev` does; `user` is the one
 # for a person.
 FROM devel AS dev
@@ -202,17 +206,17 @@ devbox-toolchain
 EOT
 
 RUN --mount=type=bind,from=helpers,target=/run/devbox \
-    --mount=type=bind,from=source,target=/run/source \
+    --mount=type=bind,from=dev-requirements,target=/run/checkout \
     --mount=type=bind,from=wheels,target=/run/wheels \
     --mount=type=secret,id=ca_bundle,required=false \
     --mount=type=cache,target=/var/cache/uv <<'EOT'
 . /run/devbox/lib.sh
 set --
 for list in common test dev; do
-    file=/run/source/container/deps/requirements.$list.txt
+    file=/run/checkout/requirements.$list.txt
     [ ! -f "$file" ] || set -- "$@" -r "$file"
 done
-[ -z "$BACKEND" ] || set -- "$@" -r /run/source/pyproject.toml --extra "$BACKEND"
+[ -z "$BACKEND" ] || set -- "$@" -r /run/checkout/pyproject.toml --extra "$BACKEND"
 [ $# = 0 ] || install_python "$@"
 finish_venv
 EOT

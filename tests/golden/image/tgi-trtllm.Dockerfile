@@ -107,7 +107,9 @@ install_python() {
     # shellcheck disable=SC2086  # a list of words
     printf '%s\n' ${PYTHON_OVERRIDES:-} | cat /opt/venv/kept.txt - >/tmp/overrides.txt
     set -- --override /tmp/overrides.txt "$@"
-    [ -z "${TORCH_INDEX:-}" ] || set -- --extra-index-url "$TORCH_INDEX" --index-strategy unsafe-best-match "$@"
+    # Where torch is there already, its index has nothing more to give, and may be out of reach.
+    [ -z "${TORCH_INDEX:-}" ] || grep -q '^torch==' /opt/venv/kept.txt ||
+        set -- --extra-index-url "$TORCH_INDEX" --index-strategy unsafe-best-match "$@"
     [ ! -d /run/wheels ] || set -- --find-links /run/wheels "$@"
     torch=$(torch_version)
     uv pip install --python /opt/venv "$@"
@@ -327,6 +329,10 @@ cargo_begin() {
     compiler_cache_begin
     if [ "$compiler_cache" = ccache ]; then
         compiler_cache=sccache
+        # A storage that could not be used would fail this server, too.
+        [ ! -f /run/secrets/sccache ] || while IFS= read -r line || [ -n "$line" ]; do
+            case $line in [A-Z]*=*) unset "${line%%=*}" ;; esac
+        done </run/secrets/sccache
         export SCCACHE_DIR=/var/cache/sccache SCCACHE_SERVER_UDS=/tmp/sccache.sock SCCACHE_IDLE_TIMEOUT=0
         export CMAKE_C_COMPILER_LAUNCHER=sccache CMAKE_CXX_COMPILER_LAUNCHER=sccache CMAKE_CUDA_COMPILER_LAUNCHER=sccache
     fi

@@ -107,7 +107,9 @@ install_python() {
     # shellcheck disable=SC2086  # a list of words
     printf '%s\n' ${PYTHON_OVERRIDES:-} | cat /opt/venv/kept.txt - >/tmp/overrides.txt
     set -- --override /tmp/overrides.txt "$@"
-    [ -z "${TORCH_INDEX:-}" ] || set -- --extra-index-url "$TORCH_INDEX" --index-strategy unsafe-best-match "$@"
+    # Where torch is there already, its index has nothing more to give, and may be out of reach.
+    [ -z "${TORCH_INDEX:-}" ] || grep -q '^torch==' /opt/venv/kept.txt ||
+        set -- --extra-index-url "$TORCH_INDEX" --index-strategy unsafe-best-match "$@"
     [ ! -d /run/wheels ] || set -- --find-links /run/wheels "$@"
     torch=$(torch_version)
     uv pip install --python /opt/venv "$@"
@@ -341,7 +343,11 @@ RUN --mount=type=bind,from=helpers,target=/run/devbox \
 . /run/devbox/lib.sh
 if [ -n "$PYTHON_VERSION" ] && ! command -v "python$PYTHON_VERSION" >/dev/null; then
     packages "python$PYTHON_VERSION python$PYTHON_VERSION-dev python$PYTHON_VERSION-venv" \
-        "python$PYTHON_VERSION python$PYTHON_VERSION-devel"
+        "python$PYTHON_VERSION python$PYTHON_VERSION-devel" || {
+        echo "devbox: no Python $PYTHON_VERSION: the base image has none, and its distribution gives none; leave --python out," \
+            "or name another base (--base-image)" >&2
+        exit 1
+    }
 fi
 /opt/devbox/bin/pip install -q --no-compile "uv==$UV_VERSION"
 ln -s /opt/devbox/bin/uv /opt/devbox/bin/uvx /usr/local/bin/
@@ -403,7 +409,7 @@ RUN --mount=type=bind,from=helpers,target=/run/devbox \
 [ "$RUNTIME" != 0 ] || exit 0
 . /run/devbox/lib.sh
 [ -f "/run/checkout/$REQUIREMENTS" ] || {
-    echo "devbox: the checkout has no $REQUIREMENTS" >&2
+    echo "devbox: RUNTIME=1 reads the checkout's $REQUIREMENTS: name its folder by --context checkout=." >&2
     exit 1
 }
 install_python -r "/run/checkout/$REQUIREMENTS"
