@@ -24,11 +24,14 @@ def inside(engine: Engine, workspace: Path, repository: str | None = None) -> Ta
 
     Raises DevboxError where there is no running container, UsageError where it has no repository of the name.
     """
-    from devbox.container.repositories import located
     from devbox.container.target import find
 
     found = find(engine, workspace)
-    return found if repository is None else located(found, written(found), repository)
+    if repository is None:
+        return found
+    from devbox.container.repositories import located
+
+    return located(found, written(found), repository)
 
 
 def framework_of(target: Target, settings: Settings) -> Framework:

@@ -10,7 +10,8 @@ from devbox.container.target import LOCAL_FOLDER
 from devbox.engine.spec import ContainerSpec, Mount, container_args
 from devbox.errors import BuildError
 from devbox.frameworks.load import available
-from devbox.image.inputs import LABEL
+from devbox.image.buildkit.inputs import LABEL
+from devbox.image.names import repository
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -59,7 +60,7 @@ def helper_images(engine: Engine, volumes: Collection[str]) -> tuple[str, ...]:
     Of the latter come first those that have one of the volumes. Raises BuildError if there is none at all.
     """
     # Bases and Features need no Python.
-    named = [word for name in available() for word in ("--filter", f"reference=devbox-{name}")]
+    named = [word for name in available() for word in ("--filter", f"reference={repository(name)}")]
     built = engine.run(["image", "ls", "--quiet", "--no-trunc", "--filter", f"label={LABEL}", *named]).stdout.split()
     containers = sorted(
         engine.containers({LOCAL_FOLDER: None}),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from devbox.build.timeline import lanes, parallelism
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from devbox.build.timeline import Build, Step, Timeline
 
@@ -223,13 +223,16 @@ def _summary(timeline: Timeline) -> str:
     )
 
 
-def _table(steps: Iterable[Step]) -> str:
+def _table(steps: Sequence[Step]) -> str:
+    asked = any(step.outcome for step in steps)
     rows = "".join(
         f"<tr><td class=n>{_duration(step.seconds)}</td><td class=n>{_duration(step.start)}</td>"
-        f"<td>{escape(step.outcome)}</td><td><code>{escape(step.source or step.output)}</code></td></tr>"
+        f"{f'<td>{escape(step.outcome)}</td>' if asked else ''}"
+        f"<td><code>{escape(step.source or step.output)}</code></td></tr>"
         for step in steps
     )
-    return f"<table><tr><th>took</th><th>began at</th><th>cache</th><th>command</th></tr>{rows}</table>"
+    cache = "<th>cache</th>" if asked else ""
+    return f"<table><tr><th class=n>took</th><th class=n>began at</th>{cache}<th>command</th></tr>{rows}</table>"
 
 
 _PAGE = """\
@@ -244,7 +247,7 @@ h1 {{ font-size: 1.4em }} h2 {{ font-size: 1.1em; margin-top: 2em }}
 svg {{ max-width: 100%; height: auto }}
 table {{ border-collapse: collapse }}
 th, td {{ text-align: left; padding: 2px 14px 2px 0; border-bottom: 1px solid #e4e6ea }}
-td.n {{ text-align: right; font-variant-numeric: tabular-nums }}
+.n {{ text-align: right; font-variant-numeric: tabular-nums }}
 </style>
 </head>
 <body>

@@ -106,12 +106,19 @@ def _redis(url: str, shown: str, environ: Mapping[str, str]) -> Storage:
         variables["SCCACHE_REDIS_DB"] = parts.path.strip("/")
     user = unquote(parts.username or "") or environ.get("SCCACHE_REDIS_USERNAME", "")
     password = unquote(parts.password or "") or environ.get("SCCACHE_REDIS_PASSWORD", "")
+    if user and not password:
+        # One word before the `@`, which ccache takes for the password: one URL means the same to both.
+        user, password = "", user
     secrets = {"SCCACHE_REDIS_USERNAME": user, "SCCACHE_REDIS_PASSWORD": password}
     return Storage(shown, variables, {name: value for name, value in secrets.items() if value})
 
 
 def _s3(url: str) -> dict[str, str]:
     parts, more = urlsplit(url), _query(url, ("region", "endpoint", "ssl"))
+    try:
+        _ = urlsplit(more.get("endpoint", "")).port
+    except ValueError as error:
+        raise UsageError(f"the endpoint of cache_remote is no URL: {error}", hint="endpoint=http://HOST:PORT") from None
     found = {
         "SCCACHE_BUCKET": parts.netloc,
         "SCCACHE_S3_KEY_PREFIX": parts.path.strip("/"),

@@ -31,7 +31,8 @@ class BuildVolume:
     """A build volume and its trees, the one that was used last first.
 
     `workspace` is the folder on the host that it belongs to (None: nobody knows), and `gone` whether that folder is no
-    longer there. `used_by` are the containers that mount it.
+    longer there. `used_by` are the containers that mount it. With a `folder`, this is the part of the volume that holds
+    the trees of a further checkout of its container.
     """
 
     name: str
@@ -39,6 +40,7 @@ class BuildVolume:
     gone: bool
     used_by: tuple[str, ...]
     trees: tuple[BuildTree, ...] = ()
+    folder: str = ""
 
     @property
     def size(self) -> int:
@@ -53,18 +55,22 @@ class BuildVolume:
     @property
     def title(self) -> str:
         """What a person calls it: the workspace, else the volume's name."""
-        return self.workspace or self.name
+        return self.workspace or "/".join(filter(None, (self.name, self.folder)))
 
 
 @dataclass(frozen=True, slots=True)
 class Doomed:
-    """What is to be removed, and why: one tree, or with `key` None the whole volume. `size` is in bytes."""
+    """What is to be removed, and why: one tree, in a `folder` of the volume, or with `key` None the whole volume.
+
+    `size` is in bytes.
+    """
 
     volume: str
     title: str
     key: str | None
     size: int
     reason: str
+    folder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +109,17 @@ def _is_mine(folder: str) -> bool:
 def with_trees(volumes: Sequence[BuildVolume], engine: Engine, *, sizes: bool = True) -> tuple[BuildVolume, ...]:
     """Look into volumes, through one helper container for all of them, and return them with their trees.
 
-    Adding up `sizes` walks through every tree. Raises BuildError where no helper can be started.
+    Behind a volume come the parts of it that belong to further checkouts and have trees. Adding up `sizes` walks
+    through every tree. Raises BuildError where no helper can be started.
     """
     return tuple(volume for volume, _ in _look(volumes, engine, sizes=sizes))
 
 
 def details(volume: BuildVolume, key: str, engine: Engine) -> TreeDetails:
     """Return what is recorded of one tree. Raises BuildError as `with_trees`."""
-    for _, trees in _look([volume], engine, sizes=False, details=key):
+    for part, trees in _look([volume], engine, sizes=False, details=key):
         for tree in trees:
-            if tree["key"] == key:
+            if part.folder == volume.folder and tree["key"] == key:
                 return details_of(tree)
     raise UsageError(f"there is no build tree {key} in {volume.title}", hint="devbox builds list")
 
@@ -128,15 +135,25 @@ def _look(
     for event in ask_helper({"command": "list", "volumes": places, **request}, mounts, engine, images=images):
         if event["event"] == "result":
             for volume in volumes:
-                found = event["volumes"][volume.name]
-                # The helper has the volumes elsewhere than a dev container.
-                trees = sorted(
-                    (replace(tree_of(tree), path=f"{VOLUME}/{tree['key']}") for tree in found["trees"]),
-                    key=lambda tree: -tree.built,
-                )
-                workspace = volume.workspace or found["workspace"]
-                gone = workspace is not None and not may_exist(workspace)
-                yield replace(volume, trees=tuple(trees), workspace=workspace, gone=gone), found["trees"]
+                told = event["volumes"][volume.name]
+                yield _part(replace(volume, folder=""), told), told["trees"]
+                for folder, inner in told["further"].items():
+                    if inner["trees"]:
+                        yield _part(replace(volume, workspace=None, folder=folder), inner), inner["trees"]
+
+
+def _part(volume: BuildVolume, told: Mapping[str, Any]) -> BuildVolume:
+    """Return a volume, or its part of a further checkout, with what the helper told of it."""
+    # The helper has the volumes elsewhere than a dev container.
+    place = "/".join(filter(None, (VOLUME, volume.folder)))
+    trees = (replace(tree_of(tree), path=f"{place}/{tree['key']}") for tree in told["trees"])
+    workspace = volume.workspace or told["workspace"]
+    return replace(
+        volume,
+        trees=tuple(sorted(trees, key=lambda tree: -tree.built)),
+        workspace=workspace,
+        gone=workspace is not None and not may_exist(workspace),
+    )
 
 
 def find_trees(volumes: Iterable[BuildVolume], words: Sequence[str]) -> tuple[tuple[BuildVolume, BuildTree], ...]:
@@ -173,12 +190,26 @@ def prunable(
     seconds, all but the `keep` last used of a workspace, and the longest unused until all together take at most
     `max_size` bytes. A volume that a container mounts cannot be removed, whatever became of its workspace.
     """
-    doomed: dict[tuple[str, str], Doomed] = {}
+    doomed: dict[tuple[str, str, str], Doomed] = {}
     left = 0
     free: list[tuple[BuildVolume, BuildTree]] = []
+    building = {volume.name for volume in volumes if any(tree.building for tree in volume.trees)}
+    whole = {
+        volume.name
+        for volume in volumes
+        if volume.gone and not volume.folder and not volume.used_by and volume.name not in building
+    }
+
+    def doom(volume: BuildVolume, tree: BuildTree, why: str) -> None:
+        doomed[volume.name, volume.folder, tree.key] = Doomed(
+            volume.name, volume.title, tree.key, tree.size, why, volume.folder
+        )
+
     for volume in volumes:
-        if volume.gone and not volume.used_by and not any(tree.building for tree in volume.trees):
-            doomed[volume.name, ""] = Doomed(volume.name, volume.title, None, volume.size, "its workspace is gone")
+        if volume.name in whole:
+            if not volume.folder:
+                size = sum(part.size for part in volumes if part.name == volume.name)
+                doomed[volume.name, "", ""] = Doomed(volume.name, volume.title, None, size, "its workspace is gone")
             continue
         left += volume.size
         for place, tree in enumerate(sorted(volume.trees, key=lambda tree: -tree.built)):
@@ -190,16 +221,14 @@ def prunable(
             elif keep is not None and place >= keep:
                 why = "it is not the one that was used last" if keep == 1 else f"it is not among the last {keep} used"
             if why:
-                doomed[volume.name, tree.key] = Doomed(volume.name, volume.title, tree.key, tree.size, why)
+                doom(volume, tree, why)
                 left -= tree.size
             else:
                 free.append((volume, tree))
     for volume, tree in sorted(free, key=lambda one: one[1].built):
         if max_size is None or left <= max_size:
             break
-        doomed[volume.name, tree.key] = Doomed(
-            volume.name, volume.title, tree.key, tree.size, "it is the longest unused, and all take too much"
-        )
+        doom(volume, tree, "it is the longest unused, and all take too much")
         left -= tree.size
     return tuple(doomed.values())
 
@@ -239,7 +268,7 @@ def _remove_trees(doomed: Sequence[Doomed], engine: Engine, reporter: Reporter) 
     mounts = [Mount("volume", place, name) for name, place in places.items()]
     keys: dict[str, list[str]] = {}
     for one in doomed:
-        keys.setdefault(places[one.volume], []).append(str(one.key))
+        keys.setdefault(_place(places, one), []).append(str(one.key))
     answer: Mapping[str, list[dict[str, Any]]] = {}
     request = {"command": "remove", "remove": keys}
     for event in ask_helper(request, mounts, engine, images=helper_images(engine, names)):
@@ -249,4 +278,9 @@ def _remove_trees(doomed: Sequence[Doomed], engine: Engine, reporter: Reporter) 
             answer = event["removed"]
     said = {(place, one["key"]): one["why"] for place, ones in answer.items() for one in ones}
     for one in doomed:
-        yield one, said[places[one.volume], str(one.key)]
+        yield one, said[_place(places, one), str(one.key)]
+
+
+def _place(places: Mapping[str, str], doomed: Doomed) -> str:
+    """Return where the helper sees the folder that a tree lies in."""
+    return "/".join(filter(None, (places[doomed.volume], doomed.folder)))

@@ -13,6 +13,7 @@ from devbox.ui.console import BOLD, GREEN, RED, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from devbox.build.build import OnEvent
     from devbox.build.python import Action
@@ -110,7 +111,7 @@ def tell(run: Application, report: PythonReport) -> None:
     """Say what was done for the Python package."""
     say, paint = run.console.info, run.console.paint
     if report.failure is not None:
-        run.console.error(failed(report), hint=see_log(report), detail=report.failure.output.rstrip())
+        run.console.error(failed(report), hint=see_log(report.log), detail=report.failure.output.rstrip())
         return
     taken = seconds(report.seconds)
     if not report.ok:
@@ -132,6 +133,6 @@ def failed(report: PythonReport) -> str:
     return f"pip failed, exit code {report.code}" if report.failure else f"pip ended with exit code {report.code}"
 
 
-def see_log(report: PythonReport) -> str | None:
-    """Return how to read the whole log."""
-    return f"less {report.log}   # the whole log" if report.log is not None else None
+def see_log(log: Path | None) -> str | None:
+    """Return how to read the whole log of a build."""
+    return f"less {log}   # the whole log" if log is not None else None

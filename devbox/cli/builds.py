@@ -11,7 +11,7 @@ import typer
 from devbox.cli.application import Application, application, workspace
 from devbox.cli.builds_report import register_report
 from devbox.cli.options import DryRunOption, JsonOption, WorkspaceOption, YesOption
-from devbox.errors import RefusedError, UsageError
+from devbox.errors import EXIT_INTERRUPTED, RefusedError, UsageError
 from devbox.ui.console import seconds, size
 from devbox.ui.tables import age, ago, table
 
@@ -43,10 +43,8 @@ def list_(
     context: typer.Context, path: WorkspaceOption = None, fast: FastOption = False, json: JsonOption = False
 ) -> None:
     """List the build trees of all workspaces, or of one, with sizes and last use."""
-    from devbox.build.volumes import with_trees
-
     run = application(context)
-    volumes = with_trees(_volumes(run, path), run.engine, sizes=not fast)
+    volumes = _volumes(run, path, sizes=not fast)
     run.show(volumes, lambda: _table(volumes, sizes=not fast) or "no build trees")
 
 
@@ -90,7 +88,9 @@ def rm(
                 f"{tree.key} of {volume.title} {tree.in_use}",
                 hint="devbox build --clean   # empties it; devbox down --volumes removes all trees of a workspace",
             )
-    doomed = [Doomed(volume.name, volume.title, tree.key, tree.size, "you named it") for volume, tree in found]
+    doomed = [
+        Doomed(volume.name, volume.title, tree.key, tree.size, "you named it", volume.folder) for volume, tree in found
+    ]
     _remove(run, doomed, yes=yes, dry_run=dry_run, again="devbox builds rm KEY… --yes")
 
 
@@ -115,14 +115,14 @@ def prune(
     json: JsonOption = False,
 ) -> None:
     """Remove the build volumes of workspaces that are gone, and trees by age, number or size; never one in use."""
-    from devbox.build.volumes import prunable, with_trees
+    from devbox.build.volumes import prunable
 
     run = application(context)
     age_limit = None if older_than is None else parse_age(older_than)
     size_limit = None if max_size is None else parse_size(max_size)
-    volumes = with_trees(_volumes(run, path), run.engine)
+    volumes = _volumes(run, path, sizes=True)
     for volume in volumes:
-        if volume.gone and volume.used_by:
+        if volume.gone and volume.used_by and not volume.folder:
             run.console.info(
                 f"{volume.title} is gone, but its container {volume.used_by[0]} holds its build trees: "
                 f"docker rm --force {volume.used_by[0]}"
@@ -147,18 +147,21 @@ def parse_size(text: str) -> int:
     return int(float(match[1]) * _BYTES[match[2].upper()])
 
 
-def _volumes(run: Application, path: Path | None) -> tuple[BuildVolume, ...]:
-    """Return the build volumes of one workspace, or of all."""
-    from devbox.build.volumes import build_volumes
+def _volumes(run: Application, path: Path | None, *, sizes: bool) -> tuple[BuildVolume, ...]:
+    """Return the build volumes of one workspace, or of all, with their trees."""
+    from devbox.build.volumes import build_volumes, with_trees
 
     volumes = build_volumes(run.engine)
     if path is None:
-        return volumes
+        return with_trees(volumes, run.engine, sizes=sizes)
     # The folder may be gone: its trees are what is asked for.
     from devbox.devcontainer.identity import absolute
 
     wanted = absolute(path)
-    found = tuple(volume for volume in volumes if volume.workspace == wanted)
+    named = tuple(volume for volume in volumes if volume.workspace == wanted)
+    found = with_trees(named or volumes, run.engine, sizes=sizes)
+    if not named:  # its trees may lie in another workspace's volume: it is a further checkout there
+        found = tuple(volume for volume in found if volume.workspace == wanted)
     if not found:
         raise UsageError(f"{wanted} has no build trees", hint="devbox builds list")
     return found
@@ -168,9 +171,9 @@ def _find(
     run: Application, keys: Sequence[str], path: Path | None, *, sizes: bool
 ) -> tuple[tuple[BuildVolume, BuildTree], ...]:
     """Return the trees that are named: the current folder's, and where it has none of that name, anybody's."""
-    from devbox.build.volumes import find_trees, with_trees
+    from devbox.build.volumes import find_trees
 
-    volumes = with_trees(_volumes(run, path), run.engine, sizes=sizes)
+    volumes = _volumes(run, path, sizes=sizes)
     here = str(workspace(None)) if path is None else None
     own = [volume for volume in volumes if volume.workspace == here]
     try:
@@ -224,7 +227,9 @@ def state(tree: BuildTree) -> str:
     """Return a tree's state in a word."""
     if tree.building:
         return "building"
-    return {"closed": "ready" if tree.code == 0 else "failed", "open": "interrupted"}.get(tree.state, tree.state)
+    if tree.code > 0:
+        return "interrupted" if tree.code == EXIT_INTERRUPTED else "failed"
+    return {"closed": "ready", "open": "interrupted"}.get(tree.state, tree.state)
 
 
 def _about(volume: BuildVolume, tree: BuildTree, found: TreeDetails) -> str:
@@ -232,7 +237,7 @@ def _about(volume: BuildVolume, tree: BuildTree, found: TreeDetails) -> str:
     lines = [
         f"{tree.key}{' (built last)' if tree.current else ''}",
         f"  workspace  {volume.title}{' (gone)' if volume.gone else ''}",
-        f"  volume     {volume.name}, at {tree.path.rpartition('/')[2]}",
+        f"  volume     {volume.name}, at {tree.path}",
         f"  state      {state(tree)}, {size(tree.size)}, {found.sources} sources",
         f"  made       {ago(tree.created)}, used {ago(tree.built)}",
         "key made from:",

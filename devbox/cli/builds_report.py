@@ -51,7 +51,10 @@ def register_report(app: typer.Typer) -> None:
                 text = svg(found.timeline)
             else:
                 text = html(found.timeline, found.builds, title=f"Build of {found.key}")
-            write_atomically(output, text)
+            try:
+                write_atomically(output, text)
+            except OSError as error:
+                raise UsageError(f"{output} cannot be written: {error.strerror}", hint="--output FILE") from error
             run.console.info(f"report: {output}")
         run.show(found, lambda: None if output is not None else _text(found.timeline, found.builds))
 

@@ -44,7 +44,8 @@ def register(app: typer.Typer) -> None:
         from devbox.build.build import build as start
         from devbox.build.choose import inside as place
         from devbox.build.test import argv_of_tests
-        from devbox.cli.build import define_of, request, tell
+        from devbox.cli.build_request import define_of, request
+        from devbox.cli.build_told import tell
         from devbox.container.exec import execute
 
         run = application(context)

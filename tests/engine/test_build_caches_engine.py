@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -158,6 +159,37 @@ def test_machines_share_a_cache_through_redis(
     assert other.run(*kept, PASSWORD) == ""
     assert report.log is not None
     assert PASSWORD not in report.log.read_text()
+
+
+@pytest.mark.parametrize("kind", ["sccache", "ccache"])
+def test_two_users_that_build_at_once_share_without_harm(
+    kind: str,
+    redis: Redis,
+    engine: Engine,
+    image: str,  # noqa: F811
+    engine_name: Callable[[str], str],
+    tmp_path: Path,
+) -> None:
+    """Two users with a worktree and a container each, and nothing in common but Redis."""
+    cache = CompilerCache(kind, storage=storage(kind, redis.url, {"SCCACHE_REDIS_PASSWORD": PASSWORD}))
+    places = []
+    for uid, name in ((1000, "dev"), (1700, "other")):
+        work = small_tree(tmp_path / name)
+        one = Place(engine, image, engine_name, work, engine_name("build"), engine_name("cache")).start()
+        account = f"getent passwd {uid} || useradd --uid {uid} {name}"
+        one.run("sh", "-c", f"{account}; chown {uid} /build /cache/ccache")
+        one.target = one.inside._replace(user=name)
+        places.append(one)
+    with ThreadPoolExecutor() as pool:
+        first = list(pool.map(lambda one: one.build(cache=cache), places))
+    assert all(report.ok for report in first)
+    # Either user may have made an object, or both, but what one stored last serves both from then on.
+    assert all((report.cached or 0) + (report.missed or 0) == COUNT for report in first)
+    assert sum(report.missed or 0 for report in first) >= COUNT
+    with ThreadPoolExecutor() as pool:
+        again = list(pool.map(lambda one: one.build(cache=cache, mode="clean"), places))
+    assert [(report.cached, report.missed) for report in again] == [(COUNT, 0), (COUNT, 0)]
+    assert [one.run(f"{report.tree}/small") for one, report in zip(places, again, strict=True)] == ["3\n", "3\n"]
 
 
 def test_a_storage_that_refuses_costs_the_cache_and_not_the_build(redis: Redis, place: Place) -> None:  # noqa: F811

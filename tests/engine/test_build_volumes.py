@@ -6,6 +6,7 @@ import os
 import subprocess
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,6 @@ from tests.engine.test_build_engine import COUNT, Place, image, part, small_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from devbox.engine.docker import Engine
 
@@ -93,6 +93,23 @@ class TestListing:
         assert place.build(build_type="Debug").commands == 0
         owners = place.run("find", "/build", "-user", "root")
         assert owners == ""
+
+    def test_trees_of_a_further_checkout_are_listed_and_removed(self, place: Place, engine: Engine) -> None:
+        own_key = place.build().key
+        side = Path("/nowhere/side")
+        place.target = place.inside._replace(volume="/build/.repositories/side", workspace=side)
+        first, last = place.build().key, place.build(build_type="Debug").key
+        own, further = with_trees([one for one in build_volumes(engine) if one.name == place.volume], engine)
+        assert [tree.key for tree in own.trees] == [own_key]
+        assert (further.title, further.gone, further.folder) == (str(side), True, ".repositories/side")
+        assert [tree.path for tree in further.trees] == [f"/build/.repositories/side/{key}" for key in (last, first)]
+        assert [bool(tree.in_use) for tree in further.trees] == [True, False]
+        assert details(further, first, engine).history[-1].compiled == COUNT
+
+        doomed = Doomed(further.name, further.title, first, 1, "", further.folder)
+        assert remove([doomed], engine, Silent()).removed == (doomed,)
+        own, further = with_trees([own], engine)
+        assert ([tree.key for tree in own.trees], [tree.key for tree in further.trees]) == ([own_key], [last])
 
     def test_a_tree_that_is_being_built_is_not_removed(self, place: Place, engine: Engine) -> None:
         key = place.build().key
@@ -196,17 +213,20 @@ class TestLocks:
 
 
 class TestMemory:
-    def test_a_container_that_cannot_take_all_jobs_finishes_with_half_of_them(self, place: Place) -> None:
+    @pytest.mark.parametrize("said_by", ["the compiler", "the kernel alone"])
+    def test_a_container_that_cannot_take_all_jobs_finishes_with_half_of_them(self, place: Place, said_by: str) -> None:
         """Each command takes 80 MiB while others do; the container has 192: the kernel kills, devbox goes on."""
         hog = (
             "import sys, time\nblock = bytearray(80 << 20)\nfor page in range(0, len(block), 4096): block[page] = 1\n"
             "time.sleep(0.5)\nopen(sys.argv[1], 'w').write('done')\n"
         )
         (place.workspace / "hog.py").write_text(hog)
+        silent = "exec 2>/dev/null\n" if said_by == "the kernel alone" else ""
+        script = place.workspace / "hog.sh"
+        script.write_text(f'#!/bin/sh\n{silent}python3 "${{0%.sh}}.py" "$1" || exit 1\n')
+        script.chmod(0o755)
         cmake = place.workspace / "CMakeLists.txt"
-        lines = [
-            f"add_custom_command(OUTPUT hog{n} COMMAND python3 ${{CMAKE_SOURCE_DIR}}/hog.py hog{n})" for n in range(4)
-        ]
+        lines = [f"add_custom_command(OUTPUT hog{n} COMMAND ${{CMAKE_SOURCE_DIR}}/hog.sh hog{n})" for n in range(4)]
         outputs = " ".join(f"hog{n}" for n in range(4))
         cmake.write_text("\n".join([cmake.read_text(), *lines, f"add_custom_target(hogs DEPENDS {outputs})"]))
         place.start(["--memory", "192m", "--memory-swap", "192m"])

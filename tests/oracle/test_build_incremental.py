@@ -279,6 +279,18 @@ class TestConfigure:
         assert any("LOUD" in reason for reason in result["configured"])
         lab.built(objects=0)
 
+    def test_the_record_of_a_failed_configure_says_so_and_proves_nothing(self, lab: Lab) -> None:
+        lab.write("CMakeLists.txt", CMAKE + "message(FATAL_ERROR broken)\n")
+        failed = lab.build()
+        kept = lab.attempt(failed)
+        assert (kept["state"], kept["code"], kept["configured"]) == ("open", failed["code"], False)
+        assert failed["code"] > 0
+
+    def test_nvcc_has_a_place_for_its_phases_already_when_a_tree_is_configured(self, lab: Lab) -> None:
+        check = 'if(NOT IS_DIRECTORY "$ENV{DEVBOX_NVCC_PHASES}")\n  message(FATAL_ERROR "no folder")\nendif()\n'
+        lab.write("CMakeLists.txt", CMAKE + check)
+        assert lab.build(trace=True)["code"] == 0
+
     def test_one_that_was_given_to_a_failed_configure_is_unset_too(self, lab: Lab) -> None:
         lab.built(objects=COUNT)
         good = (lab.workspace / "CMakeLists.txt").read_text()

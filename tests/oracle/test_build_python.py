@@ -195,6 +195,12 @@ class TestEnvironment:
         assert after["key"] == before["key"]
         assert (after["configured"], after["commands"]) == ([], 0)
 
+    def test_a_clean_build_with_a_wheel_leaves_what_it_installed(self, work: PythonLab) -> None:
+        work.lab.build()
+        work.python(mode="clean")
+        assert work.python("wheel", mode="clean")["code"] == 0
+        assert work.says("import pyext; print(pyext.answer())") == "42"
+
 
 class TestNeeds:
     def test_they_are_installed_beside_the_package(self, work: PythonLab) -> None:
@@ -360,7 +366,7 @@ class TestTests:
     def test_they_run_in_the_environment(self, work: PythonLab) -> None:
         work.lab.build()
         work.python()
-        said = self.command(work, "python3", "-m", "unittest", "checks/answer.py", more=("-k", "answer"))
+        said = self.command(work, "python3", "-m", "unittest", "checks/answer.py", more=("-k", "test_answer"))
         argv = ["env", *(f"{name}={value}" for name, value in said["env"].items()), *said["argv"]]
         done = subprocess.run(argv, cwd=work.lab.workspace, env=work.lab.environ, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr

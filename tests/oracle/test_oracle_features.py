@@ -20,8 +20,8 @@ from devbox.devcontainer.merge import image_metadata, merge
 from devbox.devcontainer.read import read
 from devbox.engine.docker import Engine
 from devbox.errors import ContractError, DriftError
-from devbox.image.base import reference
-from devbox.image.registry import RegistryError
+from devbox.image.base.package import reference
+from devbox.image.registry.client import RegistryError
 from devbox.reporter import Silent
 from tests.oracle.feature_lab import (
     PASSWORD,

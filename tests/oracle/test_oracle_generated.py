@@ -53,11 +53,11 @@ def test_a_committed_definition(definition: Path, tmp_path: Path, reference_cli:
     assert answer["workspace"] == folders
 
 
-def test_there_is_one_for_each_framework_and_variant(repository: Path) -> None:
-    from devbox.frameworks.load import available, variants
+def test_there_is_one_for_each_framework(repository: Path) -> None:
+    from devbox.frameworks.load import available, load
 
     names = {path.name for path in DEFINITIONS}
-    for framework in (one for name in available() for one in variants(name)):
+    for framework in map(load, available()):
         kinds = ("-gpu", "-cpu") if framework.gpu else ("",)
         assert {f"{framework.name}-{framework.variant}{kind}" for kind in kinds} <= names
     page = (repository / "devcontainers/README.md").read_text()

@@ -6,8 +6,9 @@ import ast
 import itertools
 import os
 import struct
+import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -31,9 +32,6 @@ from devbox.build.agent.ninja import (
 from devbox.build.agent.outside import Outside
 from devbox.build.agent.tools import version_tuple
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 VALUES = {
     "source": "/w/s", "build": "/b/k", "python": "/v/bin/python3", "type": "Release", "arch": "90-real", "threads": "2",
     "jobs": "8", "prefix": "/w",
@@ -55,6 +53,18 @@ class TestDelivery:
                 else:
                     continue
                 assert found <= sys.stdlib_module_names | {"agent"}, name
+
+    def test_a_warm_build_loads_nothing_that_it_does_not_need(self) -> None:
+        code = (
+            "import sys; sys.path.insert(0, sys.argv[1]); import agent.main, agent.attempt, agent.driver_cmake; "
+            "print(*sys.modules)"
+        )
+        folder = Path(deliver.__file__).parent
+        argv = [sys.executable, "-I", "-S", "-c", code, str(folder)]
+        loaded = set(subprocess.check_output(argv, text=True).split())
+        slow = {"socket", "shutil", "zipfile", "glob", "tempfile", "urllib", "email", "dataclasses", "inspect"}
+        others = {"driver_build_wheel", "driver_cargo", "driver_scikit", "python", "wheel", "presets", "graph"}
+        assert not loaded & (slow | {f"agent.{name}" for name in others})
 
     def test_the_name_is_made_from_the_source(self) -> None:
         assert deliver.place("/build").startswith("/build/.devbox/agent/")

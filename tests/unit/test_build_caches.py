@@ -82,6 +82,14 @@ class TestStorage:
         assert "p%40ss" not in found.url
         assert "p@ss" not in repr(found)
 
+    @pytest.mark.parametrize("url", ["redis://:p%40ss@cache", "redis://p%40ss@cache"])
+    def test_a_password_needs_no_user(self, url: str) -> None:
+        found = storage("sccache", url, {})
+        assert found.variables == {"SCCACHE_REDIS_ENDPOINT": "redis://cache"}
+        assert found.secrets == {"SCCACHE_REDIS_PASSWORD": "p@ss"}
+        kept = storage("sccache", "redis://ann@cache", {"SCCACHE_REDIS_PASSWORD": "p@ss"})
+        assert kept.secrets == {"SCCACHE_REDIS_USERNAME": "ann", "SCCACHE_REDIS_PASSWORD": "p@ss"}
+
     @pytest.mark.parametrize(
         ("url", "environ", "expected"),
         [
@@ -115,7 +123,13 @@ class TestStorage:
 
     @pytest.mark.parametrize(
         ("kind", "url"),
-        [("ccache", "s3://b"), ("sccache", "http://x"), ("sccache", "redis:"), ("sccache", "s3://b?regoin=x")],
+        [
+            ("ccache", "s3://b"),
+            ("sccache", "http://x"),
+            ("sccache", "redis:"),
+            ("sccache", "s3://b?regoin=x"),
+            ("sccache", "s3://b?endpoint=http://[::1"),
+        ],
     )
     def test_what_makes_no_sense_is_said(self, kind: str, url: str) -> None:
         with pytest.raises(UsageError) as raised:

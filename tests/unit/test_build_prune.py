@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,7 @@ from devbox.build.agent.events import Events
 from devbox.build.agent.trees import describe, remove
 from devbox.build.trees import BuildTree
 from devbox.build.volumes import BuildVolume, find_trees, prunable
-from devbox.cli.builds import parse_age, parse_size
+from devbox.cli.builds import parse_age, parse_size, state
 from devbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,6 +49,15 @@ class TestPrune:
         found = prunable([ONE, gone, held], now=NOW)
         assert [(one.volume, one.key) for one in found] == [("gone", None)]
         assert found[0].size == 10
+
+    def test_a_further_checkout_goes_with_its_volume_and_else_by_the_rules(self) -> None:
+        main = volume("gone", tree("x", NOW, 1, current=True), gone=True)
+        side = replace(volume("gone", tree("a", NOW, 2, current=True), tree("b", 1.0, 4)), folder=".repositories/side")
+        assert [(one.key, one.size) for one in prunable([main, side], now=NOW)] == [(None, 7)]
+        main = replace(main, gone=False)
+        (found,) = prunable([main, side], now=NOW, older_than=50.0)
+        assert (found.key, found.folder) == ("b", ".repositories/side")
+        assert prunable([main, replace(side, gone=True)], now=NOW) == ()
 
     def test_by_age(self) -> None:
         assert names(older_than=50.0) == ["b", "c", "d"]
@@ -99,6 +109,15 @@ class TestFind:
         with pytest.raises(UsageError, match="release-1 of /work/three, release-2"):
             find_trees([both], ["rel"])
         assert len(find_trees([both], ["release-1", "release-1"])) == 1
+
+
+@pytest.mark.parametrize(
+    ("kept", "code", "said"),
+    [("closed", 0, "ready"), ("closed", 1, "failed"), ("closed", 130, "interrupted"), ("open", -1, "interrupted"),
+     ("open", 1, "failed"), ("unknown", -1, "unknown")],
+)  # fmt: skip
+def test_a_state_in_a_word(kept: str, code: int, said: str) -> None:
+    assert state(replace(tree("a", NOW), state=kept, code=code)) == said
 
 
 class TestUnits:

@@ -81,10 +81,17 @@ class Work:
         context.reasons += [f"configured: {reason}" for reason in plan.reasons]
         self.result.update(jobs=driver.jobs.number, jobs_reason=driver.jobs.reason, configured=plan.reasons)
         files = self._open(plan)
+        compiles = bool(plan.reasons) and driver.compiles_to_configure
+        if compiles:
+            self._mark(driver)
         if plan.reasons:
             if not self._configure(driver, plan):
                 return  # the record stays open, so that the next attempt configures again
+            if compiles:
+                self.healing.begin_again(files, self.start)
             files = self._open(plan._replace(reasons=[]))
+        if not compiles:
+            self._mark(driver)
         point_link(os.path.join(decided.volume, "current"), decided.key)
         self._compile(driver, files)
         if installing is not None and self.result["code"] == 0:
@@ -170,13 +177,19 @@ class Work:
         begin = time.monotonic()
         outcome = driver.configure(plan)
         self.result.update(outcome._asdict(), configure_seconds=time.monotonic() - begin)
+        if outcome.code and self.attempt is not None:
+            self.attempt = self.attempt._replace(code=outcome.code)
+            self.records.write(self.attempt)  # still open: it proves nothing, but says that nobody cut it off
         return outcome.code == 0
+
+    def _mark(self, driver: Driver) -> None:
+        """Remember what is there: what comes after it is this build's."""
+        driver.mark()
+        self.cache.mark()
 
     def _compile(self, driver: Driver, files: Mapping[str, Entry]) -> None:
         """Build, report what was done, and close the record, also where the build failed or was stopped in order."""
         before = ninja_identity(self.decided.tree)
-        driver.mark()
-        self.cache.mark()
         try:
             outcome, jobs = driver.build()
             self.result.update(outcome._asdict(), jobs=jobs.number)

@@ -117,6 +117,9 @@ class Session:
 
         The compilers' environment `environ` then names no cache: the build goes on without.
         """
+        if self.cache.phases:
+            # Configuring compiles with nvcc, which fails where it cannot write its table.
+            os.makedirs(self.cache.phases, exist_ok=True)
         if self.cache.kind != SCCACHE:
             return None
         self.end_strays()

@@ -122,9 +122,9 @@ def why_configure(last: Attempt | None, tree: str, given: Sequence[str], unset: 
         reasons.append(f"{ninja} is missing")
     gone, new = [one for one in last.arguments if one not in given], [one for one in given if one not in last.arguments]
     if gone or new or list(given) != last.arguments:
-        reasons.append(
-            "arguments changed: " + (", ".join([f"+{one}" for one in new] + [f"-{one}" for one in gone]) or "order")
-        )
+        # The words begin with dashes of their own, so a plus or minus before them would be read as one of these.
+        changes = [f"{how} {', '.join(words)}" for how, words in (("now", new), ("no longer", gone)) if words]
+        reasons.append(f"arguments changed: {'; '.join(changes) or 'their order'}")
     if unset:
         reasons.append(f"no longer given: {', '.join(unset)}")
     if not reasons and last.closed and last.cache != cache_digest(tree):

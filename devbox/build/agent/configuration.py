@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import caches, cmake, environment, launcher, presets
+from . import caches, cmake, environment, launcher
 from .drivers import kind_of
 from .key import digest, key
 from .outside import packages_digest
@@ -116,6 +116,8 @@ def _with_preset(request: Mapping[str, Any], source: str, environ: dict[str, str
 
     `chosen` names what the user said on the command line, `type` and `arch`.
     """
+    from . import presets
+
     rules = request["rules"]
     preset = presets.read(request["preset"], source, required("cmake", environ), environ)
     environ.update(preset.environ)

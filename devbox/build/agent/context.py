@@ -37,15 +37,15 @@ class Context:
             "reasons": self.reasons,
         }
 
-    def lock(self, name: str, *, tell: bool = False) -> AbstractContextManager[int]:
-        """Return one of the volume's locks: a tree's by its key, `sources` or `install`."""
+    def lock(self, name: str, *, tell: bool = False, state: str | None = None) -> AbstractContextManager[int]:
+        """Return one of the volume's locks: a tree's by its key, `sources` or `install`; `state` is another folder."""
 
         def on_wait(holder: str) -> None:
             if tell:
                 self.events.info(f"waiting for {name}: {holder}")
 
         note = f"{self.request['client']} (process {os.getpid()} in the container)"
-        return lock(lock_path(self.decided.state, name), note, wait=self.supervisor.wait, on_wait=on_wait)
+        return lock(lock_path(state or self.decided.state, name), note, wait=self.supervisor.wait, on_wait=on_wait)
 
     def set_as_root(self, files: list[tuple[str, int]]) -> None:
         """Have the client set times of the image's files, which belong to root; it answers with a line."""

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from .events import AgentError
-from .jobs import Jobs, measure, out_of_memory
+from .jobs import Jobs, measure, memory_kills, out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -102,6 +102,11 @@ class Driver:
         """Compare what the build system would be told with what the tree was configured from."""
         raise NotImplementedError
 
+    @property
+    def compiles_to_configure(self) -> bool:
+        """Whether configuring compiles the tree as well, so that it may miss what is edited meanwhile."""
+        return False
+
     def configure(self, plan: Plan) -> Outcome:
         """Configure the tree."""
         raise NotImplementedError
@@ -127,8 +132,11 @@ class Driver:
         jobs = self.jobs
         self._events.send("phase", title=f"building {self._configuration.key} with {jobs.number} jobs ({jobs.reason})")
         while True:
+            kills = memory_kills()
             outcome = self._build_with(jobs.number)
-            if outcome.failure is None or jobs.number == 1 or not out_of_memory(outcome.failure["output"]):
+            # Not every program says how a child of its ended, but the kernel counts.
+            said = outcome.failure is not None and out_of_memory(outcome.failure["output"])
+            if outcome.code == 0 or jobs.number == 1 or not (said or memory_kills() > kills):
                 return outcome, jobs
             jobs = Jobs(jobs.number // 2, "a compiler was killed for memory")
             self._events.warn(f"{jobs.reason}: going on with {jobs.number} job{'s' if jobs.number > 1 else ''}")

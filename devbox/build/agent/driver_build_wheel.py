@@ -150,6 +150,11 @@ class BuildWheelDriver(CmakeDriver):
             reasons = [f"{python} is gone"]
         return plan._replace(reasons=reasons, unset=[])
 
+    @property
+    def compiles_to_configure(self) -> bool:
+        """Whether the script can do no less than build."""
+        return not [*self._script.has("configure-only")]
+
     def configure(self, plan: Plan) -> Outcome:
         """Run the script up to the configured tree, or as a whole where it can do no less."""
         known, script = self._configuration, self._script
@@ -158,9 +163,8 @@ class BuildWheelDriver(CmakeDriver):
         if self._request["mode"] == "clean":
             # `--clean` empties the build folder too, with what was downloaded into it.
             arguments = [*arguments, *([*script.has("generate-fmha")] or script.has("clean"))]
-        only = [*script.has("configure-only")]
-        if only:
-            return self._run_script([*arguments, *only], "configure")
+        if not self.compiles_to_configure:
+            return self._run_script([*arguments, *script.has("configure-only")], "configure")
         before = ninja_identity(known.tree)
         outcome = self._run_script([*arguments, *script.has("configure-cmake"), *self._linking()], "configure")
         if outcome.code == 0:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import cmake, environment
@@ -18,7 +19,7 @@ from .ninja import Command
 from .tools import required, run, which
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from .record import Attempt
     from .tools import Probe
@@ -91,7 +92,8 @@ class CargoDriver(Driver):
                 argv = [*only(argv, packages), *self._request["args"]]
             elif packages:
                 continue
-            outcome = self._step(argv, self._folder(step["folder"]), jobs, in_python=step["python"])
+            with self._python() if step["python"] else nullcontext(dict(known.environ)) as environ:
+                outcome = self._step(argv, self._folder(step["folder"]), jobs, environ)
             if outcome.code:
                 return outcome
         return Outcome(0)
@@ -103,12 +105,16 @@ class CargoDriver(Driver):
             raise AgentError(f"{places[0]} is not in this checkout", hint="devbox frameworks show NAME   # build.steps")
         return found
 
-    def _step(self, argv: Sequence[str], folder: str, jobs: int, *, in_python: bool) -> Outcome:
+    @contextmanager
+    def _python(self) -> Iterator[dict[str, str]]:
+        """Yield the environment for a step of Python's side; nobody else installs there meanwhile."""
         known = self._configuration
-        environ = dict(known.environ)
-        if in_python:
-            shared = os.path.join(environment.home(known.volume), os.path.basename(known.state))
-            environ = environment.ensure(known.volume, shared, environ).inside(environ)
+        shared = os.path.join(environment.home(known.volume), os.path.basename(known.state))
+        with self._context.lock(environment.NAME, tell=True, state=shared):
+            yield environment.ensure(known.volume, shared, known.environ).inside(known.environ)
+
+    def _step(self, argv: Sequence[str], folder: str, jobs: int, environ: dict[str, str]) -> Outcome:
+        known = self._configuration
         environ.update(
             CARGO_TARGET_DIR=known.tree,
             CARGO_BUILD_JOBS=str(jobs),

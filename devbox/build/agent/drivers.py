@@ -1,13 +1,9 @@
-"""Which driver builds a framework: its `build.driver`."""
+"""Which driver builds a framework: its `build.driver`. Only that one's module is loaded: a warm build is short."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from .driver_build_wheel import BuildWheelDriver
-from .driver_cargo import CargoDriver
-from .driver_cmake import CmakeDriver
-from .driver_scikit import ScikitDriver
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,17 +11,19 @@ if TYPE_CHECKING:
     from .context import Context
     from .driver import Driver
 
-DRIVERS: dict[str, type[Driver]] = {
-    "cmake": CmakeDriver,
-    "build_wheel": BuildWheelDriver,
-    "scikit": ScikitDriver,
-    "cargo": CargoDriver,
+# The module and the class of each.
+DRIVERS = {
+    "cmake": ("driver_cmake", "CmakeDriver"),
+    "build_wheel": ("driver_build_wheel", "BuildWheelDriver"),
+    "scikit": ("driver_scikit", "ScikitDriver"),
+    "cargo": ("driver_cargo", "CargoDriver"),
 }
 
 
 def kind_of(rules: Mapping[str, Any]) -> type[Driver]:
     """Return the class of the driver that a framework's rules name."""
-    return DRIVERS[rules["driver"]]
+    module, name = DRIVERS[rules["driver"]]
+    return cast("type[Driver]", getattr(import_module(f".{module}", __package__), name))
 
 
 def driver_for(context: Context) -> Driver:

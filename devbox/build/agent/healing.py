@@ -25,7 +25,18 @@ class Healing:
         self._sources = sources
         self._base = past.base
         self._seen = past.seen
+        self._again = False
         self.done = heal.Healed([], [], [], [])
+
+    def begin_again(self, files: Mapping[str, Entry], start: int) -> None:
+        """Have the next look make newer what has moved since `look` returned `files`: something was compiled meanwhile.
+
+        That is from `start` on. A file that is new since then was compiled from no other content.
+        """
+        self._base = heal.Base(
+            files, trusted=False, start=start, end=heal.FOREVER, start_counts=self._context.decided.start_counts
+        )
+        self._again = True
 
     def look(self, known: Mapping[str, Entry]) -> dict[str, Entry]:
         """Look at the sources, set the times that are to be set, and return what ninja will see.
@@ -42,7 +53,7 @@ class Healing:
 
         files = self._sources.entries({**known, **self._seen} if self._seen else known, load_others)
         self._seen = {}
-        changes = [] if self._base is None else heal.plan(files, self._base, self._may_lower(load_others))
+        changes = [] if self._base is None else self._plan(files, self._base, load_others)
         changes = self._without_unused_git(changes)
         if not self._context.request["heal"]:
             # Nothing is set, and what ninja may therefore miss is not recorded as built.
@@ -59,6 +70,12 @@ class Healing:
             touched = [path for path in (*done.lowered, *done.lifted, *done.raised) if path in files]
             self._context.events.send("healed", files=[[path, *files[path].stamp] for path in touched])
         return files
+
+    def _plan(
+        self, files: Mapping[str, Entry], base: heal.Base, load_others: Callable[[], list[dict[str, Entry]]]
+    ) -> list[heal.Change]:
+        judged = {path: entry for path, entry in files.items() if path in base.files} if self._again else files
+        return heal.plan(judged, base, self._may_lower(load_others))
 
     def _may_lower(self, load_others: Callable[[], list[dict[str, Entry]]]) -> Callable[[str, str], bool]:
         """Return the question whether a time may be set back: no other tree has other content or is being built."""

@@ -90,6 +90,15 @@ KILLED = (
 )
 
 
+def memory_kills(root: str = "/") -> int:
+    """Return how many processes the kernel has killed for memory in this cgroup (v2, v1); 0 where it does not say."""
+    for path in ("sys/fs/cgroup/memory.events", "sys/fs/cgroup/memory/memory.oom_control"):
+        words = _words(root, path)
+        if "oom_kill" in words[:-1]:
+            return int(words[words.index("oom_kill") + 1])
+    return 0
+
+
 def out_of_memory(text: str) -> bool:
     """Return whether a failed command's output says that the compiler was killed for memory, or got none."""
     return any(sign in text for sign in KILLED)

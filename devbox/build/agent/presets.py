@@ -46,8 +46,9 @@ def read(name: str, source: str, cmake: str, environ: Mapping[str, str]) -> Pres
     """
     try:
         done = subprocess.run(
-            [cmake, "-S", source, "--preset", name, "-N"], env=dict(environ), stdin=subprocess.DEVNULL,
-            capture_output=True, timeout=SECONDS, check=False,
+            # Since version 4 cmake is silent about it at its usual level.
+            [cmake, "-S", source, "--preset", name, "-N", "--log-level=VERBOSE"], env=dict(environ),
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise AgentError(f"cmake could not be asked for the preset '{name}': {error}", hint=None) from None

@@ -76,7 +76,9 @@ class Work:
         self.project = self._project()
         self._check_precompiled()
         self.events.send("tree", key=environment.NAME, path=environment.link(self.volume))
-        self.layer = environment.ensure(self.volume, self.shared, self.environ, clean=self.request["mode"] == "clean")
+        # A wheel needs none of what is installed, and takes none of it away.
+        clean = self.request["mode"] == "clean" and self.asked["action"] == "install"
+        self.layer = environment.ensure(self.volume, self.shared, self.environ, clean=clean)
         self.result.update(environment=environment.link(self.volume), made=self.layer.made)
         if self.layer.made:
             self.events.info(f"made the environment {environment.link(self.volume)} with {self.layer.base}")

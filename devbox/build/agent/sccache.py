@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any
@@ -108,6 +107,8 @@ def _await_server(server: subprocess.Popen[bytes], path: str, said: int) -> str 
 
 
 def _answers(path: str) -> bool:
+    import socket  # loads slowly, and only sccache needs it
+
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as probe:
         try:
             probe.connect(path)

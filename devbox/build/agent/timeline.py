@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from typing import TYPE_CHECKING, Any
 
-from . import graph, history, ninja
+from . import history, ninja
 from .files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -58,6 +57,8 @@ def describe(state: str, tree: str) -> dict[str, Any] | None:
     kept = read_json(_path(state, os.path.basename(tree)))
     if not isinstance(kept, dict):
         return None
+    from . import graph
+
     made = graph.read(tree)
     commands = [ninja.Command(tuple(outputs), start, end) for start, end, *outputs in kept["steps"]]
     critical = set(graph.critical_path(commands, made.inputs))
@@ -98,10 +99,10 @@ def phases(folder: str) -> dict[str, list[list[Any]]]:
     of its own, and the row of the driver names the object.
     """
     found: dict[str, list[list[Any]]] = {}
-    for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*.csv"))):
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
         rows = []
         output = ""
-        with open(path, encoding="utf-8", errors="replace") as stream:
+        with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as stream:
             for line in stream:
                 cells = [cell.strip() for cell in line.split(" , ")]
                 cells = cells if len(cells) == 8 else [cell.strip() for cell in line.split(",")]

@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from . import history, seed
+from .environment import REPOSITORIES
 from .files import read_json, write_json
 from .locks import held, lock_path
 from .record import Records
@@ -161,15 +162,29 @@ def as_owner(volume: str) -> Iterator[None]:
 
 
 def each(volumes: Mapping[str, str], request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the trees and the owner of several volumes: `volumes` gives their folders by name."""
+    """Return the trees and the owner of several volumes: `volumes` gives their folders by name.
+
+    `further` has those of the further checkouts of the volume's container, by their folder in the volume.
+    """
     found = {}
     for name, folder in volumes.items():
         with as_owner(folder):
-            found[name] = {
-                "trees": describe(folder, sizes=bool(request.get("sizes", True)), details=request.get("details")),
-                "workspace": owner(folder).get("workspace"),
-            }
+            inner = {place: _told(os.path.join(folder, place), request) for place in further(folder)}
+            found[name] = {**_told(folder, request), "further": inner}
     return found
+
+
+def further(volume: str) -> list[str]:
+    """Return the folders, in a volume, that hold the trees of further checkouts."""
+    top = os.path.join(volume, REPOSITORIES)
+    return [os.path.join(REPOSITORIES, name) for name in (sorted(os.listdir(top)) if os.path.isdir(top) else ())]
+
+
+def _told(folder: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "trees": describe(folder, sizes=bool(request.get("sizes", True)), details=request.get("details")),
+        "workspace": owner(folder).get("workspace"),
+    }
 
 
 def disk_use(folder: str) -> int:

@@ -27,7 +27,8 @@ def _c_part() -> None:
 
 
 def _wheel(folder: str, tag: str, files: dict[str, bytes]) -> str:
-    needs = "".join(f"Requires-Dist: {line}\n" for line in (HERE / "requirements.txt").read_text().split("\n") if line)
+    lines = (HERE / "requirements.txt").read_text().split("\n")
+    needs = "".join(f"Requires-Dist: {line}\n" for line in lines if line and not line.startswith("#"))
     files = {
         **files,
         f"{INFO}/METADATA": f"Metadata-Version: 2.1\nName: pyext\nVersion: 1.0\n{needs}".encode(),
