@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from devbox import toml
 from devbox.errors import ConfigError, UsageError
+from devbox.masking import is_secret_name
 from devbox.paths import config_dir
 
 if TYPE_CHECKING:
@@ -23,7 +24,14 @@ _PATHS = frozenset({"find_links", "ca_bundle", "repositories"})
 # A table of a checkout's files that holds no settings: `devbox.frameworks.sources` reads it.
 _FRAMEWORKS = "frameworks"
 # A file may write these as a list of strings.
-_LISTS = frozenset({"services", "repositories", "push_rewrite"})
+_LISTS = frozenset({"services", "repositories", "push_rewrite", "ports", "mounts", "env", "run_args"})
+# Of these, the ones whose items may hold commas: in a string, each stands on a line of its own.
+_LINES = frozenset({"mounts", "env", "run_args"})
+# Of a list, a flag gives one item at a time.
+_FLAGS = {"mounts": "--mount", "env": "--env", "ports": "--port", "run_args": "--run-arg"}
+# What gives a container more of the host. A container can write the files of its checkout, and so can a colleague.
+_OWN = frozenset({"mounts", "run_args", "repositories"})
+_OWN_FILE = "config.toml"
 # A file may write these as a boolean.
 _SWITCHES = frozenset({"ssh_agent"})
 # URLs that may hold a password.
@@ -33,6 +41,11 @@ _COMPILER_CACHES = ("ccache", "sccache", "none")
 _LOCKS = ("write", "frozen", "off")
 # The value that switches off what the environment would otherwise supply.
 NONE = "none"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+# What tools fill in from the host's environment.
+_HOST_VARIABLE = re.compile(r"\$\{(?:local)?[eE]nv:")
+# A variable among the words for `docker run`: by itself, after `-e`, or in one word with the option.
+_VARIABLE_ARGUMENT = re.compile(r"(?:--env=|-e=?)?([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.ASCII | re.DOTALL)
 _BUNDLE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
 
 
@@ -40,7 +53,8 @@ _BUNDLE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "P
 class Settings:
     """The settings in force. All are strings as a person wrote them, or None; paths are absolute.
 
-    `services` are names with commas between them, `repositories` paths, `push_rewrite` replacements OLD=NEW.
+    `services` are names with commas between them, `repositories` paths, `push_rewrite` replacements OLD=NEW, `ports` as
+    `-p` takes them. Of `mounts`, `env` and `run_args` each stands on a line. `words` splits them.
     """
 
     framework: str | None = None
@@ -59,6 +73,10 @@ class Settings:
     find_links: str | None = None
     services: str | None = None
     repositories: str | None = None
+    mounts: str | None = None
+    env: str | None = None
+    ports: str | None = None
+    run_args: str | None = None
     push_rewrite: str | None = None
     ca_bundle: str | None = None
     http_proxy: str | None = None
@@ -153,14 +171,36 @@ def shown(key: str, value: str | None) -> str | None:
     return masked(value) if value and web else value
 
 
+def flag(key: str) -> str:
+    """Return the flag that makes a setting."""
+    return _FLAGS.get(key, f"--{key.replace('_', '-')}")
+
+
+def words(settings: Settings, key: str) -> tuple[str, ...]:
+    """Return the items of a setting that is a list; `none` is no item."""
+    value: str = getattr(settings, key) or ""
+    items = value.split("\n") if key in _LINES else [item.strip() for item in value.split(",")]
+    return tuple(item for item in items if item.strip() not in {"", NONE})
+
+
+def in_line(text: str) -> str:
+    """Return the value of a setting without line breaks."""
+    return ", ".join(text.split("\n"))
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Tell whether a variable looks like a secret, by its name or because it is a URL with a password."""
+    return is_secret_name(name) or ("://" in value and has_password(value))
+
+
 def load(
     workspace: Path | None, *, environ: Mapping[str, str], flags: Mapping[str, object], personal: bool = True
 ) -> Settings:
     """Return the settings for `workspace` (None: no workspace, so no file of it).
 
-    `flags` maps keys to values; None means that the flag was not given. Without `personal` the files of one person
-    alone are left out. Raises ConfigError for a file with an unknown key or a wrong type, UsageError for a variable or
-    a flag whose value makes no sense.
+    `flags` maps keys to values, or to the items of a list; None means that the flag was not given. Without `personal`
+    the files of one person alone are left out. Raises ConfigError for a file with an unknown key or a wrong type,
+    UsageError for a variable or a flag whose value makes no sense.
     """
     values: dict[str, str] = {}
     origins: dict[str, str] = {}
@@ -181,7 +221,7 @@ def layers(
 def _layers(
     workspace: Path | None, environ: Mapping[str, str], flags: Mapping[str, object], *, personal: bool
 ) -> Iterator[tuple[str, str, str]]:
-    paths = [config_dir() / "config.toml"] if personal else []
+    paths = [config_dir() / _OWN_FILE] if personal else []
     if workspace is not None:
         paths += [workspace / "devbox.toml", *([workspace / "devbox.local.toml"] if personal else [])]
     for path in paths:
@@ -191,11 +231,11 @@ def _layers(
         if value := environ.get(name := f"DEVBOX_{key.upper()}"):
             yield key, _absolute(key, value, Path.cwd()), name
     for key, given in flags.items():
-        flag = f"--{key.replace('_', '-')}"
         if key not in KEYS:
-            raise toml.unknown_key(flag, key, KEYS)
+            raise toml.unknown_key(flag(key), key, KEYS)
         if given is not None:
-            yield key, _absolute(key, str(given), Path.cwd()), flag
+            text = _joined(key, given, flag(key)) if isinstance(given, (list, tuple)) else str(given)
+            yield key, _absolute(key, text, Path.cwd()), flag(key)
 
 
 def _from_file(path: Path) -> Iterator[tuple[str, str, str]]:
@@ -204,31 +244,75 @@ def _from_file(path: Path) -> Iterator[tuple[str, str, str]]:
     except FileNotFoundError:
         return
     for key, value in table.items():
-        if key == _FRAMEWORKS and path.name != "config.toml":
+        own = path.name == _OWN_FILE
+        if key == _FRAMEWORKS and not own:
             continue
         if key not in KEYS:
             raise toml.unknown_key(path, key, KEYS)
-        if key in _LISTS and isinstance(value, list) and all(isinstance(item, str) for item in value):
-            yield key, _absolute(key, ",".join(value), path.parent), str(path)
-            continue
+        if key in _OWN and not own:
+            raise ConfigError(
+                f"{path}: '{key}' gives a container more of this machine, and a container can write this file",
+                hint=f"devbox up {flag(key)} …   # or {key} in {config_dir() / _OWN_FILE}",
+            )
+        if key in _LISTS and isinstance(value, list) and all(_is_item(key, item) for item in value):
+            value = _joined(key, value, path)  # noqa: PLW2901  # as a string it could have been written, too
         if key in _SWITCHES and isinstance(value, bool):
             yield key, str(value).lower(), str(path)
             continue
         # `jobs = 8` and `arch = 90` are what a person writes; a boolean is an int to Python alone.
         if not isinstance(value, (str, int)) or isinstance(value, bool):
             raise toml.wrong_type(path, key, "a list of strings" if key in _LISTS else "a string", value)
+        if key == "env" and not own:
+            _must_not_take_secrets(str(value), path)
         yield key, _absolute(key, str(value), path.parent), str(path)
+
+
+def _is_item(key: str, item: object) -> bool:
+    return isinstance(item, str) or (key == "ports" and isinstance(item, int) and not isinstance(item, bool))
+
+
+def _joined(key: str, items: Iterable[object], origin: object) -> str:
+    """Return a list as the string that it is kept as."""
+    found = [str(item) for item in items]
+    if key not in _LINES:
+        return ",".join(found)
+    if any("\n" in item or "\r" in item for item in found):
+        raise UsageError(f"{origin}: an item of '{key}' has more than one line", hint="a file of your own, mounted")
+    return "\n".join(found)
+
+
+def _must_not_take_secrets(env: str, path: Path) -> None:
+    for name in env.split("\n"):
+        if "=" not in name and is_secret_name(name):
+            raise ConfigError(
+                f"{path}: {name} looks like a secret of yours, and a container can write this file",
+                hint=f"devbox up --env {name}   # or env in {config_dir() / _OWN_FILE}",
+            )
 
 
 def _absolute(key: str, value: str, folder: Path) -> str:
     """Return a path as an absolute one; in a file, it is relative to the file. Other values stay as they are."""
+    if key == "mounts":
+        return "\n".join(_absolute_source(line, folder) for line in value.split("\n"))
     if key not in _PATHS or value in {"", NONE}:
         return value
     words = value.split(",") if key in _LISTS else [value]
     return ",".join(str(folder / Path(word.strip()).expanduser()) for word in words if word.strip())
 
 
+def _absolute_source(mount: str, folder: Path) -> str:
+    """Return a mount in docker's short form with the folder that it names as an absolute path."""
+    source, colon, rest = mount.partition(":")
+    if not colon or not source.startswith((".", "~")):
+        return mount
+    return f"{folder / Path(source).expanduser()}{colon}{rest}"
+
+
 def _check(key: str, value: str, origin: str) -> None:
+    if key == "env":
+        _check_variables(value, origin)
+    if key == "run_args":
+        _check_run_args(value, origin)
     if key == "jobs" and not (value.isascii() and value.isdigit() and int(value) > 0):
         raise UsageError(f"{origin}: '{value}' is no number of jobs", hint="a whole number of 1 or more")
     if key in _SWITCHES and value not in {"true", "false"}:
@@ -239,6 +323,33 @@ def _check(key: str, value: str, origin: str) -> None:
         raise UsageError(f"{origin}: '{value}' is no compiler cache", hint=f"one of {', '.join(_COMPILER_CACHES)}")
     if key == "ccache_size" and not re.fullmatch(r"\d+(\.\d+)?\s*([kMGT]i?)?B?", value, re.ASCII):
         raise UsageError(f"{origin}: '{value}' is no size", hint="a number and a unit, such as 20G or 500M")
+
+
+def _check_variables(value: str, origin: str) -> None:
+    for line in value.split("\n"):
+        name, equals, text = line.partition("=")
+        if line.strip() not in {"", NONE} and not _NAME.fullmatch(name):
+            raise UsageError(f"{origin}: '{name}' is no name of a variable", hint="--env NAME=VALUE, or --env NAME")
+        if equals and is_secret(name, text):
+            raise UsageError(
+                f"{origin}: {name} looks like a secret, and would be seen in the contract and the container",
+                hint=f"export {name}=…   # then --env {name}, without a value",
+            )
+        if _HOST_VARIABLE.search(text):
+            raise UsageError(
+                f"{origin}: the value of {name} is made from the host's environment",
+                hint="--env NAME   # without =VALUE",
+            )
+
+
+def _check_run_args(value: str, origin: str) -> None:
+    for line in value.split("\n"):
+        variable = _VARIABLE_ARGUMENT.fullmatch(line)
+        if variable is not None and is_secret(variable[1], variable[2]):
+            raise UsageError(
+                f"{origin}: {variable[1]} looks like a secret, and would be seen in the contract and the container",
+                hint=f"export {variable[1]}=…   # then --env {variable[1]}",
+            )
 
 
 def network(settings: Settings, environ: Mapping[str, str]) -> Network:

@@ -10,11 +10,20 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_SECRET = re.compile(
+    r"TOKEN|SECRET|PASSW|CREDENTIAL|AUTH(?!OR|_SOCK)|(?:^|_)(?:API|ACCESS|PRIVATE)?_?KEY(?:_|$|S$)", re.IGNORECASE
+)
+
 # The reference CLI shows the same.
 MASK = "********"
 # A shorter value stands in half of all words, paths and numbers; it is masked where it stands alone.
 SHORT = 4
 _ALONE = r"(?<![\w./+-]){}(?![\w/+-]|\.\w)"
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether a variable of this name looks like a secret."""
+    return bool(_SECRET.search(name))
 
 
 class Mask:

@@ -77,6 +77,31 @@ RepositoryOption = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--repository", metavar="NAME", help="A further checkout in the container, such as vllm."),
 ]
+MountOption = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--mount", metavar="SOURCE:TARGET[:ro]|type=…|none", help="A further mount. May be repeated."),
+]
+EnvOption = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        "--env", "-e", metavar="NAME[=VALUE]|none", help="A variable; by its name, the host's. May be repeated."
+    ),
+]
+PortOption = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        "--port",
+        "-p",
+        metavar="[[ADDRESS:]OUTER:]INNER|none",
+        help="A port to publish, on this machine alone unless an address is named. May be repeated.",
+    ),
+]
+RunArgOption = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        "--run-arg", metavar="WORD|none", help="A word for `docker run`, such as --network=host. May be repeated."
+    ),
+]
 ComposeOption = Annotated[
     bool, typer.Option("--compose", help="Start it with Docker Compose, with services beside it.")
 ]

@@ -12,6 +12,7 @@ from devbox.container.choices import (
     PERSONAL_FLAGS,
     asked_before,
     carried,
+    must_be_asked_for,
     recorded,
     settled,
     wants_gpus,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from devbox.engine.docker import Engine
     from devbox.facts.model import Checkout, EngineFacts
     from devbox.frameworks.model import Framework, Service
-    from devbox.image.recipe import Recipe
+    from devbox.image.assembly.recipe import Recipe
     from devbox.reporter import Reporter
 
 JSON = dict[str, Any]
@@ -69,7 +70,7 @@ def draft(
     a second run finds what the first one chose. With `dry_run` nothing is pulled or built to choose the base image.
     """
     from devbox import config
-    from devbox.container import agent, repositories
+    from devbox.container import additions, agent, repositories
     from devbox.devcontainer.find import place
     from devbox.devcontainer.generate import GenerateRequest, generate
     from devbox.devcontainer.gpu import gpu_args
@@ -80,9 +81,9 @@ def draft(
     from devbox.facts import host as host_facts
     from devbox.frameworks.arch import resolve
     from devbox.frameworks.load import load
-    from devbox.image.base import pinned
-    from devbox.image.recipe import recipe
-    from devbox.image.users import resolve as resolve_user
+    from devbox.image.assembly.recipe import recipe
+    from devbox.image.assembly.users import resolve as resolve_user
+    from devbox.image.base.choose import pinned
 
     before, asked = recorded(existing, framework), asked_before(existing, framework)
     chosen = load(
@@ -94,6 +95,7 @@ def draft(
     same = before.get("variant") == chosen.variant
     if not same:
         asked = {key: value for key, value in asked.items() if key not in OF_A_VARIANT}
+    must_be_asked_for(workspace, settings, asked, framework)
     said, (settings, choices) = settings, carried(settings, asked, container_name)
     facts = engine_facts.gather(engine)
     gpus = gpu_facts.gather(engine, facts)
@@ -113,6 +115,7 @@ def draft(
     folder = wheels(settings)
     placement, beside = place(checkout, chosen.name, flat=form.flat), _services(chosen, settings, form)
     further = repositories.chosen(chosen, workspace, settings)
+    more = additions.chosen(chosen, settings, form, further=further, local=facts.local)
     base = _base_image(
         engine,
         chosen,
@@ -148,6 +151,7 @@ def draft(
             devices=hardware,
             services=beside,
             repositories=further,
+            additions=more,
             ccache_size=settings.ccache_size or "20G",
             cache_group=_gid(settings),
             container_name=choices.get("name"),
@@ -160,7 +164,7 @@ def draft(
     notes = [f"GPUs: {gpu.reason}"]
     if arch.capabilities:
         notes.append(f"architectures: {', '.join(arch.capabilities)} ({arch.origin})")
-    notes += [*limit_notes, *hardware_notes]
+    notes += [*limit_notes, *hardware_notes, *additions.unset(more, engine.environ)]
     return Draft(checkout, chosen, form, generated, (*notes, *_needs_options(form, made), *_remote(facts)))
 
 
@@ -180,6 +184,7 @@ def draft_shared(
     Raises UsageError for a choice of one machine's.
     """
     from devbox.config import Network
+    from devbox.container import additions
     from devbox.devcontainer.find import place
     from devbox.devcontainer.generate import GenerateRequest, generate
     from devbox.devcontainer.gpu import ALL
@@ -187,9 +192,9 @@ def draft_shared(
     from devbox.facts.model import Checkout, Gpus
     from devbox.frameworks.arch import resolve
     from devbox.frameworks.load import load
-    from devbox.image.base import pinned
-    from devbox.image.recipe import ANYBODYS_BUNDLE, CA_SECRET, recipe
-    from devbox.image.users import SHARED as SHARED_USER
+    from devbox.image.assembly.recipe import ANYBODYS_BUNDLE, CA_SECRET, recipe
+    from devbox.image.assembly.users import SHARED as SHARED_USER
+    from devbox.image.base.choose import pinned
 
     for key in PERSONAL_FLAGS:
         if settings.asked(key) is not None:
@@ -232,6 +237,7 @@ def draft_shared(
             limits=UNCLAMPED if gpu else GRANTED_EVERYWHERE,
             devices=() if settings.gpus == NONE else chosen.run.devices,
             services=_services(chosen, settings, form),
+            additions=additions.chosen(chosen, settings, form),
             ccache_size=settings.ccache_size or "20G",
             choices=tuple(choices.items()),
         )
@@ -305,7 +311,7 @@ def _base_image(
     dry_run: bool,
 ) -> str:
     from devbox import config
-    from devbox.image import base
+    from devbox.image.base.choose import decide
 
     requested = settings.base_image
     if requested is None and before is not None and not pull and engine.image(before) is not None:
@@ -314,4 +320,4 @@ def _base_image(
         if not ("@" in own and before != own and before.partition("@")[0] == own.partition("@")[0]):
             return before
     network = config.network(settings, engine.environ)
-    return base.decide(engine, framework, requested, network=network, reporter=reporter, pull=pull, dry_run=dry_run)
+    return decide(engine, framework, requested, network=network, reporter=reporter, pull=pull, dry_run=dry_run)

@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devbox import config
 from devbox.config import NONE, Settings
 from devbox.devcontainer.form import Form, form_of
-from devbox.errors import UsageError
+from devbox.errors import RefusedError, UsageError
+from devbox.masking import is_secret_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,19 +22,24 @@ if TYPE_CHECKING:
 JSON = dict[str, Any]
 
 # What of the settings a generated contract depends on. Given as a flag, it makes devbox write its contract again.
-CONTRACT_FLAGS = ("variant", "base_image", "gpus", "arch", "user", "find_links", "services", "repositories")
+CONTRACT_FLAGS = (
+    "variant", "base_image", "gpus", "arch", "user", "find_links", "services", "repositories",
+    "mounts", "env", "ports", "run_args",
+)  # fmt: skip
 # What else of them is in one, without being a flag of `up`.
 CONTRACT_SETTINGS = ("compiler_cache", "ccache_size", "cache_group", "ssh_agent", "ca_bundle")
 # Of the flags, what means something on one machine or for one person alone.
-PERSONAL_FLAGS = ("user", "find_links", "repositories")
+PERSONAL_FLAGS = ("user", "find_links", "repositories", "mounts", "run_args")
+# Those that may give a container more of the host.
+REACHING = ("mounts", "env", "run_args", "repositories")
 # What makes no sense any more once the variant is another.
 OF_A_VARIANT = frozenset({"variant", "base_image", "arch"})
 
 
-def given(asked: object, *more: str) -> dict[str, str]:
+def given(asked: object, *more: str) -> dict[str, object]:
     """Return the settings that the request `asked` has from flags: those of a contract, and `more` of its fields."""
     values = {key: getattr(asked, key) for key in ("framework", *CONTRACT_FLAGS, *more)}
-    return {key: str(value) for key, value in values.items() if value is not None}
+    return {key: value for key, value in values.items() if value not in (None, ())}
 
 
 def framework_of(workspace: Path, requested: str | None, reporter: Reporter) -> tuple[str, str | None, tuple[str, ...]]:
@@ -49,11 +56,24 @@ def framework_of(workspace: Path, requested: str | None, reporter: Reporter) -> 
     if not matches:
         raise UsageError(
             f"{workspace} looks like none of the frameworks that devbox knows ({', '.join(available(workspace))})",
-            hint=f"devbox up --framework {available(workspace)[0]}   # or another of them",
+            hint=f"--framework {available(workspace)[0]}   # or another of them",
         )
     best = [match for match in matches if match.weight == matches[0].weight]
     chosen = best[0] if len(best) == 1 else _ask(workspace, best, reporter)
     return chosen.name, chosen.variant, (f"{chosen.name}, because {' and '.join(chosen.why)}",)
+
+
+def framework_for(workspace: Path, settings: Settings, reporter: Reporter) -> Framework:
+    """Return the framework of a checkout in its variant: what the settings say, else what is detected, which is said.
+
+    Raises UsageError as `framework_of` does, and for a variant that there is not.
+    """
+    from devbox.frameworks.load import load
+
+    name, seen, why = framework_of(workspace, settings.framework, reporter)
+    for note in why:
+        reporter.info(f"note: {note}")
+    return load(name, settings.variant or seen, workspace)
 
 
 def _ask(workspace: Path, matches: Sequence[Match], reporter: Reporter) -> Match:
@@ -101,7 +121,9 @@ def carried(settings: Settings, asked: Mapping[str, str], name: str | None) -> t
     now = {key: value for key in CONTRACT_FLAGS if (value := settings.asked(key)) is not None}
     choices = {**asked, **now, **({"name": name} if name else {})}
     values: dict[str, Any] = {key: choices[key] for key in CONTRACT_FLAGS if key in choices}
-    return replace(settings, **values), {key: choices[key] for key in (*CONTRACT_FLAGS, "name") if key in choices}
+    origins = (*settings.origins, *((key, "asked for before") for key in values if key not in now))
+    kept = {key: choices[key] for key in (*CONTRACT_FLAGS, "name") if key in choices}
+    return replace(settings, **values, origins=origins), kept
 
 
 def wheels(settings: Settings) -> Path | None:
@@ -127,7 +149,8 @@ def changed_since(settings: Settings, devbox: JSON) -> tuple[str, ...]:
     before, now = devbox.get("settings") or {}, settled(settings, devbox.get("choices") or {})
     said = []
     for key in (key for key in (*CONTRACT_FLAGS, *CONTRACT_SETTINGS) if before.get(key) != now.get(key)):
-        what = f"{key} is now {now[key]} ({settings.origin(key)})" if key in now else f"{key} is set no more"
+        value = config.in_line(now.get(key, ""))
+        what = f"{key} is now {value} ({settings.origin(key)})" if key in now else f"{key} is set no more"
         said.append(f"{what}, and the contract was written before; `devbox generate` writes it again")
     return tuple(said)
 
@@ -144,6 +167,30 @@ def asked_before(existing: JSON | None, framework: str) -> dict[str, str]:
         for key, value in found.items()
         if key in (*CONTRACT_FLAGS, "name") and isinstance(value, str) and value
     }
+
+
+def must_be_asked_for(workspace: Path, settings: Settings, asked: Mapping[str, str], framework: str) -> None:
+    """See that what a contract says was `asked` for before, and gives a container more of the host, was asked for.
+
+    The contract lies in the checkout: whoever works in the container can write into it, and the next contract would be
+    made from that without a question. Raises RefusedError.
+    """
+    from devbox.devcontainer.consent import asked_for
+
+    written = asked_for(workspace, framework)
+    for key in REACHING:
+        value = asked.get(key)
+        harmless = value in {None, NONE, written.get(key)} or (key == "env" and not _takes_secrets(str(value)))
+        if settings.asked(key) is None and not harmless:
+            raise RefusedError(
+                f"the contract in {workspace} claims that you asked for {config.flag(key)} "
+                f"{config.in_line(str(value))}",
+                hint=f"devbox up {config.flag(key)} …   # as it should be, or none",
+            )
+
+
+def _takes_secrets(env: str) -> bool:
+    return any("=" not in line and is_secret_name(line) for line in env.split("\n"))
 
 
 def recorded(existing: JSON | None, framework: str) -> dict[str, str]:

@@ -42,6 +42,10 @@ class GenerateOptions:
     find_links: Path | None = None
     services: str | None = None
     repositories: str | None = None
+    mounts: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+    run_args: tuple[str, ...] = ()
     shared: bool = False
     compose: bool | None = None
     inline: bool | None = None

@@ -36,6 +36,10 @@ class UpRequest:
     compose: bool = False
     services: str | None = None
     repositories: str | None = None
+    mounts: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+    run_args: tuple[str, ...] = ()
     pull: bool = False
     recreate: bool = False
     force: bool = False

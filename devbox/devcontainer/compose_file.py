@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import posixpath
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from devbox.devcontainer.compose_mounts import driver, escaped_values, long_form
 from devbox.devcontainer.identity import workspace_hash
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 # The service that people work in.
 SERVICE = "dev"
+# What a volume of the person's own is called within the file, before its name: it is nobody else's to remove.
+OWN_VOLUME = "own-"
 
 _HEAD = "# The container and the services beside it. Written by devbox; `docker compose up` alone works, too.\n"
 # What `${localEnv:…}` is in a devcontainer.json. Compose fills it in itself.
@@ -35,11 +39,13 @@ def compose_file(request: GenerateRequest, env: dict[str, str], mounts: Iterable
     services = {SERVICE: _dev(request, env, mounts)}
     services |= {service.name: _service(service) for service in request.services}
     # With a name a volume is the same one in every form. Without, as in a shared file, it belongs to the project.
-    volumes = {
+    own = request.additions.mounts
+    volumes: JSON = {
         _short(mount): {} if request.form.shared else {"name": mount.source}
         for mount in mounts
-        if mount.type == "volume"
+        if mount.type == "volume" and mount not in own
     }
+    volumes |= {key: {"name": mount.source, **driver(mount)} for mount in own if (key := _key(mount))}
     volumes |= {_data(service): {} for service in request.services if service.volume}
     data: JSON = {
         # Checkouts of one name must not share a project; a shared file cannot tell them apart.
@@ -48,7 +54,7 @@ def compose_file(request: GenerateRequest, env: dict[str, str], mounts: Iterable
         "volumes": volumes,
         "secrets": {name: {"file": path} for name, path in request.recipe.secrets},
     }
-    escaped = _escaped(_filled(data))
+    escaped = escaped_values(_filled(data))
     if request.form.shared and request.recipe.secrets:
         escaped["secrets"] = {name: {"file": _ANYBODYS_BUNDLE} for name, _ in request.recipe.secrets}
     return _HEAD + _yaml(escaped)
@@ -73,11 +79,16 @@ def _dev(request: GenerateRequest, env: dict[str, str], mounts: tuple[Mount, ...
         "command": list(_NEVER_ENDS),
         "init": True,
         "working_dir": framework.workspace_path,
-        "environment": env | {key: value for service in request.services for key, value in service.env},
+        "environment": {
+            **env,
+            **{key: value for service in request.services for key, value in service.env},
+            **dict(request.additions.env),
+        },
         "volumes": [
             {"type": "bind", "source": _from_here(request, "."), "target": framework.workspace_path},
-            *(_mount(mount) for mount in mounts),
+            *(_mount(mount, own=mount in request.additions.mounts) for mount in mounts),
         ],
+        "ports": list(request.additions.ports),
         "ipc": "host",
         "group_add": list(request.groups),
         "devices": [f"{device}:{device}" for device in request.devices],
@@ -136,10 +147,14 @@ def _ulimit(argument: str) -> tuple[str, Any]:
     return name, {"soft": int(soft), "hard": int(hard)} if colon else int(soft)
 
 
-def _mount(mount: Mount) -> JSON:
-    source = _short(mount) if mount.type == "volume" else mount.source
-    value: JSON = {"type": mount.type, "source": source, "target": mount.target}
-    return value | ({"read_only": True} if mount.readonly else {})
+def _mount(mount: Mount, *, own: bool) -> JSON:
+    key = _key(mount) if own else _short(mount)
+    return long_form(replace(mount, source=key) if mount.type == "volume" else mount)
+
+
+def _key(mount: Mount) -> str | None:
+    """Return what a volume of the person's own is called within the file; None where it has no name, or is none."""
+    return f"{OWN_VOLUME}{mount.source}" if mount.type == "volume" and mount.source else None
 
 
 def _short(mount: Mount) -> str:
@@ -159,15 +174,6 @@ def _from_here(request: GenerateRequest, path: str) -> str:
 
 def _filled(values: JSON) -> JSON:
     return {key: value for key, value in values.items() if value not in (None, [], {})}
-
-
-def _escaped(value: Any) -> Any:
-    """Double each `$` of a value: compose would take it for the start of a variable."""
-    if isinstance(value, dict):
-        return {key: _escaped(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_escaped(item) for item in value]
-    return value.replace("$", "$$") if isinstance(value, str) else value
 
 
 def _yaml(data: JSON) -> str:

@@ -14,8 +14,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devbox.devcontainer.merge import mount_value
-from devbox.engine.spec import Mount
+from devbox import masking
 from devbox.errors import ContractError, RefusedError
 from devbox.facts.git import git
 from devbox.files import write_atomically
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from devbox.devcontainer.model import JSON, Contract
 
 _SOCKETS = ("docker.sock", "containerd.sock", "podman.sock", "buildkitd.sock")
-_SECRET = re.compile(
-    r"TOKEN|SECRET|PASSW|CREDENTIAL|AUTH(?!OR|_SOCK)|(?:^|_)(?:API|ACCESS|PRIVATE)?_?KEY(?:_|$|S$)", re.IGNORECASE
-)
 _HOST_VARIABLE = re.compile(r"\$\{(?:local)?[eE]nv:([^:}]+)")
 # Options of `docker run` that stay within the container. Every other one is shown: a list of the dangerous ones would
 # never be complete.
@@ -97,6 +93,7 @@ def wrote(contract: Contract, services: Sequence[str] = ()) -> None:
     """Remember that devbox itself has written this contract, which is consent. Raises RefusedError as `grant` does."""
     grant(contract, services=services)
     _keep(_record(contract, "written"), contract, host_reach(contract, services=services))
+    _keep_asked(contract)
 
 
 def as_written(contract: Contract, image_metadata: Sequence[JSON] = (), services: Sequence[str] = ()) -> bool:
@@ -114,6 +111,30 @@ def as_written(contract: Contract, image_metadata: Sequence[JSON] = (), services
         return False
     listed = git(contract.path.parent, "ls-files", "--error-unmatch", "--", contract.path.name)
     return listed is None or not listed.ok
+
+
+def asked_for(workspace: Path, framework: str) -> dict[str, str]:
+    """Return the choices that the contract records which devbox wrote last for `framework` in this workspace.
+
+    What a contract itself records may have been written by anybody who can write into the checkout.
+    """
+    try:
+        found = json.loads(_asked_record(workspace, framework).read_text(encoding="utf-8"))["choices"]
+        return {str(key): str(value) for key, value in found.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _keep_asked(contract: Contract) -> None:
+    framework, choices = contract.devbox.get("framework"), contract.devbox.get("choices") or {}
+    if isinstance(framework, str) and "shared" not in contract.devbox:
+        path = _asked_record(contract.workspace, framework)
+        write_atomically(path, json.dumps({"workspace": str(contract.workspace), "choices": choices}), mode=0o600)
+
+
+def _asked_record(workspace: Path, framework: str) -> Path:
+    text = json.dumps([os.path.realpath(workspace), framework])
+    return state_dir() / "consent" / f"asked-{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
 
 
 def _keep(record: Path, contract: Contract, reach: tuple[str, ...]) -> None:
@@ -221,11 +242,19 @@ def _entry(entry: JSON, workspace: Path) -> Iterator[str]:
         yield f"has the capability {capability}"
     for option in entry.get("securityOpt") or ():
         yield f"sets the security option {option}"
-    for mount in entry.get("mounts") or ():
+    mounts = entry.get("mounts")
+    if not mounts:
+        return
+    # A warm build asks this module only which names are secret.
+    from devbox.devcontainer.merge import mount_value
+
+    for mount in mounts:
         yield from _mount(mount_value(mount), workspace)
 
 
 def _mount(value: str, workspace: Path) -> Iterator[str]:
+    from devbox.engine.spec import Mount
+
     if not value:
         return
     try:
@@ -268,7 +297,7 @@ def _run_arg(flag: str, value: str, workspace: Path) -> Iterator[str]:
         if colon and source.startswith((".", "/", "~")):
             yield from _source(source, rest.partition(":")[0], workspace)
     elif flag in {"--env", "-e"}:
-        if "=" not in value and _SECRET.search(value):
+        if "=" not in value and is_secret_name(value):
             yield f"reads the host's variable {value}"
     elif flag not in _HARMLESS:
         yield f"passes to docker run: {flag}{'=' if value else ''}{value}"
@@ -281,13 +310,13 @@ def _inside(path: Path, workspace: Path) -> bool:
 
 def is_secret_name(name: str) -> bool:
     """Whether a variable of this name looks like a secret."""
-    return bool(_SECRET.search(name))
+    return masking.is_secret_name(name)
 
 
 def secret_names(value: Any) -> Iterator[str]:
     """Yield the names of the host's variables in any string of the JSON `value` that look like secrets."""
     if isinstance(value, str):
-        yield from (name for name in _HOST_VARIABLE.findall(value) if _SECRET.search(name))
+        yield from (name for name in _HOST_VARIABLE.findall(value) if is_secret_name(name))
     elif isinstance(value, dict):
         for item in value.values():
             yield from secret_names(item)

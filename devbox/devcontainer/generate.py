@@ -10,6 +10,7 @@ import posixpath
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from devbox.devcontainer.additions import Additions
 from devbox.devcontainer.compose_file import SERVICE, compose_file
 from devbox.devcontainer.editors import editors
 from devbox.devcontainer.form import PERSONAL, Form, definition
@@ -114,7 +115,8 @@ class GenerateRequest:
     recorded to tell when they are others. `ssh_agent` is the host folder in which devbox keeps a socket to the user's
     agent, if it is to be mounted. `environ` is the host's environment: it tells by which name a proxy's URL that holds
     a password can be passed on without being written down. The members of the host's group `cache_group` share their
-    compiler caches. `devices` are the host's device files of hardware that is no GPU of NVIDIA's.
+    compiler caches. `devices` are the host's device files of hardware that is no GPU of NVIDIA's. `additions` are what
+    the person adds, which wins over what devbox says.
     """
 
     checkout: Checkout
@@ -132,6 +134,7 @@ class GenerateRequest:
     services: tuple[Service, ...] = ()
     repositories: tuple[Repository, ...] = ()
     devices: tuple[str, ...] = ()
+    additions: Additions = field(default_factory=Additions)
     ccache_size: str = "20G"
     cache_group: int | None = None
     container_name: str | None = None
@@ -178,8 +181,9 @@ def _common(request: GenerateRequest) -> JSON:
     kind = "" if not (request.form.shared and framework.gpu) else ", GPU" if request.gpu is not None else ", no GPU"
     return {
         "name": f"{framework.title} ({framework.variant}{kind})",
-        "forwardPorts": list(framework.ports),
-        "remoteEnv": _remote_env(request),
+        # A port that is published is on the host already.
+        "forwardPorts": [port for port in framework.ports if port not in request.additions.inner_ports],
+        "remoteEnv": _remote_env(request) | request.additions.remote_env(),
         "remoteUser": request.user.name,
         # The image's last stage made the user with the right ids; a tool that changes them again builds one more image.
         # In the shared form nobody knows them yet.
@@ -207,6 +211,7 @@ def _alone(request: GenerateRequest) -> JSON:
         "build": _build(request),
         "workspaceMount": _workspace_mount(request),
         "runArgs": _run_args(request),
+        "appPort": list(request.additions.ports),
     }
 
 
@@ -241,7 +246,7 @@ def _container_env(request: GenerateRequest) -> dict[str, str]:
     if request.ssh_agent is not None:
         # An editor that forwards the agent by itself sets this variable for its own terminals.
         env["SSH_AUTH_SOCK"] = f"{SSH_AGENT_FOLDER}/agent.sock"
-    return env | dict(framework.env)
+    return env | dict(framework.env) | dict(request.additions.env)
 
 
 def _remote_env(request: GenerateRequest) -> dict[str, str]:
@@ -263,7 +268,13 @@ def _remote_env(request: GenerateRequest) -> dict[str, str]:
 
 
 def _mounts(request: GenerateRequest) -> tuple[Mount, ...]:
-    """Return all mounts but the checkout's."""
+    """Return all mounts but the checkout's. The person's own take the place of devbox's at the same target."""
+    own = request.additions.mounts
+    taken = {mount.target for mount in own}
+    return (*(mount for mount in _own_mounts(request) if mount.target not in taken), *own)
+
+
+def _own_mounts(request: GenerateRequest) -> tuple[Mount, ...]:
     mounts = [Mount("volume", BUILD_FOLDER, _volume(request, "build"))]
     mounts += [Mount("volume", f"{CACHE_FOLDER}/{name}", _volume(request, name)) for name in request.framework.caches]
     if request.form.shared:
@@ -328,7 +339,7 @@ def _run_args(request: GenerateRequest) -> list[str]:
     groups = [f"--group-add={group}" for group in request.groups]
     devices = [f"--device={device}" for device in request.devices]
     gpus = request.gpu.args if request.gpu is not None else ()
-    return [*name, "--ipc=host", *groups, *request.limits, *devices, *gpus]
+    return [*name, "--ipc=host", *groups, *request.limits, *devices, *gpus, *request.additions.run_args]
 
 
 def _own(request: GenerateRequest, files: list[tuple[str, str]]) -> JSON:

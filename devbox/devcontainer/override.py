@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from devbox.devcontainer.compose import Project, without_secrets
+from devbox.devcontainer.compose_mounts import driver, escaped, escaped_values, long_form
 from devbox.engine.spec import Mount
-from devbox.errors import ContractError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,11 +46,6 @@ class ProjectSpec:
                 lines += [f"{section}.{name}.{key}: {json.dumps(value)}" for key, value in definition.items()]
                 lines += [] if definition else [f"{section}.{name}: {{}}"]
         return "\n".join(lines)
-
-
-def escaped(text: str) -> str:
-    """Return `text` as a compose file writes it: a `$` would begin a variable."""
-    return text.replace("$", "$$")
 
 
 def override(
@@ -89,7 +84,7 @@ def override(
     }
     known = project.config.get("volumes") or {}
     volumes = {
-        escaped(mount.source): {} if mount.source in known else _driver(mount)
+        escaped(mount.source): {} if mount.source in known else escaped_values(driver(mount))
         for mount in parsed
         if mount.type == "volume" and mount.source
     }
@@ -147,48 +142,7 @@ def _words(value: Any) -> list[str] | None:
 
 def _volume(mount: Mount) -> JSON:
     """Return a mount in compose's long form. What a folder on the host lacks is made, as by the short form."""
-    options = {key.lower(): value for key, value in mount.options}
-    own: JSON = {}
+    item: JSON = escaped_values(long_form(mount))
     if mount.type == "bind":
-        own["create_host_path"] = True
-        if "bind-propagation" in options:
-            own["propagation"] = options["bind-propagation"]
-    elif mount.type == "volume":
-        if "volume-nocopy" in options:
-            own["nocopy"] = options["volume-nocopy"] in {None, "true", "1"}
-        if "volume-subpath" in options:
-            own["subpath"] = options["volume-subpath"]
-    else:
-        if "tmpfs-size" in options:
-            own["size"] = options["tmpfs-size"]
-        if "tmpfs-mode" in options:
-            own["mode"] = _octal(options["tmpfs-mode"], mount)
-    item: JSON = {
-        "type": mount.type,
-        "source": escaped(mount.source) if mount.source else None,
-        "target": escaped(mount.target),
-        "read_only": mount.readonly or None,
-        "consistency": options.get("consistency"),
-        mount.type: own,
-    }
-    return {key: value for key, value in item.items() if value}
-
-
-def _octal(text: str | None, mount: Mount) -> int:
-    try:
-        return int(text or "", 8)
-    except ValueError:
-        raise ContractError(f"the mount '{mount.csv()}' has no octal 'tmpfs-mode'") from None
-
-
-def _driver(mount: Mount) -> JSON:
-    """Return the definition of a volume that a mount names: its driver and the driver's options."""
-    driver = next((value for key, value in mount.options if key == "volume-driver"), None)
-    pairs = [(value or "").partition("=") for key, value in mount.options if key == "volume-opt"]
-    labels = [(value or "").partition("=") for key, value in mount.options if key == "volume-label"]
-    definition: JSON = {
-        "driver": driver or ("local" if pairs else None),
-        "driver_opts": {escaped(name): escaped(value) for name, _, value in pairs},
-        "labels": {escaped(name): escaped(value) for name, _, value in labels},
-    }
-    return {key: value for key, value in definition.items() if value}
+        item["bind"] = {"create_host_path": True, **item.get("bind", {})}
+    return item

@@ -16,6 +16,7 @@ import pytest
 from devbox import config
 from devbox.config import Network
 from devbox.container.author import draft_shared
+from devbox.devcontainer.additions import Additions
 from devbox.devcontainer.find import Placement
 from devbox.devcontainer.form import Form
 from devbox.devcontainer.generate import GenerateRequest, generate
@@ -27,8 +28,8 @@ from devbox.facts.model import Checkout
 from devbox.frameworks.arch import Arch
 from devbox.frameworks.load import available, load, variants
 from devbox.frameworks.services import load as services
-from devbox.image.recipe import Recipe
-from devbox.image.users import ContainerUser
+from devbox.image.assembly.recipe import Recipe
+from devbox.image.assembly.users import ContainerUser
 
 HERE = Path(__file__).with_name("devcontainer")
 SCHEMA = Path(__file__).parents[1] / "data/devcontainers-spec/devContainer.base.schema.json"
@@ -42,6 +43,20 @@ SITE = replace(
     contexts=(("checkout", "requirements"),),
     secrets=(("ca_bundle", "/etc/ssl/site.pem"),),
     forwarded=("no_proxy",),
+)
+# What a person adds: a folder, the host's cache in the place of devbox's, volumes, a tmpfs; variables; a port.
+OWN = Additions(
+    mounts=(
+        Mount("bind", "/data", "/srv/a, b/$data", readonly=True),
+        Mount("bind", "/cache/ccache", "/home/ada/.ccache"),
+        Mount("volume", "/models", "build", options=(("volume-nocopy", None),)),
+        Mount("volume", "/scratch", "nfs", options=(("volume-opt", "type=nfs"), ("volume-opt", "device=:/scratch"))),
+        Mount("tmpfs", "/tmp/fast", options=(("tmpfs-size", "1073741824"),)),
+    ),
+    env=(("DYN_LOG", "debug, trace"), ("CCACHE_MAXSIZE", "5G")),
+    host_env=("HF_TOKEN",),
+    ports=("127.0.0.1:8000:8000", "0.0.0.0:9000:80"),
+    run_args=("--network=host", "--privileged"),
 )
 
 
@@ -110,6 +125,24 @@ CASES = {
         arch=Arch((), "no GPU code"),
         devices=("/dev/kfd", "/dev/dri"),
         cache_group=3000,
+    ),
+    "cuda-cpu-own": request(
+        "cuda",
+        "cpu",
+        "/home/ada/llama.cpp",
+        arch=Arch((), "no GPU code"),
+        additions=OWN,
+        choices=(("ports", "8000,0.0.0.0:9000:80"), ("run_args", "--network=host\n--privileged")),
+    ),
+    "cuda-cuda13-own-compose": request(
+        "cuda",
+        "cuda13",
+        "/home/ada/llama.cpp",
+        form=Form(compose=True),
+        recipe=SITE,
+        gpu=ALL,
+        additions=replace(OWN, run_args=()),
+        services=services(("redis",)),
     ),
     "cuda-cuda13-shared": request(
         "cuda", "cuda13", "/", owner=None, form=Form(shared=True), arch=None, gpu=ALL, choices=(("gpus", "all"),)
@@ -259,7 +292,7 @@ def test_a_compose_file_says_all_that_run_args_would(name: str) -> None:
     mounted = {mount["target"] for mount in service["volumes"]}
     assert {"/build", "/cache/ccache", contract["workspaceFolder"]} <= mounted
     personal = not name.startswith(("cuda-cuda13-shared", *SHARED))
-    named = [volume for volume in ("build", "ccache") if "name" in composed["volumes"][volume]]
+    named = [volume for volume in ("build", "ccache") if "name" in composed["volumes"].get(volume, {})]
     assert bool(named) == ("name" in composed) == personal
     assert set(service.get("depends_on", {})) <= composed["services"].keys()
 

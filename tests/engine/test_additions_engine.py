@@ -1,0 +1,82 @@
+"""What a person adds to a container is really there, and stays without being said again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from devbox.engine.docker import Engine
+
+pytestmark = pytest.mark.engine
+
+DEVBOX = [sys.executable, "-m", "devbox"]
+VOLUME = f"devbox-test-models-{os.getpid()}"
+
+
+def devbox(*args: str, cwd: Path, code: int = 0, **environ: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, **environ}
+    done = subprocess.run([*DEVBOX, *args], cwd=cwd, capture_output=True, text=True, check=False, env=env)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def up(*args: str, cwd: Path) -> Any:
+    return json.loads(devbox("up", *args, "--json", cwd=cwd).stdout)["data"]
+
+
+@pytest.fixture
+def checkout(saxpy: Path, base_image: str, engine: Engine) -> Iterator[Path]:
+    (saxpy / "devbox.toml").write_text(f'framework = "cuda"\nvariant = "cpu"\nbase_image = "{base_image}"\n')
+    yield saxpy
+    subprocess.run([*DEVBOX, "down", "--volumes", "--yes"], cwd=saxpy, capture_output=True, check=False)
+    engine.run(["volume", "rm", "--force", VOLUME], check=False)
+
+
+def test_a_mount_a_variable_and_a_word_for_docker_run(checkout: Path, engine: Engine) -> None:
+    data = checkout.parent / "my data, all"
+    data.mkdir()
+    (data / "weights").write_text("1")
+    mount = f'type=bind,"source={data}",target=/data,readonly'
+    first = up(
+        "--mount", mount, "--env", "DYN_LOG=a, b", "--env", "HF_TOKEN", "--run-arg=--hostname=deep",
+        "--port", "18473:80", cwd=checkout,
+    )  # fmt: skip
+    script = 'cat /data/weights; touch /data/x 2>&1; echo "$DYN_LOG|$HF_TOKEN|$(hostname)"'
+    said = devbox("exec", "--", "sh", "-c", script, cwd=checkout, HF_TOKEN="from-here").stdout
+    assert said.startswith("1")
+    assert "Read-only file system" in said
+    assert said.endswith("a, b|from-here|deep\n")
+    inspected = engine.container(first["container"])
+    assert inspected is not None
+    assert inspected["HostConfig"]["PortBindings"] == {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "18473"}]}
+    assert "from-here" not in json.dumps(inspected)
+
+    second = up(cwd=checkout)
+    assert (second["container"], second["outcome"], second["written"]) == (first["container"], "running", [])
+    # Another choice is made, and the contract is written again: what was asked for stays.
+    third = up("--env", "none", cwd=checkout)
+    assert third["outcome"] == "created"
+    assert third["reasons"] == ["containerEnv DYN_LOG: a, b → nothing"]
+    assert devbox("exec", "--", "sh", "-c", script, cwd=checkout, HF_TOKEN="from-here").stdout.endswith("||deep\n")
+    shown = devbox("config", "show", "--show-origin", cwd=checkout).stdout
+    assert "--hostname=deep" in shown
+
+
+def test_a_volume_of_ones_own_in_a_compose_project_outlives_it(checkout: Path, engine: Engine) -> None:
+    found = up("--compose", "--services", "none", "--mount", f"{VOLUME}:/models", "--env", "A=$HOME x", cwd=checkout)
+    assert devbox("exec", "--", "sh", "-c", 'ls -d /models; echo "$A"', cwd=checkout).stdout == "/models\n$HOME x\n"
+    assert up(cwd=checkout)["container"] == found["container"]
+    refused = devbox("up", "--run-arg=--privileged", cwd=checkout, code=2).stderr
+    assert "docker compose" in refused
+    assert "--run-arg none" in refused
+    assert VOLUME not in devbox("down", "--volumes", "--yes", cwd=checkout).stderr
+    assert engine.volume(VOLUME) is not None
