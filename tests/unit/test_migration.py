@@ -1,0 +1,232 @@
+"""What replaces a make target, a script's flag or a documented command: devbox prints what it would run for it.
+
+The pairs are in tests/data/migration, from which the pages of docs/migration are written, too. They are for a recorded
+machine with eight GPUs: no engine is needed, and a dry run that asks one for more than facts fails.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import tomllib
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+
+from devbox.build.agent.driver_build_wheel import ALIASES, Script
+from devbox.cli.app import app, run
+from devbox.engine.docker import Engine
+from devbox.engine.process import Completed
+from devbox.facts.model import EngineFacts, Gpu, Gpus
+from devbox.frameworks import load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from devbox.frameworks.model import Framework
+
+DATA = Path(__file__).parents[1] / "data" / "migration"
+PAGES = {file.stem: tomllib.loads(file.read_text(encoding="utf-8")) for file in sorted(DATA.glob("*.toml"))}
+MACHINE = EngineFacts(
+    version="28.3.0",
+    rootless=False,
+    local=True,
+    cdi=False,
+    cdi_devices=(),
+    nvidia_runtime=True,
+    memlock=None,
+    stack=None,
+    nofile=None,
+    data_root="/var/lib/docker",
+)
+GPUS = Gpus(tuple(Gpu(index, f"GPU-{index}", "NVIDIA H100 80GB HBM3", "9.0", 81559) for index in range(8)), "580.65.06")
+# What a dry run may ask beside the facts, and what it is told.
+ANSWERS = {
+    "buildx inspect": "Name: multi-builder\nDriver: docker-container\n",
+    "version --format": "linux/amd64\n",
+}
+READ_VARIANTS = load.variants
+# What a developer's environment may say of images, networks and tokens.
+HIDDEN: tuple[str, ...] = ("IMAGE_WITH_TAG", "DOCKER_PULL", "HF_TOKEN")
+HIDDEN += ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
+HIDDEN += tuple(name for word in ("http_proxy", "https_proxy", "no_proxy") for name in (word, word.upper()))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a page. `was` is what is replaced, `devbox` what replaces it; else `not` or `missing` says why.
+
+    `has` and `lacks` are words that stand, or do not, in what the dry run prints: one after the other where there are
+    several, `*` for any text. `script` are the words that TensorRT-LLM's build script is told. `env` are
+    variables of the environment in which it runs. `unshown` says why a dry run cannot be had here.
+    """
+
+    page: str
+    was: str
+    tree: str
+    devbox: str = ""
+    why: str = ""
+    note: str = ""
+    unshown: str = ""
+    has: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    script: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.page}: {self.was}"
+
+    def commands(self) -> Iterator[list[str]]:
+        """Yield the arguments of each devbox command of the line."""
+        for command in filter(None, self.devbox.split(" && ")):
+            yield shlex.split(command)[1:]
+
+
+def rows() -> Iterator[Row]:
+    """Yield each line of each page. A key that no line has is a mistake."""
+    for name, page in PAGES.items():
+        for table in page["tables"]:
+            for row in table["rows"]:
+                values: dict[str, Any] = dict(row)
+                values["why"] = values.pop("not", "") or values.pop("missing", "")
+                values |= {key: tuple(values[key]) for key in ("has", "lacks", "script") if key in values}
+                values.setdefault("tree", table.get("tree", next(iter(page["trees"]))))
+                yield Row(name, **values)
+
+
+ROWS = tuple(rows())
+
+
+@cache
+def command(name: str) -> Any:
+    """Return a command of devbox's or a group of them, which is made once: its options take a while to read."""
+    root: Any = typer.main.get_command(app)
+    return root.commands[name]
+
+
+@cache
+def variants(name: str) -> tuple[Framework, ...]:
+    """Return a framework in all its variants. No stand-in has files of its own about frameworks."""
+    return READ_VARIANTS(name)
+
+
+@cache
+def prepare() -> None:
+    """Make what all lines need before anything of it is replaced."""
+    for name in {args[0] for row in ROWS for args in row.commands()}:
+        command(name)
+
+
+def dry(args: Sequence[str]) -> bool:
+    """Return whether the command that `args` name has a dry run."""
+    words = iter(args)
+    found = command(next(words))
+    while hasattr(found, "commands"):
+        found = found.commands[next(words)]
+    return any("--dry-run" in parameter.opts for parameter in found.params)
+
+
+def contains(words: Sequence[str], wanted: str) -> bool:
+    """Return whether `wanted`, split into words, stands in `words`."""
+    patterns = shlex.split(wanted)
+    return any(
+        all(fnmatchcase(word, pattern) for word, pattern in zip(words[start:], patterns, strict=False))
+        for start in range(len(words) - len(patterns) + 1)
+    )
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is always the same. Its engine has no image and no container, and says what its builder is."""
+
+    def answer(_: Engine, args: Sequence[str], **__: Any) -> Completed:
+        line = shlex.join(args)
+        told = next((told for asked, told in ANSWERS.items() if line.startswith(asked)), None)
+        assert told is not None, f"a dry run asks the engine: docker {line}"
+        return Completed(("docker", *args), 0, told, "")
+
+    prepare()
+    monkeypatch.setattr("devbox.cli.app._Commands.__getitem__", lambda _, name: command(name))
+    monkeypatch.setattr(load, "variants", lambda name, *_: variants(name))
+    monkeypatch.setattr("devbox.facts.engine.gather", lambda *_: MACHINE)
+    monkeypatch.setattr("devbox.facts.gpu.gather", lambda *_: GPUS)
+    monkeypatch.setattr("devbox.image.running._must_be_free", lambda *_: None)
+    monkeypatch.setattr("devbox.container.additions._is_there", lambda *_: True)
+    monkeypatch.setattr(Engine, "image", lambda *_: None)
+    monkeypatch.setattr(Engine, "containers", lambda *_, **__: ())
+    monkeypatch.setattr(Engine, "run", answer)
+    for name in HIDDEN:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def stands_in(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """Make the stand-in for a checkout, once: what its framework is known by, its Dockerfile, the tag of a release."""
+
+    @cache
+    def make(page: str, tree: str) -> Path:
+        top = tmp_path_factory.mktemp("checkout") / tree
+        for name, text in PAGES[page]["trees"][tree].items():
+            path = top / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        git = ["git", "-C", str(top), "-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
+        for words in (["init", "-q", "--template="], ["add", "."], ["commit", "-qm", "A release"], ["tag", "v1.3.0"]):
+            subprocess.run([*git, *words], check=True, timeout=60)
+        return top
+
+    return make
+
+
+@pytest.fixture
+def checkout(row: Row, stands_in: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A checkout of the line's system, and the folder in which its commands run. No dry run changes anything in it."""
+    top = stands_in(row.page, row.tree)
+    monkeypatch.chdir(top)
+    before = set(top.rglob("*"))
+    yield top
+    assert set(top.rglob("*")) == before
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.has], ids=str)
+@pytest.mark.usefixtures("machine")
+def test_what_runs_is_what_the_page_says(
+    row: Row, checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in row.env.items():
+        monkeypatch.setenv(name, value)
+    words: list[str] = []
+    for args in filter(dry, row.commands()):
+        end = args.index("--") if "--" in args else len(args)
+        trust = ["--trust"] if args[0] == "up" else []
+        capsys.readouterr()
+        code = run([*args[:end], *trust, *([] if "--print" in args else ["--dry-run"]), *args[end:]])
+        said = capsys.readouterr()
+        assert code == 0, said.err
+        words += [*shlex.split(said.out), *said.err.split()]
+    assert [text for text in row.has if not contains(words, text)] == [], shlex.join(words)
+    assert [text for text in row.lacks if contains(words, text)] == [], shlex.join(words)
+
+
+def test_a_line_says_what_replaces_it_or_why_nothing_does() -> None:
+    assert [row.was for row in ROWS if bool(row.devbox) == bool(row.why)] == []
+
+
+def test_a_command_that_has_a_dry_run_is_shown_by_it() -> None:
+    shown = [row for row in ROWS if any(dry(args) for args in row.commands())]
+    assert [row.was for row in shown if bool(row.has) == bool(row.unshown)] == []
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.script], ids=str)
+def test_the_build_script_is_told_what_the_page_says(row: Row, checkout: Path) -> None:
+    chosen: list[tuple[str, str | None]] = [(flag, None) for flag in ALIASES if f"--{flag}" in row.devbox.split()]
+    words = row.devbox.split()
+    for text in (words[at + 1] for at, word in enumerate(words) if word == "--option"):
+        name, equals, value = text.partition("=")
+        chosen.append((name, value if equals else None))
+    assert Script(str(checkout)).chosen(chosen) == list(row.script)
