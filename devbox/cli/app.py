@@ -82,8 +82,16 @@ def _finished(command: Any, summary: str) -> Any:
     for one in inner.values():
         _finished(one, (one.help or "").partition("\n\n")[0].partition(". ")[0].rstrip(".") + ".")
     if not inner:
+        # A command's own option wins: `image run -v` is a volume.
+        own = {name for parameter in command.params for name in parameter.opts}
         command.params += [
-            TyperOption(param_decls=list(names), is_flag=True, expose_value=False, hidden=True, callback=_globally)
+            TyperOption(
+                param_decls=[name for name in names if name not in own],
+                is_flag=True,
+                expose_value=False,
+                hidden=True,
+                callback=_globally,
+            )
             for names in (("--quiet", "-q"), ("--verbose", "-v"), ("--debug",))
         ]
     return command

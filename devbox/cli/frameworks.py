@@ -67,7 +67,7 @@ def validate(
     json: JsonOption = False,
 ) -> None:
     """Check framework files: every mistake with its key and what was expected. Exits with 2 if there is one."""
-    from devbox.image.validate import mistakes
+    from devbox.image.assembly.validate import mistakes
 
     run = application(context)
     found = {file: mistakes(file) for file in files}

@@ -59,7 +59,7 @@ def register(app: typer.Typer) -> None:
             raise UsageError(f"{command[0]} is no option of devbox run", hint="devbox run -- COMMAND [ARGUMENT]…")
         here = Path(logical_cwd(run_.environ))
         result = run_once(run_.engine, workspace(path), command, run_.console, cwd=here, dry_run=dry_run)
-        if isinstance(result, str):
-            run_.show({"command": result}, lambda: result)
+        if isinstance(result, list):
+            run_.show({"commands": result}, lambda: "\n".join(result))
             return
         raise typer.Exit(result)

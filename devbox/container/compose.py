@@ -109,25 +109,13 @@ class ComposeRuntime:
     def image_contract(self) -> Contract:
         """Return the contract of the service's image; what only docker compose can build, it builds here."""
         self.agree()
-        project = self.project
-        only_compose = as_image_contract(self.contract, project, self.engine.environ) is None
-        if only_compose and (self.request.recreate or self.request.pull or self.engine.image(project.image) is None):
-            args = ["compose", "--project-name", project.name, *project.sources.args(), "build", project.service]
-            if self.request.dry_run:
-                self.journal.would("image", [self.engine.line(args)])
-            else:
-                self._build(args)
-        return image_contract(self.contract, project, self.engine.environ)
-
-    def _build(self, args: Sequence[str]) -> None:
-        with self.reporter.step(f"Building the service {self.project.service}"):
-            done = self.engine.stream(args, lambda line: self.reporter.output(line, prefix="build"))
-            if not done.ok:
-                raise EngineError(
-                    f"docker compose could not build the service {self.project.service}",
-                    hint=self.engine.line(args),
-                    detail="\n".join(done.stderr.strip().splitlines()[-20:]),
-                )
+        again = self.request.recreate or self.request.pull
+        args = service_build(self.engine, self.contract, self.project, again=again)
+        if args and self.request.dry_run:
+            self.journal.would("image", [self.engine.line(args)])
+        elif args:
+            build_service(self.engine, self.project, args, self.reporter)
+        return image_contract(self.contract, self.project, self.engine.environ)
 
     def base_config(self, image: Image) -> JSON:
         """Return the image's, with the user that the service says."""
@@ -205,6 +193,30 @@ def _with_repository(contract: Contract, project: Project) -> Contract:
             found = with_repository(replace(contract, workspace_mount=mount))
             return replace(contract, extra_mounts=found.extra_mounts)
     return contract
+
+
+def service_build(engine: Engine, contract: Contract, project: Project, *, again: bool = False) -> list[str]:
+    """Return the arguments of docker that build the service's image, where only docker compose can; else [].
+
+    [] also where the image is there, unless it is to be built `again`.
+    """
+    if as_image_contract(contract, project, engine.environ) is not None:
+        return []
+    if not again and engine.image(project.image) is not None:
+        return []
+    return ["compose", "--project-name", project.name, *project.sources.args(), "build", project.service]
+
+
+def build_service(engine: Engine, project: Project, args: Sequence[str], reporter: Reporter) -> None:
+    """Run `docker args`, which build the service's image. Raises EngineError."""
+    with reporter.step(f"Building the service {project.service}"):
+        done = engine.stream(args, lambda line: reporter.output(line, prefix="build"))
+        if not done.ok:
+            raise EngineError(
+                f"docker compose could not build the service {project.service}",
+                hint=engine.line(args),
+                detail="\n".join(done.stderr.strip().splitlines()[-20:]),
+            )
 
 
 def image_contract(contract: Contract, project: Project, environ: Mapping[str, str]) -> Contract:

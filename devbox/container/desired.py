@@ -166,10 +166,9 @@ def slug(text: str) -> str:
 
 def is_secret(name: str, value: str) -> bool:
     """Tell whether a variable looks like a secret, by its name or because it is a URL with a password."""
-    from devbox.config import has_password
-    from devbox.devcontainer.consent import is_secret_name
+    from devbox import config
 
-    return is_secret_name(name) or ("://" in value and has_password(value))
+    return config.is_secret(name, value)
 
 
 def _without_secrets(variables: Mapping[str, Any], merged: Merged) -> JSON:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from devbox.devcontainer.features.order import Feature
     from devbox.devcontainer.model import JSON, Contract
     from devbox.engine.docker import Engine
-    from devbox.image.features import Layer
+    from devbox.image.features.layer import Layer
     from devbox.reporter import Reporter
 
 
@@ -61,7 +61,7 @@ def with_features(
             reporter.warn(warning)
         lines = [engine.line(build_args(wanted))]
         if not dry_run:
-            from devbox.image.features import install
+            from devbox.image.features.layer import install
 
             install(engine, layer, network, reporter, environ=environ)
             inspected = engine.image(name)
@@ -87,7 +87,7 @@ def resolve(
     from devbox import config
     from devbox.devcontainer.features import ids, lock
     from devbox.devcontainer.features.order import installation_order
-    from devbox.image.feature_store import FeatureStore
+    from devbox.image.features.store import FeatureStore
 
     mode = settings.features_lock
     held = lock.Lock(lock.lock_path(contract.path)) if mode == "off" else lock.read(contract.path)
@@ -138,7 +138,7 @@ def _layer(
 ) -> Layer:
     from devbox.devcontainer.features.options import resolve as resolve_options
     from devbox.devcontainer.merge import image_metadata
-    from devbox.image.features import Layer, Step
+    from devbox.image.features.layer import Layer, Step
 
     entries = image_metadata(image.config.get("Labels"))
     steps = []

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
 
-__all__ = ["ImagePlan", "ensure_image", "image_of", "plan_image", "with_features"]
+__all__ = ["ImagePlan", "ensure_image", "foreseen_image", "image_of", "plan_image", "with_features"]
 
 _OWN = "devbox-base:"
 
@@ -51,9 +51,9 @@ def plan_image(engine: Engine, contract: Contract, *, pull: bool = False, docker
 
     `dockerfile` is the Dockerfile's text where it is not written yet. Raises ContractError where it cannot be read.
     """
-    from devbox.image.build import current
-    from devbox.image.inputs import inputs_digest
-    from devbox.image.parse_stages import base_images
+    from devbox.image.buildkit.build import current
+    from devbox.image.buildkit.inputs import inputs_digest
+    from devbox.image.dockerfile.stages import base_images
 
     if contract.build is None:
         reference = contract.image or ""
@@ -90,7 +90,7 @@ def _digest_of_text(wanted: ImageBuild, ids: Mapping[str, str], dockerfile: str)
     import tempfile
     from pathlib import Path
 
-    from devbox.image.inputs import inputs_digest
+    from devbox.image.buildkit.inputs import inputs_digest
 
     with tempfile.TemporaryDirectory(prefix="devbox-") as folder:
         path = Path(folder, "Dockerfile")
@@ -121,13 +121,24 @@ def ensure_image(
     return with_features(engine, contract, image, reporter, environ=environ, user=user, pull=plan.pull)[0]
 
 
+def foreseen_image(
+    engine: Engine, contract: Contract, plan: ImagePlan, reporter: Reporter, *, user: str | None = None
+) -> tuple[Image, list[str]]:
+    """Return the image that `ensure_image` would make, as far as it is known, and the commands for its Features.
+
+    Nothing is changed; `plan.lines` are the commands that come before.
+    """
+    plain = plan.image or Image(plan.reference, "", plan.digest)
+    return with_features(engine, contract, plain, reporter, environ={}, dry_run=True, user=user, pull=plan.pull)
+
+
 def _ensure_plain(
     engine: Engine, contract: Contract, plan: ImagePlan, reporter: Reporter, *, environ: Mapping[str, str]
 ) -> Image:
     """Return the image of `plan` without Features."""
     if plan.image is not None:
         return plan.image
-    from devbox.image.base import fetch
+    from devbox.image.registry.transfer import fetch
 
     if plan.build is None:
         reason = fetch(engine, plan.reference, reporter)
@@ -154,7 +165,7 @@ def _ensure_plain(
             )
     if plan.missing:
         return _ensure_plain(engine, contract, plan_image(engine, contract), reporter, environ=environ)
-    from devbox.image.build import build
+    from devbox.image.buildkit.build import build
 
     with reporter.step(f"Building the image {plan.reference}"):
         # A proxy is passed on by name: its URL may hold a password.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devbox.config import flag
 from devbox.container import memory
 from devbox.container.author import Draft, draft
 from devbox.container.choices import CONTRACT_FLAGS, changed_since, framework_of, kept_form
@@ -64,7 +65,7 @@ def in_force(request: UpRequest, settings: Settings, engine: Engine, reporter: R
     )
     ours = written_for(path) if path is not None else None
     flags = (*CONTRACT_FLAGS, "flat", "compose", *(["name", "force"] if ours is not None else []))
-    given = [f"--{name.replace('_', '-')}" for name in flags if getattr(request, name)]
+    given = [flag(name) for name in flags if getattr(request, name)]
     if path is not None and framework is None and (ours is None or not given):
         if given:
             reporter.warn(

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from devbox.container import memory, secrets, supervise
 from devbox.container.desired import Image, container_name, docker_run, slug
 from devbox.container.exec import run_watched
-from devbox.container.images import ensure_image, plan_image
+from devbox.container.images import ensure_image, foreseen_image, plan_image
 from devbox.container.needs import gpus_for
 from devbox.container.probe import remote_env, variables
 from devbox.container.target import Target
-from devbox.container.uid import with_host_ids
+from devbox.container.uid import host_ids_lines, wants_host_ids, with_host_ids
 from devbox.container.worktree import with_repository
 from devbox.engine.spec import ContainerSpec, container_args
 from devbox.errors import DevboxError
@@ -39,17 +39,19 @@ def run(
     *,
     cwd: Path | None = None,
     dry_run: bool = False,
-) -> int | str:
+) -> int | list[str]:
     """Run `argv` in a one-shot container of the contract of `workspace`, or of a folder above it; return its exit code.
 
     It has the dev container's image, mounts, limits, user and environment, and no name or published port, so that both
     can run at once. `cwd` is a folder on the host; the command starts in the matching one inside. It is removed when
-    the command ends, and when this process does. With `dry_run` the docker command is returned instead. Raises
-    DevboxError where the workspace has no contract yet.
+    the command ends, and when this process does. With `dry_run` nothing is changed, and the docker commands are
+    returned instead: those that make the image where it is not there, then the container's. Raises DevboxError where
+    the workspace has no contract yet.
     """
     workspace = _with_contract(workspace)
-    contract, merged, image, project = _wanted(engine, workspace, reporter)
-    user_image = None if dry_run else with_host_ids(engine, merged, image, reporter, uid=os.getuid(), gid=os.getgid())
+    first: list[str] | None = [] if dry_run else None
+    contract, merged, image, project = _wanted(engine, workspace, reporter, first)
+    user_image = _user_image(engine, merged, image, reporter, first)
     spec, target = one_shot(contract, merged, image, argv)
     grant = None if project is not None else gpus_for(engine, contract, merged, reporter)
     spec = replace(spec, image=user_image or spec.image, run_args=(*spec.run_args, *(grant.args if grant else ())))
@@ -67,8 +69,8 @@ def run(
         made = one_shot_args(contract, merged, image, project, shot, write=not dry_run)
         own = [flag for flag in flags if flag not in {"--interactive", "--tty"}]
         args = [engine.docker, *made, *own, *([] if terminal else ["--no-TTY"]), project.service, *argv]
-    if dry_run:
-        return engine.line(args[1:])
+    if first is not None:
+        return [*first, engine.line(args[1:])]
     return run_watched(
         args,
         # Of docker compose, which tells of each service that runs already; docker does not know the variable.
@@ -91,8 +93,13 @@ def _with_contract(folder: Path) -> Path:
     return folder
 
 
-def _wanted(engine: Engine, workspace: Path, reporter: Reporter) -> tuple[Contract, Merged, Image, Project | None]:
-    """Return the contract in force, its image, built first if it has to be, and its compose project, if any."""
+def _wanted(
+    engine: Engine, workspace: Path, reporter: Reporter, lines: list[str] | None
+) -> tuple[Contract, Merged, Image, Project | None]:
+    """Return the contract in force, its image, built first if it has to be, and its compose project, if any.
+
+    With `lines` nothing is built: they get the commands that would do it.
+    """
     from pathlib import Path as RealPath
 
     from devbox import config
@@ -110,7 +117,7 @@ def _wanted(engine: Engine, workspace: Path, reporter: Reporter) -> tuple[Contra
     network = config.network(config.load(workspace, environ=engine.environ, flags={}), engine.environ)
     if not consent.granted(contract):
         raise DevboxError(f"{path} needs your consent first", hint="devbox up")
-    project, made_from = None, contract
+    project, made_from, by_compose = None, contract, []
     if contract.kind == "compose":
         from devbox.container import compose
         from devbox.container.project import resolve
@@ -118,15 +125,36 @@ def _wanted(engine: Engine, workspace: Path, reporter: Reporter) -> tuple[Contra
         project = resolve(engine, contract)
         if not consent.granted(contract, (), compose.host_reach(contract, project)):
             raise DevboxError(f"{path} needs your consent first", hint="devbox up")
+        by_compose = compose.service_build(engine, contract, project)
+        if by_compose and lines is None:
+            compose.build_service(engine, project, by_compose, reporter)
         made_from = compose.image_contract(contract, project, engine.environ)
     user = None if project is None else compose.base_config(project, Image("", "", "")).get("User")
     todo = plan_image(engine, made_from)
-    image = ensure_image(engine, made_from, todo, reporter, environ=network.proxies(), user=user)
+    if lines is None:
+        image = ensure_image(engine, made_from, todo, reporter, environ=network.proxies(), user=user)
+    else:
+        image, features = foreseen_image(engine, made_from, todo, reporter, user=user)
+        lines += [*([engine.line(by_compose)] if by_compose else todo.lines(engine)), *features]
     entries = image_metadata(image.config.get("Labels"))
     if entries and not consent.granted(contract, entries):
         raise DevboxError(f"{path} needs your consent first", hint="devbox up")
     secrets.hide(entries, engine.environ, reporter)
     return contract, merge(contract, entries, image.config, engine.environ), image, project
+
+
+def _user_image(
+    engine: Engine, merged: Merged, image: Image, reporter: Reporter, lines: list[str] | None
+) -> str | None:
+    """Return the image with the host user's ids, where the contract wants that; `lines` as in `_wanted`."""
+    uid, gid = os.getuid(), os.getgid()
+    if lines is None:
+        return with_host_ids(engine, merged, image, reporter, uid=uid, gid=gid)
+    if not wants_host_ids(merged, uid):
+        return None
+    name, more = host_ids_lines(engine, merged, image, uid=uid, gid=gid)
+    lines += more
+    return name
 
 
 def one_shot(contract: Contract, merged: Merged, image: Image, argv: Sequence[str]) -> tuple[ContainerSpec, Target]:

@@ -156,11 +156,18 @@ def _left(engine: Engine, folder: Path) -> tuple[dict[str, tuple[ContainerSummar
 
 
 def _volumes(engine: Engine, project: str) -> list[str]:
-    """Return the volumes that docker compose made for a project. What is called like a cache belongs to all."""
+    """Return the volumes that docker compose made for a project.
+
+    What is called like a cache belongs to all, and what the person has mounted to the person.
+    """
+    from devbox.devcontainer.compose_file import OWN_VOLUME
     from devbox.devcontainer.identity import volume_name
 
-    listed = engine.run(["volume", "ls", "--filter", f"label={PROJECT}={project}", "--format", "{{.Name}}"])
-    return [name for name in listed.stdout.split() if not name.startswith(volume_name(os.getuid(), ""))]
+    shown = '{{.Name}} {{.Label "com.docker.compose.volume"}}'
+    listed = engine.run(["volume", "ls", "--filter", f"label={PROJECT}={project}", "--format", shown])
+    named = (line.partition(" ") for line in listed.stdout.splitlines())
+    caches = volume_name(os.getuid(), "")
+    return [name for name, _, key in named if not name.startswith(caches) and not key.startswith(OWN_VOLUME)]
 
 
 def _is_its(container: ContainerSummary, volume: str) -> bool:

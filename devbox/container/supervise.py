@@ -200,7 +200,7 @@ def supervised(container: str, *, user: str, environ: Mapping[str, str], docker:
     """
     token = new_token()
     on_death = end_argv(container, token, ("TERM", "KILL"), user=user, docker=docker, looks=5)
-    with _watched(on_death, end_argv(container, token, ("TERM", "KILL"), user=user, docker=docker), environ):
+    with watched(on_death, end_argv(container, token, ("TERM", "KILL"), user=user, docker=docker), environ):
         yield token
 
 
@@ -209,12 +209,12 @@ def supervised_here(environ: Mapping[str, str]) -> Iterator[str]:
     """Yield a token as `supervised` does, for processes on this machine that have it in their environment."""
     token = new_token()
     end = ["/bin/sh", "-c", _END, "devbox-end", token, "1", "TERM", "KILL"]
-    with _watched(end, end, environ):
+    with watched(end, end, environ):
         yield token
 
 
 @contextlib.contextmanager
-def _watched(on_death: list[str], on_error: list[str], environ: Mapping[str, str]) -> Iterator[None]:
+def watched(on_death: list[str], on_error: list[str], environ: Mapping[str, str]) -> Iterator[None]:
     """Run `on_error` if the block is left by an exception, and see that `on_death` is run if this process dies."""
     watcher = watch(on_death, environ=environ)
     try:

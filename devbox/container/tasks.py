@@ -68,7 +68,7 @@ def parse(task: Task, words: Sequence[str], *, folder: Path) -> dict[str, str]:
                 raise UsageError(f"--{name} needs a value", hint=_show(task))
             value = rest.pop(0)
         given[name] = _checked(task, option, value, folder)
-    missing = [f"--{option.name}" for option in task.options if option.default is None and option.name not in given]
+    missing = [f"--{option.name}" for option in task.options if option.required and option.name not in given]
     if missing:
         raise UsageError(f"the task {task.name} needs {' and '.join(missing)}", hint=_show(task))
     defaults = {

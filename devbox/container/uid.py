@@ -60,7 +60,7 @@ def with_host_ids(
     """
     if not wants_host_ids(merged, uid):
         return None
-    from devbox.image.build import build, current
+    from devbox.image.buildkit.build import build, current
 
     wanted, digest = host_ids_build(merged, image, uid, gid)
     name = wanted.tags[0]

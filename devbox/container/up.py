@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from devbox.container import agent, dotfiles, gitidentity, hooks, memory, preflight, secrets
 from devbox.container.apply import apply, mend_groups, mend_owners, sessions
 from devbox.container.desired import Desired, Image, secret_names
-from devbox.container.images import ensure_image, plan_image, with_features
+from devbox.container.images import ensure_image, foreseen_image, plan_image
 from devbox.container.inforce import InForce, in_force, see_consent
 from devbox.container.needs import with_gpus
 from devbox.container.plan import UNSTARTED, Actual, Plan, plan
@@ -172,11 +172,7 @@ class _Up:
             if not any(step.title == "image" for step in self.journal.steps):
                 # Else docker compose builds it, and that was said.
                 self.journal.would("image", todo.lines(self.engine))
-            plain = todo.image or Image(todo.reference, "", todo.digest)
-            pull = self.request.pull
-            image, lines = with_features(
-                self.engine, contract, plain, self.reporter, environ={}, dry_run=True, user=user, pull=pull
-            )
+            image, lines = foreseen_image(self.engine, contract, todo, self.reporter, user=user)
             self.journal.would("features", lines)
             return image
         if todo.image is None:

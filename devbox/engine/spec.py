@@ -144,7 +144,7 @@ class ImageBuild:
     `forwarded` are build arguments without a value: docker takes it from its own environment. `contexts` are named
     build contexts; `secrets` maps a secret's id to the host file that it is read from, `env_secrets` to the variable of
     docker's environment. `platforms`, `cache_to`, `ssh`, `attest` and `outputs` are words as buildx takes them; without
-    an output the image is loaded into the engine.
+    an output the image is loaded into the engine. `network` is that of the steps, `shm_size` their /dev/shm's (`4g`).
     """
 
     dockerfile: str
@@ -164,6 +164,7 @@ class ImageBuild:
     attest: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     network: str | None = None
+    shm_size: str | None = None
     options: tuple[str, ...] = field(default=())
     pull: bool = False
     no_cache: bool = False
@@ -196,6 +197,8 @@ def build_args(build: ImageBuild) -> list[str]:
     args += _each("--cache-to", build.cache_to)
     if build.network:
         args += ["--network", build.network]
+    if build.shm_size:
+        args += ["--shm-size", build.shm_size]
     if build.pull:
         args.append("--pull")
     if build.no_cache:

@@ -17,7 +17,7 @@ import pytest
 from devbox.container import logs, run, status, stop
 from devbox.container.up import UpRequest, UpResult, up
 from devbox.errors import ContractError, EngineError, RefusedError
-from devbox.image.base import reference
+from devbox.image.base.package import reference
 from devbox.reporter import Silent
 
 if TYPE_CHECKING:
@@ -369,6 +369,26 @@ def test_an_image_that_cannot_be_had_is_named(work: Work) -> None:
     with pytest.raises(EngineError, match="could not build the service app") as caught:
         work.up()
     assert "oh no" in str(caught.value.detail)
+
+
+def test_a_one_shot_container_needs_no_up_before(work: Work, engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:
+    app = {key: value for key, value in ALONE.items() if key not in {"image", "volumes"}}
+    work.write({"app": {**app, "build": {"dockerfile_inline": f"FROM {IMAGE}\nRUN echo inline >/made"}}})
+
+    def image() -> object:
+        return engine.image(f"{work.project}-app")
+
+    lines = run.run(engine, work.path, ["cat", "/made"], Silent(), dry_run=True)
+    assert isinstance(lines, list)
+    assert [line.split()[1] for line in lines] == ["compose", "compose"]
+    assert " build app" in lines[0]
+    assert image() is None
+    try:
+        assert run.run(engine, work.path, ["cat", "/made"], Silent()) == 0
+        assert "inline" in capfd.readouterr().out
+        assert image() is not None
+    finally:
+        engine.run(["image", "rm", "--force", f"{work.project}-app"], check=False)
 
 
 def test_a_service_that_ends_is_said(work: Work) -> None:

@@ -283,6 +283,32 @@ def test_one_shot_containers_are_like_the_dev_container_and_gone_afterwards(
     assert not tree.engine.containers({"devbox.run": str(tree.path)})
 
 
+def test_a_dry_run_in_a_fresh_checkout_builds_and_pulls_nothing(
+    tmp_path: Path, engine: Engine, base_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 1234)
+    (tmp_path / "Dockerfile").write_text(f"FROM {base_image}\nRUN useradd --create-home tester\n")
+    file = tmp_path / ".devcontainer.json"
+    file.write_text(json.dumps({"build": {"dockerfile": "Dockerfile"}, "remoteUser": "tester"}))
+    lines = run(engine, tmp_path, ["true"], Silent(), dry_run=True)
+
+    assert isinstance(lines, list)
+    build, user, shot = lines
+    assert [engine.image(line.partition("--tag ")[2].partition(" ")[0]) for line in (build, user)] == [None, None]
+    assert f"--file {tmp_path}/Dockerfile" in build
+    assert "--build-arg REMOTE_USER=tester" in user
+    tag = user.partition("--tag ")[2].partition(" ")[0]
+    assert shot.startswith("docker run --rm")
+    assert shot.endswith(f"--entrypoint true {tag}")
+
+    file.write_text(json.dumps({"image": "registry.invalid/devbox-test/none:1"}))
+    lines = run(engine, tmp_path, ["true"], Silent(), dry_run=True)
+    assert isinstance(lines, list)
+    pull, shot = lines
+    assert pull == "docker pull registry.invalid/devbox-test/none:1"
+    assert shot.endswith("--entrypoint true registry.invalid/devbox-test/none:1")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_one_shot_container_goes_with_its_client(number: signal.Signals, tree: Tree) -> None:
     process = tree.start([sys.executable, "-c", RUN, str(tree.path), "sh", "-c", "echo begun; sleep 7006"])

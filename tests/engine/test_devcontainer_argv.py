@@ -17,8 +17,8 @@ from devbox.facts import engine as engine_facts
 from devbox.facts.model import Checkout
 from devbox.frameworks.arch import Arch
 from devbox.frameworks.load import load
-from devbox.image.recipe import recipe
-from devbox.image.users import ContainerUser
+from devbox.image.assembly.recipe import recipe
+from devbox.image.assembly.users import ContainerUser
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from devbox.container.up import UpRequest, up
 from devbox.devcontainer.merge import image_metadata, merge
 from devbox.devcontainer.read import read
 from devbox.errors import ContractError, ImageError, RefusedError
-from devbox.image.base import reference
+from devbox.image.base.package import reference
 from devbox.reporter import Silent
 
 if TYPE_CHECKING:

@@ -70,6 +70,20 @@ def test_compose_takes_the_generated_files(name: str, engine: Engine) -> None:
     assert service["build"]["additional_contexts"]["checkout"].endswith("/requirements")
 
 
+def test_compose_takes_what_a_person_adds(engine: Engine) -> None:
+    file = GOLDEN / "cuda-cuda13-own-compose.yaml"
+    resolved = json.loads(engine.run(["compose", "--file", str(file), "config", "--format", "json"]).stdout)
+    mounts = {mount["target"]: mount for mount in resolved["services"]["dev"]["volumes"]}
+    assert (mounts["/data"]["source"], mounts["/data"]["read_only"]) == ("/srv/a, b/$$data", True)
+    assert mounts["/models"]["volume"] == {"nocopy": True}
+    assert resolved["volumes"][mounts["/models"]["source"]]["name"] == "build"
+    assert resolved["volumes"][mounts["/build"]["source"]]["name"].startswith("devbox-1000-build-")
+    assert resolved["volumes"][mounts["/scratch"]["source"]]["driver_opts"] == {"type": "nfs", "device": ":/scratch"}
+    assert mounts["/tmp/fast"]["tmpfs"]["size"] == "1073741824"
+    ports = [(port["host_ip"], port["published"], port["target"]) for port in resolved["services"]["dev"]["ports"]]
+    assert ports == [("127.0.0.1", "8000", 8000), ("0.0.0.0", "9000", 80)]
+
+
 def test_inlined_requirements_arrive_byte_for_byte(tmp_path: Path, engine: Engine, base_image: str) -> None:
     tree, out = tmp_path / "tree", tmp_path / "out"
     files = {

@@ -50,14 +50,14 @@ def pair(tmp_path: Path, base_image: str) -> Iterator[tuple[Path, Path]]:
         )
         (folder / "a.c").write_text(f"int {folder.name}(void) {{ return 1; }}\n")
     (kernels / "kernels.txt").touch()
-    (app / "devbox.toml").write_text(f'variant = "cpu"\nbase_image = "{base_image}"\nrepositories = ["../kernels"]\n')
+    (app / "devbox.toml").write_text(f'variant = "cpu"\nbase_image = "{base_image}"\n')
     yield app, kernels
     subprocess.run([*DEVBOX, "down", "--volumes", "--yes"], cwd=app, capture_output=True, check=False)
 
 
 def test_each_checkout_has_its_place_and_its_trees(pair: tuple[Path, Path], engine: Engine) -> None:
     app, kernels = pair
-    up = devbox("up", "--framework", "cuda", cwd=app)
+    up = devbox("up", "--framework", "cuda", "--repositories", "../kernels", cwd=app)
     assert devbox("build", cwd=app)["compiled"] == 1
     first = devbox("build", "--repository", "kernels", cwd=app)
     assert first["compiled"] == 1

@@ -90,3 +90,12 @@ def test_another_signal_than_an_interrupt_has_its_own_code(
     capsys.readouterr()
     assert run(["up", str(tmp_path), "--json"]) == 143
     assert json.loads(capsys.readouterr().out)["error"]["exit_code"] == 143
+
+
+def test_a_trace_that_cannot_be_written_is_told_before_the_build(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path, tmp_path / "file/trace.json"):
+        assert run(["build", "--workspace", str(tmp_path), "--trace", str(place)]) == 2
+        assert f"{place} cannot be written" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from devbox.container import repositories
 from devbox.container.target import Target
 from devbox.devcontainer.generate import generate
 from devbox.devcontainer.repositories import Repository
-from devbox.errors import UsageError
+from devbox.errors import ConfigError, UsageError
 from devbox.facts.model import Checkout
 from devbox.frameworks.load import load
 from tests.golden.test_golden_devcontainer import request
@@ -33,32 +33,38 @@ def trees(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def chosen(trees: Path, text: str) -> tuple[Repository, ...]:
-    (trees / "main" / "devbox.toml").write_text(text)
-    settings = config.load(trees / "main", environ={}, flags={})
+def chosen(trees: Path, *words: str) -> tuple[Repository, ...]:
+    given = ",".join(word if word == "none" else str(trees / "main" / word) for word in words) or None
+    settings = config.load(trees / "main", environ={}, flags={"repositories": given})
     return repositories.chosen(load("cuda"), trees / "main", settings)
 
 
-def test_the_settings_name_folders_relative_to_their_file(trees: Path) -> None:
-    (found,) = chosen(trees, 'repositories = ["../vllm"]')
+def test_each_is_known_by_its_files(trees: Path) -> None:
+    (found,) = chosen(trees, "../vllm")
     assert (found.name, found.framework, found.folder) == ("vllm", "vllm", "/workspaces/vllm")
     assert found.checkout.path == trees / "vllm"
-    assert chosen(trees, 'repositories = "none"') == chosen(trees, "") == ()
+    assert chosen(trees, "none") == chosen(trees) == ()
+
+
+def test_a_checkout_cannot_ask_for_others_itself(trees: Path) -> None:
+    (trees / "main" / "devbox.toml").write_text('repositories = ["../vllm"]')
+    with pytest.raises(ConfigError, match="a container can write this file"):
+        config.load(trees / "main", environ={}, flags={})
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("words", "said"),
     [
-        ('["../gone"]', "there is no folder .*gone .*devbox.toml"),
-        ('["../plain"]', "plain looks like none of the frameworks"),
-        ('["."]', "is the workspace itself"),
-        ('["../kernels"]', "kernels and .*main are both cuda, and would lie at /workspaces/cuda"),
-        ('["../vllm", "../vllm"]', "are both vllm"),
+        (["../gone"], "there is no folder .*gone .*--repositories"),
+        (["../plain"], "plain looks like none of the frameworks"),
+        (["."], "is the workspace itself"),
+        (["../kernels"], "kernels and .*main are both cuda, and would lie at /workspaces/cuda"),
+        (["../vllm", "../vllm"], "are both vllm"),
     ],
 )
-def test_what_cannot_be_mounted_is_refused(trees: Path, text: str, said: str) -> None:
+def test_what_cannot_be_mounted_is_refused(trees: Path, words: list[str], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        chosen(trees, f"repositories = {text}")
+        chosen(trees, *words)
 
 
 def test_the_contract_mounts_and_records_them() -> None:

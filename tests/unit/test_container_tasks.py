@@ -17,11 +17,11 @@ from devbox.frameworks.model import Task, TaskOption
 
 HOME = Path("/home/ada")
 OPTIONS = (
-    TaskOption("model", "The model.", default=None),
+    TaskOption("model", "The model."),
     TaskOption("engines", "Where engines are.", kind="path", default="engines"),
     TaskOption("tp", "Tensor parallel.", kind="number", default="1", flag="--tp"),
     TaskOption("batch", "Requests at once.", kind="number", flag="--max-batch-size", minimum=2),
-    TaskOption("dtype", "The type.", kind="choice", choices=("float16", "bfloat16")),
+    TaskOption("dtype", "The type.", kind="choice", choices=("float16", "bfloat16"), flag="--dtype"),
     TaskOption("eager", "No graphs.", kind="switch", flag="--enforce-eager"),
 )
 TASK = Task(
@@ -105,7 +105,7 @@ TASKS = {f"{name} {task.name}": task for name in available() for one in variants
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_every_task_of_every_framework_fills(task: Task) -> None:
-    words = [word for option in task.options if option.default is None for word in (f"--{option.name}", "value")]
+    words = [word for option in task.options if option.required for word in (f"--{option.name}", "value")]
     filled = fill(task, parse(task, words, folder=HOME))
     said = " ".join((*filled.command, *(value for _, value in filled.env), *(mount[0] for mount in filled.mounts)))
     for option in task.options:

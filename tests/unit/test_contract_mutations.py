@@ -19,7 +19,7 @@ from devbox.devcontainer.substitute import ContainerVariables, substitute
 from devbox.engine.spec import ContainerSpec, ImageBuild, build_args, container_args
 from devbox.errors import DevboxError
 from devbox.facts.model import EngineFacts, Gpus, Host, User
-from devbox.image.parse_stages import base_images
+from devbox.image.dockerfile.stages import base_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox.container.desired import is_secret
-from devbox.devcontainer import compose, compose_sources
+from devbox.devcontainer import compose, compose_mounts, compose_sources
 from devbox.devcontainer import override as overriding
 from devbox.devcontainer.compose import Project
 from devbox.devcontainer.compose_sources import Sources
@@ -349,7 +349,7 @@ def test_a_container_for_one_command_is_no_dev_container(tmp_path: Path) -> None
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=60))
 def test_escaped_text_has_no_single_dollar(text: str) -> None:
-    assert overriding.escaped(text).replace("$$", "") == text.replace("$", "")
+    assert compose_mounts.escaped(text).replace("$$", "") == text.replace("$", "")
 
 
 def test_a_relative_compose_file_is_absolute(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from devbox.devcontainer.features.ids import Local
 from devbox.devcontainer.features.metadata import read
 from devbox.devcontainer.features.order import Feature
-from devbox.image.features import Layer, Step, _env
+from devbox.image.features.layer import Layer, Step, _env
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -165,7 +165,7 @@ def test_a_shallow_clone_and_one_without_tags(tmp_path: Path) -> None:
 
 
 def test_an_unpacked_archive_lacks_nothing(tmp_path: Path) -> None:
-    assert preflight.look(tmp_path, rules(history=True, lfs=("cpp",), submodules=True)) == ()
+    assert preflight.look(tmp_path, rules(history=True, lfs=("cpp",))) == ()
 
 
 def test_little_room_is_told_in_gib() -> None:
