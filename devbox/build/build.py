@@ -58,9 +58,22 @@ def build(
     hide_passed(target, engine.environ, reporter)
     reporter.mask.hide(request.cache.secrets())
     events = ask(request_for(request, target), target, engine, answers={"seed": on_seed})
+    events = _looked_at(events, request, target, reporter)
     result, log = relay(events, target, reporter, on_healed=on_healed, on_event=on_event)
     _warn_of_storage(result, reporter)
     return report(result, log)
+
+
+def _looked_at(
+    events: Iterator[dict[str, Any]], request: BuildRequest, target: Target, reporter: Reporter
+) -> Iterator[dict[str, Any]]:
+    """Pass events on; before a tree is configured, say what the checkout lacks for it. Nothing to do costs nothing."""
+    for event in events:
+        if event.get("step") == "configure":
+            from devbox.container import preflight
+
+            preflight.warn(target.workspace, request.framework, reporter)
+        yield event
 
 
 def relay(

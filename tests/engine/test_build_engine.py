@@ -120,6 +120,16 @@ def place(engine: Engine, image: str, tmp_path: Path, engine_name: Callable[[str
     return Place(engine, image, engine_name, work, engine_name("build"), engine_name("ccache")).start()
 
 
+def test_what_the_checkout_lacks_is_said_before_a_tree_is_configured(place: Place) -> None:
+    (place.workspace / ".gitmodules").write_text('[submodule "x"]\n\tpath = third_party/x\n\turl = ./x\n')
+    first, second = Silent(), Silent()
+    place.build_with(first)
+    (said,) = first.warnings
+    assert said.startswith("submodule third_party/x without content (devbox prepare, or: git submodule update --init")
+    place.build_with(second)
+    assert second.warnings == []
+
+
 def test_the_first_build_delivers_the_agent_and_the_next_is_one_exec(place: Place) -> None:
     report = place.build()
     assert report.ok, report.failure

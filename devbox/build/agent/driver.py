@@ -141,6 +141,11 @@ class Driver:
             jobs = Jobs(jobs.number // 2, "a compiler was killed for memory")
             self._events.warn(f"{jobs.reason}: going on with {jobs.number} job{'s' if jobs.number > 1 else ''}")
 
+    def _say_configuring(self, plan: Plan) -> None:
+        """Say that the tree is being configured, and why; the client looks then for what the checkout lacks."""
+        title = f"configuring {self._configuration.key} ({plan.reasons[0]})"
+        self._events.send("phase", title=title, step="configure")
+
     def _run(self, argv: Sequence[str], step: str, *, cwd: str | None = None, **environ: str) -> Outcome:
         """Run a program whose output is only lines; if it fails, the last of them are what is shown.
 

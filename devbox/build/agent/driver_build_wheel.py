@@ -158,7 +158,7 @@ class BuildWheelDriver(CmakeDriver):
     def configure(self, plan: Plan) -> Outcome:
         """Run the script up to the configured tree, or as a whole where it can do no less."""
         known, script = self._configuration, self._script
-        self._events.send("phase", title=f"configuring {known.key} ({plan.reasons[0]})")
+        self._say_configuring(plan)
         arguments = plan.arguments
         if self._request["mode"] == "clean":
             # `--clean` empties the build folder too, with what was downloaded into it.

@@ -62,7 +62,7 @@ class CmakeDriver(Driver):
 
     def configure(self, plan: Plan) -> Outcome:
         """Run cmake."""
-        self._events.send("phase", title=f"configuring {self._configuration.key} ({plan.reasons[0]})")
+        self._say_configuring(plan)
         given = self._defines(str(self.jobs.number))
         argv = ["cmake", *self._arguments(given), *(f"-U{name}" for name in plan.unset)]
         return self._run(argv, "configure")

@@ -65,7 +65,7 @@ class ScikitDriver(CmakeDriver):
         import shutil
 
         known = self._configuration
-        self._events.send("phase", title=f"configuring {known.key} ({plan.reasons[0]})")
+        self._say_configuring(plan)
         settings = {
             **dict(one.split("=", 1) for one in self._arguments(self._defines(str(self.jobs.number)))),
             "build.targets": ["help"],
