@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.engine
 TREES = Path(__file__).resolve().parents[1] / "trees"
 # A CPU build of torch, as a site keeps it; without one the tests would fetch gigabytes.
-WHEELS = Path(os.environ.get("DEVBOX_TEST_WHEELS", os.environ.get("PIP_FIND_LINKS", "/opt/wheels")))
+WHEELS = Path(os.environ.get("DEVBOX_TEST_WHEELS") or os.environ.get("PIP_FIND_LINKS") or "wheels")
 # With a torch among the wheels, nothing asks the index of another one.
 NOWHERE = "https://torch.invalid/whl"
 RUN = """\
