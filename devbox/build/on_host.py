@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from devbox.build.commands import Places, Rewritten, compilers, rewrite, toolkits
-from devbox.build.talk import VOLUME
+from devbox.container.target import VOLUME
 from devbox.errors import BuildError, RefusedError
 from devbox.files import write_atomically
 from devbox.paths import state_dir

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbox.build.helper import ask_helper
-from devbox.build.talk import VOLUME
 from devbox.build.volumes import PLACE, BuildVolume, build_volumes
+from devbox.container.target import VOLUME
 from devbox.devcontainer.identity import absolute, volume_name
 from devbox.engine.spec import Mount
 from devbox.errors import BuildError, UsageError

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 JSON = dict[str, Any]
 Answers = dict[str, "Callable[[JSON], object]"]
-VOLUME = "/build"
 SET_TIMES = """
 import json, os, sys
 for path, mtime in json.load(sys.stdin):

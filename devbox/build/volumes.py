@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbox.build.helper import ask_helper, helper_images
-from devbox.build.talk import VOLUME
 from devbox.build.trees import BuildTree, TreeDetails, details_of, tree_of
 from devbox.container.status import status
-from devbox.container.target import LOCAL_FOLDER
+from devbox.container.target import LOCAL_FOLDER, VOLUME
 from devbox.engine.spec import Mount
 from devbox.errors import EngineError, UsageError
 from devbox.files import may_exist

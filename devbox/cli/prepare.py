@@ -20,15 +20,13 @@ def register(app: typer.Typer) -> None:
         json: JsonOption = False,
     ) -> None:
         """Fetch what a checkout lacks before a build: submodules, git-lfs files, history."""
+        from devbox.container.preflight import framework_at
         from devbox.container.prepare import prepare as mend
-        from devbox.frameworks.detect import detect
         from devbox.frameworks.load import load
 
         run = application(context)
         folder = workspace(path)
-        matches = detect(folder) if framework is None else ()
-        best = (framework, None) if framework else (matches[0].name, matches[0].variant) if matches else None
-        known = load(*best, folder) if best else None
+        known = load(framework, None, folder) if framework else framework_at(folder)
         done = mend(folder, known, run.console, environ=run.environ, dry_run=dry_run)
 
         def text() -> str | None:

@@ -48,6 +48,15 @@ def framework_of(written: Mapping[str, object], workspace: Path | None = None) -
     return load(name, variant, workspace) if isinstance(variant, str) and variant in known.variants else known
 
 
+def framework_at(checkout: Path) -> Framework | None:
+    """Return the framework that a checkout's files show, None where they show none."""
+    from devbox.frameworks.detect import detect
+    from devbox.frameworks.load import load
+
+    matches = detect(checkout)
+    return load(matches[0].name, matches[0].variant, checkout) if matches else None
+
+
 def look(checkout: Path, framework: Framework | None) -> tuple[Shortfall, ...]:
     """Return what a checkout lacks by the rules of its framework; without one, what every checkout needs."""
     rules = framework.preflight if framework is not None else None

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 LOCAL_FOLDER = "devcontainer.local_folder"
 CONFIG_FILE = "devcontainer.config_file"
+# Where the build volume is mounted.
+VOLUME = "/build"
 
 # A value with variables of the host's environment in it: literal text, and (name, default) pairs.
 Template = tuple[str | tuple[str, str], ...]
@@ -46,7 +48,7 @@ class Target(NamedTuple):
     env_file: Path | None = None
     carried: tuple[tuple[str, str], ...] = ()
     host_env: tuple[tuple[str, Template], ...] = ()
-    volume: str = "/build"
+    volume: str = VOLUME
 
     def inside(self, path: Path | str) -> str | None:
         """Return the folder inside that matches `path` on the host, or None if that is not part of the workspace."""

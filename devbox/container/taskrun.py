@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from devbox.config import Network
     from devbox.engine.docker import ContainerSummary, Engine
-    from devbox.facts.model import EngineFacts
+    from devbox.facts.model import EngineFacts, Gpus
     from devbox.frameworks.model import Framework, Task
     from devbox.reporter import Reporter
 
@@ -97,13 +97,13 @@ def prepare(
 
     Raises UsageError for what makes no sense, ImageError for an image that cannot be had, RefusedError for GPUs.
     """
-    task = request.task
+    task, gpus = request.task, gpu_facts.gather(engine, facts)
     image = (
         engine.image(request.reference) or {}
         if dry_run
         else running.have(engine, request.reference, reporter, pull=request.pull, stage=request.stage)
     )
-    filled = fill(task, request.values, gpu=_gpu_folder(engine, facts))
+    filled = fill(task, request.values, gpu=_gpu_folder(gpus))
     writes = any(not readonly for _, _, readonly in filled.mounts)
     # What it writes on the host is to be the user's, and no image has a home for any user.
     user = request.user or (f"{request.uid}:{request.gid}" if writes and not facts.rootless else None)
@@ -119,7 +119,7 @@ def prepare(
         volumes=tuple(f"{source}:{target}{':ro' if readonly else ''}" for source, target, readonly in filled.mounts),
         uid=request.uid,
     )
-    plan = running.plan(engine, asked, image, network)
+    plan = running.plan(engine, asked, image, network, facts=facts, gpus=gpus)
     plan = replace(plan, spec=replace(plan.spec, labels=((LABEL, f"{request.framework.name}/{task.name}"),)))
     sources = [(Path(source), readonly) for source, _, readonly in filled.mounts]
     return TaskPlan(
@@ -198,9 +198,9 @@ def _rules(task: Task, filled: Filled, *, home: bool) -> RunRules:
     )
 
 
-def _gpu_folder(engine: Engine, facts: EngineFacts) -> str:
+def _gpu_folder(gpus: Gpus) -> str:
     """Return the first GPU's name as a folder is called: engines are compiled for one kind of GPU."""
-    found = gpu_facts.gather(engine, facts).devices
+    found = gpus.devices
     return found[0].name.replace(" ", "-").replace("/", "-") if found else "gpu"
 
 

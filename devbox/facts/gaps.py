@@ -39,16 +39,14 @@ def gather(checkout: Path, *, lfs: tuple[str, ...] = (), history: bool = False) 
     Below the folders `lfs` git-lfs files are looked for, and everywhere if the checkout's own .gitattributes has some;
     with `history`, tags and older commits are.
     """
-    top = _inside_git(checkout)
-    shallow = untagged = False
-    if history and top is not None:
-        shallow = _says(checkout, "rev-parse", "--is-shallow-repository") == "true"
-        untagged = not _says(checkout, "for-each-ref", "--count=1", "refs/tags")
+    has_lfs = bool(lfs) or _uses_lfs(checkout)
+    # "true" or "false" in a repository, nothing outside.
+    shallow = _says(checkout, "rev-parse", "--is-shallow-repository") if history or has_lfs else ""
     return Gaps(
         submodules=tuple(empty_submodules(checkout)),
-        pointers=_pointers(checkout, lfs) if top is not None and (lfs or _uses_lfs(checkout)) else (),
-        shallow=shallow,
-        untagged=untagged,
+        pointers=_pointers(checkout, lfs) if shallow and has_lfs else (),
+        shallow=history and shallow == "true",
+        untagged=bool(history and shallow) and not _says(checkout, "for-each-ref", "--count=1", "refs/tags"),
     )
 
 
@@ -98,10 +96,6 @@ def _is_pointer(path: Path) -> bool:
         return path.read_bytes().startswith(_POINTER)
     except OSError:
         return False
-
-
-def _inside_git(checkout: Path) -> str | None:
-    return _says(checkout, "rev-parse", "--show-toplevel") or None
 
 
 def _says(checkout: Path, *args: str) -> str:

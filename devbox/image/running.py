@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from devbox.config import Network
     from devbox.engine.docker import Engine
+    from devbox.facts.model import EngineFacts, Gpus
     from devbox.frameworks.model import Framework
     from devbox.reporter import Reporter
 
@@ -143,19 +144,28 @@ def have(engine: Engine, image: str, reporter: Reporter, *, pull: bool, stage: s
     return pulled
 
 
-def plan(engine: Engine, request: RunRequest, image: JSON, network: Network) -> RunPlan:
+def plan(
+    engine: Engine,
+    request: RunRequest,
+    image: JSON,
+    network: Network,
+    *,
+    facts: EngineFacts | None = None,
+    gpus: Gpus | None = None,
+) -> RunPlan:
     """Return the container for `request` on the inspected `image`, {} where it is not there yet.
 
+    The facts of the engine and its GPUs are gathered where the caller has none.
     Raises UsageError for what makes no sense or is taken, RefusedError for GPUs that cannot be had.
     """
     from devbox.config import has_password
 
     rules = request.framework.run if request.framework is not None else RunRules(caches=(), ports=())
-    facts = engine_facts.gather(engine)
+    facts = engine_facts.gather(engine) if facts is None else facts
     wanted = request.gpus or ("auto" if request.framework is None or request.framework.gpu else "none")
-    gpus = gpu_args(wanted, gpu_facts.gather(engine, facts), facts)
-    if gpus.denied:
-        raise RefusedError(f"the GPUs {wanted} cannot be had: {gpus.reason}", hint="devbox image run --gpus none")
+    granted = gpu_args(wanted, gpu_facts.gather(engine, facts) if gpus is None else gpus, facts)
+    if granted.denied:
+        raise RefusedError(f"the GPUs {wanted} cannot be had: {granted.reason}", hint="devbox image run --gpus none")
     limits, notes = limit_args(facts)
     user = request.user or str((image.get("Config") or {}).get("User") or "0")
     publish = () if request.network == "host" else ports(request.ports, rules.ports)
@@ -182,7 +192,7 @@ def plan(engine: Engine, request: RunRequest, image: JSON, network: Network) -> 
         labels=((RUN_LABEL, request.framework.name if request.framework is not None else ""),),
         env=tuple({**env, **plain}.items()),
         user=request.user,
-        run_args=(*_shared_memory(request, rules), *limits, *gpus.args, *_more(request, rules)),
+        run_args=(*_shared_memory(request, rules), *limits, *granted.args, *_more(request, rules)),
         init=True,
         cap_add=rules.cap_add,
         security_opt=rules.security_opt,
@@ -197,7 +207,7 @@ def plan(engine: Engine, request: RunRequest, image: JSON, network: Network) -> 
         proxies,
         owner=user,
         owned=() if user.partition(":")[0] in {"0", "root"} else caches,
-        notes=(f"GPUs: {gpus.reason}", *notes),
+        notes=(f"GPUs: {granted.reason}", *notes),
         handover=_handover(secret, program(image, spec.entrypoint, spec.command)),
     )
     if not facts.local:

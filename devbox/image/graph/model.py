@@ -56,10 +56,6 @@ class Graph:
         """Return the node of a key. Raises KeyError."""
         return {node.key: node for node in self.nodes}[key]
 
-    def into(self, key: str, kind: Kind) -> list[Edge]:
-        """Return the edges of one kind that lead to a node."""
-        return [edge for edge in self.edges if edge.target == key and edge.kind == kind]
-
 
 def graph(stages: Stages, target: str | None = None, *, default: str | None = None) -> Graph:
     """Return the graph of all stages, or of those that a build of `target` needs. Raises UsageError without that stage.

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from devbox.image.registry.remote import RemoteImage
 
-ARCHITECTURES = ("amd64", "arm64")
-
 
 def members(name: str, images: Sequence[str], architectures: Sequence[str]) -> tuple[str, ...]:
     """Return the images that the index `name` is made of: `images`, or `name` with each architecture after its tag.
