@@ -11,9 +11,9 @@ from devbox.cli.application import Application, application, workspace
 from devbox.cli.options import CompilerCacheOption, JsonOption, WorkspaceOption, YesOption
 
 if TYPE_CHECKING:
-    from devbox.build.cache_explain import Explanation
-    from devbox.build.caches import CacheStats, CompilerCache
-    from devbox.container.target import Target
+    from devbox.builds.caches.choose import CacheStats, CompilerCache
+    from devbox.builds.caches.explain import Explanation
+    from devbox.container.inside.target import Target
 
 app = typer.Typer(help="Look at the compiler cache, clear it, and ask why a file was compiled.", no_args_is_help=True)
 
@@ -26,11 +26,11 @@ def stats(
     json: JsonOption = False,
 ) -> None:
     """Show what the cache holds, and how many compiles it answered."""
-    from devbox.build import caches
+    from devbox.builds.caches import choose
 
     run = application(context)
     cache, inside = _cache(run, path, compiler_cache)
-    found = caches.stats(cache, inside, run.engine)
+    found = choose.stats(cache, inside, run.engine)
     run.show(found, lambda: _stats(found))
 
 
@@ -43,14 +43,14 @@ def clear(
     json: JsonOption = False,
 ) -> None:
     """Remove what the cache holds, after saying what that is. A storage that machines share is left alone."""
-    from devbox.build import caches
+    from devbox.builds.caches import choose
     from devbox.errors import CancelledError, RefusedError
     from devbox.ui.console import size
 
     run = application(context)
     run.console.yes = yes
     cache, inside = _cache(run, path, compiler_cache)
-    found = caches.stats(cache, inside, run.engine)
+    found = choose.stats(cache, inside, run.engine)
     run.console.info(f"{found.kind} in {found.folder}: {size(found.size)}, used by every workspace that mounts it")
     if found.remote:
         run.console.info(f"what {found.remote} holds stays")
@@ -59,7 +59,7 @@ def clear(
         raise RefusedError("nothing was removed: nobody could be asked", hint="devbox cache clear --yes")
     if not answer:
         raise CancelledError("nothing was removed")
-    removed = caches.clear(cache, inside, run.engine)
+    removed = choose.clear(cache, inside, run.engine)
     run.show({"folder": found.folder, "removed": removed}, lambda: f"removed {size(removed)}")
 
 
@@ -71,7 +71,7 @@ def doctor(
     json: JsonOption = False,
 ) -> None:
     """Find what is wrong with how the cache is set up: owner, settings, space, clock, server."""
-    from devbox.build.cache_doctor import findings
+    from devbox.builds.caches.doctor import findings
     from devbox.errors import EXIT_FAILURE
 
     run = application(context)
@@ -93,25 +93,25 @@ def explain(
     json: JsonOption = False,
 ) -> None:
     """Say why a source comes from the cache or not. It is compiled once more, into nowhere."""
-    from devbox.build import cache_explain
+    from devbox.builds.caches import explain
 
     run = application(context)
     cache, inside = _cache(run, path, compiler_cache)
     with run.console.step(f"compiling {file.name} behind {cache.kind}"):
-        found = cache_explain.explain(cache, inside, run.engine, Path.cwd() / file)
+        found = explain.explain(cache, inside, run.engine, Path.cwd() / file)
     run.show(found, lambda: _explanation(found, log=log))
 
 
 def _cache(run: Application, path: Path | None, kind: str | None) -> tuple[CompilerCache, Target]:
     """Return the cache that the settings choose, and the container that is asked about it."""
     from devbox import config
-    from devbox.build import caches
-    from devbox.container.target import find
+    from devbox.builds.caches import choose
+    from devbox.container.inside.target import find
     from devbox.errors import UsageError
 
     inside = find(run.engine, workspace(path))
     settings = config.load(inside.workspace, environ=run.environ, flags={"compiler_cache": kind})
-    cache = caches.compiler_cache(settings, run.environ)
+    cache = choose.compiler_cache(settings, run.environ)
     if cache.kind == "none":
         origin = settings.origin("compiler_cache")
         raise UsageError(f"compiler_cache is none in {origin}", hint="devbox cache stats --compiler-cache ccache")
@@ -120,7 +120,7 @@ def _cache(run: Application, path: Path | None, kind: str | None) -> tuple[Compi
 
 
 def _stats(found: CacheStats) -> str:
-    from devbox.build.caches import hit_rate
+    from devbox.builds.caches.choose import hit_rate
     from devbox.ui.console import size
     from devbox.ui.tables import table
 

@@ -11,7 +11,7 @@ from devbox.cli.application import application, workspace
 from devbox.cli.options import JsonOption, WorkspaceOption
 
 if TYPE_CHECKING:
-    from devbox.build.on_host import HostCommands
+    from devbox.builds.on_host import HostCommands
     from devbox.ui.console import Console
 
 
@@ -44,8 +44,8 @@ def register(app: typer.Typer) -> None:
         json: JsonOption = False,
     ) -> None:
         """Write compile_commands.json for the host: the build tree's, with the container's paths as the host's."""
-        from devbox.build import on_host
-        from devbox.container.target import find
+        from devbox.builds import on_host
+        from devbox.container.inside.target import find
 
         run = application(context)
         target = find(run.engine, workspace(path))

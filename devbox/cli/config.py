@@ -24,7 +24,7 @@ def show(
 ) -> None:
     """Show the settings in force for a checkout."""
     from devbox.config import in_line
-    from devbox.container.settings import explain
+    from devbox.container.contract.settings import explain
     from devbox.ui.tables import table
 
     run = application(context)
@@ -57,7 +57,7 @@ def contract(
     json: JsonOption = False,
 ) -> None:
     """Show the devcontainer.json in force as devbox reads it, as JSON: with its variables filled in."""
-    from devbox.container.describe import describe
+    from devbox.container.contract.describe import describe
     from devbox.ui.envelope import plain
 
     run = application(context)

@@ -29,7 +29,7 @@ from devbox.cli.options import (
 from devbox.ui.console import CYAN
 
 if TYPE_CHECKING:
-    from devbox.container.generate import GenerateResult
+    from devbox.container.contract.generate import GenerateResult
     from devbox.ui.console import Console
 
 
@@ -84,8 +84,8 @@ def register(app: typer.Typer) -> None:
 
         What was asked for last time stays, until it is asked for otherwise.
         """
-        from devbox.container.generate import GenerateOptions
-        from devbox.container.generate import generate as write
+        from devbox.container.contract.generate import GenerateOptions
+        from devbox.container.contract.generate import generate as write
 
         run = application(context)
         result, error = write(

@@ -14,8 +14,8 @@ from devbox.ui.tables import table
 
 if TYPE_CHECKING:
     from devbox.cli.application import Application
-    from devbox.container.dotfiles import Dotfiles
-    from devbox.container.lifecycle import HookList
+    from devbox.container.hooks.manage import HookList
+    from devbox.container.person.dotfiles import Dotfiles
     from devbox.devcontainer.model import Command
 
 app = typer.Typer(help="Look at lifecycle commands, and run them again.", no_args_is_help=True)
@@ -24,7 +24,7 @@ app = typer.Typer(help="Look at lifecycle commands, and run them again.", no_arg
 @app.command("list")
 def list_(context: typer.Context, path: PathArgument = None, json: JsonOption = False) -> None:
     """List the lifecycle commands of a dev container in their order, and say which are done, due or failed."""
-    from devbox.container.lifecycle import states
+    from devbox.container.hooks.manage import states
 
     run_ = application(context)
     folder = workspace(path)
@@ -44,7 +44,7 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Run lifecycle commands in the dev container: those named, though they are done, or those that are due."""
-    from devbox.container.lifecycle import run_hooks
+    from devbox.container.hooks.manage import run_hooks
 
     run_ = application(context)
     folder = workspace(path)
@@ -61,7 +61,7 @@ def run(
 
 def _dotfiles(run_: Application, folder: Path) -> Dotfiles | None:
     from devbox import config
-    from devbox.container.dotfiles import of
+    from devbox.container.person.dotfiles import of
 
     found = of(config.load(folder, environ=run_.environ, flags={}))
     if found is not None:

@@ -36,9 +36,9 @@ def register(app: typer.Typer) -> None:
         json: JsonOption = False,
     ) -> None:
         """Open an IDE on the dev container of a checkout, which is brought up first where it does not run."""
+        from devbox.container.inside.probe import read_container
+        from devbox.container.inside.target import candidate, no_container
         from devbox.container.open import ide_of, opening, start
-        from devbox.container.probe import read_container
-        from devbox.container.target import candidate, no_container
 
         run = application(context)
         run.console.yes = yes
@@ -51,7 +51,7 @@ def register(app: typer.Typer) -> None:
         if not print_only and (found is None or not found.running):
             from pathlib import Path
 
-            from devbox.container.up import UpRequest, up
+            from devbox.container.up.up import UpRequest, up
 
             request = UpRequest(path=folder if found is None else Path(found.workspace), trust=trust, yes=yes)
             container = up(request, run.engine, run.console).container

@@ -20,8 +20,8 @@ def register(app: typer.Typer) -> None:
         json: JsonOption = False,
     ) -> None:
         """Fetch what a checkout lacks before a build: submodules, git-lfs files, history."""
-        from devbox.container.preflight import framework_at
-        from devbox.container.prepare import prepare as mend
+        from devbox.container.checkout.preflight import framework_at
+        from devbox.container.checkout.prepare import prepare as mend
         from devbox.frameworks.load import load
 
         run = application(context)

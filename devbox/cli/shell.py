@@ -24,9 +24,9 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def shell(context: typer.Context, path: WorkspaceOption = None) -> None:
         """Open a login shell in the dev container, in the folder that matches the current one."""
-        from devbox.container.agent import ensure
-        from devbox.container.exec import execute
-        from devbox.container.target import find, logical_cwd
+        from devbox.container.inside.exec import execute
+        from devbox.container.inside.target import find, logical_cwd
+        from devbox.container.person.ssh_agent import ensure
 
         run_ = application(context)
         target = find(run_.engine, workspace(path))
@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
     @app.command("exec", context_settings=_VERBATIM)
     def exec_(context: typer.Context, command: Command, path: WorkspaceOption = None) -> None:
         """Run a command in the dev container: its terminal, exit code and signals are docker's own."""
-        from devbox.container import hot
+        from devbox.container.inside import hot
 
         # Only `exec --help` and `exec` behind a global option come here; see devbox.__main__.
         raise typer.Exit(hot.main([*(["--workspace", str(path)] if path else []), "--", *command]))
@@ -51,8 +51,8 @@ def register(app: typer.Typer) -> None:
         """Run a command in a container of its own, made like the dev container and removed afterwards."""
         from pathlib import Path
 
-        from devbox.container.run import run as run_once
-        from devbox.container.target import logical_cwd
+        from devbox.container.inside.target import logical_cwd
+        from devbox.oneshot.run import run as run_once
 
         run_ = application(context)
         if command[0].startswith("-"):

@@ -14,7 +14,7 @@ from devbox.ui.tables import age, table
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from devbox.build.trees import BuildTree
+    from devbox.builds.trees import BuildTree
     from devbox.container.status import Status
 
 FastOption = Annotated[bool, typer.Option("--fast", help="Leave out the sizes, which the engine has to add up.")]
@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
     def status(context: typer.Context, fast: FastOption = False, json: JsonOption = False) -> None:
         """List your dev containers, build trees and caches with their sizes and ages, and what they belong to."""
-        from devbox.build.trees import all_trees
+        from devbox.builds.trees import all_trees
         from devbox.container.status import status as ask
 
         run = application(context)

@@ -33,9 +33,9 @@ ContainerArgument = Annotated[str, typer.Argument(metavar="TASK|CONTAINER", help
 @app.command("list")
 def list_(context: typer.Context, framework: FrameworkOption = None, json: JsonOption = False) -> None:
     """List the tasks of every framework, and which of them run."""
-    from devbox.container.taskrun import LABEL, of_user
     from devbox.errors import EngineError
     from devbox.frameworks.load import available, load
+    from devbox.oneshot.task_run import LABEL, of_user
     from devbox.ui.tables import table
 
     run = application(context)
@@ -64,7 +64,7 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show a task and its options."""
-    from devbox.container.tasks import task_of
+    from devbox.oneshot.tasks import task_of
     from devbox.ui.tables import table
 
     run = application(context)
@@ -116,15 +116,15 @@ def run_(
 ) -> None:
     """Run a task; what serves goes on when it answers. `devbox task show TASK` lists the task's own options."""
     from devbox import config
-    from devbox.container import taskrun
-    from devbox.container.tasks import parse, task_of
     from devbox.facts import engine as engine_facts
+    from devbox.oneshot import task_run
+    from devbox.oneshot.tasks import parse, task_of
 
     run = application(context)
     folder = workspace(path)
     chosen = _framework(run, folder, name, framework, variant)
     task = task_of(chosen, name)
-    request = taskrun.TaskRequest(
+    request = task_run.TaskRequest(
         framework=chosen,
         task=task,
         values=parse(task, context.args, folder=Path.cwd()),
@@ -143,15 +143,15 @@ def run_(
         raise UsageError("--json goes with --dry-run, or with a task that serves: stdout is the task's")
     facts = engine_facts.gather(run.engine)
     network_settings = config.network(config.load(folder, environ=run.environ, flags={}), run.environ)
-    plan = taskrun.prepare(run.engine, request, network_settings, facts, run.console, dry_run=dry_run)
+    plan = task_run.prepare(run.engine, request, network_settings, facts, run.console, dry_run=dry_run)
     if dry_run:
         lines = plan.lines(run.engine, serving=serving)
         run.show({"commands": lines}, lambda: "\n".join(lines))
         return
-    code = taskrun.run(run.engine, request, plan, facts, run.console)
+    code = task_run.run(run.engine, request, plan, facts, run.console)
     if not serving:
         raise typer.Exit(code)
-    where = taskrun.address(plan)
+    where = task_run.address(plan)
     if where:
         run.console.info(f"serves at {where}")
     run.console.info(f"next: devbox task logs {name}; devbox task stop {name}")
@@ -178,7 +178,7 @@ def logs(
 @app.command()
 def stop(context: typer.Context, name: ContainerArgument, json: JsonOption = False) -> None:
     """Stop a task and remove its container."""
-    from devbox.container.taskrun import stop as halt
+    from devbox.oneshot.task_run import stop as halt
 
     run = application(context)
     found = _container(run, name)
@@ -188,7 +188,7 @@ def stop(context: typer.Context, name: ContainerArgument, json: JsonOption = Fal
 
 def _container(run: Application, name: str) -> str:
     """Return the container of the task `name`, or the one of that name. Raises UsageError with the choices."""
-    from devbox.container.taskrun import LABEL, of_user
+    from devbox.oneshot.task_run import LABEL, of_user
 
     found = of_user(run.engine)
     named = [one for one in found if name in {one.called, one.labels[LABEL], one.labels[LABEL].partition("/")[2]}]

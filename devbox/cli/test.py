@@ -41,12 +41,12 @@ def register(app: typer.Typer) -> None:
         ] = None,
     ) -> None:
         """Run the framework's tests in the dev container; the exit code is theirs."""
-        from devbox.build.build import build as start
-        from devbox.build.choose import inside as place
-        from devbox.build.test import argv_of_tests
-        from devbox.cli.build_request import define_of, request
-        from devbox.cli.build_told import tell
-        from devbox.container.exec import execute
+        from devbox.builds.build import build as start
+        from devbox.builds.choose import inside as place
+        from devbox.builds.test import argv_of_tests
+        from devbox.cli.builds.request import define_of, request
+        from devbox.cli.builds.told import tell
+        from devbox.container.inside.exec import execute
 
         run = application(context)
         flags = {"arch": arch, "build_type": type_, "jobs": None if jobs is None else str(jobs)}

@@ -34,7 +34,7 @@ from devbox.cli.options import (
 from devbox.ui.console import BOLD, CYAN
 
 if TYPE_CHECKING:
-    from devbox.container.up import UpResult
+    from devbox.container.up.up import UpResult
     from devbox.ui.console import Console
 
 
@@ -96,8 +96,8 @@ def register(app: typer.Typer) -> None:
         json: JsonOption = False,
     ) -> None:
         """Start the dev container of a checkout; write its contract and build its image first where that is needed."""
-        from devbox.container.up import UpRequest
-        from devbox.container.up import up as start
+        from devbox.container.up.up import UpRequest
+        from devbox.container.up.up import up as start
 
         run = application(context)
         run.console.yes = yes

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from devbox.container.target import candidate, no_container
-from devbox.devcontainer.compose import PROJECT
+from devbox.container.inside.target import candidate, no_container
+from devbox.devcontainer.compose.model import PROJECT
 from devbox.errors import UsageError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from devbox.container.target import Target
+    from devbox.container.inside.target import Target
 
 SCHEMA = 1
 
@@ -113,7 +113,7 @@ def recall_target(container: str, started_at: str) -> Target | None:
         env_file = _container_file(container, ".env") if data["env_file"] else None
         if env_file is not None and not env_file.exists():
             return None
-        from devbox.container.target import Target as Found
+        from devbox.container.inside.target import Target as Found
 
         return Found(
             container=container,

@@ -26,7 +26,7 @@ from devbox.errors import DevboxError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from devbox.container.probe import Reading
+    from devbox.container.inside.probe import Reading
 
 # An IDE's launcher that has not failed by then has started it, or is the IDE itself.
 START_SECONDS = 5.0

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from devbox.container import memory
-from devbox.container.probe import recorded
-from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER, folder_of
-from devbox.devcontainer.compose import PROJECT, SERVICE
+from devbox.container.inside.probe import recorded
+from devbox.container.inside.target import CONFIG_FILE, LOCAL_FOLDER, folder_of
+from devbox.devcontainer.compose.model import PROJECT, SERVICE
 from devbox.devcontainer.spelling import host_spelling
 from devbox.engine.api import ask_socket, socket_path
 from devbox.files import may_exist

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox.container import memory
-from devbox.container.apply import remove
-from devbox.container.target import LOCAL_FOLDER, candidate, containers_of, folder_of, no_container
-from devbox.devcontainer.compose import PROJECT
+from devbox.container.inside.target import LOCAL_FOLDER, candidate, containers_of, folder_of, no_container
+from devbox.container.up.apply import remove
+from devbox.devcontainer.compose.model import PROJECT
 from devbox.errors import EngineError
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _left(engine: Engine, folder: Path) -> tuple[dict[str, tuple[ContainerSummar
 
     After `down` whatever runs in the project was started by hand, and only the volumes that it left are meant.
     """
-    from devbox.container.project import last_project
+    from devbox.container.compose.resolve import last_project
 
     last = last_project(folder)
     members = () if last is None else engine.containers({PROJECT: last.name})
@@ -160,7 +160,7 @@ def _volumes(engine: Engine, project: str) -> list[str]:
 
     What is called like a cache belongs to all, and what the person has mounted to the person.
     """
-    from devbox.devcontainer.compose_file import OWN_VOLUME
+    from devbox.devcontainer.compose.file import OWN_VOLUME
     from devbox.devcontainer.identity import volume_name
 
     shown = '{{.Name}} {{.Label "com.docker.compose.volume"}}'
@@ -183,7 +183,7 @@ def _down_args(project: str) -> list[str]:
 
 def down(engine: Engine, plan: Down, reporter: Reporter) -> Down:
     """Remove what `plan` lists. Volumes are removed by name, so the caller has shown them. Raises EngineError."""
-    from devbox.container.project import forget
+    from devbox.container.compose.resolve import forget
 
     by_name = {one.called: one for one in containers_of(engine, plan.workspace)}
     for name in plan.containers:

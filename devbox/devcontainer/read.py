@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbox.devcontainer import jsonc
-from devbox.devcontainer.generated import is_generated
 from devbox.devcontainer.identity import absolute, devcontainer_id, id_labels
 from devbox.devcontainer.model import BuildRecipe, Contract
 from devbox.devcontainer.properties import check, migrated
 from devbox.devcontainer.spelling import wsl_distribution
 from devbox.devcontainer.substitute import HostVariables, IdVariables, substitute
+from devbox.devcontainer.writing.generated import is_generated
 from devbox.errors import ContractError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from devbox.devcontainer.gpu import CDI_KIND, GpuChoice, gpu_args
 from devbox.devcontainer.properties import SIZE
+from devbox.devcontainer.writing.gpu import CDI_KIND, GpuChoice, gpu_args
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devbox.container import preflight
+from devbox.container.checkout import preflight
 from devbox.doctor.model import Finding
 from devbox.facts.engine import free_storage
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devbox.build import cache_explain, caches
-from devbox.build.cache_doctor import findings
-from devbox.build.caches import NO_CACHE, CompilerCache
-from devbox.build.reading import read
-from devbox.build.storage import storage
-from devbox.build.trace import chrome
+from devbox.builds.caches import choose, explain
+from devbox.builds.caches.choose import NO_CACHE, CompilerCache
+from devbox.builds.caches.doctor import findings
+from devbox.builds.caches.storage import storage
+from devbox.builds.report.reading import read
+from devbox.builds.report.trace import chrome
 from tests.engine.test_build_engine import COUNT, Place, image, part, place, small_tree  # noqa: F401  # fixtures
 
 if TYPE_CHECKING:
@@ -57,19 +57,19 @@ def test_the_cache_is_asked_explained_and_cleared(place: Place) -> None:  # noqa
     cache, inside, engine = CompilerCache(), place.inside, place.engine
     place.build()
     source = place.workspace / "one.cpp"
-    found = cache_explain.explain(cache, inside, engine, source)
+    found = explain.explain(cache, inside, engine, source)
     assert (found.hit, found.last) == (True, "miss")
     source.write_text(f"{source.read_text()}// a comment\n")
-    assert cache_explain.explain(cache, inside, engine, source).hit
+    assert explain.explain(cache, inside, engine, source).hit
     source.write_text(part("one", 9))
-    assert not cache_explain.explain(cache, inside, engine, source).hit
+    assert not explain.explain(cache, inside, engine, source).hit
     assert place.build().missed == 1
-    stats = caches.stats(cache, inside, engine)
+    stats = choose.stats(cache, inside, engine)
     assert stats.misses >= COUNT + 1
     assert stats.size > 0
     assert [one.severity for one in findings(cache, inside, engine)] == ["ok"]
-    assert caches.clear(cache, inside, engine) > 0
-    assert caches.stats(cache, inside, engine).misses == 0
+    assert choose.clear(cache, inside, engine) > 0
+    assert choose.stats(cache, inside, engine).misses == 0
     assert place.build(mode="clean").cached == 0
 
 

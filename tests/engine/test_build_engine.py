@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devbox.build import deliver
-from devbox.build.build import build
-from devbox.build.report import BuildReport, BuildRequest
-from devbox.build.trees import trees
-from devbox.container.target import Target
-from devbox.container.up import UpRequest, up
+from devbox.builds import deliver
+from devbox.builds.build import build
+from devbox.builds.report.summary import BuildReport, BuildRequest
+from devbox.builds.trees import trees
+from devbox.container.inside.target import Target
+from devbox.container.up.up import UpRequest, up
 from devbox.errors import BuildError, UsageError
 from devbox.frameworks.load import load
 from devbox.reporter import Silent
@@ -240,8 +240,8 @@ def test_an_unknown_build_type_is_told(place: Place) -> None:
 CLIENT = """
 import sys
 from pathlib import Path
-from devbox.build.build import build
-from devbox.build.report import BuildRequest
+from devbox.builds.build import build
+from devbox.builds.report.summary import BuildRequest
 from devbox.container.target import Target
 from devbox.engine.docker import Engine
 from devbox.frameworks.load import load

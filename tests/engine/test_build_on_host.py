@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devbox.build import on_host
-from devbox.container.target import find
-from devbox.container.up import UpRequest, up
+from devbox.builds import on_host
+from devbox.container.inside.target import find
+from devbox.container.up.up import UpRequest, up
 from devbox.errors import BuildError, RefusedError
 from devbox.reporter import Silent
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from devbox.container.target import Target
+    from devbox.container.inside.target import Target
     from devbox.engine.docker import Engine
 
 pytestmark = pytest.mark.engine

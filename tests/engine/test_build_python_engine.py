@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devbox.container.up import UpRequest, up
+from devbox.container.up.up import UpRequest, up
 from devbox.reporter import Silent
 
 if TYPE_CHECKING:

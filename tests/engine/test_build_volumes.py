@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devbox.build.volumes import BuildVolume, Doomed, build_volumes, details, find_trees, remove, with_trees
+from devbox.builds.volumes import BuildVolume, Doomed, build_volumes, details, find_trees, remove, with_trees
 from devbox.devcontainer.identity import volume_name
 from devbox.errors import BuildError
 from devbox.reporter import Silent
@@ -247,7 +247,7 @@ class TestMemory:
 def test_an_image_without_python_is_passed_over(
     place: Place, engine: Engine, engine_name: Callable[[str], str]
 ) -> None:
-    from devbox.build.helper import ask_helper
+    from devbox.builds.helper import ask_helper
 
     bare = engine_name("bare")
     place.run("sh", "-c", "while found=$(command -v python3); do rm $found; hash -r; done")
@@ -262,7 +262,7 @@ def test_an_image_without_python_is_passed_over(
 
 
 def test_a_helper_needs_an_image(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from devbox.build import helper
+    from devbox.builds import helper
 
     monkeypatch.setattr(helper, "available", lambda: ["nothing-of-this-name"])
     monkeypatch.setattr(type(engine), "containers", lambda *_, **__: ())

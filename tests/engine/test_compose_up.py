@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devbox.container import logs, run, status, stop
-from devbox.container.up import UpRequest, UpResult, up
+from devbox.container import logs, status, stop
+from devbox.container.up.up import UpRequest, UpResult, up
 from devbox.errors import ContractError, EngineError, RefusedError
 from devbox.image.base.package import reference
+from devbox.oneshot import run
 from devbox.reporter import Silent
 
 if TYPE_CHECKING:

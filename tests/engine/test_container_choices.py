@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox import config
-from devbox.container.inforce import in_force
-from devbox.container.request import UpRequest
+from devbox.container.contract.inforce import in_force
+from devbox.container.up.request import UpRequest
 from devbox.reporter import Silent
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from devbox.container.inforce import InForce
+    from devbox.container.contract.inforce import InForce
     from devbox.engine.docker import Engine
 
 pytestmark = pytest.mark.engine

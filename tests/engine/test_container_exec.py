@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devbox.container import logs, memory, stop, supervise
-from devbox.container.probe import parse_environ
-from devbox.container.run import run
+from devbox.container import logs, memory, stop
+from devbox.container.inside import supervise
+from devbox.container.inside.probe import parse_environ
+from devbox.container.inside.target import find
 from devbox.container.status import status
-from devbox.container.target import find
-from devbox.container.up import UpRequest, UpResult, up
+from devbox.container.up.up import UpRequest, UpResult, up
 from devbox.devcontainer.identity import volume_name
 from devbox.errors import DevboxError
+from devbox.oneshot.run import run
 from devbox.paths import state_dir
 from devbox.reporter import Silent
 
@@ -263,7 +264,7 @@ def test_an_edited_contract_counts_for_the_next_command(tree: Tree) -> None:
 
 
 def test_a_shell_that_hangs_does_not_hold_commands_up(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    from devbox.container import probe
+    from devbox.container.inside import probe
 
     monkeypatch.setattr(probe, "PROBE_SECONDS", 1.0)
     tree.engine.run(["exec", tree.container, "sh", "-c", "echo 'sleep 7005' > /root/.profile"])

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devbox.container import lifecycle
-from devbox.container.dotfiles import Dotfiles
-from devbox.container.up import UpRequest, UpResult, up
+from devbox.container.hooks import manage
+from devbox.container.person.dotfiles import Dotfiles
+from devbox.container.up.up import UpRequest, UpResult, up
 from devbox.errors import HookError, UsageError
 from devbox.reporter import Silent
 
@@ -99,7 +99,7 @@ class Tree:
         return self.engine.run(["exec", self.container, *argv]).stdout
 
     def states(self, *, dotfiles: Dotfiles | None = None) -> dict[str, str]:
-        found = lifecycle.states(self.engine, self.path, dotfiles, Silent())
+        found = manage.states(self.engine, self.path, dotfiles, Silent())
         return {one.name: one.state for one in found.hooks}
 
 
@@ -326,7 +326,7 @@ def test_a_command_that_fails_beside_others(tree: Tree) -> None:
     (tree.path / "ready").touch()
     tree.write(onCreateCommand="true")
     with pytest.raises(HookError, match="'worse' failed with exit code 9"):
-        lifecycle.run_hooks(tree.engine, tree.path, (), Silent())
+        manage.run_hooks(tree.engine, tree.path, (), Silent())
     assert sorted(tree.lines()) == ["bad", "bad", "good", "good"]
 
 
@@ -344,7 +344,7 @@ def test_commands_are_listed_and_run_again(tree: Tree) -> None:
     assert tree.states() == {**done, **always}
     (tree.path / "order").unlink()
 
-    ran = lifecycle.run_hooks(tree.engine, tree.path, ["postStart", "onCreateCommand"], Silent())
+    ran = manage.run_hooks(tree.engine, tree.path, ["postStart", "onCreateCommand"], Silent())
     assert [one.name for one in ran.hooks] == ["onCreateCommand", "postStartCommand"]
     assert tree.lines() == ["create", "start"]
     assert tree.states() == {**done, **always}
@@ -352,15 +352,15 @@ def test_commands_are_listed_and_run_again(tree: Tree) -> None:
 
     (tree.path / "broken").touch()
     with pytest.raises(HookError):
-        lifecycle.run_hooks(tree.engine, tree.path, ["postCreate"], Silent())
+        manage.run_hooks(tree.engine, tree.path, ["postCreate"], Silent())
     assert tree.states()["postCreateCommand"] == "failed"
     (tree.path / "broken").unlink()
     assert names(tree.up()) == ["initializeCommand", "postCreateCommand", "postAttachCommand"]
-    assert lifecycle.run_hooks(tree.engine, tree.path, (), Silent()).hooks[0].name == "postAttachCommand"
+    assert manage.run_hooks(tree.engine, tree.path, (), Silent()).hooks[0].name == "postAttachCommand"
 
     for name, said in (("nope", "no lifecycle command"), ("initialize", "on the host"), ("updateContent", "has no")):
         with pytest.raises(UsageError, match=said):
-            lifecycle.run_hooks(tree.engine, tree.path, [name], Silent())
+            manage.run_hooks(tree.engine, tree.path, [name], Silent())
     tree.engine.run(["stop", "--time", "1", tree.container])
     assert tree.states()["postStartCommand"] == "due"
     assert tree.states()["postCreateCommand"] == "unknown"
@@ -400,7 +400,7 @@ def test_dotfiles_that_fail_are_a_warning_and_tried_again(tree: Tree, image: str
     assert names(result)[-1] == "postAttachCommand"
     assert "the dotfiles could not be installed" in tree.said.warnings[-1]
     with pytest.raises(HookError, match="dotfiles failed with exit code 128"):
-        lifecycle.run_hooks(tree.engine, tree.path, ["dotfiles"], Silent(), dotfiles=Dotfiles("me/dots"))
+        manage.run_hooks(tree.engine, tree.path, ["dotfiles"], Silent(), dotfiles=Dotfiles("me/dots"))
     assert tree.states(dotfiles=Dotfiles("me/dots"))["dotfiles"] == "failed"
     (tree.path / "offline").unlink()
     assert "dotfiles" in names(tree.up(dotfiles_repository="me/dots"))

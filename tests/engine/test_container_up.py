@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox.container import memory
-from devbox.container.images import ensure_image, plan_image
-from devbox.container.uid import wants_host_ids, with_host_ids
-from devbox.container.up import UpRequest, UpResult, up
+from devbox.container.up.images import ensure_image, plan_image
+from devbox.container.up.uid import wants_host_ids, with_host_ids
+from devbox.container.up.up import UpRequest, UpResult, up
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read
 from devbox.errors import ContractError, DevboxError, EngineError, HookError, RefusedError
@@ -88,7 +88,8 @@ class Work:
 RUN_UP = """
 import sys
 from pathlib import Path
-from devbox.container.up import UpRequest, up
+from devbox.container.up.request import UpRequest
+from devbox.container.up.up import up
 from devbox.engine.docker import Engine
 from devbox.reporter import Silent
 result = up(UpRequest(path=Path(sys.argv[-1]), trust=True), Engine(), Silent())

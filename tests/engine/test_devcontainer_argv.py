@@ -8,11 +8,11 @@ import pytest
 
 from devbox.config import Network
 from devbox.devcontainer.find import place
-from devbox.devcontainer.generate import GenerateRequest, generate
-from devbox.devcontainer.limits import limit_args
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read
-from devbox.devcontainer.write import write
+from devbox.devcontainer.writing.draft import GenerateRequest, generate
+from devbox.devcontainer.writing.limits import limit_args
+from devbox.devcontainer.writing.write import write
 from devbox.facts import engine as engine_facts
 from devbox.facts.model import Checkout
 from devbox.frameworks.arch import Arch

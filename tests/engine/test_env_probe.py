@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devbox.container import probe
+from devbox.container.inside import probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devbox.container.images import ensure_image, plan_image
-from devbox.container.uid import with_host_ids
-from devbox.container.up import UpRequest, up
+from devbox.container.up.images import ensure_image, plan_image
+from devbox.container.up.uid import with_host_ids
+from devbox.container.up.up import UpRequest, up
 from devbox.devcontainer.merge import image_metadata, merge
 from devbox.devcontainer.read import read
 from devbox.errors import ContractError, ImageError, RefusedError
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from devbox.container.desired import Image
-    from devbox.container.request import UpResult
+    from devbox.container.up.desired import Image
+    from devbox.container.up.request import UpResult
     from devbox.engine.docker import Engine
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("base_image")]

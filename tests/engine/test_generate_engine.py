@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox import paths
-from devbox.container.generate import GenerateOptions, generate
-from devbox.container.up import UpRequest, up
+from devbox.container.contract.generate import GenerateOptions, generate
+from devbox.container.up.up import UpRequest, up
 from devbox.reporter import Silent
 
 if TYPE_CHECKING:

@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox.config import Network
-from devbox.container import launch
 from devbox.errors import EngineError
 from devbox.facts import engine as facts
-from devbox.image import handover, running
-from devbox.image.running import RunPlan, RunRequest
+from devbox.oneshot import handover, image_run, launch
+from devbox.oneshot.image_run import RunPlan, RunRequest
 from devbox.paths import state_dir
 from devbox.reporter import Silent
 
@@ -155,7 +154,7 @@ def test_a_container_that_never_reads(
     def start(script: str) -> None:
         monkeypatch.setattr(handover, "_SCRIPT", script)
         request = RunRequest(base_image, None, ("true",), gpus="none", name=name)
-        plan = running.plan(engine, request, engine.image(base_image) or {}, Network())
+        plan = image_run.plan(engine, request, engine.image(base_image) or {}, Network())
         launch.detached(engine, plan, ["--detach"], name, Silent())
 
     with pytest.raises(EngineError, match="ended before it had read its variables"):
@@ -178,7 +177,7 @@ def test_a_container_that_never_reads(
 def test_what_a_pipe_cannot_do_is_foreseen(engine: Engine, base_image: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def plan(*env: str, request_image: dict[str, Any] | None = None) -> RunPlan:
         request = RunRequest(base_image, None, ("true",), gpus="none", env=env)
-        return running.plan(engine, request, request_image or {}, Network())
+        return image_run.plan(engine, request, request_image or {}, Network())
 
     assert plan().handover is not None
     assert plan().exposed is None

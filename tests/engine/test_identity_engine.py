@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devbox.container import agent
-from devbox.container.target import containers_of, find
-from devbox.container.up import UpRequest, UpResult, up
+from devbox.container.inside.target import containers_of, find
+from devbox.container.person import ssh_agent
+from devbox.container.up.up import UpRequest, UpResult, up
 from devbox.devcontainer.identity import id_labels
 from devbox.engine.docker import Engine
 from devbox.reporter import Silent
@@ -103,7 +103,7 @@ def new_agent(tmp_path: Path) -> Iterator[Callable[[int], dict[str, str]]]:
         return values
 
     yield make
-    lock = agent.mounted_folder().parent / "lock"
+    lock = ssh_agent.mounted_folder().parent / "lock"
     if lock.exists():
         os.kill(int(lock.read_text().split()[1]), signal.SIGKILL)
     for process in started:
@@ -113,7 +113,7 @@ def new_agent(tmp_path: Path) -> Iterator[Callable[[int], dict[str, str]]]:
 def test_the_agent_of_the_session_answers_inside_after_another_login_and_in_a_container_that_was_started_before(
     folder: Path, engine: Engine, git_image: str, new_agent: Callable[[int], dict[str, str]]
 ) -> None:
-    mounted = agent.prepare()
+    mounted = ssh_agent.prepare()
     write(
         folder,
         git_image,

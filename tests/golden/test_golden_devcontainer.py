@@ -15,14 +15,14 @@ import pytest
 
 from devbox import config
 from devbox.config import Network
-from devbox.container.author import draft_shared
-from devbox.devcontainer.additions import Additions
+from devbox.container.contract.author import draft_shared
 from devbox.devcontainer.find import Placement
-from devbox.devcontainer.form import Form
-from devbox.devcontainer.generate import GenerateRequest, generate
-from devbox.devcontainer.generated import is_generated
-from devbox.devcontainer.gpu import ALL, Grant
 from devbox.devcontainer.identity import volume_name
+from devbox.devcontainer.writing.additions import Additions
+from devbox.devcontainer.writing.draft import GenerateRequest, generate
+from devbox.devcontainer.writing.form import Form
+from devbox.devcontainer.writing.generated import is_generated
+from devbox.devcontainer.writing.gpu import ALL, Grant
 from devbox.engine.spec import Mount
 from devbox.facts.model import Checkout
 from devbox.frameworks.arch import Arch

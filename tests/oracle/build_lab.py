@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devbox.build import deliver
+from devbox.builds import deliver
 from devbox.frameworks.model import BuildRules
 
 if TYPE_CHECKING:

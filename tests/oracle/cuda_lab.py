@@ -15,8 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devbox.build import deliver
-from devbox.build.talk import SET_TIMES
+from devbox.builds import deliver
+from devbox.builds.talk import SET_TIMES
 from devbox.frameworks.load import load
 from tests.oracle.build_lab import Lab, Running
 

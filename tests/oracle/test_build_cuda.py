@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devbox.build.build import build
-from devbox.build.caches import NO_CACHE
-from devbox.build.report import BuildRequest
-from devbox.container.target import Target
-from devbox.container.up import UpRequest, up
+from devbox.builds.build import build
+from devbox.builds.caches.choose import NO_CACHE
+from devbox.builds.report.summary import BuildRequest
+from devbox.container.inside.target import Target
+from devbox.container.up.up import UpRequest, up
 from devbox.frameworks.load import load
 from devbox.reporter import Silent
 from tests.oracle.cuda_lab import INSIDE, VOLUME, CudaLab
@@ -146,7 +146,7 @@ def test_a_second_worktree_is_seeded(lab: CudaLab, engine_name: Callable[[str], 
 
 def copy(lab: CudaLab, other: CudaLab, asked: dict[str, object]) -> None:
     """Copy the tree through a helper that mounts both volumes, as the client does."""
-    from devbox.build.helper import ask_helper
+    from devbox.builds.helper import ask_helper
     from devbox.engine.spec import Mount
 
     source = {"volume": "/volumes/0", "workspace": str(lab.workspace), "sibling": True, "least": 0.0}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devbox.build.agent.configuration import START_COUNTS_SINCE
-from devbox.build.agent.tools import version_tuple
+from devbox.agent.configuration import START_COUNTS_SINCE
+from devbox.agent.tools import version_tuple
 from tests.oracle.build_lab import CMAKE, COUNT, FILES, Lab
 
 if TYPE_CHECKING:

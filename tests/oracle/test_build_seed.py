@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devbox.build import deliver
+from devbox.builds import deliver
 from tests.oracle.build_lab import COUNT, FILES, Lab, Running
 
 if TYPE_CHECKING:

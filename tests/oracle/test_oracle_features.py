@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox import config
-from devbox.container.features import resolve, with_features
-from devbox.container.images import image_of
+from devbox.container.up.feature_layer import resolve, with_features
+from devbox.container.up.images import image_of
 from devbox.devcontainer.features.lock import lock_path
 from devbox.devcontainer.merge import image_metadata, merge
 from devbox.devcontainer.read import read

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devbox.container.up import UpRequest, up
+from devbox.container.up.up import UpRequest, up
 from devbox.engine.docker import Engine
 from devbox.errors import DevboxError
 from devbox.reporter import Silent

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.build import deliver
-from devbox.build.agent import cmake, jobs
-from devbox.build.agent.key import KEYED, digest, key
-from devbox.build.agent.ninja import (
+from devbox import agent
+from devbox.agent import jobs
+from devbox.agent.drivers import cmake_call
+from devbox.agent.key import KEYED, digest, key
+from devbox.agent.ninja.output import (
     ERASE,
     MARK,
     Conversation,
@@ -29,8 +30,9 @@ from devbox.build.agent.ninja import (
     read_deps,
     short,
 )
-from devbox.build.agent.outside import Outside
-from devbox.build.agent.tools import version_tuple
+from devbox.agent.proof.outside import Outside
+from devbox.agent.tools import version_tuple
+from devbox.builds import deliver
 
 VALUES = {
     "source": "/w/s", "build": "/b/k", "python": "/v/bin/python3", "type": "Release", "arch": "90-real", "threads": "2",
@@ -56,20 +58,23 @@ class TestDelivery:
 
     def test_a_warm_build_loads_nothing_that_it_does_not_need(self) -> None:
         code = (
-            "import sys; sys.path.insert(0, sys.argv[1]); import agent.main, agent.attempt, agent.driver_cmake; "
+            "import sys; sys.path.insert(0, sys.argv[1]); import agent.main, agent.attempt, agent.drivers.cmake; "
             "print(*sys.modules)"
         )
-        folder = Path(deliver.__file__).parent
+        folder = Path(agent.__file__).parent.parent
         argv = [sys.executable, "-I", "-S", "-c", code, str(folder)]
         loaded = set(subprocess.check_output(argv, text=True).split())
         slow = {"socket", "shutil", "zipfile", "glob", "tempfile", "urllib", "email", "dataclasses", "inspect"}
-        others = {"driver_build_wheel", "driver_cargo", "driver_scikit", "python", "wheel", "presets", "graph"}
+        others = {
+            *(f"drivers.{name}" for name in ("build_wheel", "cargo", "scikit", "presets")),
+            *("python.package", "python.wheel", "ninja.graph"),
+        }
         assert not loaded & (slow | {f"agent.{name}" for name in others})
 
     def test_the_name_is_made_from_the_source(self) -> None:
         assert deliver.place("/build").startswith("/build/.devbox/agent/")
         assert len(deliver.name()) == 16
-        assert "agent/heal.py" in deliver.bundle()
+        assert "agent/proof/rules.py" in deliver.bundle()
 
 
 class TestKey:
@@ -90,12 +95,12 @@ class TestKey:
     )
     def test_definitions_that_choose_the_toolchain_belong_to_it(self, name: str) -> None:
         assert KEYED.fullmatch(name)
-        assert cmake.keyed([("OTHER", "1"), (f"{name}:STRING", "x")]) == [[name, "x"]]
+        assert cmake_call.keyed([("OTHER", "1"), (f"{name}:STRING", "x")]) == [[name, "x"]]
 
 
 class TestCmake:
     def test_placeholders(self) -> None:
-        assert cmake.expand("-j{jobs} {source}/x ${source} {other}", VALUES) == "-j8 /w/s/x ${source} {other}"
+        assert cmake_call.expand("-j{jobs} {source}/x ${source} {other}", VALUES) == "-j8 /w/s/x ${source} {other}"
 
     def test_the_user_s_definitions_replace_the_framework_s(self) -> None:
         rules = {
@@ -103,7 +108,7 @@ class TestCmake:
             "install_prefix": None,
             "defines": [("A:BOOL", "ON"), ("B", "{build}")],
         }
-        found = cmake.defines(rules, VALUES, [("A", "OFF"), ("C:STRING", "x")])
+        found = cmake_call.defines(rules, VALUES, [("A", "OFF"), ("C:STRING", "x")])
         assert list(found.items()) == [
             ("CMAKE_BUILD_TYPE", "Release"),
             ("CMAKE_EXPORT_COMPILE_COMMANDS", "ON"),
@@ -118,7 +123,7 @@ class TestCmake:
             "CFLAGS": "-g", "CMAKE_PREFIX_PATH": "/p", "Torch_DIR": "/t", "PATH": "/bin", "CCACHE_DIR": "/c",
             "CMAKE_CXX_COMPILER_LAUNCHER": "ccache", "MINE": "1",
         }  # fmt: skip
-        assert sorted(cmake.environment(environ, ["MINE"])) == ["CFLAGS", "CMAKE_PREFIX_PATH", "MINE", "Torch_DIR"]
+        assert sorted(cmake_call.environment(environ, ["MINE"])) == ["CFLAGS", "CMAKE_PREFIX_PATH", "MINE", "Torch_DIR"]
 
 
 class TestJobs:

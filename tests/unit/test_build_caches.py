@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox import config
-from devbox.build import caches
-from devbox.build.agent import counts, launcher
-from devbox.build.cache_doctor import diagnose
-from devbox.build.cache_explain import why_ccache
-from devbox.build.caches import CompilerCache, compiler_cache
-from devbox.build.storage import Storage, storage
+from devbox.agent.caches import counts, launcher
+from devbox.builds.caches import choose
+from devbox.builds.caches.choose import CompilerCache, compiler_cache
+from devbox.builds.caches.doctor import diagnose
+from devbox.builds.caches.explain import why_ccache
+from devbox.builds.caches.storage import Storage, storage
 from devbox.errors import UsageError
 from devbox.masking import Mask
 
@@ -314,5 +314,5 @@ class TestDoctor:
 
 
 def test_rates() -> None:
-    assert caches.hit_rate(2, 1) == "67 %"
-    assert caches.hit_rate(0, 0) == "-"
+    assert choose.hit_rate(2, 1) == "67 %"
+    assert choose.hit_rate(0, 0) == "-"

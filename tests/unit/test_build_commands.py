@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.build.commands import Places, compilers, rewrite, toolkits
+from devbox.builds.compile_commands import Places, compilers, rewrite, toolkits
 
 PLACES = Places((("/workspaces/vllm", "/home/ada/wt/vllm"), ("/data", "/mnt/big")), hidden=("/build", "/cache/ccache"))
 COPIED = Places(PLACES.pairs, "/home/ada/headers", PLACES.hidden)

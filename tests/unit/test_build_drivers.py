@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.build.agent import presets
-from devbox.build.agent.driver_build_wheel import NOT_PASSED, OWN, Script, plain
-from devbox.build.agent.driver_cargo import Conversation, only
-from devbox.build.agent.drivers import DRIVERS, kind_of
-from devbox.build.agent.events import AgentError
+from devbox.agent.drivers import presets
+from devbox.agent.drivers.build_wheel import NOT_PASSED, OWN, Script, plain
+from devbox.agent.drivers.cargo import Conversation, only
+from devbox.agent.drivers.choose import DRIVERS, kind_of
+from devbox.agent.events import AgentError
 from devbox.frameworks.load import available, variants
 from devbox.frameworks.model import BuildRules
 

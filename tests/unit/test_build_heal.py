@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.build.agent import heal
-from devbox.build.agent.heal import FOREVER, Base, Change, plan
-from devbox.build.agent.sources import UNKNOWN, Entry, Sources
+from devbox.agent.proof import rules
+from devbox.agent.proof.rules import FOREVER, Base, Change, plan
+from devbox.agent.proof.sources import UNKNOWN, Entry, Sources
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,8 +130,8 @@ def test_a_write_in_the_tick_of_the_clock_that_raised_the_file_is_not_recorded(
         path.write_text("two")
         os.utime(path, ns=(status.st_mtime_ns, status.st_mtime_ns))
 
-    monkeypatch.setattr(heal, "await_tick", write_with_an_equal_stamp)
-    done = heal.apply([Change("f", None, files["f"].content, lowers=False)], sources, files)
+    monkeypatch.setattr(rules, "await_tick", write_with_an_equal_stamp)
+    done = rules.apply([Change("f", None, files["f"].content, lowers=False)], sources, files)
     assert done.raised == ["f"]
     assert files == {}
 
@@ -142,7 +142,7 @@ def test_a_file_that_was_older_than_recorded_is_not_told_as_changed(tmp_path: Pa
     os.utime(path, ns=(400, 400))
     sources = Sources(str(tmp_path), str(tmp_path / "none"))
     files = sources.entries({}, list)
-    done = heal.apply([Change("f", 500, files["f"].content, lowers=False)], sources, files)
+    done = rules.apply([Change("f", 500, files["f"].content, lowers=False)], sources, files)
     assert (done.lowered, done.lifted, done.raised) == ([], ["f"], [])
     assert (path.stat().st_mtime_ns, files["f"].mtime) == (500, 500)
 
@@ -154,7 +154,7 @@ def test_a_write_while_a_time_is_set_back_is_not_hidden(tmp_path: Path) -> None:
     files = sources.entries({}, list)
     content = files["f"].content
     path.write_text("two")
-    done = heal.apply([Change("f", 500, content, lowers=True)], sources, files)
+    done = rules.apply([Change("f", 500, content, lowers=True)], sources, files)
     assert (done.lowered, done.raised) == ([], ["f"])
     assert path.stat().st_mtime_ns > 500
     assert files == {}
@@ -171,5 +171,5 @@ def test_a_file_of_another_user_is_told_only_where_it_matters(tmp_path: Path, mo
 
     monkeypatch.setattr(os, "utime", refuse)
     changes = [Change("low", 500, files["low"].content, lowers=True), Change("high", None, "", lowers=False)]
-    assert heal.apply(changes, sources, files).failed == ["high"]
+    assert rules.apply(changes, sources, files).failed == ["high"]
     assert set(files) == {"low"}

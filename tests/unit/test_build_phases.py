@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Never
 
 import pytest
 
-from devbox.build.build import _Phases
+from devbox.builds.build import _Phases
 from devbox.reporter import Silent
 
 if TYPE_CHECKING:

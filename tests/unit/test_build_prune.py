@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.build.agent import history
-from devbox.build.agent.events import Events
-from devbox.build.agent.trees import describe, remove
-from devbox.build.trees import BuildTree
-from devbox.build.volumes import BuildVolume, find_trees, prunable
-from devbox.cli.builds import parse_age, parse_size, state
+from devbox.agent import history
+from devbox.agent.events import Events
+from devbox.agent.trees import describe, remove
+from devbox.builds.trees import BuildTree
+from devbox.builds.volumes import BuildVolume, find_trees, prunable
+from devbox.cli.builds.manage import parse_age, parse_size, state
 from devbox.errors import UsageError
 
 if TYPE_CHECKING:

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.build.agent import environment, precompiled, testing, wheel
-from devbox.build.agent.events import AgentError
-from devbox.build.precompiled import Precompiled, named
+from devbox.agent import testing
+from devbox.agent.events import AgentError
+from devbox.agent.python import environment, precompiled, wheel
+from devbox.builds.precompiled import Precompiled, named
 from devbox.cli.app import run
-from devbox.cli.build_python import PythonChoices
-from devbox.container.target import Target
+from devbox.cli.builds.python import PythonChoices
+from devbox.container.inside.target import Target
 from devbox.engine.docker import Engine
 from devbox.errors import UsageError
 from devbox.frameworks.load import available, load

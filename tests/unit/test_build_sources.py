@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from devbox.build.agent import sources as module
-from devbox.build.agent.files import stamp_of
-from devbox.build.agent.sources import UNKNOWN, Git, Sources, digest_file, index_entries, walk
+from devbox.agent.files import stamp_of
+from devbox.agent.proof import sources as module
+from devbox.agent.proof.sources import UNKNOWN, Git, Sources, digest_file, index_entries, walk
 
 ENVIRON = {
     **os.environ,

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.build.agent import graph, ninja
-from devbox.build.agent.timeline import describe, phases
-from devbox.build.page import history_svg, html, svg
-from devbox.build.timeline import Build, Phase, Step, Timeline, history, lanes, parallelism, timeline
-from devbox.build.trace import chrome
+from devbox.agent.ninja import graph, output
+from devbox.agent.timeline import describe, phases
+from devbox.builds.report.page import history_svg, html, svg
+from devbox.builds.report.timeline import Build, Phase, Step, Timeline, history, lanes, parallelism, timeline
+from devbox.builds.report.trace import chrome
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "build"
 NINJA = """\
@@ -36,8 +36,8 @@ build all: phony prog
 """
 
 
-def command(name: str, start: float, end: float) -> ninja.Command:
-    return ninja.Command((name,), start, end)
+def command(name: str, start: float, end: float) -> output.Command:
+    return output.Command((name,), start, end)
 
 
 class TestGraph:
@@ -108,7 +108,7 @@ class TestLog:
     def test_runs_of_ninja_follow_each_other(self, tmp_path: Path) -> None:
         log = "# ninja log v5\n0\t900\t1\tbuild.ninja\ta\n0\t2000\t1\ta.o\tb\n100\t2500\t1\tb.o\tc\n0\t300\t1\tc.o\td\n"
         (tmp_path / ".ninja_log").write_text(log)
-        found = ninja.commands_since(str(tmp_path), ninja.LogMark((tmp_path / ".ninja_log").stat().st_ino, 0), 0)
+        found = output.commands_since(str(tmp_path), output.LogMark((tmp_path / ".ninja_log").stat().st_ino, 0), 0)
         times = [(one.output, one.start, one.end) for one in found]
         assert times == [("build.ninja", 0, 0.9), ("a.o", 0, 2), ("b.o", 0.1, 2.5), ("c.o", 2.5, 2.8)]
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Never
 
 import pytest
 
-from devbox.build.agent.files import stamp
-from devbox.build.report import BuildReport
-from devbox.build.watch import Change, Saves, news, watch
+from devbox.agent.files import stamp
+from devbox.builds.report.summary import BuildReport
+from devbox.builds.watch import Change, Saves, news, watch
 from devbox.errors import BuildError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from devbox.build.agent.files import Stamp
+    from devbox.agent.files import Stamp
     from devbox.errors import DevboxError
 
 
@@ -149,8 +149,8 @@ class TestWatch:
         code = """
             import sys
             from pathlib import Path
-            from devbox.build.report import BuildReport
-            from devbox.build.watch import Saves, watch
+            from devbox.builds.report.summary import BuildReport
+            from devbox.builds.watch import Saves, watch
             report = BuildReport(0, "k", "/t", None, 0.1)
             sys.exit(watch(Saves(Path(sys.argv[1])), lambda _: report, on_error=print,
                            on_wait=lambda _: print("waiting", flush=True)))

@@ -22,7 +22,7 @@ def interrupt(*_: Any) -> Any:
 def test_an_interrupt_is_said_and_has_its_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("devbox.container.up.up", interrupt)
+    monkeypatch.setattr("devbox.container.up.up.up", interrupt)
     assert run(["up", str(tmp_path)]) == 130
     assert "the same command finishes" in capsys.readouterr().err
     assert run(["up", str(tmp_path), "--json"]) == 130
@@ -85,7 +85,7 @@ def test_another_signal_than_an_interrupt_has_its_own_code(
     def stop(*_: Any) -> Any:
         raise Stopped(signal.SIGTERM)
 
-    monkeypatch.setattr("devbox.container.up.up", stop)
+    monkeypatch.setattr("devbox.container.up.up.up", stop)
     assert run(["up", str(tmp_path)]) == 143
     capsys.readouterr()
     assert run(["up", str(tmp_path), "--json"]) == 143

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox import config, paths
-from devbox.container.additions import chosen, mount, unset
-from devbox.container.choices import asked_before, carried, changed_since, must_be_asked_for, settled
-from devbox.container.generate import GenerateOptions, generate
+from devbox.container.contract.choices import asked_before, carried, changed_since, must_be_asked_for, settled
+from devbox.container.contract.generate import GenerateOptions, generate
+from devbox.container.contract.personal import chosen, mount, unset
 from devbox.devcontainer import consent
-from devbox.devcontainer.additions import Additions
-from devbox.devcontainer.form import PERSONAL, Form
 from devbox.devcontainer.read import read
+from devbox.devcontainer.writing.additions import Additions
+from devbox.devcontainer.writing.form import PERSONAL, Form
 from devbox.engine.docker import Engine
 from devbox.engine.spec import Mount
 from devbox.errors import ConfigError, RefusedError, UsageError

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devbox.container import agent
+from devbox.container.person import ssh_agent
 from devbox.facts.model import EngineFacts
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Agent:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    made = agent.prepare()
+    made = ssh_agent.prepare()
     yield made
     for number in running(made):
         os.kill(number, signal.SIGKILL)
@@ -111,7 +111,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 def test_a_connection_that_is_made_at_once_is_answered(folder: Path, start: Callable[[str], Agent]) -> None:
     first = start("first")
-    assert agent.ensure(first.environ)
+    assert ssh_agent.ensure(first.environ)
     assert ask(folder) == "first"
     assert len(running(folder)) == 1
     assert (folder.stat().st_mode & 0o777, folder.parent.stat().st_mode & 0o777) == (0o700, 0o700)
@@ -123,8 +123,8 @@ def test_the_session_that_used_devbox_last_is_asked_and_the_one_before_it_is_not
     folder: Path, start: Callable[[str], Agent]
 ) -> None:
     first, second = start("first"), start("second")
-    agent.ensure(first.environ)
-    agent.ensure(second.environ)
+    ssh_agent.ensure(first.environ)
+    ssh_agent.ensure(second.environ)
     assert ask(folder) == "second"
     assert len(running(folder)) == 1
     second.end()
@@ -132,14 +132,14 @@ def test_the_session_that_used_devbox_last_is_asked_and_the_one_before_it_is_not
     # Its agent was started again, at the same place.
     again = Agent(second.path, "again")
     assert ask(folder) == "again"
-    agent.ensure(first.environ)
+    ssh_agent.ensure(first.environ)
     assert ask(folder) == "first"
     again.end()
 
 
 def test_a_socket_that_a_dead_proxy_left_is_replaced(folder: Path, start: Callable[[str], Agent]) -> None:
     first = start("first")
-    agent.ensure(first.environ)
+    ssh_agent.ensure(first.environ)
     assert ask(folder) == "first"
     (proxy,) = running(folder)
     os.kill(proxy, signal.SIGKILL)
@@ -147,25 +147,25 @@ def test_a_socket_that_a_dead_proxy_left_is_replaced(folder: Path, start: Callab
     os.waitpid(proxy, 0)
     with pytest.raises(ConnectionRefusedError):
         ask(folder)
-    assert agent.ensure(first.environ)
+    assert ssh_agent.ensure(first.environ)
     assert ask(folder) == "first"
 
 
 def test_it_ends_with_the_last_agent_and_takes_the_socket_along(folder: Path, start: Callable[[str], Agent]) -> None:
     first = start("first")
-    agent.ensure(first.environ, check_seconds=0.2)
+    ssh_agent.ensure(first.environ, check_seconds=0.2)
     assert ask(folder) == "first"
     first.end()
     until(lambda: not (folder / "agent.sock").exists())
-    assert not agent.ensure({})
+    assert not ssh_agent.ensure({})
     second = start("second")
-    until(lambda: agent.ensure(second.environ) and (folder / "agent.sock").exists())
+    until(lambda: ssh_agent.ensure(second.environ) and (folder / "agent.sock").exists())
     assert ask(folder) == "second"
 
 
 def test_two_at_once_start_one_proxy(folder: Path, start: Callable[[str], Agent]) -> None:
     first = start("first")
-    threads = [threading.Thread(target=agent.ensure, args=(first.environ,)) for _ in range(8)]
+    threads = [threading.Thread(target=ssh_agent.ensure, args=(first.environ,)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -182,7 +182,7 @@ def test_a_real_agent_tells_its_keys(folder: Path, tmp_path: Path) -> None:
     try:
         environ = {**os.environ, **values}
         subprocess.run(["ssh-add", "-q", key], env=environ, check=True)
-        agent.ensure(environ)
+        ssh_agent.ensure(environ)
         # ssh's own address of the socket must be short, too.
         with tempfile.TemporaryDirectory(prefix="devbox-test-") as short:
             (Path(short) / "link").symlink_to(folder)
@@ -194,23 +194,23 @@ def test_a_real_agent_tells_its_keys(folder: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_is_done_without_an_agent_or_a_contract_that_asked(folder: Path, start: Callable[[str], Agent]) -> None:
-    assert not agent.ensure({})
-    assert not agent.ensure({"SSH_AUTH_SOCK": ""})
-    assert not agent.ensure({"SSH_AUTH_SOCK": "relative"})
-    assert not agent.ensure({"SSH_AUTH_SOCK": str(folder / "agent.sock")})
+    assert not ssh_agent.ensure({})
+    assert not ssh_agent.ensure({"SSH_AUTH_SOCK": ""})
+    assert not ssh_agent.ensure({"SSH_AUTH_SOCK": "relative"})
+    assert not ssh_agent.ensure({"SSH_AUTH_SOCK": str(folder / "agent.sock")})
     folder.rmdir()
-    assert not agent.ensure(start("first").environ)
+    assert not ssh_agent.ensure(start("first").environ)
     assert not running(folder)
 
 
 def test_only_a_local_engine_gets_the_folder() -> None:
     from dataclasses import replace
 
-    assert agent.folder_for("false", LOCAL, dry_run=False) is None
-    assert agent.folder_for("true", replace(LOCAL, local=False), dry_run=False) is None
-    assert agent.folder_for("true", replace(LOCAL, operating_system="Docker Desktop"), dry_run=False) is None
-    planned = agent.folder_for("true", LOCAL, dry_run=True)
+    assert ssh_agent.folder_for("false", LOCAL, dry_run=False) is None
+    assert ssh_agent.folder_for("true", replace(LOCAL, local=False), dry_run=False) is None
+    assert ssh_agent.folder_for("true", replace(LOCAL, operating_system="Docker Desktop"), dry_run=False) is None
+    planned = ssh_agent.folder_for("true", LOCAL, dry_run=True)
     assert planned is not None
     assert not planned.exists()
-    assert agent.folder_for("true", LOCAL, dry_run=False) == planned
+    assert ssh_agent.folder_for("true", LOCAL, dry_run=False) == planned
     assert planned.is_dir()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from devbox.container.apply import clamped, refused
 from devbox.container.status import parse_size
+from devbox.container.up.apply import clamped, refused
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devbox import config
-from devbox.container.choices import carried, changed_since, framework_of, settled, wheels
+from devbox.container.contract.choices import carried, changed_since, framework_of, settled, wheels
 from devbox.errors import UsageError
 from devbox.frameworks.detect import Match
 from devbox.reporter import Silent

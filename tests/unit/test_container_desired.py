@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devbox.container.desired import (
+from devbox.container.up.desired import (
     HIDDEN,
     Image,
     container_name,
@@ -17,7 +17,7 @@ from devbox.container.desired import (
     is_secret,
     run_args_name,
 )
-from devbox.container.plan import Actual, CreateContainer, RemoveContainer, StartContainer, adopt, plan
+from devbox.container.up.plan import Actual, CreateContainer, RemoveContainer, StartContainer, adopt, plan
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read
 

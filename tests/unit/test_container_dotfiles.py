@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devbox import config
-from devbox.container.dotfiles import Dotfiles, of
+from devbox.container.person.dotfiles import Dotfiles, of
 from devbox.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from devbox import paths
-from devbox.container.generate import GenerateOptions, GenerateResult, generate
+from devbox.container.contract.generate import GenerateOptions, GenerateResult, generate
 from devbox.devcontainer.find import find, written_for
 from devbox.engine.docker import Engine
 from devbox.errors import ConfigError, DriftError, RefusedError, UsageError

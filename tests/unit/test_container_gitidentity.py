@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devbox.container.gitidentity import config_file, of_host
+from devbox.container.person.git_identity import config_file, of_host
 
 if TYPE_CHECKING:
     from pathlib import Path

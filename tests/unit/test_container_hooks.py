@@ -12,11 +12,11 @@ import pytest
 
 from devbox.cli.hooks import _text as listing
 from devbox.container import memory
-from devbox.container.dotfiles import Dotfiles
-from devbox.container.hooks import MARKERS, Hooks, awaited, host_argv, run_on_host
-from devbox.container.lifecycle import HookCommand, HookList, HookState
-from devbox.container.parallel import CommandsFailedError, run_entry
-from devbox.container.supervise import TOKEN, supervised_here
+from devbox.container.hooks.commands import MARKERS, Hooks, awaited, host_argv, run_on_host
+from devbox.container.hooks.manage import HookCommand, HookList, HookState
+from devbox.container.hooks.parallel import CommandsFailedError, run_entry
+from devbox.container.inside.supervise import TOKEN, supervised_here
+from devbox.container.person.dotfiles import Dotfiles
 from devbox.errors import EngineError, HookError
 from devbox.reporter import Silent
 from devbox.ui.console import Console

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from devbox.container.inside.probe import Reading
 from devbox.container.open import IDES, folder_uri, ide_of, opening, start
-from devbox.container.probe import Reading
 from devbox.errors import DevboxError, UsageError
 
 if TYPE_CHECKING:

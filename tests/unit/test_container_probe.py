@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.container.probe import env_file, joined_path, parse_environ, recorded, remote_env
+from devbox.container.inside.probe import env_file, joined_path, parse_environ, recorded, remote_env
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read
 

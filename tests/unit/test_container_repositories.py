@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from devbox import config
-from devbox.build.agent import environment
-from devbox.container import repositories
-from devbox.container.target import Target
-from devbox.devcontainer.generate import generate
-from devbox.devcontainer.repositories import Repository
+from devbox.agent.python import environment
+from devbox.container.contract import checkouts
+from devbox.container.inside.target import Target
+from devbox.devcontainer.writing.draft import generate
+from devbox.devcontainer.writing.repositories import Repository
 from devbox.errors import ConfigError, UsageError
 from devbox.facts.model import Checkout
 from devbox.frameworks.load import load
@@ -36,7 +36,7 @@ def trees(tmp_path: Path) -> Path:
 def chosen(trees: Path, *words: str) -> tuple[Repository, ...]:
     given = ",".join(word if word == "none" else str(trees / "main" / word) for word in words) or None
     settings = config.load(trees / "main", environ={}, flags={"repositories": given})
-    return repositories.chosen(load("cuda"), trees / "main", settings)
+    return checkouts.chosen(load("cuda"), trees / "main", settings)
 
 
 def test_each_is_known_by_its_files(trees: Path) -> None:
@@ -78,11 +78,11 @@ def test_the_contract_mounts_and_records_them() -> None:
     written = contract["customizations"]["devbox"]
     target = Target("id", Path("/home/ada/dynamo"), "/workspaces/cuda", "ada")
     assert "/build/python/bin" not in str(contract.get("remoteEnv"))
-    place = repositories.located(target, written, "vllm")
+    place = checkouts.located(target, written, "vllm")
     assert (place.workspace, place.folder) == (Path("/home/ada/vllm"), "/workspaces/vllm")
     assert place.volume == "/build/.repositories/vllm"
     with pytest.raises(UsageError, match=r"no repository called 'sglang' \(it has: vllm\)"):
-        repositories.located(target, written, "sglang")
+        checkouts.located(target, written, "sglang")
 
 
 def test_a_further_python_package_brings_the_environment() -> None:

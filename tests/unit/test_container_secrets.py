@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devbox.container import secrets
-from devbox.container.desired import Image, desired
-from devbox.container.hooks import Hooks, Inside, lines
-from devbox.container.target import Target
+from devbox.container.hooks import secrets
+from devbox.container.hooks.commands import Hooks, Inside, lines
+from devbox.container.inside.target import Target
+from devbox.container.up.desired import Image, desired
 from devbox.devcontainer import consent
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read

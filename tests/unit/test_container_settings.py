@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devbox import config, paths
-from devbox.container.settings import Setting, Value, explain
+from devbox.container.contract.settings import Setting, Value, explain
 from devbox.frameworks.sources import files
 
 if TYPE_CHECKING:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from devbox.container import hot, memory
-from devbox.container.exec import exec_argv
-from devbox.container.run import _with_contract
-from devbox.container.target import Candidate, Target, missing_user, nearest
+from devbox.container import memory
+from devbox.container.inside import hot
+from devbox.container.inside.exec import exec_argv
+from devbox.container.inside.target import Candidate, Target, missing_user, nearest
 from devbox.engine.process import Completed
 from devbox.errors import UsageError
+from devbox.oneshot.run import _with_contract
 
 NONE: dict[str, str] = {}
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.container.tasks import fill, parse, task_of
 from devbox.errors import UsageError
 from devbox.frameworks.load import available, load, variants
 from devbox.frameworks.model import Task, TaskOption
+from devbox.oneshot.tasks import fill, parse, task_of
 
 HOME = Path("/home/ada")
 OPTIONS = (

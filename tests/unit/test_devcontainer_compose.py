@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.container.desired import is_secret
-from devbox.devcontainer import compose, compose_mounts, compose_sources
-from devbox.devcontainer import override as overriding
-from devbox.devcontainer.compose import Project
-from devbox.devcontainer.compose_sources import Sources
+from devbox.container.up.desired import is_secret
+from devbox.devcontainer.compose import model, mounts, sources
+from devbox.devcontainer.compose import override as overriding
+from devbox.devcontainer.compose.model import Project
+from devbox.devcontainer.compose.override import ProjectSpec
+from devbox.devcontainer.compose.sources import Sources
 from devbox.devcontainer.consent import compose_reach, is_secret_name
 from devbox.devcontainer.merge import merge
-from devbox.devcontainer.override import ProjectSpec
 from devbox.devcontainer.read import read
 from devbox.errors import ContractError
 from devbox.masking import MASK
@@ -54,20 +54,20 @@ def merged(tmp_path: Path, **config: Any) -> Merged:
 
 
 def test_files_are_beside_the_devcontainer_json(tmp_path: Path) -> None:
-    found = compose_sources.sources(contract(tmp_path, ["../compose.yaml", "extra.yaml"]), {})
+    found = sources.sources(contract(tmp_path, ["../compose.yaml", "extra.yaml"]), {})
     assert found == Sources((tmp_path / "compose.yaml", tmp_path / ".devcontainer/extra.yaml"))
     assert found.args() == ["-f", str(found.files[0]), "-f", str(found.files[1])]
 
 
 def test_an_empty_list_means_what_the_environment_or_the_folder_says(tmp_path: Path) -> None:
     empty = contract(tmp_path, [])
-    assert compose_sources.sources(empty, {}).files == (tmp_path / "docker-compose.yml",)
+    assert sources.sources(empty, {}).files == (tmp_path / "docker-compose.yml",)
     (tmp_path / "docker-compose.override.yml").touch()
-    assert compose_sources.sources(empty, {}).files[1:] == (tmp_path / "docker-compose.override.yml",)
+    assert sources.sources(empty, {}).files[1:] == (tmp_path / "docker-compose.override.yml",)
     (tmp_path / ".env").write_text("COMPOSE_FILE=a.yml:b.yml\n")
-    found = compose_sources.sources(empty, {})
+    found = sources.sources(empty, {})
     assert found == Sources((tmp_path / "a.yml", tmp_path / "b.yml"), tmp_path / ".env")
-    assert compose_sources.sources(empty, {"COMPOSE_FILE": "c.yml"}).files == (tmp_path / "c.yml",)
+    assert sources.sources(empty, {"COMPOSE_FILE": "c.yml"}).files == (tmp_path / "c.yml",)
 
 
 @pytest.mark.parametrize(
@@ -89,14 +89,14 @@ def test_the_projects_name(
     (folder / ".env").write_text(dotenv)
     (folder / file).write_text("services: {}\n")
     where = Sources((folder / file,))
-    assert compose_sources.project_name(contract(folder), where, resolved, environ) == expected
+    assert sources.project_name(contract(folder), where, resolved, environ) == expected
 
 
 def test_a_project_may_be_called_devcontainer(tmp_path: Path) -> None:
     file = tmp_path / ".devcontainer/compose.yaml"
     file.parent.mkdir()
     file.write_text("name: devcontainer\nservices: {app: {ports: !reset null}}\n")
-    assert compose_sources.project_name(contract(tmp_path), Sources((file,)), "devcontainer", {}) == "devcontainer"
+    assert sources.project_name(contract(tmp_path), Sources((file,)), "devcontainer", {}) == "devcontainer"
 
 
 def test_what_docker_run_alone_knows_does_nothing(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_every_file_that_compose_reads_counts(tmp_path: Path) -> None:
     )
     included.write_text("services: {x: {env_file: deep.env}}\n")
     names = {"compose.yaml", "sub/more.yaml", "other.yaml", "inc.env", "base.yaml", "a.env", "b.env", "c.env", ".env"}
-    found = compose_sources.inputs(Sources((file,)))
+    found = sources.inputs(Sources((file,)))
     assert found is not None
     assert names | {"sub/deep.env", "sub/.env"} == {str(path.relative_to(tmp_path)) for path in found}
 
@@ -140,24 +140,24 @@ def test_every_file_that_compose_reads_counts(tmp_path: Path) -> None:
 def test_what_cannot_be_followed_is_asked_each_time(tmp_path: Path, text: str) -> None:
     file = tmp_path / "compose.yaml"
     file.write_text(text)
-    assert compose_sources.inputs(Sources((file,))) is None
+    assert sources.inputs(Sources((file,))) is None
 
 
 def test_the_key_changes_with_files_and_the_variables_that_they_name(tmp_path: Path) -> None:
     file, absent = tmp_path / "compose.yaml", tmp_path / ".env"
     file.write_text("services: {app: {image: '${IMAGE:-x}'}}")
-    key = compose_sources.inputs_key([file, absent], {"IMAGE": "a", "OTHER": "1"})
-    assert compose_sources.inputs_key([file, absent], {"IMAGE": "a", "OTHER": "2"}) == key
-    assert compose_sources.inputs_key([file, absent], {"IMAGE": "b", "OTHER": "1"}) != key
-    assert compose_sources.inputs_key([file, absent], {"IMAGE": "a", "COMPOSE_PROFILES": "x"}) != key
+    key = sources.inputs_key([file, absent], {"IMAGE": "a", "OTHER": "1"})
+    assert sources.inputs_key([file, absent], {"IMAGE": "a", "OTHER": "2"}) == key
+    assert sources.inputs_key([file, absent], {"IMAGE": "b", "OTHER": "1"}) != key
+    assert sources.inputs_key([file, absent], {"IMAGE": "a", "COMPOSE_PROFILES": "x"}) != key
     absent.touch()
-    assert compose_sources.inputs_key([file, absent], {"IMAGE": "a", "OTHER": "1"}) != key
+    assert sources.inputs_key([file, absent], {"IMAGE": "a", "OTHER": "1"}) != key
 
 
 @given(st.text(max_size=200))
 def test_any_text_is_yaml_or_a_value_error(text: str) -> None:
     with contextlib.suppress(ValueError):
-        compose_sources.load_yaml(text)
+        sources.load_yaml(text)
 
 
 # Services
@@ -199,7 +199,7 @@ def test_a_service_with_a_profile_that_is_off_is_named() -> None:
 
 def test_secrets_are_not_kept() -> None:
     config = {"services": {"app": {"environment": {"HF_TOKEN": "abc", "A": "1", "B": None}, "build": {"args": {}}}}}
-    assert compose.without_secrets(config, is_secret)["services"]["app"]["environment"] == {
+    assert model.without_secrets(config, is_secret)["services"]["app"]["environment"] == {
         "HF_TOKEN": MASK, "A": "1", "B": None
     }  # fmt: skip
 
@@ -215,7 +215,7 @@ def test_a_build_section_becomes_a_recipe(tmp_path: Path) -> None:
     }  # fmt: skip
     one = project({"app": {"build": build}})
     one.config["secrets"] = {"ca": {"file": "/etc/ca,1.pem"}}
-    made = compose.as_image_contract(contract(tmp_path), one, {})
+    made = model.as_image_contract(contract(tmp_path), one, {})
     assert made is not None
     assert made.build is not None
     assert (made.kind, made.build.context, made.build.dockerfile) == ("build", Path("/w"), Path("/w/d/Dockerfile"))
@@ -236,12 +236,12 @@ def test_a_build_section_becomes_a_recipe(tmp_path: Path) -> None:
     ],
 )
 def test_only_compose_can_build_the_rest(tmp_path: Path, build: dict[str, Any]) -> None:
-    assert compose.as_image_contract(contract(tmp_path), project({"app": {"build": build}}), {}) is None
+    assert model.as_image_contract(contract(tmp_path), project({"app": {"build": build}}), {}) is None
 
 
 def test_a_hidden_argument_and_a_proxy_are_passed_by_name(tmp_path: Path) -> None:
     one = project({"app": {"build": {"context": "/w", "args": {"TOKEN": MASK, "http_proxy": "http://proxy"}}}})
-    made = compose.as_image_contract(contract(tmp_path), one, {"TOKEN": "abc", "http_proxy": "http://proxy"})
+    made = model.as_image_contract(contract(tmp_path), one, {"TOKEN": "abc", "http_proxy": "http://proxy"})
     assert made is not None
     assert made.build is not None
     assert (made.build.args, made.build.options) == ((), ("--build-arg=TOKEN", "--build-arg=http_proxy"))
@@ -335,7 +335,7 @@ def test_a_refused_limit_is_lowered_where_it_is_set() -> None:
 def test_the_override_is_json_that_shows_no_secret(tmp_path: Path) -> None:
     made = merged(tmp_path, containerEnv={"HF_TOKEN": "hunter2"})
     one = ProjectSpec(project(), override(project(), made), Path("/s/override.yml"))
-    assert json.loads(one.text()) == one.override == compose_sources.load_yaml(one.text())
+    assert json.loads(one.text()) == one.override == sources.load_yaml(one.text())
     assert "hunter2" not in one.shown(is_secret)
 
 
@@ -349,11 +349,11 @@ def test_a_container_for_one_command_is_no_dev_container(tmp_path: Path) -> None
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=60))
 def test_escaped_text_has_no_single_dollar(text: str) -> None:
-    assert compose_mounts.escaped(text).replace("$$", "") == text.replace("$", "")
+    assert mounts.escaped(text).replace("$$", "") == text.replace("$", "")
 
 
 def test_a_relative_compose_file_is_absolute(tmp_path: Path) -> None:
-    found = compose_sources.sources(contract(tmp_path, "../../x.yaml"), {})
+    found = sources.sources(contract(tmp_path, "../../x.yaml"), {})
     assert found.files == (Path(os.path.abspath(tmp_path / "../x.yaml")),)  # noqa: PTH100
 
 
@@ -419,7 +419,7 @@ def test_what_the_files_take_from_the_host(tmp_path: Path) -> None:
     inside.write_text("services: {app: {environment: ['HF_TOKEN', 'X=${API_KEY}', 'HOME']}}")
     outside.write_text("A=1")
     environ = {"HF_TOKEN": "a", "API_KEY": "b", "HOME": "/", "OTHER_TOKEN": "c"}
-    found = compose_sources.host_reads([inside, outside, workspace / "gone"], environ, workspace, is_secret_name)
+    found = sources.host_reads([inside, outside, workspace / "gone"], environ, workspace, is_secret_name)
     assert found == (
         f"reads {outside}, from outside the workspace",
         "reads the host's variable API_KEY",

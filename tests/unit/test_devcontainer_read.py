@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devbox.devcontainer.generated import dump, is_generated, sealed
 from devbox.devcontainer.read import read
+from devbox.devcontainer.writing.generated import dump, is_generated, sealed
 from devbox.errors import ContractError
 
 if TYPE_CHECKING:

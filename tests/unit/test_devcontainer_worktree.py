@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from devbox.container.worktree import with_repository
+from devbox.container.checkout.git_mounts import with_repository
 from devbox.devcontainer.identity import volume_name, workspace_hash
 from devbox.devcontainer.read import read
 from devbox.devcontainer.worktree import git_mounts

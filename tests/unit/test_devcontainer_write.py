@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox.devcontainer import consent
-from devbox.devcontainer.generate import Generated
-from devbox.devcontainer.generated import dump, sealed, text_hash
 from devbox.devcontainer.read import read
-from devbox.devcontainer.write import excluded, preview, remove, write
+from devbox.devcontainer.writing.draft import Generated
+from devbox.devcontainer.writing.generated import dump, sealed, text_hash
+from devbox.devcontainer.writing.write import excluded, preview, remove, write
 from devbox.errors import RefusedError
 from devbox.facts.checkout import gather
 from devbox.facts.model import Checkout

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox.engine.spec import ContainerSpec
-from devbox.image.handover import Handover, Offer, lost, pipe_for, program, statements
-from devbox.image.running import RunPlan
+from devbox.oneshot.handover import Handover, Offer, lost, pipe_for, program, statements
+from devbox.oneshot.image_run import RunPlan
 from devbox.paths import runtime_dir, state_dir
 
 SHELLS = [[shell] for shell in ("dash", "bash") if shutil.which(shell)] + [

@@ -7,14 +7,15 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.cli import image_run
+from devbox.cli.image import run
+from devbox.engine.ports import ports
 from devbox.engine.spec import ContainerSpec, Mount
 from devbox.errors import UsageError
 from devbox.frameworks.load import load
 from devbox.image.building import blueprint
 from devbox.image.life import OwnImage, prunable
 from devbox.image.names import made_from
-from devbox.image.running import RunPlan, ports
+from devbox.oneshot.image_run import RunPlan
 
 
 @pytest.mark.parametrize(
@@ -126,6 +127,6 @@ def test_what_follows_the_dashes_is_never_the_image(
     words: list[str], image: str | None, command: list[str] | None
 ) -> None:
     app = typer.Typer()
-    image_run.register(app)
+    run.register(app)
     params = typer.main.get_command(app).make_context("run", words).params
     assert (params["image"], list(params["command"])) == (image, command)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import import_module
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 
 import pytest
 import typer
@@ -30,7 +30,7 @@ def modules_after(code: str, *args: str) -> set[str]:
     "code",
     [
         "import devbox.__main__ as m; m.main(['--version'])",
-        "import devbox.container.hot",
+        "import devbox.container.inside.hot",
         "import devbox.errors, devbox.paths, devbox.files, devbox.reporter",
         "import devbox.engine.docker, devbox.engine.spec",
         "import devbox.facts.model, devbox.frameworks.model, devbox.devcontainer.model",
@@ -67,16 +67,17 @@ def test_a_command_imports_no_other_commands_module() -> None:
 
 
 def test_each_command_of_each_module_is_in_the_table() -> None:
-    for module in iter_modules(devbox.cli.__path__):
-        made = import_module(f"devbox.cli.{module.name}")
-        names = {name for name, (found, _) in COMMANDS.items() if found == module.name}
+    for module in walk_packages(devbox.cli.__path__, "devbox.cli."):
+        made = import_module(module.name)
+        place = module.name.removeprefix("devbox.cli.")
+        names = {name for name, (found, _) in COMMANDS.items() if found == place}
         if hasattr(made, "register"):
             holder = typer.Typer()
             made.register(holder)
             group = typer.main.get_group(holder)
             if not names:
-                # A part of a group adds its commands there: those of image_build are `devbox image …`.
-                parent = import_module(f"devbox.cli.{module.name.partition('_')[0]}")
+                # A part of a group adds its commands there: those of image.build are `devbox image …`.
+                parent = import_module(f"devbox.cli.{place.partition('.')[0]}.group")
                 names = set(group.commands) & set(typer.main.get_group(parent.app).commands)
             assert set(group.commands) == names
         elif names:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer
 
-from devbox.build.agent.driver_build_wheel import ALIASES, Script
+from devbox.agent.drivers.build_wheel import ALIASES, Script
 from devbox.cli.app import app, run
 from devbox.engine.docker import Engine
 from devbox.engine.process import Completed
@@ -155,8 +155,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "variants", lambda name, *_: variants(name))
     monkeypatch.setattr("devbox.facts.engine.gather", lambda *_: MACHINE)
     monkeypatch.setattr("devbox.facts.gpu.gather", lambda *_: GPUS)
-    monkeypatch.setattr("devbox.image.running._must_be_free", lambda *_: None)
-    monkeypatch.setattr("devbox.container.additions._is_there", lambda *_: True)
+    monkeypatch.setattr("devbox.oneshot.image_run._must_be_free", lambda *_: None)
+    monkeypatch.setattr("devbox.container.contract.personal._is_there", lambda *_: True)
     monkeypatch.setattr(Engine, "image", lambda *_: None)
     monkeypatch.setattr(Engine, "containers", lambda *_, **__: ())
     monkeypatch.setattr(Engine, "run", answer)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devbox.container import preflight
-from devbox.container.prepare import prepare, running
+from devbox.container.checkout import preflight
+from devbox.container.checkout.prepare import prepare, running
 from devbox.errors import DevboxError, RefusedError
 from devbox.facts import gaps
 from devbox.frameworks.load import load

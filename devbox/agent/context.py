@@ -1,0 +1,53 @@
+"""What every part of an attempt needs: what is built, what was asked, where to speak, and what runs programs."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from .locks import lock, lock_path
+from .proof.record import Records
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
+    from .configuration import Configuration
+    from .events import Events
+    from .process import Supervisor
+
+
+class Context:
+    """One attempt's surroundings, and its `result`, which grows; `reasons` are what `--explain` says."""
+
+    def __init__(
+        self, decided: Configuration, request: Mapping[str, Any], events: Events, supervisor: Supervisor
+    ) -> None:
+        """Take the configuration, the request, where to speak, and what runs programs."""
+        self.decided = decided
+        self.request = request
+        self.events = events
+        self.supervisor = supervisor
+        self.records = Records(os.path.join(decided.state, "records"))
+        self.reasons: list[str] = []
+        self.result: dict[str, Any] = {
+            "code": 0,
+            "key": decided.key,
+            "tree": decided.tree,
+            "reasons": self.reasons,
+        }
+
+    def lock(self, name: str, *, tell: bool = False, state: str | None = None) -> AbstractContextManager[int]:
+        """Return one of the volume's locks: a tree's by its key, `sources` or `install`; `state` is another folder."""
+
+        def on_wait(holder: str) -> None:
+            if tell:
+                self.events.info(f"waiting for {name}: {holder}")
+
+        note = f"{self.request['client']} (process {os.getpid()} in the container)"
+        return lock(lock_path(state or self.decided.state, name), note, wait=self.supervisor.wait, on_wait=on_wait)
+
+    def set_as_root(self, files: list[tuple[str, int]]) -> None:
+        """Have the client set times of the image's files, which belong to root; it answers with a line."""
+        self.events.send("as_root", files=files)
+        self.supervisor.answer()

@@ -1,0 +1,136 @@
+"""The cmake driver at work: configuring, building with ninja or make, and installing."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..ninja import output
+from ..tools import required
+from . import cmake_call
+from .base import Done, Driver, Outcome, Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..install import Install
+    from ..proof.record import Attempt
+    from ..tools import Probe
+
+NINJA = "Ninja"
+
+
+class CmakeDriver(Driver):
+    """Builds a tree that cmake configured."""
+
+    marker: ClassVar[str] = "CMakeLists.txt"
+    speaker: ClassVar[str] = "cmake"
+
+    @classmethod
+    def ninja(cls, rules: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:
+        """Return ninja's path, None for another generator. Raises AgentError if it is not installed."""
+        return required("ninja", environ) if rules["generator"] == NINJA else None
+
+    @classmethod
+    def inputs(
+        cls,
+        rules: Mapping[str, Any],
+        source: str,  # noqa: ARG003
+        environ: Mapping[str, str],
+        probe: Probe,
+    ) -> dict[str, Any]:
+        """Return the generator and the versions of cmake and ninja."""
+        program = cls.ninja(rules, environ)
+        return {
+            "generator": rules["generator"],
+            "cmake": probe.version(required("cmake", environ)).partition("\n")[0],
+            "ninja": probe.version(program) if program else "",
+        }
+
+    def plan(self, last: Attempt | None) -> Plan:
+        """Compare what cmake would be told with what the tree was configured from. A stale cache is removed."""
+        known = self._configuration
+        given = self._defines("{jobs}")
+        arguments = self._arguments(given)
+        variables = cmake_call.environment(known.environ, [name for name, _ in known.rules["env"]])
+        fresh = cmake_call.why_fresh(last, variables, self._request["mode"])
+        unset = [] if fresh else cmake_call.dropped(last, given)
+        if fresh:
+            cmake_call.forget(known.tree)
+        build_file = "build.ninja" if known.ninja else "Makefile"
+        reasons = fresh or cmake_call.why_configure(last, known.tree, arguments, unset, build_file)
+        return Plan(reasons, given, arguments, variables, unset)
+
+    def configure(self, plan: Plan) -> Outcome:
+        """Run cmake."""
+        self._say_configuring(plan)
+        given = self._defines(str(self.jobs.number))
+        argv = ["cmake", *self._arguments(given), *(f"-U{name}" for name in plan.unset)]
+        return self._run(argv, "configure")
+
+    def mark(self) -> None:
+        """Remember the end of ninja's log."""
+        self._mark = output.mark_log(self._configuration.tree)
+
+    def done(self, start_ns: int) -> Done:
+        """Read what ninja logged; make keeps no log."""
+        if not self._configuration.ninja:
+            return Done([], 0)
+        commands = output.commands_since(self._configuration.tree, self._mark, start_ns)
+        return Done(commands, output.compiled(commands))
+
+    def install(self, installing: Install) -> Outcome:
+        """Run cmake's installation into the stage."""
+        self._events.send("phase", title=f"installing into {self._configuration.values['prefix']}")
+        for argv in installing.commands(self._request["targets"]):
+            outcome = self._run(
+                [*argv, *self._more_to_install()], "install", DESTDIR=installing.stage, CMAKE_INSTALL_ALWAYS="1"
+            )
+            if outcome.code:
+                return outcome
+        return Outcome(0)
+
+    def _more_to_install(self) -> Sequence[str]:
+        """Return further arguments for `cmake --install`."""
+        return ()
+
+    def _targets(self) -> Sequence[str]:
+        """Return what is built: the targets that were asked for, else ninja's default."""
+        return list(self._request["targets"])
+
+    def _defines(self, jobs: str) -> dict[str, str]:
+        known = self._configuration
+        return cmake_call.defines(known.rules, {**known.values, "jobs": jobs}, known.defines)
+
+    def _arguments(self, given: Mapping[str, str]) -> list[str]:
+        known = self._configuration
+        return cmake_call.arguments(known.source, known.tree, known.rules["generator"], given)
+
+    def _build_with(self, jobs: int) -> Outcome:
+        program = self._configuration.ninja
+        return self._ninja(program, jobs) if program else self._make(jobs)
+
+    def _ninja(self, program: str, count: int) -> Outcome:
+        began = time.monotonic()
+
+        def on_progress(now: output.Progress) -> None:
+            if now.eta is None and now.done:
+                now = now._replace(eta=(time.monotonic() - began) / now.done * (now.total - now.done))
+            self._events.send("progress", **now._asdict())
+
+        status = output.STATUS_WITH_ETA if self._configuration.start_counts else output.STATUS
+        talk = output.Conversation(on_progress, lambda line: self._events.output(line, "ninja"))
+        code = self._context.supervisor.run(
+            [program, "-j", str(count), *self._request["args"], *self._targets()],
+            cwd=self._configuration.tree,
+            environ={**self._configuration.environ, "NINJA_STATUS": status, "TERM": "xterm"},
+            on_text=talk.feed,
+            terminal=True,
+        )
+        talk.end()
+        return Outcome(code, {"step": "build", **talk.failure._asdict()} if talk.failure and code else None)
+
+    def _make(self, count: int) -> Outcome:
+        targets = ["--target", *self._targets()] if self._targets() else []
+        argv = ["cmake", "--build", self._configuration.tree, "--parallel", str(count), *targets]
+        return self._run([*argv, "--", *self._request["args"]], "build")

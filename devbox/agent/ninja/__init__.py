@@ -1,0 +1,1 @@
+"""What ninja says and keeps: its status lines, its logs, and its graph."""

@@ -1,0 +1,144 @@
+"""ninja's graph of what is made from what, read from its files, and the longest chain of commands in a build.
+
+`ninja -t graph` prints the same for programs that draw; reading the files is quicker, and includes the headers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from .output import read_deps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from .output import Command
+
+# A path in a build statement: `$ `, `$:` and `$$` stand for the character itself.
+WORD = re.compile(r"(?:[^\s$:|]|\$.)+|:|\|\|?@?")
+INCLUDES = ("include ", "subninja ")
+
+
+class Edge(NamedTuple):
+    """A build statement: what it makes, by which rule, from which `sources`, and all `inputs` that it waits for."""
+
+    outputs: list[str]
+    rule: str
+    sources: list[str]
+    inputs: list[str]
+
+
+def edges(path: str) -> Iterator[Edge]:
+    """Yield the build statements of a ninja file and of those that it includes; none where it cannot be read."""
+    with contextlib.suppress(OSError), open(path, errors="surrogateescape") as stream:
+        for line in _logical(stream):
+            if line.startswith("build "):
+                edge = _edge(line)
+                if edge is not None:
+                    yield edge
+            elif line.startswith(INCLUDES):
+                yield from edges(os.path.join(os.path.dirname(path), _plain(line.partition(" ")[2].strip())))
+
+
+def _logical(stream: Iterator[str]) -> Iterator[str]:
+    """Yield lines, joined where one ends with `$`."""
+    rest = ""
+    for line in stream:
+        bare = (rest + (line.lstrip() if rest else line)).rstrip("\n")
+        if bare.endswith("$") and (len(bare) - len(bare.rstrip("$"))) % 2:
+            rest = bare[:-1]
+            continue
+        rest = ""
+        yield bare
+
+
+def _edge(line: str) -> Edge | None:
+    words = WORD.findall(line[len("build ") :])
+    if ":" not in words[:-1]:
+        return None
+    colon = words.index(":")
+    outputs = [_plain(word) for word in words[:colon] if not word.startswith("|")]
+    after = words[colon + 2 :]
+    stop = next((index for index, word in enumerate(after) if word.startswith("|")), len(after))
+    waits = [word for word in after[stop:] if not word.startswith("|")]
+    if "|@" in after:  # what is only validated is not waited for
+        waits = [word for word in after[stop : after.index("|@")] if not word.startswith("|")]
+    sources = [_plain(word) for word in after[:stop]]
+    return Edge(outputs, words[colon + 1], sources, [*sources, *map(_plain, waits)])
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"\$(.)", r"\1", word)
+
+
+class Graph(NamedTuple):
+    """For each output its inputs, and the first source of its statement."""
+
+    inputs: dict[str, list[str]]
+    source: dict[str, str]
+
+
+def read(tree: str) -> Graph:
+    """Read the graph of a build tree, with the headers that compilers named."""
+    graph = Graph({}, {})
+    for edge in edges(os.path.join(tree, "build.ninja")):
+        for output in edge.outputs:
+            graph.inputs[output] = edge.inputs
+            if edge.sources and edge.rule != "phony":
+                graph.source[output] = edge.sources[0]
+    deps = read_deps(tree)
+    for made_one, inputs in deps.outputs:
+        made = [deps.paths[one] for one in inputs if deps.paths[one] in graph.inputs]
+        if made:
+            name = deps.paths[made_one]
+            graph.inputs[name] = [*graph.inputs.get(name, ()), *made]
+    return graph
+
+
+def critical_path(commands: Sequence[Command], inputs: Mapping[str, Sequence[str]]) -> list[int]:
+    """Return the commands, by their index, of the chain that takes the longest: no number of jobs makes it shorter.
+
+    A command waits for those that made its inputs, through statements that ran nothing this time. `commands` are in
+    the order in which they ended, so each comes after those that it waited for.
+    """
+    makers = {output: index for index, command in enumerate(commands) for output in command.outputs}
+    length: list[float] = []
+    before: list[int] = []
+    for index, command in enumerate(commands):
+        best = -1
+        for one in _waited_for(command.outputs, inputs, makers):
+            if one < index and (best < 0 or length[one] > length[best]):
+                best = one
+        before.append(best)
+        length.append(command.seconds + (length[best] if best >= 0 else 0))
+    if not commands:
+        return []
+    at = max(range(len(commands)), key=lambda index: length[index])
+    path = []
+    while at >= 0:
+        path.append(at)
+        at = before[at]
+    return path[::-1]
+
+
+def _waited_for(
+    outputs: Sequence[str], inputs: Mapping[str, Sequence[str]], makers: Mapping[str, int]
+) -> Iterator[int]:
+    """Yield the commands that made what `outputs` are made from, directly or through what did not run."""
+    own = {makers[output] for output in outputs if output in makers}
+    pending = [name for output in outputs for name in inputs.get(output, ())]
+    seen = set(pending)
+    while pending:
+        name = pending.pop()
+        maker = makers.get(name)
+        if maker is not None:
+            if maker not in own:
+                yield maker
+            continue
+        for one in inputs.get(name, ()):
+            if one not in seen:
+                seen.add(one)
+                pending.append(one)

@@ -1,0 +1,140 @@
+"""What is known of a tree before an attempt: its last record, what it proves, and what moved outside the workspace."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..drivers import cmake_call
+from ..events import AgentError
+from ..files import remove
+from ..seed import Seeding
+from . import outside, record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..context import Context
+    from .record import Attempt
+    from .rules import Base
+    from .sources import Entry, Sources
+
+
+class Past(NamedTuple):
+    """What the last attempt left.
+
+    `known` are the sources that it recorded under `generation`, `base` what that proves, None for a new tree. `seen`
+    are contents that were read on the way to a seed. `around` identifies the container now, and `outside` is the record
+    of what lies outside the workspace.
+    """
+
+    last: Attempt | None
+    known: Mapping[str, Entry]
+    generation: str
+    base: Base | None
+    seen: Mapping[str, Entry]
+    around: str
+    outside: outside.Outside
+
+
+def recall(context: Context, sources: Sources) -> Past:
+    """Read the tree's record, and settle what changed outside the workspace. A tree without a record is emptied.
+
+    Raises AgentError if the tree was configured for other folders.
+    """
+    decided, request = context.decided, context.request
+    key, tree = decided.key, decided.tree
+    last = context.records.attempt(key)
+    clean = request["mode"] == "clean"
+    if last is not None and (last.digest != decided.digest or not os.path.isdir(tree)):
+        last = None
+    if not clean:
+        _refuse_another_place(context)
+    if clean or (last is None and os.path.isdir(tree)):
+        _empty(context)
+        last = None
+    seen: Mapping[str, Entry] = {}
+    # What a seeded tree may miss has to be made newer: without healing there is no seed.
+    if last is None and request.get("seed") and request["heal"] and not clean:
+        last, seen = _seed(context, sources)
+    os.makedirs(tree, exist_ok=True)
+    around = outside.identity(request["container"])
+    beyond = outside.Outside(context.records.path(key, "outside.json"), tree, decided.workspace)
+    if last is None:
+        _explain_new_tree(context)
+        return Past(None, {}, "", None, seen, around, beyond)
+    known = context.records.sources(key, last)
+    base, doubt = record.base(last, known, tree, ninja=decided.ninja is not None, start_counts=decided.start_counts)
+    if doubt:
+        context.reasons.append(f"no time was set back: {doubt}")
+    if around != last.around and decided.ninja:
+        context.reasons += beyond.settle(context.set_as_root)
+    return Past(last, known or {}, last.generation, base, seen, around, beyond)
+
+
+def _refuse_another_place(context: Context) -> None:
+    """Raise AgentError if the tree was configured for other folders: it is not what the key says that it is."""
+    decided = context.decided
+    known = cmake_call.places(decided.tree)
+    for what, now, then in (("build tree", decided.tree, known.tree), ("sources", decided.source, known.source)):
+        if then and os.path.realpath(then) != os.path.realpath(now):
+            raise AgentError(
+                f"{decided.tree} was configured for the {what} {then}, and these are at {now} here",
+                hint="devbox build --clean   # empties it and starts anew",
+            )
+
+
+def _seed(context: Context, sources: Sources) -> tuple[Attempt | None, Mapping[str, Entry]]:
+    """Let the client have a tree of another workspace copied here; return its attempt, and the contents it took."""
+    decided = context.decided
+    seeding = Seeding(decided.state, decided.key, decided.tree)
+    with context.lock("sources"):
+        seen = sources.entries({}, lambda: list(context.records.others(decided.key)))
+    foreign = sources.belonging_to_others(seen)
+    if foreign:
+        context.reasons.append(f"not seeded: {foreign} belongs to another user, so its time cannot be set")
+        return None, seen
+    seeding.ask(seen)
+    context.events.send("seed", key=decided.key, digest=decided.digest, token=seeding.token)
+    context.supervisor.answer()
+    taken = seeding.take(context.records)
+    if taken is None:
+        return None, seen
+    context.reasons.append(taken.reason)
+    context.result["seeded"] = taken.reason
+    return taken.attempt, seen
+
+
+def _empty(context: Context) -> None:
+    """Remove everything from the tree but what FetchContent downloaded."""
+    import shutil
+
+    tree = context.decided.tree
+    context.events.send("phase", title=f"emptying {tree}")
+    names = ("attempt.json", "sources.json", "outside.json")
+    remove(context.records.path(context.decided.key, name) for name in names)
+    if not os.path.isdir(tree):
+        return
+    context.reasons.append("the tree was emptied")
+    downloads = os.path.join(tree, "_deps")
+    for entry in [*os.scandir(tree), *(os.scandir(downloads) if os.path.isdir(downloads) else ())]:
+        if entry.path == downloads or (entry.path.startswith(downloads) and not entry.name.endswith("-build")):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+        else:
+            os.unlink(entry.path)
+
+
+def _explain_new_tree(context: Context) -> None:
+    """Say how the tree differs from the one that was built before."""
+    decided = context.decided
+    try:
+        current = os.readlink(os.path.join(decided.volume, "current"))
+    except OSError:
+        return
+    other = context.records.attempt(current) if current != decided.key else None
+    if other is not None:
+        old, new = other.inputs, decided.inputs
+        changed = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+        context.reasons.append(f"another tree than {current}: {', '.join(changed)} changed")

@@ -1,0 +1,120 @@
+"""What is kept of the last build in a tree, for its report: each command with its times, and what the cache said."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from . import history
+from .files import read_json, write_json
+from .ninja import output
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .caches.counts import Counts
+    from .configuration import Configuration
+
+
+def keep(
+    decided: Configuration,
+    result: dict[str, Any],
+    commands: Sequence[output.Command],
+    answered: Counts | None,
+    *,
+    start_ns: int,
+) -> None:
+    """Put what the cache answered into the result, and keep the commands of a build that ran any.
+
+    Where nvcc's phases were asked for, the result also holds the timeline.
+    """
+    cache: dict[str, Any] = {"kind": decided.cache.kind}
+    if answered is not None:
+        result["cached"], result["missed"] = answered.hits, answered.misses
+        cache.update(languages=answered.languages, remote=answered.remote, errors=answered.errors)
+    result["cache"] = cache
+    if not commands:
+        return
+    kept = {
+        "key": decided.key,
+        "begun": start_ns / 1e9,
+        "jobs": result.get("jobs", 0),
+        "cache": decided.cache.kind,
+        "steps": [[command.start, command.end, *command.outputs] for command in commands],
+        "outcomes": answered.outcomes if answered else {},
+        "phases": phases(decided.cache.phases) if decided.cache.phases else {},
+    }
+    write_json(_path(decided.state, decided.key), kept)
+    if decided.cache.phases:
+        result["timeline"] = describe(decided.state, decided.tree)
+
+
+def _path(state: str, key: str) -> str:
+    return os.path.join(state, "timelines", f"{key}.json")
+
+
+def describe(state: str, tree: str) -> dict[str, Any] | None:
+    """Return the timeline of a tree's last build that ran anything, with its critical path; None if there is none."""
+    kept = read_json(_path(state, os.path.basename(tree)))
+    if not isinstance(kept, dict):
+        return None
+    from .ninja import graph
+
+    made = graph.read(tree)
+    commands = [output.Command(tuple(outputs), start, end) for start, end, *outputs in kept["steps"]]
+    critical = set(graph.critical_path(commands, made.inputs))
+    steps = []
+    for index, command in enumerate(commands):
+        source = made.source.get(command.output, "") if command.output.endswith(output.OBJECTS) else ""
+        steps.append(
+            {
+                "output": command.output,
+                "source": source,
+                "start": command.start,
+                "end": command.end,
+                "outcome": kept["outcomes"].get(source, "") if source else "",
+                "critical": index in critical,
+                "phases": kept["phases"].get(command.output, []),
+            }
+        )
+    return {**{name: kept[name] for name in ("key", "begun", "jobs", "cache")}, "steps": steps}
+
+
+def tell(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the timeline of a tree's last build that ran anything, and the tree's history.
+
+    The tree is that with the request's `key`, or the one that was built last ("" if none was).
+    """
+    volume = request["volume"]
+    state = os.path.join(volume, ".devbox")
+    current = os.path.join(volume, "current")
+    key = request.get("key") or (os.path.basename(os.path.realpath(current)) if os.path.islink(current) else "")
+    past = history.read(os.path.join(state, "records", key, history.NAME))
+    return {"key": key, "timeline": describe(state, os.path.join(volume, key)), "history": past}
+
+
+def phases(folder: str) -> dict[str, list[list[Any]]]:
+    """Read nvcc's tables (`--time`): for each object (phase, architecture, milliseconds), in the order of the table.
+
+    The columns are: source, phase, its inputs, its output, architecture, tool, metric, unit. Each compile has a table
+    of its own, and the row of the driver names the object.
+    """
+    found: dict[str, list[list[Any]]] = {}
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+        rows = []
+        output = ""
+        with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                cells = [cell.strip() for cell in line.split(" , ")]
+                cells = cells if len(cells) == 8 else [cell.strip() for cell in line.split(",")]
+                if len(cells) != 8 or cells[7] != "ms":
+                    continue
+                if cells[1].startswith("nvcc"):
+                    output = cells[3]
+                try:
+                    rows.append([cells[1], cells[4], float(cells[6])])
+                except ValueError:
+                    continue
+        if output:
+            found[output] = rows
+    return found

@@ -1,0 +1,134 @@
+"""What is well or wrong with how a compiler cache is set up in its container."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from devbox.builds.caches.choose import FOLDERS, CacheStats, CompilerCache, ask_about, hit_rate, read_stats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from devbox.container.inside.target import Target
+    from devbox.engine.docker import Engine
+
+    Note = Callable[..., None]
+
+Severity = Literal["ok", "warning", "error"]
+
+# Sloppiness that lets a header, edited during a compile, into what everybody shares.
+_UNSAFE = re.compile(r"include_file_\w+|file_stat_matches\w*|time_macros|system_headers|modules")
+_SKEW_SECONDS = 2.0
+_FULL = 0.95
+_LITTLE = 1 << 30
+# Writable by the group, which new folders inherit.
+_GROUP_MODE = 0o2020
+# Settings that builds here want as they are by default.
+_SETTINGS = (
+    ("hash_dir", "true", "debug information may name the folders of another build"),
+    ("base_dir", "", "paths are the same in every container, so none is needed, and it rewrites them"),
+    ("direct_mode", "true", "every hit costs a run of the preprocessor"),
+    ("disable", "false", "nothing is cached"),
+    ("stats", "true", "hits cannot be counted"),
+    ("compiler_check", "content", "another compiler may go unnoticed, or a rebuilt image miss"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is well or wrong with a cache, and what to type about it."""
+
+    severity: Severity
+    message: str
+    remedy: str | None = None
+
+
+def findings(cache: CompilerCache, target: Target, engine: Engine) -> tuple[Finding, ...]:
+    """Look at how the cache is set up in the container, and return what is well and what is not."""
+    return diagnose(ask_about("look", cache, target, engine), cache)
+
+
+def diagnose(said: Mapping[str, Any], cache: CompilerCache) -> tuple[Finding, ...]:
+    """Return the findings in what the container said of its cache."""
+    found: list[Finding] = []
+
+    def note(severity: Severity, message: str, remedy: str | None = None) -> None:
+        found.append(Finding(severity, message, remedy))
+
+    if not _diagnose_folder(said, cache, note):
+        return tuple(found)
+    if said["kind"] == "ccache":
+        _diagnose_ccache(said, note)
+    elif said["problem"]:
+        note("error", f"sccache does not start: {said['problem']}", "devbox config show   # cache_remote")
+    statistics = read_stats(said, cache)
+    _diagnose_space(said, statistics, note)
+    if statistics.errors:
+        note("warning", f"the shared storage failed {statistics.errors} times", "devbox config show   # cache_remote")
+    if not any(one.severity in {"warning", "error"} for one in found):
+        rate = hit_rate(statistics.hits, statistics.misses)
+        note("ok", f"{statistics.kind} in {said['folder']}: {statistics.size >> 20} MiB, hit rate {rate}")
+    return tuple(found)
+
+
+def _diagnose_folder(said: Mapping[str, Any], cache: CompilerCache, note: Note) -> bool:
+    """Look at the cache's folder; return whether it can be used at all."""
+    folder = said["folder"]
+    if not said["exists"] or not said["writable"]:
+        owner = f", it belongs to uid {said['owner']}" if said["exists"] and said["owner"] != said["uid"] else ""
+        what = f"you (uid {said['uid']}) may not write to it{owner}" if said["exists"] else "it is not there"
+        note("error", f"the cache's folder {folder}: {what}", "devbox up   # makes the volume and sets its owner")
+        return False
+    if not said["shared"]:
+        note(
+            "warning",
+            f"the cache lies in {folder}, for this workspace alone: the container has no {FOLDERS[said['kind']]}",
+            f'devbox up --framework NAME   # with compiler_cache = "{said["kind"]}" in devbox.toml',
+        )
+    if said["foreign"]:
+        note(
+            "error",
+            f"{said['foreign']} in the cache belongs to another user, and cannot be written to",
+            "devbox cache clear   # or share it: cache_group = NAME in devbox.toml",
+        )
+    if cache.group and said["shared"] and said["mode"] & _GROUP_MODE != _GROUP_MODE:
+        note("error", f"{folder} is not its group's: its mode is {said['mode'] & 0o7777:04o}", "devbox up")
+    if abs(said["skew"]) > _SKEW_SECONDS:
+        note(
+            "warning",
+            f"the cache's file system is {said['skew']:+.1f} s off the container's clock: files may look too new",
+            "synchronise the clocks of this machine and its file server",
+        )
+    return True
+
+
+def _diagnose_space(said: Mapping[str, Any], statistics: CacheStats, note: Note) -> None:
+    size, limit = statistics.size, statistics.limit
+    if limit and size > _FULL * limit:
+        note(
+            "warning",
+            f"the cache is full ({size >> 20} of {limit >> 20} MiB): old results go early",
+            'ccache_size = "50G"   # in devbox.toml',
+        )
+    if said["free"] < _LITTLE:
+        note("warning", f"only {said['free'] >> 20} MiB are free where the cache lies", "devbox builds prune")
+
+
+def _diagnose_ccache(said: Mapping[str, Any], note: Note) -> None:
+    """Look at ccache's settings, those of a build and those that ninja would meet when it is run by hand."""
+    for title, settings in (("", said["settings"]), ("by hand: ", said["by_hand"])):
+        values = {name: (pair[0], pair[1]) for name, pair in settings.items()}
+        unsafe = [word for word in re.split(r"[\s,]+", values["sloppiness"][0]) if _UNSAFE.fullmatch(word)]
+        if unsafe:
+            origin = values["sloppiness"][1]
+            note("error", f"{title}sloppiness {', '.join(unsafe)} ({origin}) can poison the cache", _unset(origin))
+        for name, good, why in _SETTINGS:
+            value, origin = values.get(name, (good, "default"))
+            if value != good and origin != "default":
+                note("warning", f"{title}{name} is {value} ({origin}): {why}", _unset(origin))
+
+
+def _unset(origin: str) -> str:
+    return "take it out of the container's environment" if origin == "environment" else f"take it out of {origin}"

@@ -1,0 +1,99 @@
+"""What a dev container builds: framework and architectures from its contract, unless settings say otherwise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from devbox.errors import ContractError, UsageError
+from devbox.frameworks.arch import form, resolve
+from devbox.frameworks.load import available, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from devbox.config import Settings
+    from devbox.container.inside.target import Target
+    from devbox.engine.docker import Engine
+    from devbox.frameworks.model import Framework
+
+JSON = dict[str, Any]
+
+
+def inside(engine: Engine, workspace: Path, repository: str | None = None) -> Target:
+    """Return the running dev container of a checkout, or the way to a further checkout in it by its name.
+
+    Raises DevboxError where there is no running container, UsageError where it has no repository of the name.
+    """
+    from devbox.container.inside.target import find
+
+    found = find(engine, workspace)
+    if repository is None:
+        return found
+    from devbox.container.contract.checkouts import located
+
+    return located(found, written(found), repository)
+
+
+def framework_of(target: Target, settings: Settings) -> Framework:
+    """Return the framework that is built in a dev container.
+
+    That is the one its contract names under `customizations.devbox`, else the one of the settings, else the one that
+    the checkout's files show. Raises UsageError where none of them says one.
+    """
+    known = written(target)
+    if settings.framework is not None:
+        return load(settings.framework, settings.variant, target.workspace)
+    if isinstance(known.get("framework"), str):
+        return load(known["framework"], settings.variant or known.get("variant"), target.workspace)
+    from devbox.frameworks.detect import detect
+
+    matches = detect(target.workspace)
+    if not matches:
+        raise UsageError(
+            f"devbox does not know how {target.workspace} is built",
+            hint=f'framework = "NAME"   # in devbox.toml; NAME is one of {", ".join(available(target.workspace))}',
+        )
+    return load(matches[0].name, settings.variant or matches[0].variant, target.workspace)
+
+
+def architectures(target: Target, framework: Framework, settings: Settings, engine: Engine) -> str | None:
+    """Return the architectures in the notation of the framework's build system; None where it builds for no GPU.
+
+    `--arch` and the settings come first, then what the contract was written for; only then are GPUs looked for.
+    """
+    if not framework.gpu:
+        return None
+    from devbox.facts.model import Gpus
+
+    if settings.arch not in {None, "auto"}:
+        return form(resolve(framework, settings.arch, Gpus()), framework.build.arch_form)
+    known = written(target).get("arch")
+    if known and settings.arch is None:
+        return form(resolve(framework, ",".join(map(str, known)), Gpus()), framework.build.arch_form)
+    from devbox.facts import engine as engine_facts
+    from devbox.facts import gpu
+
+    gpus = gpu.gather(engine, engine_facts.gather(engine))
+    return form(resolve(framework, "auto", gpus), framework.build.arch_form)
+
+
+def written(target: Target) -> JSON:
+    """Return what the container's contract says under `customizations.devbox`, {} where it says nothing.
+
+    Of a further checkout, that is what was found of it when the contract was written.
+    """
+    from devbox.devcontainer import jsonc
+
+    if target.config_file is None:
+        return {}
+    try:
+        text = target.config_file.read_text(encoding="utf-8")
+        found = jsonc.loads(text, target.config_file).get("customizations", {}).get("devbox", {})
+    except (OSError, ContractError, AttributeError):
+        # The container runs without its file; what it builds is then found as for one that never said it.
+        return {}
+    found = found if isinstance(found, dict) else {}
+    for further in (found.get("repositories") or {}).values():
+        if further.get("folder") == target.folder:
+            return {**further, "arch": found.get("arch")}
+    return found

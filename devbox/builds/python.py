@@ -1,0 +1,83 @@
+"""`devbox build --install`, `--python` and `--wheel`, the host's part: the Python package of a checkout."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal
+
+from devbox.builds.build import relay, request_for
+from devbox.builds.report.summary import Failure, PythonReport
+from devbox.builds.talk import ask
+from devbox.container.hooks.secrets import hide_passed
+from devbox.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from devbox.builds.build import OnEvent
+    from devbox.builds.precompiled import Precompiled
+    from devbox.builds.report.summary import BuildRequest
+    from devbox.container.inside.target import Target
+    from devbox.engine.docker import Engine
+    from devbox.frameworks.model import PythonRules
+    from devbox.reporter import Reporter
+
+Action = Literal["install", "wheel"]
+
+
+def python(
+    action: Action,
+    request: BuildRequest,
+    target: Target,
+    engine: Engine,
+    reporter: Reporter,
+    *,
+    precompiled: Precompiled | None = None,
+    force: bool = False,
+    deps: bool = True,
+    on_event: OnEvent | None = None,
+) -> PythonReport:
+    """Install the Python package editable into the environment on the build volume, or make a wheel of it in `dist/`.
+
+    The C++ part is what the last build made of it, or the `precompiled` one, which is refused where the checkout's C++
+    sources are others, unless `force`. `deps` of False leaves out what the package needs. What pip fails at is a report
+    too. Raises UsageError for a framework without a Python package, BuildError where it cannot even begin.
+    """
+    rules = rules_of(request)
+    hide_passed(target, engine.environ, reporter)
+    reporter.mask.hide(request.cache.secrets())
+    asked = {
+        "action": action,
+        "rules": asdict(rules),
+        "precompiled": None if precompiled is None else asdict(precompiled),
+        "force": force,
+        "deps": deps,
+    }
+    events = ask({**request_for(request, target), "command": "python", "python": asked}, target, engine)
+    result, log = relay(events, target, reporter, on_event=on_event)
+    return _report(result, log)
+
+
+def rules_of(request: BuildRequest) -> PythonRules:
+    """Return the framework's rules for Python. Raises UsageError where it has no Python package."""
+    framework = request.framework
+    if framework.python is None:
+        raise UsageError(f"{framework.title} has no Python package", hint="devbox build   # builds its C++ part")
+    return framework.python
+
+
+def _report(result: dict[str, Any], log: Path | None) -> PythonReport:
+    failure = result.get("failure")
+    return PythonReport(
+        code=result["code"],
+        did=result["did"],
+        seconds=result["seconds"],
+        log=log,
+        package=result.get("package", ""),
+        environment=result.get("environment", ""),
+        made=result.get("made", False),
+        wheel=result.get("wheel"),
+        size=result.get("bytes", 0),
+        added=result.get("added", 0),
+        failure=Failure(**failure) if failure else None,
+    )

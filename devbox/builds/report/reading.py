@@ -1,0 +1,34 @@
+"""Reading what the volume keeps of a tree's builds: the timeline of the last one, and the history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from devbox.builds.report.timeline import Build, Timeline, history, timeline
+from devbox.builds.talk import ask
+from devbox.errors import BuildError, UsageError
+
+if TYPE_CHECKING:
+    from devbox.container.inside.target import Target
+    from devbox.engine.docker import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is known of one tree's builds; `timeline` is that of the last one that ran anything."""
+
+    key: str
+    timeline: Timeline | None
+    builds: tuple[Build, ...]
+
+
+def read(target: Target, engine: Engine, key: str | None = None) -> Past:
+    """Return what is known of the tree `key`, or of the one that was built last. Raises BuildError, UsageError."""
+    if key is not None and ("/" in key or key.startswith(".")):
+        raise UsageError(f"'{key}' is no build key", hint="devbox builds list")
+    for event in ask({"command": "report", "key": key}, target, engine):
+        if event["event"] == "result":
+            said = event["timeline"]
+            return Past(event["key"], timeline(said) if said else None, history(event["history"]))
+    raise BuildError("the container did not answer", hint="devbox up")

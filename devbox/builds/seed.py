@@ -1,0 +1,106 @@
+"""Seeding, the host's part: which build volumes a new tree may be copied from, and the helper that copies it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devbox.builds.helper import ask_helper
+from devbox.builds.volumes import PLACE, BuildVolume, build_volumes
+from devbox.container.inside.target import VOLUME
+from devbox.devcontainer.identity import absolute, volume_name
+from devbox.engine.spec import Mount
+from devbox.errors import BuildError, UsageError
+
+if TYPE_CHECKING:
+    from devbox.container.inside.target import Target
+    from devbox.engine.docker import Engine
+    from devbox.reporter import Reporter
+
+JSON = dict[str, Any]
+AUTO = "auto"
+# The part of the sources that a tree of another repository must have in common; below it, copying is not worth it.
+LEAST = 0.5
+# A helper mounts every volume that may hold the nearest tree. Those of the same repository come first.
+MOST = 24
+
+
+def named(choice: str, workspace: Path) -> str:
+    """Return the absolute path of the workspace that `--seed-from` names for `workspace`. Raises UsageError."""
+    folder = absolute(Path(choice).expanduser())
+    if _same(folder, str(workspace)):
+        raise UsageError("a build tree is not seeded from its own workspace", hint="devbox build --seed-from auto")
+    return folder
+
+
+def seed(event: JSON, choice: str, target: Target, engine: Engine, reporter: Reporter) -> None:
+    """Answer the agent's question for a tree to copy: look for the nearest and have it copied.
+
+    Without one the build starts from nothing, and a warning says why where the person named a workspace. Raises
+    KeyboardInterrupt if it was interrupted, UsageError if the named workspace has no build volume.
+    """
+    own = _volume_of(target, engine)
+    offered = _offered(choice, target, engine, own)
+    if own is None or not offered:
+        return
+    sources = [
+        {
+            "volume": f"{PLACE}/{number}",
+            "workspace": volume.title,
+            "sibling": sibling,
+            "least": 0.0 if sibling or choice != AUTO else LEAST,
+        }
+        for number, (volume, sibling) in enumerate(offered)
+    ]
+    mounts = [Mount("volume", VOLUME, own)]
+    mounts += [
+        Mount("volume", f"{PLACE}/{number}", volume.name, readonly=True, options=(("volume-nocopy", None),))
+        for number, (volume, _) in enumerate(offered)
+    ]
+    request = {**event, "command": "seed", "volume": VOLUME, "from": sources}
+    image = (engine.container(target.container) or {}).get("Image", "")
+    try:
+        for said in ask_helper(request, mounts, engine, images=[image], user=target.user):
+            if said["event"] == "phase":
+                reporter.info(said["title"])
+            elif said["event"] == "result" and not said["seeded"] and choice != AUTO:
+                reporter.warn(f"the new tree starts from nothing; {'; '.join(said['why'])}")
+    except BuildError as error:
+        # Seeding saves time, and nothing else depends on it.
+        reporter.warn(f"the new tree starts from nothing: {error.message}")
+
+
+def _volume_of(target: Target, engine: Engine) -> str | None:
+    mounts = (engine.container(target.container) or {}).get("Mounts") or ()
+    return next((str(one["Name"]) for one in mounts if one.get("Destination") == VOLUME and one.get("Name")), None)
+
+
+def _offered(choice: str, target: Target, engine: Engine, own: str | None) -> list[tuple[BuildVolume, bool]]:
+    """Return the volumes that a tree may be taken from, each with whether it belongs to the same repository."""
+    volumes = [volume for volume in build_volumes(engine) if volume.name != own]
+    if choice != AUTO:
+        name = volume_name(os.getuid(), "build", choice)
+        named = [volume for volume in volumes if volume.name == name or _same(volume.workspace, choice)]
+        if not named:
+            raise UsageError(f"{choice} has no build trees", hint="devbox builds list")
+        return [(volume, True) for volume in named]
+    common = repository(target.workspace)
+    known = [(volume, common is not None and _repository_of(volume) == common) for volume in volumes]
+    return sorted(known, key=lambda one: not one[1])[:MOST]
+
+
+def _same(one: str | None, other: str) -> bool:
+    return one is not None and (one == other or Path(one).resolve() == Path(other).resolve())
+
+
+def _repository_of(volume: BuildVolume) -> Path | None:
+    return None if volume.workspace is None or volume.gone else repository(Path(volume.workspace))
+
+
+def repository(workspace: Path) -> Path | None:
+    """Return the folder that all worktrees of a checkout's repository share, or None without git."""
+    from devbox.facts.git import git
+
+    done = git(workspace, "rev-parse", "--git-common-dir")
+    return (workspace / done.stdout.strip()).resolve() if done is not None and done.ok else None

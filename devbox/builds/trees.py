@@ -1,0 +1,127 @@
+"""The build trees of a workspace, as its container sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from devbox.builds.talk import ask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from devbox.container.inside.target import Target
+    from devbox.container.status import ContainerStatus
+    from devbox.engine.docker import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class BuildTree:
+    """One build tree: its size in bytes on disk, times in seconds since the epoch (0: unknown), and its key's inputs.
+
+    `built` is when it was last used. `state` is that of the last attempt: `closed`, `open` (cut off, or under way if
+    `building`) or `unknown` (no record).
+    """
+
+    key: str
+    path: str
+    size: int
+    current: bool
+    building: bool
+    state: str
+    created: float
+    built: float
+    code: int
+    inputs: Mapping[str, Any] = field(hash=False)
+
+    @property
+    def in_use(self) -> str:
+        """Why it is in use, "" if it is not: it is being built, or it is the one that was built last."""
+        return "is being built" if self.building else "is the tree that was built last" if self.current else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """One attempt in a tree's history that did something: when, for how long (seconds), how it ended, and why."""
+
+    start: float
+    seconds: float
+    code: int
+    compiled: int
+    reasons: tuple[str, ...]
+    client: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TreeDetails:
+    """What a tree was configured from (cmake's arguments and variables), how many sources, and its history."""
+
+    sources: int
+    configured: bool
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str] = field(hash=False)
+    history: tuple[Past, ...] = ()
+
+
+def tree_of(found: Mapping[str, Any]) -> BuildTree:
+    """Make the tree from the agent's words."""
+    return BuildTree(
+        key=found["key"],
+        path=found["path"],
+        size=found["bytes"],
+        current=found["current"],
+        building=found["building"],
+        state=found["state"],
+        created=found["created"] / 1e9,
+        built=found["built"] / 1e9,
+        code=found["code"],
+        inputs=found["inputs"],
+    )
+
+
+def details_of(found: Mapping[str, Any]) -> TreeDetails:
+    """Make the details from the agent's words."""
+    return TreeDetails(
+        sources=found["sources"],
+        configured=found["configured"],
+        arguments=tuple(found["arguments"]),
+        environment=found["environment"],
+        history=tuple(
+            Past(
+                start=one.get("start", 0) / 1e9,
+                seconds=one.get("seconds", 0.0),
+                code=one.get("code", 0),
+                compiled=one.get("compiled", 0),
+                reasons=tuple(one.get("reasons", ())),
+                client=one.get("client", ""),
+            )
+            for one in found["history"]
+        ),
+    )
+
+
+def trees(target: Target, engine: Engine) -> tuple[BuildTree, ...]:
+    """Return the build trees in the container's volume, by key. Raises BuildError if the container cannot be asked."""
+    for event in ask({"command": "list"}, target, engine):
+        if event["event"] == "result":
+            return tuple(map(tree_of, event["trees"]))
+    return ()
+
+
+def all_trees(engine: Engine, containers: Iterable[ContainerStatus]) -> dict[str, tuple[BuildTree, ...]]:
+    """Return the build trees of each of the running containers that has a build volume, by workspace.
+
+    A container that cannot be asked, because it has no Python or is just being removed, has none.
+    """
+    from pathlib import Path
+
+    from devbox.container.inside.target import find
+    from devbox.errors import DevboxError
+
+    found = {}
+    for container in containers:
+        try:
+            found[container.workspace] = trees(find(engine, Path(container.workspace)), engine)
+        except DevboxError:
+            continue
+    return {workspace: ones for workspace, ones in found.items() if ones}

@@ -1,0 +1,1 @@
+"""`devbox build` and `devbox builds`."""

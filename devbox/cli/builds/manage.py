@@ -1,0 +1,259 @@
+"""`devbox builds`: the build trees of all workspaces, listed, explained, removed and pruned."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from devbox.cli.application import Application, application, workspace
+from devbox.cli.builds.report import register_report
+from devbox.cli.options import DryRunOption, JsonOption, WorkspaceOption, YesOption
+from devbox.errors import EXIT_INTERRUPTED, RefusedError, UsageError
+from devbox.ui.console import seconds, size
+from devbox.ui.tables import age, ago, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from devbox.builds.trees import BuildTree, TreeDetails
+    from devbox.builds.volumes import BuildVolume, Doomed
+
+app = typer.Typer(
+    help="List, explain, remove and prune build trees.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+SHOWN_HISTORY = 10
+_AGE = re.compile(r"(\d+)\s*(min|h|d|w)")
+_SECONDS = {"min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)(?:i?B)?")
+_BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+FastOption = Annotated[bool, typer.Option("--fast", help="Leave out the sizes, which have to be added up.")]
+
+
+@app.command("list")
+def list_(
+    context: typer.Context, path: WorkspaceOption = None, fast: FastOption = False, json: JsonOption = False
+) -> None:
+    """List the build trees of all workspaces, or of one, with sizes and last use."""
+    run = application(context)
+    volumes = _volumes(run, path, sizes=not fast)
+    run.show(volumes, lambda: _table(volumes, sizes=not fast) or "no build trees")
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The tree's key, or its beginning.")],
+    path: WorkspaceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show what a build tree was made from, and what was built in it, and why."""
+    from devbox.builds.volumes import details
+
+    run = application(context)
+    volume, tree = _find(run, [key], path, sizes=True)[0]
+    found = details(volume, tree.key, run.engine)
+    run.show({"volume": volume.name, "workspace": volume.workspace, "tree": tree, "details": found},
+             lambda: _about(volume, tree, found))  # fmt: skip
+
+
+register_report(app)
+
+
+@app.command()
+def rm(
+    context: typer.Context,
+    keys: Annotated[list[str], typer.Argument(metavar="KEY…", help="The trees' keys, or their beginnings.")],
+    path: WorkspaceOption = None,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Remove build trees. The one in use, which was built last or is being built, is never removed."""
+    from devbox.builds.volumes import Doomed
+
+    run = application(context)
+    found = _find(run, keys, path, sizes=True)
+    for volume, tree in found:
+        if tree.in_use:
+            raise RefusedError(
+                f"{tree.key} of {volume.title} {tree.in_use}",
+                hint="devbox build --clean   # empties it; devbox down --volumes removes all trees of a workspace",
+            )
+    doomed = [
+        Doomed(volume.name, volume.title, tree.key, tree.size, "you named it", volume.folder) for volume, tree in found
+    ]
+    _remove(run, doomed, yes=yes, dry_run=dry_run, again="devbox builds rm KEY… --yes")
+
+
+@app.command()
+def prune(
+    context: typer.Context,
+    older_than: Annotated[
+        Optional[str],  # noqa: UP045  # typer reads this at run time
+        typer.Option("--older-than", metavar="30d|12h", help="Remove trees that were not used for so long."),
+    ] = None,
+    keep: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--keep", min=1, metavar="N", help="Remove all but the N last used trees of each workspace."),
+    ] = None,
+    max_size: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--max-size", metavar="50G", help="Remove the longest unused until all take no more than this."),
+    ] = None,
+    path: WorkspaceOption = None,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Remove the build volumes of workspaces that are gone, and trees by age, number or size; never one in use."""
+    from devbox.builds.volumes import prunable
+
+    run = application(context)
+    age_limit = None if older_than is None else parse_age(older_than)
+    size_limit = None if max_size is None else parse_size(max_size)
+    volumes = _volumes(run, path, sizes=True)
+    for volume in volumes:
+        if volume.gone and volume.used_by and not volume.folder:
+            run.console.info(
+                f"{volume.title} is gone, but its container {volume.used_by[0]} holds its build trees: "
+                f"docker rm --force {volume.used_by[0]}"
+            )
+    doomed = prunable(volumes, now=time.time(), older_than=age_limit, keep=keep, max_size=size_limit)
+    _remove(run, doomed, yes=yes, dry_run=dry_run, again="devbox builds prune … --yes")
+
+
+def parse_age(text: str) -> float:
+    """Read an age such as `30d`, `12h`, `45min` or `2w`, in seconds. Raises UsageError."""
+    match = _AGE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"'{text}' is no age", hint="--older-than 30d   # or 12h, 45min, 2w")
+    return float(int(match[1]) * _SECONDS[match[2]])
+
+
+def parse_size(text: str) -> int:
+    """Read a size such as `50G`, `1.5T` or `800MiB`, in bytes; the units are binary. Raises UsageError."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"'{text}' is no size", hint="--max-size 50G   # or 800M, 1.5T")
+    return int(float(match[1]) * _BYTES[match[2].upper()])
+
+
+def _volumes(run: Application, path: Path | None, *, sizes: bool) -> tuple[BuildVolume, ...]:
+    """Return the build volumes of one workspace, or of all, with their trees."""
+    from devbox.builds.volumes import build_volumes, with_trees
+
+    volumes = build_volumes(run.engine)
+    if path is None:
+        return with_trees(volumes, run.engine, sizes=sizes)
+    # The folder may be gone: its trees are what is asked for.
+    from devbox.devcontainer.identity import absolute
+
+    wanted = absolute(path)
+    named = tuple(volume for volume in volumes if volume.workspace == wanted)
+    found = with_trees(named or volumes, run.engine, sizes=sizes)
+    if not named:  # its trees may lie in another workspace's volume: it is a further checkout there
+        found = tuple(volume for volume in found if volume.workspace == wanted)
+    if not found:
+        raise UsageError(f"{wanted} has no build trees", hint="devbox builds list")
+    return found
+
+
+def _find(
+    run: Application, keys: Sequence[str], path: Path | None, *, sizes: bool
+) -> tuple[tuple[BuildVolume, BuildTree], ...]:
+    """Return the trees that are named: the current folder's, and where it has none of that name, anybody's."""
+    from devbox.builds.volumes import find_trees
+
+    volumes = _volumes(run, path, sizes=sizes)
+    here = str(workspace(None)) if path is None else None
+    own = [volume for volume in volumes if volume.workspace == here]
+    try:
+        return find_trees(own, keys)
+    except UsageError:
+        return find_trees(volumes, keys)
+
+
+def _remove(run: Application, doomed: Sequence[Doomed], *, yes: bool, dry_run: bool, again: str) -> None:
+    from devbox.builds.volumes import Removal, remove
+
+    run.console.yes = yes
+    if not doomed:
+        run.show(Removal((), ()), lambda: "nothing to remove")
+        return
+    for one in doomed:
+        what = f"{one.key} of {one.title}" if one.key else f"the volume {one.volume} of {one.title}, with all its trees"
+        run.console.info(f"{what} ({size(one.size)}): {one.reason}")
+    if dry_run:
+        run.show({"would_remove": doomed}, lambda: None)
+        return
+    if not run.console.confirm(f"Remove {size(sum(one.size for one in doomed))}?"):
+        raise RefusedError("nothing was removed", hint=f"{again}   # removes what is named above")
+    done = remove(doomed, run.engine, run.console)
+    for one in done.kept:
+        run.console.warn(f"{one.key or one.volume} of {one.title} was kept: {one.reason}")
+    run.show(done, lambda: f"removed {size(sum(one.size for one in done.removed))}")
+
+
+def _table(volumes: Sequence[BuildVolume], *, sizes: bool) -> str:
+    rows = [
+        (
+            tree.key + (" *" if tree.current else ""),
+            state(tree),
+            size(tree.size) if sizes else "-",
+            age(tree.built),
+            volume.title + (" (gone)" if volume.gone else ""),
+        )
+        for volume in volumes
+        for tree in volume.trees
+    ]
+    empty = [
+        (f"({volume.name})", "empty", "-", "-", volume.title + (" (gone)" if volume.gone else ""))
+        for volume in volumes
+        if not volume.trees
+    ]
+    return table(("build tree", "state", "size", "used", "workspace"), [*rows, *empty])
+
+
+def state(tree: BuildTree) -> str:
+    """Return a tree's state in a word."""
+    if tree.building:
+        return "building"
+    if tree.code > 0:
+        return "interrupted" if tree.code == EXIT_INTERRUPTED else "failed"
+    return {"closed": "ready", "open": "interrupted"}.get(tree.state, tree.state)
+
+
+def _about(volume: BuildVolume, tree: BuildTree, found: TreeDetails) -> str:
+    inputs = [f"  {name:<10} {_plain(value)}" for name, value in tree.inputs.items() if value not in (None, "", [])]
+    lines = [
+        f"{tree.key}{' (built last)' if tree.current else ''}",
+        f"  workspace  {volume.title}{' (gone)' if volume.gone else ''}",
+        f"  volume     {volume.name}, at {tree.path}",
+        f"  state      {state(tree)}, {size(tree.size)}, {found.sources} sources",
+        f"  made       {ago(tree.created)}, used {ago(tree.built)}",
+        "key made from:",
+        *inputs,
+        "configured with:" if found.configured else "configured with (and failed):",
+        *(f"  {one}" for one in found.arguments if one.startswith("-D")),
+        *(f"  {name}={value}" for name, value in found.environment.items()),
+    ]
+    if found.history:
+        lines.append("history:")
+    for past in found.history[-SHOWN_HISTORY:]:
+        how = "seeded" if past.client == "" else "ok" if past.code == 0 else f"exit code {past.code}"
+        lines.append(f"  {ago(past.start)}: {how}, {past.compiled} compiled, {seconds(past.seconds)}")
+        lines += [f"    {reason}" for reason in past.reasons[:5]]
+    return "\n".join(lines)
+
+
+def _plain(value: object) -> str:
+    return " ".join(map(_plain, value)) if isinstance(value, list) else str(value)

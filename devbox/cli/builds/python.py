@@ -1,0 +1,138 @@
+"""What `devbox build` does for the Python package of a checkout: which steps, and what is said of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from devbox.errors import UsageError
+from devbox.ui.console import BOLD, GREEN, RED, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from devbox.builds.build import OnEvent
+    from devbox.builds.python import Action
+    from devbox.builds.report.summary import BuildRequest, PythonReport
+    from devbox.cli.application import Application
+    from devbox.container.inside.target import Target
+
+InstallOption = Annotated[
+    bool, typer.Option("--install", help="Then install the Python package for editing, on the build volume.")
+]
+PythonOption = Annotated[bool, typer.Option("--python", help="Only the Python package: build no C++.")]
+WheelOption = Annotated[bool, typer.Option("--wheel", help="Then make a wheel, in the checkout's dist folder.")]
+NoDepsOption = Annotated[bool, typer.Option("--no-deps", help="Install nothing that the Python package needs.")]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Take the prebuilt C++ part although the C++ sources are others.")
+]
+
+
+class BuildCommand(TyperCommand):
+    """A command with `--precompiled` and `--precompiled=VALUE`: typer knows no value that may be left out."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments up to `--`."""
+        end = args.index("--") if "--" in args else len(args)
+        own = ["--precompiled=" if word == "--precompiled" else word for word in args[:end]]
+        return super().parse_args(ctx, [*own, *args[end:]])
+
+
+@dataclass(frozen=True, slots=True)
+class PythonChoices:
+    """What was asked for on the command line. `precompiled` is None without that option, "" where it has no value."""
+
+    install: bool = False
+    only: bool = False
+    wheel: bool = False
+    precompiled: str | None = None
+    force: bool = False
+    deps: bool = True
+
+    @property
+    def builds(self) -> bool:
+        """Whether the C++ part is built."""
+        return not self.only and self.precompiled is None
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """What is done for the Python package."""
+        install = self.install or (not self.builds and not self.wheel)
+        return (*(("install",) if install else ()), *(("wheel",) if self.wheel else ()))
+
+    def check(self, *, watch: bool, cpp: bool) -> None:
+        """Raise UsageError where options do not go together; `cpp` says whether some were given for the C++ part."""
+        if watch and self.actions:
+            raise UsageError("--watch builds the C++ part alone", hint="devbox build --install   # once, before it")
+        if cpp and not self.builds:
+            option = "--python" if self.precompiled is None else "--precompiled"
+            raise UsageError(
+                f"with {option} no C++ is built, so targets, -D and further arguments say nothing",
+                hint="devbox build --install   # builds both" if self.precompiled is None else "--precompiled=VERSION",
+            )
+        if self.force and self.precompiled is None:
+            raise UsageError("--force is for --precompiled alone", hint="devbox build --precompiled --force")
+        if not self.deps and "install" not in self.actions:
+            raise UsageError("--no-deps is for --install and --python", hint="devbox build --install --no-deps")
+
+
+def steps(
+    choices: PythonChoices, request: BuildRequest, inside: Target, run: Application, on_event: OnEvent | None
+) -> Iterator[PythonReport]:
+    """Do what was asked for, one report each; a failed one is the last."""
+    from devbox.builds.precompiled import named
+    from devbox.builds.python import python
+
+    precompiled = None
+    if choices.precompiled is not None:
+        precompiled = named(choices.precompiled, inside, run.engine, run.console)
+    for action in choices.actions:
+        report = python(
+            action,
+            request,
+            inside,
+            run.engine,
+            run.console,
+            precompiled=precompiled,
+            force=choices.force,
+            deps=choices.deps,
+            on_event=on_event,
+        )
+        yield report
+        if not report.ok:
+            return
+
+
+def tell(run: Application, report: PythonReport) -> None:
+    """Say what was done for the Python package."""
+    say, paint = run.console.info, run.console.paint
+    if report.failure is not None:
+        run.console.error(failed(report), hint=see_log(report.log), detail=report.failure.output.rstrip())
+        return
+    taken = seconds(report.seconds)
+    if not report.ok:
+        say(f"{paint(failed(report), RED)}, {taken}")
+    match report.did:
+        case "installed":
+            name = f"{paint(report.package, BOLD)} {paint('installed', GREEN)} for editing"
+            say(f"{name} in {report.environment}, {taken}")
+        case "nothing":
+            say(f"{paint(report.package, BOLD)} is installed as it is, {taken}")
+        case "wheel":
+            files = f", {report.added} files from the build tree" if report.added else ""
+            size = f"{report.size / 1e6:.1f} MB"
+            say(f"{paint(report.wheel or '', BOLD)} {paint('made', GREEN)}: {size}{files}, {taken}")
+
+
+def failed(report: PythonReport) -> str:
+    """Return the sentence for a failure."""
+    return f"pip failed, exit code {report.code}" if report.failure else f"pip ended with exit code {report.code}"
+
+
+def see_log(log: Path | None) -> str | None:
+    """Return how to read the whole log of a build."""
+    return f"less {log}   # the whole log" if log is not None else None

@@ -1,0 +1,96 @@
+"""`devbox builds report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from devbox.cli.application import application, workspace
+from devbox.cli.options import JsonOption, WorkspaceOption
+
+if TYPE_CHECKING:
+    from devbox.builds.report.timeline import Build, Timeline
+
+SHOWN = 10
+
+
+def register_report(app: typer.Typer) -> None:
+    """Add the command to the group `builds`."""
+
+    @app.command("report")
+    def report(
+        context: typer.Context,
+        key: Annotated[
+            Optional[str],  # noqa: UP045  # typer reads this at run time
+            typer.Argument(metavar="KEY", help="The build tree.", show_default="the one that was built last"),
+        ] = None,
+        path: WorkspaceOption = None,
+        output: Annotated[
+            Optional[Path],  # noqa: UP045
+            typer.Option("--output", "-o", metavar="FILE", help="Write a picture: FILE.html or FILE.svg."),
+        ] = None,
+        json: JsonOption = False,
+    ) -> None:
+        """Show where a tree's last build spent its time: critical path, slowest commands, cache hits, history."""
+        from devbox.builds.report.page import html, svg
+        from devbox.builds.report.reading import read
+        from devbox.container.inside.target import find
+        from devbox.errors import BuildError, UsageError
+        from devbox.files import write_atomically
+
+        run = application(context)
+        if output is not None and output.suffix not in {".html", ".svg"}:
+            raise UsageError(f"{output} is neither .html nor .svg", hint="devbox builds report --output report.html")
+        found = read(find(run.engine, workspace(path)), run.engine, key)
+        if found.timeline is None and (output is None or output.suffix == ".svg" or not found.builds):
+            raise BuildError(f"no build of {found.key or 'this workspace'} is on record", hint="devbox build")
+        if output is not None:
+            if output.suffix == ".svg" and found.timeline is not None:
+                text = svg(found.timeline)
+            else:
+                text = html(found.timeline, found.builds, title=f"Build of {found.key}")
+            try:
+                write_atomically(output, text)
+            except OSError as error:
+                raise UsageError(f"{output} cannot be written: {error.strerror}", hint="--output FILE") from error
+            run.console.info(f"report: {output}")
+        run.show(found, lambda: None if output is not None else _text(found.timeline, found.builds))
+
+
+def _text(timeline: Timeline | None, builds: tuple[Build, ...]) -> str:
+    from devbox.builds.caches.choose import hit_rate
+    from devbox.ui.console import counted, seconds
+    from devbox.ui.tables import age, table
+
+    parts = []
+    if timeline is not None:
+        path = timeline.critical_path()
+        chain = sum(step.seconds for step in path)
+        parts.append(
+            f"{timeline.key}: {counted(len(timeline.steps), 'command')} in {seconds(timeline.seconds)} "
+            f"with {counted(timeline.jobs, 'job')}, "
+            f"{timeline.work / (timeline.seconds or 1):.1f} at work on average\n"
+            f"critical path: {counted(len(path), 'command')}, {seconds(chain)}; more jobs cannot make it shorter"
+        )
+        header = ("took", "began", "cache", "command")
+        for title, steps in (("critical path", path), ("slowest", timeline.slowest(SHOWN))):
+            rows = [
+                (seconds(step.seconds), seconds(step.start), step.outcome or "-", step.source or step.output)
+                for step in steps
+            ]
+            parts.append(f"{title}\n{table(header, rows)}")
+    past = [
+        (
+            age(build.begun),
+            seconds(build.seconds),
+            str(build.compiled),
+            "-" if build.cached is None else hit_rate(build.cached, build.missed or 0),
+            "ok" if build.code == 0 else f"exit code {build.code}",
+        )
+        for build in builds[-SHOWN:]
+    ]
+    if past:
+        parts.append(f"history\n{table(('ago', 'took', 'objects', 'cache', 'result'), past)}")
+    return "\n\n".join(parts)

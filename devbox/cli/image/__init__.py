@@ -1,0 +1,1 @@
+"""`devbox image`."""

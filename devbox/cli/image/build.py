@@ -1,0 +1,316 @@
+"""`devbox image build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Optional
+
+import typer
+
+from devbox.cli.application import Application, application, workspace
+from devbox.cli.options import (
+    ArchOption,
+    BaseImageOption,
+    DryRunOption,
+    FindLinksOption,
+    JsonOption,
+    TrustOption,
+    UserOption,
+    VariantOption,
+    WorkspaceOption,
+)
+from devbox.errors import UsageError
+from devbox.ui.console import BOLD, counted, seconds, size
+
+if TYPE_CHECKING:
+    from devbox.config import Settings
+    from devbox.image.building.blueprint import Wanted
+    from devbox.image.building.make import BuildPlan, BuildResult
+    from devbox.image.building.targets import Common
+    from devbox.ui.console import Console
+
+Words = Optional[list[str]]  # noqa: UP045  # typer reads these at run time
+Word = Optional[str]  # noqa: UP045
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the group."""
+
+    @app.command()
+    def build(
+        context: typer.Context,
+        stages: Annotated[
+            Words, typer.Argument(metavar="[STAGE]…", help="The stages to build.", show_default="devel")
+        ] = None,
+        path: WorkspaceOption = None,
+        framework: Annotated[
+            Words,
+            typer.Option(
+                "--framework",
+                "-f",
+                metavar="NAME[/VARIANT][=CHECKOUT]",
+                help="The framework; without it, detected from the checkout. May be repeated.",
+            ),
+        ] = None,
+        variant: VariantOption = None,
+        base_image: BaseImageOption = None,
+        cuda: Annotated[Word, typer.Option("--cuda", metavar="VERSION", help="The CUDA release to build on.")] = None,
+        arch: ArchOption = None,
+        python: Annotated[Word, typer.Option("--python", metavar="VERSION", help="The Python release.")] = None,
+        jobs: Annotated[
+            Optional[int],  # noqa: UP045
+            typer.Option(
+                "--jobs", "-j", metavar="N", min=1, help="Compilers at once.", show_default="what memory allows"
+            ),
+        ] = None,
+        tag: Annotated[
+            Words,
+            typer.Option(
+                "--tag",
+                "-t",
+                metavar="NAME",
+                envvar="IMAGE_WITH_TAG",
+                help="The image's name; {stage} {variant} {version} {commit} {short} {framework} are filled in.",
+                show_default="devbox-FRAMEWORK:VARIANT-STAGE",
+            ),
+        ] = None,
+        arg: Annotated[
+            Words, typer.Option("--arg", metavar="NAME[=VALUE]", help="A build argument of the stages.")
+        ] = None,
+        build_context: Annotated[
+            Words,
+            typer.Option("--context", metavar="NAME=PLACE", help="A folder or docker-image://… in place of a stage."),
+        ] = None,
+        target_platform: Annotated[
+            Words, typer.Option("--target-platform", metavar="linux/amd64,…", help="The platforms to build for.")
+        ] = None,
+        cache_from: Annotated[Words, typer.Option("--cache-from", metavar="CACHE", help="A cache to read.")] = None,
+        cache_to: Annotated[Words, typer.Option("--cache-to", metavar="CACHE", help="A cache to write.")] = None,
+        no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every step again.")] = False,
+        pull: Annotated[bool, typer.Option("--pull", help="Look for newer base images.")] = False,
+        push: Annotated[bool, typer.Option("--push", help="Push what is built.")] = False,
+        load: Annotated[
+            bool, typer.Option("--load", help="Load what is built into the engine, as is done without --push.")
+        ] = False,
+        output: Annotated[
+            Words, typer.Option("--output", "-o", metavar="FOLDER|type=…", help="Write the result elsewhere.")
+        ] = None,
+        network: Annotated[
+            Optional[Literal["default", "host", "none"]],  # noqa: UP045
+            typer.Option("--network", help="The network of all steps.", show_default="default"),
+        ] = None,
+        shm_size: Annotated[
+            Word, typer.Option("--shm-size", metavar="SIZE", help="The size of /dev/shm in a step, such as 4g.")
+        ] = None,
+        secret: Annotated[
+            Words, typer.Option("--secret", metavar="id=NAME,src=FILE|env=VAR", help="A secret that steps may read.")
+        ] = None,
+        ssh: Annotated[
+            Words, typer.Option("--ssh", metavar="default|ID=SOCKET", help="An ssh agent for steps.")
+        ] = None,
+        sbom: Annotated[bool, typer.Option("--sbom", help="Attach a list of what is inside.")] = False,
+        provenance: Annotated[
+            Word, typer.Option("--provenance", metavar="true|mode=max|false", help="Attach how it was built.")
+        ] = None,
+        builder: Annotated[Word, typer.Option("--builder", metavar="NAME", help="The builder of buildx.")] = None,
+        progress: Annotated[
+            Optional[Literal["auto", "plain", "tty", "quiet"]],  # noqa: UP045
+            typer.Option("--progress", help="What is shown: the newest line on a terminal, every line, nothing."),
+        ] = None,
+        efa: Annotated[bool, typer.Option("--efa", help="With AWS's Elastic Fabric Adapter.")] = False,
+        sccache: Annotated[
+            Word, typer.Option("--sccache", metavar="redis://…|s3://…", help="The storage that compilers share.")
+        ] = None,
+        user: UserOption = None,
+        find_links: FindLinksOption = None,
+        upstream: Annotated[
+            bool, typer.Option("--upstream", help="Build the checkout's own Dockerfile, with its own arguments.")
+        ] = False,
+        trust: TrustOption = False,
+        dry_run: DryRunOption = False,
+        print_: Annotated[
+            bool, typer.Option("--print", help="Print the builds as a bake file, and build nothing.")
+        ] = False,
+        json: JsonOption = False,
+    ) -> None:
+        """Build stages of a framework's image: devel, wheel, release and the like; several at once by bake."""
+        from devbox import config
+        from devbox.container.contract.choices import wheels
+        from devbox.image.building import options
+        from devbox.image.building.blueprint import BuildRequest
+        from devbox.image.building.make import carry_out, plan
+
+        run = application(context)
+        _quieten(run.console, progress)
+        folder = workspace(path)
+        if push and load:
+            raise UsageError("--push and --load cannot go together", hint="devbox image push   # pushes what is loaded")
+        flags = {"variant": variant, "base_image": base_image, "arch": arch, "user": user, "jobs": jobs}
+        settings = config.load(folder, environ=run.environ, flags={**flags, "find_links": find_links})
+        request = BuildRequest(
+            wanted=_wanted(run, folder, framework or [], settings, cuda),
+            stages=tuple(stages or ()),
+            common=_common(
+                run,
+                tag=tag,
+                arg=arg,
+                context=build_context,
+                secret=secret,
+                ssh=ssh,
+                cache_from=cache_from,
+                cache_to=cache_to,
+                platform=target_platform,
+                attest=_attestations(sbom=sbom, provenance=provenance),
+                output=["type=registry", *(output or [])] if push else output,
+                network=network,
+                shm_size=shm_size,
+                pull=pull,
+                no_cache=no_cache,
+            ),
+            python=options.python_release(python) if python else None,
+            efa=efa,
+            find_links=wheels(settings),
+            cache_lines=_storage(sccache, run) if sccache else {},
+            upstream=upstream,
+            trust=trust,
+            builder=builder,
+            dry_run=dry_run or print_,
+        )
+        todo = plan(run.engine, request, settings, run.console)
+        if dry_run or print_:
+            _show_plan(run, todo, bake=print_)
+            return
+        for note in todo.notes:
+            run.console.info(f"note: {note}")
+        result = carry_out(run.engine, todo, run.console)
+        run.show(result, lambda: _text(result, run.console))
+
+
+def _quieten(console: Console, progress: str | None) -> None:
+    console.verbose = console.verbose or progress == "plain"
+    console.quiet = console.quiet or progress == "quiet"
+
+
+def _wanted(
+    run: Application, folder: Path, named: list[str], settings: Settings, cuda: str | None
+) -> tuple[Wanted, ...]:
+    """Return the frameworks to build, each with its checkout: the one that is named with it, or the workspace."""
+    from devbox.container.contract.choices import framework_of
+    from devbox.frameworks.detect import fits
+    from devbox.image.building import options
+    from devbox.image.building.blueprint import Wanted, with_cuda
+
+    if not named:
+        name, seen, why = framework_of(folder, settings.framework, run.console)
+        for note in why:
+            run.console.info(f"note: {note}")
+        return (Wanted(with_cuda(name, settings.variant or seen, cuda, folder), folder),)
+    found = []
+    for chosen in (options.framework(text) for text in named):
+        checkout = chosen.checkout
+        if checkout is None and fits(folder, chosen.name):
+            checkout = folder
+        found.append(Wanted(with_cuda(chosen.name, chosen.variant or settings.variant, cuda, folder), checkout))
+    return tuple(found)
+
+
+def _common(
+    run: Application,
+    *,
+    tag: Words,
+    arg: Words,
+    context: Words,
+    secret: Words,
+    ssh: Words,
+    cache_from: Words,
+    cache_to: Words,
+    platform: Words,
+    attest: tuple[str, ...],
+    output: Words,
+    network: str | None,
+    shm_size: Word,
+    pull: bool,
+    no_cache: bool,
+) -> Common:
+    from devbox.image.building import options
+    from devbox.image.building.targets import Common
+
+    args, names = options.arguments(arg or ())
+    files, variables = options.secrets(secret or (), run.environ)
+    return Common(
+        tags=tuple(tag or ()),
+        args=args,
+        forwarded=names,
+        contexts=options.contexts(context or ()),
+        secrets=files,
+        env_secrets=variables,
+        ssh=tuple(ssh or ()),
+        cache_from=tuple(cache_from or ()),
+        cache_to=tuple(cache_to or ()),
+        platforms=tuple(one for text in platform or () for one in text.split(",") if one),
+        attest=attest,
+        outputs=tuple(options.output(text) for text in output or ()),
+        network=network,
+        shm_size=options.shm_size(shm_size) if shm_size is not None else None,
+        pull=pull,
+        no_cache=no_cache,
+    )
+
+
+def _attestations(*, sbom: bool, provenance: str | None) -> tuple[str, ...]:
+    found = ["type=sbom"] if sbom else []
+    if provenance == "false":
+        found.append("type=provenance,disabled=true")
+    elif provenance is not None:
+        found.append("type=provenance" if provenance == "true" else f"type=provenance,{provenance}")
+    return tuple(found)
+
+
+def _storage(url: str, run: Application) -> dict[str, str]:
+    """Return the variables by which sccache reaches the storage at `url`, credentials of the environment among them."""
+    from devbox.builds.caches.storage import storage
+
+    try:
+        found = storage("sccache", url, run.environ)
+    except UsageError as error:
+        text = error.message.replace("cache_remote", "--sccache")
+        raise UsageError(text, hint="--sccache redis://HOST:6379   # or s3://BUCKET/PREFIX?region=…") from None
+    if found.files:
+        raise UsageError(
+            f"an image build cannot use {found.url}: it takes a key file", hint="a redis:// or s3:// storage"
+        )
+    run.console.mask.hide(list(found.values()))
+    return {**found.variables, **found.secrets}
+
+
+def _show_plan(run: Application, todo: BuildPlan, *, bake: bool) -> None:
+    """Print what would be built: the commands, or the bake file."""
+    for note in todo.notes:
+        run.console.info(f"note: {note}")
+    data = {"bake": todo.bake(), "commands": todo.lines(run.engine)}
+
+    def text() -> str:
+        import json
+
+        return json.dumps(todo.bake(), indent=2) if bake else "\n".join(todo.lines(run.engine))
+
+    run.show(data, text)
+
+
+def _text(result: BuildResult, console: Console) -> str:
+    """Say how it went, and return the images' names: what a script goes on with."""
+    cached = f", {result.cached} of them cached" if result.cached else ""
+    console.info(f"{counted(result.steps, 'step')}{cached}, {seconds(result.seconds)}; the log is {result.log}")
+    for use in result.sources:
+        read = f"{counted(use.files, 'file')}, {size(use.size)}, {use.changed} of them new or changed"
+        console.info(f"source of {use.checkout}: {read}")
+    cache = result.compiler_cache
+    if cache is not None:
+        total = cache.hits + cache.misses
+        share = f" ({100 * cache.hits // total} %)" if total else ""
+        console.info(f"compiler cache ({cache.cache}): {cache.hits} of {counted(total, 'compile')} answered{share}")
+    for image in result.images:
+        what = f", {size(image.size)}" if image.size is not None else ""
+        where = image.files or ", ".join(image.tags)
+        console.info(f"{console.paint(where, BOLD)}: {image.stage} of {image.framework} ({image.variant}){what}")
+    return "\n".join(image.files or image.tags[0] for image in result.images if image.files or image.tags)

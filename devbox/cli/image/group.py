@@ -1,0 +1,49 @@
+"""`devbox image`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from devbox.cli.application import application
+from devbox.cli.image import build, graph, life, lint, lock, manifest, registry
+from devbox.cli.image import run as run_
+from devbox.cli.options import JsonOption
+
+app = typer.Typer(help="Build and look at images.", no_args_is_help=True)
+
+
+@app.command()
+def base(
+    context: typer.Context,
+    cuda: Annotated[str, typer.Option("--cuda", metavar="VERSION", help="The CUDA release, or 'none'.")] = "13.0",
+    distro: Annotated[str, typer.Option("--distro", metavar="NAME:VERSION", help="The distribution.")] = "debian:12",
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make it anew even if it is there.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Make a CUDA base image from OS packages and NVIDIA's wheels on PyPI: no registry is needed."""
+    from devbox import config
+    from devbox.image.base import package as package_base
+
+    run = application(context)
+    settings = config.load(None, environ=run.environ, flags={})
+    reference = package_base.ensure(
+        run.engine,
+        cuda=None if cuda == "none" else cuda,
+        distro=distro,
+        network=config.network(settings, run.environ),
+        reporter=run.console,
+        rebuild=rebuild,
+    )
+    run.show({"image": reference}, lambda: reference)
+
+
+build.register(app)
+run_.register(app)
+life.register(app)
+registry.register(app)
+manifest.register(app)
+lock.register(app)
+graph.register(app)
+lint.register(app)

@@ -1,0 +1,184 @@
+"""`devbox image list`, `inspect`, `rm` and `prune`."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from devbox.cli.application import Application, application
+from devbox.cli.options import DryRunOption, JsonOption, YesOption
+from devbox.errors import RefusedError
+from devbox.ui.console import size
+from devbox.ui.tables import age, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from devbox.image.building.copies import CheckoutCopy
+    from devbox.image.life import Details, OwnImage
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the group."""
+    app.command("list")(list_)
+    app.command()(inspect)
+    app.command()(rm)
+    app.command()(prune)
+
+
+def list_(context: typer.Context, json: JsonOption = False) -> None:
+    """List devbox's images on the engine: package bases, stages, and those of dev containers."""
+    from devbox.image.life import images
+
+    run = application(context)
+    found = images(run.engine)
+    run.show(found, lambda: _table(found) or "no images")
+
+
+def inspect(
+    context: typer.Context,
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="Its name or id.")],
+    json: JsonOption = False,
+) -> None:
+    """Show what an image is: what it was made from, its user, program, ports and labels, and who uses it."""
+    from devbox.image.life import details
+
+    run = application(context)
+    found = details(run.engine, image)
+    run.show(found, lambda: _about(found))
+
+
+def rm(
+    context: typer.Context,
+    names: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Their names or ids.")],
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Remove images of devbox's. One that a container is made from is never removed."""
+    from devbox.image.life import removable
+
+    run = application(context)
+    chosen = removable(run.engine, names)
+    _remove(run, [(one, "you named it") for one in chosen], dry_run=dry_run)
+
+
+def prune(
+    context: typer.Context,
+    older_than: Annotated[
+        Optional[str],  # noqa: UP045  # typer reads this at run time
+        typer.Option("--older-than", metavar="30d|12h", help="Spare images that are newer."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also the newest of each: all that no container is made from.")
+    ] = False,
+    bases: Annotated[bool, typer.Option("--bases", help="With --all, also the package bases.")] = False,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Remove images of devbox's that a newer one has replaced, or that have no name any more; never one in use.
+
+    The copies of checkouts for image builds go too, where the checkout is gone or was not built for 30 days.
+    """
+    from devbox.cli.builds.manage import parse_age
+    from devbox.image.building import copies, source
+    from devbox.image.life import images, prunable
+
+    run = application(context)
+    run.console.yes = yes
+    limit = None if older_than is None else parse_age(older_than)
+    doomed = prunable(images(run.engine), now=time.time(), older_than=limit, everything=everything, bases=bases)
+    kept = copies.copies()
+    sources = copies.prunable(kept, now=time.time())
+    if kept:
+        taken = size(sum(one.size for one in kept))
+        run.console.info(
+            f"note: copies of checkouts for image builds take {taken}: {len(kept)} in {source.copies_dir()}"
+        )
+    if not doomed and not sources:
+        run.show({"removed": []}, lambda: "nothing to remove")
+        return
+    for one, reason in doomed:
+        run.console.info(f"{one.shown} ({size(one.size)}): {reason}")
+    for copy, reason in sources:
+        run.console.info(f"the copy of {copy.shown} ({size(copy.size)}): {reason}")
+    many = [f"{len(found)} {what}" for found, what in ((doomed, "images"), (sources, "copies of checkouts")) if found]
+    if not dry_run and not run.console.confirm(f"Remove {' and '.join(many)}?"):
+        raise RefusedError("nothing was removed", hint="devbox image prune … --yes   # removes what is named above")
+    _remove(run, doomed, [copy for copy, _ in sources], dry_run=dry_run)
+
+
+def _remove(
+    run: Application,
+    doomed: Sequence[tuple[OwnImage, str]],
+    sources: Sequence[CheckoutCopy] = (),
+    *,
+    dry_run: bool,
+) -> None:
+    from devbox.image.life import remove
+
+    chosen = [one for one, _ in doomed]
+    if dry_run:
+        lines = [run.engine.line(["image", "rm", *(one.names or (one.id,))]) for one in chosen]
+        lines += [shlex.join(["rm", "-r", "--", *map(str, copy.paths)]) for copy in sources]
+        shown = {"would_remove": chosen, "would_remove_copies": sources, "commands": lines}
+        run.show(shown, lambda: "\n".join(lines))
+        return
+    gone = remove(run.engine, chosen)
+    for one in chosen:
+        if one not in gone:
+            run.console.warn(f"{one.shown} was kept: something else is made from it")
+    left = [copy for copy in sources if _removed(run, copy)]
+    names = [*(one.shown for one in gone), *(str(copy.folder) for copy in left)]
+    run.show({"removed": gone, "removed_copies": left}, lambda: "\n".join(names) or "nothing was removed")
+
+
+def _removed(run: Application, copy: CheckoutCopy) -> bool:
+    """Remove a copy of a checkout, and say it where that is not done."""
+    from devbox.image.building.copies import remove
+
+    try:
+        if remove(copy):
+            return True
+        run.console.warn(f"the copy of {copy.shown} was kept: a build uses it")
+    except OSError as error:
+        run.console.warn(f"the copy of {copy.shown} was kept: {error.filename}: {error.strerror}")
+    return False
+
+
+def _table(images: Sequence[OwnImage]) -> str:
+    rows = [
+        (
+            one.shown,
+            one.kind,
+            f"{one.framework} ({one.variant})" if one.framework else "-",
+            one.stage or "-",
+            size(one.size),
+            age(one.created),
+            ", ".join(one.used_by) or "-",
+        )
+        for one in images
+    ]
+    return table(("image", "kind", "framework", "stage", "size", "made", "used by"), rows)
+
+
+def _about(found: Details) -> str:
+    rows = [
+        ("id", found.id.removeprefix("sha256:")[:12]),
+        ("names", ", ".join(found.names)),
+        ("digests", ", ".join(found.digests)),
+        ("made", found.created.partition(".")[0]),
+        ("platform", found.platform),
+        ("size", f"{size(found.size)} in {found.layers} layers"),
+        ("user", found.user),
+        ("folder", found.workdir),
+        ("program", " ".join((*found.entrypoint, *found.command))),
+        ("ports", ", ".join(found.ports)),
+        ("variables", ", ".join(found.env)),
+        ("used by", ", ".join(found.used_by)),
+    ]
+    lines = [f"{name:<10} {value}" for name, value in rows if value]
+    return "\n".join([*lines, *(f"{'label':<10} {name}={value}" for name, value in found.labels)])

@@ -1,0 +1,108 @@
+"""`devbox image lint`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Optional
+
+import typer
+
+from devbox.cli.application import Application, application
+from devbox.cli.image.dockerfile import ArgsOption, UpstreamOption, choose, stages_of
+from devbox.cli.options import FrameworkOption, JsonOption, VariantOption, WorkspaceOption
+from devbox.errors import EXIT_FAILURE
+
+if TYPE_CHECKING:
+    from devbox.cli.image.dockerfile import Source
+    from devbox.image.dockerfile.stages import Stages
+    from devbox.image.lint.model import Base, Finding, Subject
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the group."""
+
+    @app.command()
+    def lint(
+        context: typer.Context,
+        dockerfiles: Annotated[
+            Optional[list[Path]],  # noqa: UP045  # typer reads this at run time
+            typer.Argument(metavar="[DOCKERFILE]…", help="Dockerfiles.", show_default="devbox's own of the framework"),
+        ] = None,
+        path: WorkspaceOption = None,
+        framework: FrameworkOption = None,
+        variant: VariantOption = None,
+        upstream: UpstreamOption = False,
+        arg: ArgsOption = None,
+        build_context: Annotated[
+            Optional[Path],  # noqa: UP045
+            typer.Option(
+                "--context", metavar="FOLDER", help="The folder that builds upload.", show_default="the checkout"
+            ),
+        ] = None,
+        fail_on: Annotated[
+            Literal["error", "warning", "info", "never"],
+            typer.Option("--fail-on", help="The least severity that makes the exit code 1."),
+        ] = "warning",
+        json: JsonOption = False,
+    ) -> None:
+        """Check Dockerfiles for what builds, and is not what was meant: arguments, jobs, CUDA versions, uploads."""
+        from devbox.image.lint.linter import lint as examine
+        from devbox.image.lint.model import SEVERITIES
+
+        run = application(context)
+        paths: list[Path | None] = [*dockerfiles] if dockerfiles else [None]
+        chosen = [choose(run, one, path, framework, variant, upstream=upstream) for one in paths]
+        found: dict[Finding, None] = {}
+        for source in chosen:
+            found |= dict.fromkeys(examine(_subject(run, source, arg, build_context)))
+        findings = tuple(found)
+        counts = {severity: sum(one.severity == severity for one in findings) for severity in SEVERITIES}
+        files = [source.name for source in chosen]
+        run.show({"dockerfiles": files, "counts": counts, "findings": findings}, lambda: _text(run, findings, files))
+        failing = () if fail_on == "never" else SEVERITIES[: SEVERITIES.index(fail_on) + 1]
+        if any(counts[severity] for severity in failing):
+            raise typer.Exit(EXIT_FAILURE)
+
+
+def _subject(run: Application, source: Source, arg: list[str] | None, build_context: Path | None) -> Subject:
+    from devbox.image.dockerfile.ignore import ignore_file
+    from devbox.image.lint.model import Subject
+
+    stages = stages_of(source, arg)
+    if source.path is None:
+        # The context of devbox's own is empty: parts of the checkout come as contexts of their own.
+        return Subject(source.name, stages, bases=_bases(run, stages))
+    folder = build_context or source.checkout or source.path.parent
+    checkout = source.checkout
+    name = source.name
+    if checkout is not None and source.path.absolute().is_relative_to(checkout):
+        name = source.path.absolute().relative_to(checkout).as_posix()
+    return Subject(name, stages, folder, ignore_file(source.path, folder), checkout, _bases(run, stages))
+
+
+def _bases(run: Application, stages: Stages) -> dict[str, Base]:
+    """Return what the engine knows of the images that the stages start from; nothing where there is no engine."""
+    from devbox.errors import EngineError
+    from devbox.image.lint.model import Base
+
+    found = {}
+    for image in {stage.image for stage in stages.stages if stage.image}:
+        try:
+            known = run.engine.image(image)
+        except EngineError:
+            return {}
+        if known is not None:
+            environment = (entry.partition("=")[0] for entry in (known.get("Config") or {}).get("Env") or ())
+            found[image] = Base(len((known.get("RootFS") or {}).get("Layers") or ()), frozenset(environment))
+    return found
+
+
+def _text(run: Application, findings: tuple[Finding, ...], files: list[str]) -> str:
+    from devbox.ui.console import BOLD, counted
+
+    lines = []
+    for one in findings:
+        place = f"{one.path}:{one.line}" if one.line else one.path
+        lines.append(f"{run.console.paint(place, BOLD)}: {one.severity}: {one.message} [{one.rule}]\n    {one.remedy}")
+    run.console.info(f"{counted(len(findings), 'finding')} in {counted(len(files), 'Dockerfile')}")
+    return "\n".join(lines)

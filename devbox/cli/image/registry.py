@@ -1,0 +1,344 @@
+"""`devbox image tags`, `resolve`, `pull` and `push`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from devbox.cli.application import application, workspace
+from devbox.cli.options import DryRunOption, FrameworkOption, JsonOption, VariantOption, WorkspaceOption
+from devbox.errors import UsageError
+
+if TYPE_CHECKING:
+    from devbox.cli.application import Application
+    from devbox.frameworks.model import Framework
+    from devbox.image.prebuilt.published import Tags
+    from devbox.image.prebuilt.resolve import Outcome, Resolution
+    from devbox.image.registry.remote import Registries
+
+RefOption = Annotated[
+    Optional[str],  # noqa: UP045  # typer reads this at run time
+    typer.Option("--ref", metavar="HEAD|SHA|BRANCH", help="The image of this commit, or of the nearest one before it."),
+]
+BackOption = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(
+        "--back",
+        metavar="N",
+        min=0,
+        help="How many commits further back will do.",
+        show_default="what the framework says",
+    ),
+]
+FilterOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--filter", metavar="PATTERN", help="Only tags that hold this text, or fit this shell pattern."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(tags)
+    app.command("resolve")(resolve_)
+    app.command()(pull)
+    app.command()(push)
+
+
+def tags(
+    context: typer.Context,
+    repository: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(metavar="REPO", help="A repository.", show_default="those of the checkout's framework"),
+    ] = None,
+    filter_: FilterOption = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="How many to show; 0 is all.")] = 20,
+    created: Annotated[
+        bool, typer.Option("--created", help="By when the images were made, which takes requests for each tag.")
+    ] = False,
+    ref: RefOption = None,
+    back: BackOption = None,
+    path: WorkspaceOption = None,
+    framework: FrameworkOption = None,
+    variant: VariantOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List the tags of a repository in a registry, the newest first; with --ref, find the image of a commit."""
+    from devbox.image.prebuilt.published import find_commit, list_tags, repositories
+    from devbox.image.registry.client import RegistryError
+
+    run = application(context)
+    folder = workspace(path)
+    registries = registries_of(run, folder)
+    if ref is not None:
+        known = None if repository else framework_for(run, folder, framework, variant)
+        found = find_commit(
+            run.engine, registries, folder, ref, framework=known, repository=repository, pattern=filter_, back=back
+        )
+        _found(run, found, f"image of {ref}")
+        return
+    names = (repository,) if repository else repositories(framework_for(run, folder, framework, variant))
+    if not names:
+        raise UsageError("no repository of this framework is known", hint="devbox image tags REPO")
+    listed = []
+    for number, name in enumerate(names, 1):
+        try:
+            listed.append(list_tags(name, registries, pattern=filter_, limit=limit, created=created))
+        except RegistryError as error:
+            # One of several that says no does not hide the others.
+            if number == len(names) and not listed:
+                raise
+            run.console.warn(error.message)
+    run.show({"repositories": listed}, lambda: _tags_text(run, listed))
+
+
+def resolve_(
+    context: typer.Context,
+    stage: Annotated[str, typer.Option("--stage", metavar="STAGE", help="What the image is for.")] = "devel",
+    everything: Annotated[bool, typer.Option("--all", help="Look for every candidate, not just the first.")] = False,
+    back: BackOption = None,
+    path: WorkspaceOption = None,
+    framework: FrameworkOption = None,
+    variant: VariantOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Find the image that somebody has built for this checkout already; nothing is pulled. Its name is the result."""
+    from devbox.image.prebuilt.published import find
+
+    run = application(context)
+    folder = workspace(path)
+    known = framework_for(run, folder, framework, variant)
+    _known_stage(known, stage)
+    registries = registries_of(run, folder)
+    found = find(run.engine, registries, folder, known, stage=stage, back=back, everything=everything)
+    _found(run, found, f"image of {known.name}'s stage {stage}", hint=f"devbox image build {stage}")
+
+
+def pull(
+    context: typer.Context,
+    image: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(metavar="IMAGE|REPO", help="The image; with --ref the repository it is in."),
+    ] = None,
+    stage: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--stage", metavar="STAGE", help="What it is for, where no image is named.", show_default="devel"),
+    ] = None,
+    ref: RefOption = None,
+    back: BackOption = None,
+    filter_: FilterOption = None,
+    build: Annotated[bool, typer.Option("--build", help="Build the stage where nobody has.")] = False,
+    path: WorkspaceOption = None,
+    framework: FrameworkOption = None,
+    variant: VariantOption = None,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Pull an image: the one that is named, the one of a commit, or what `image resolve` finds for this checkout."""
+    from devbox.image.prebuilt.published import find, find_commit
+    from devbox.image.prebuilt.resolve import nothing
+    from devbox.image.registry.reference import parse
+    from devbox.image.registry.transfer import pull as fetch
+
+    run = application(context)
+    folder = workspace(path)
+    if image is not None and stage is not None:
+        raise UsageError("an image and a stage cannot both be meant", hint=f"devbox image pull {image}")
+    registries = registries_of(run, folder)
+    known = None if image else framework_for(run, folder, framework, variant)
+    found = None
+    if ref is not None:
+        found = find_commit(
+            run.engine,
+            registries,
+            folder,
+            ref,
+            framework=known,
+            repository=image,
+            pattern=filter_,
+            stage=stage,
+            back=back,
+        )
+        what, hint = f"image of {ref}", "devbox image build"
+    elif known is not None:
+        wanted = stage or "devel"
+        _known_stage(known, wanted)
+        found = find(run.engine, registries, folder, known, stage=wanted, back=back)
+        what, hint = f"image of {known.name}'s stage {wanted}", f"devbox image build {wanted}"
+        if found.chosen is None and build:
+            _build(run, folder, known, wanted, dry_run=dry_run)
+            return
+    reference, local = str(parse(image)) if image else "", False
+    if found is not None:
+        if found.chosen is None:
+            raise nothing(found, what, hint)
+        run.console.info(_line(found.chosen))
+        reference, local = found.chosen.reference, found.chosen.state == "local"
+    command = run.engine.line(["pull", reference])
+    if dry_run:
+        run.show({"image": reference, "commands": [] if local else [command]}, lambda: "" if local else command)
+        return
+    if not local:
+        fetch(run.engine, reference, run.console)
+    there = run.engine.image(reference) or {}
+    run.show({"image": reference, "id": there.get("Id"), "pulled": not local}, lambda: reference)
+
+
+def push(
+    context: typer.Context,
+    images: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar="[IMAGE]...", help="Images on the engine."),
+    ] = None,
+    stage: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--stage", metavar="STAGE", help="What `devbox image build STAGE` made; several times."),
+    ] = None,
+    rewrite: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--rewrite",
+            metavar="OLD=NEW",
+            help="Push under another name: OLD in it becomes NEW.",
+            show_default="the setting push_rewrite",
+        ),
+    ] = None,
+    no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Push under the name as it is.")] = False,
+    to: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--to", metavar="NAME", help="Push the one image under this name."),
+    ] = None,
+    path: WorkspaceOption = None,
+    framework: FrameworkOption = None,
+    variant: VariantOption = None,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Push images to their registry, under another name where that is asked for (a staging repository)."""
+    from devbox import config
+    from devbox.image.names import reference as built_here
+    from devbox.image.registry import transfer
+    from devbox.image.registry.reference import parse
+
+    run = application(context)
+    folder = workspace(path)
+    names = list(images or ())
+    if stage:
+        known = framework_for(run, folder, framework, variant)
+        names += [built_here(known, one) for one in stage]
+    if not names:
+        raise UsageError("no image is named", hint="devbox image push IMAGE   # or --stage STAGE")
+    settings = config.load(folder, environ=run.environ, flags={"push_rewrite": ",".join(rewrite) if rewrite else None})
+    rules = [] if no_rewrite else [word for word in (settings.push_rewrite or "").split(",") if word]
+    plan = transfer.plan(names, [transfer.rewrite(text) for text in rules], to=to)
+    if dry_run:
+        lines = [run.engine.line(command) for one in plan for command in one.commands()]
+        run.show({"commands": lines}, lambda: "\n".join(lines))
+        return
+    pushed = []
+    registries = registries_of(run, folder)
+    for one in plan:
+        transfer.push(run.engine, one, run.console)
+        digest = registries.digest(parse(one.target))
+        pushed.append({"image": one.source, "reference": one.target, "digest": digest})
+    run.show({"pushed": pushed}, lambda: "\n".join(f"{one['reference']}@{one['digest']}" for one in pushed))
+
+
+def framework_for(run: Application, folder: Path, framework: str | None, variant: str | None) -> Framework:
+    """Return the framework of a checkout, as it is asked for, set or detected."""
+    from devbox import config
+    from devbox.container.contract import choices
+
+    settings = config.load(folder, environ=run.environ, flags={"framework": framework, "variant": variant})
+    return choices.framework_for(folder, settings, run.console)
+
+
+def registries_of(run: Application, folder: Path | None) -> Registries:
+    """Return the registries, reached as the settings of a checkout and the environment say."""
+    from devbox import config
+    from devbox.image.registry.remote import Registries
+
+    return Registries(config.network(config.load(folder, environ=run.environ, flags={}), run.environ), run.environ)
+
+
+def _known_stage(known: Framework, stage: str) -> None:
+    """Raise UsageError for a stage that is neither the framework's own nor one that somebody publishes."""
+    from devbox.image.assembly.stage_files import assemble
+    from devbox.image.building.targets import known_stage
+
+    if all(rule.stage != stage for rule in known.prebuilt):
+        known_stage(known, assemble(known, images=True), stage)
+
+
+def _build(run: Application, folder: Path, known: Framework, stage: str, *, dry_run: bool) -> None:
+    """Build a stage as `devbox image build` does without options, and show what it is called."""
+    from devbox import config
+    from devbox.container.contract.choices import wheels
+    from devbox.image.building.blueprint import BuildRequest, Wanted
+    from devbox.image.building.make import carry_out, plan
+
+    settings = config.load(folder, environ=run.environ, flags={})
+    request = BuildRequest((Wanted(known, folder),), (stage,), find_links=wheels(settings), dry_run=dry_run)
+    todo = plan(run.engine, request, settings, run.console)
+    if dry_run:
+        lines = todo.lines(run.engine)
+        run.show({"commands": lines}, lambda: "\n".join(lines))
+        return
+    result = carry_out(run.engine, todo, run.console)
+    name = result.images[0].tags[0]
+    there = run.engine.image(name) or {}
+    run.show({"image": name, "id": there.get("Id"), "pulled": False}, lambda: name)
+
+
+def _found(run: Application, found: Resolution, what: str, hint: str = "devbox image build") -> None:
+    """Show a resolution: the image's name is the result, how it was found is talk."""
+    from devbox.image.prebuilt.resolve import nothing
+
+    error = None if found.chosen is not None else nothing(found, what, hint)
+
+    def text() -> str | None:
+        for one in found.tried:
+            run.console.info(f"{'+' if one.found else '-'} {_line(one)}")
+        return found.chosen.reference if found.chosen is not None else None
+
+    run.show(found, text, error=error)
+    if error is not None:
+        if not run.json:
+            run.console.error(error.message, hint=error.hint)
+        raise typer.Exit(error.exit_code)
+
+
+def _line(one: Outcome) -> str:
+    return f"{one.reference}  ({one.why}): {_said(one)}"
+
+
+def _said(one: Outcome) -> str:
+    from devbox.ui.console import size
+
+    parts = [one.said]
+    if one.size is not None:
+        parts.append(f"{size(one.size)} to download")
+    if one.behind:
+        parts.append(f"{one.behind} commit{'s' if one.behind > 1 else ''} before the one asked for")
+    return ", ".join(parts)
+
+
+def _tags_text(run: Application, found: list[Tags]) -> str:
+    from devbox.ui.tables import table
+
+    parts = []
+    for one in found:
+        rows = [
+            (tag.name, (tag.created or tag.date or "-")[:10], tag.version or "-", (tag.commit or "-")[:12])
+            for tag in one.tags
+        ]
+        if len(found) > 1:
+            parts.append(f"{one.repository}:")
+        parts.append(table(("tag", "date", "version", "commit"), rows))
+        more = one.matching - len(one.tags)
+        if not rows:
+            run.console.info(f"{one.repository} has {one.total} tags, and none of them fits")
+        elif more:
+            run.console.info(f"{one.repository}: {more} more (--limit 0 shows all, --filter some)")
+    return "\n".join(part for part in parts if part)

@@ -1,0 +1,1 @@
+"""Dev containers that are a service of a docker compose project."""

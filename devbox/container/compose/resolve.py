@@ -1,0 +1,243 @@
+"""What docker compose makes of a contract's files: asked of it, and kept for as long as they, and what they read, stay.
+
+It lies in devbox's own folder, so that a warm `up` starts no program, with the override that makes a service the dev
+container.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from devbox.container.inside.target import CONFIG_FILE, LOCAL_FOLDER, folder_of
+from devbox.container.up.desired import is_secret
+from devbox.devcontainer.compose.model import OVERRIDE_NAME, Project, without_secrets
+from devbox.devcontainer.compose.sources import (
+    Sources,
+    dotenv_value,
+    host_reads,
+    inputs,
+    inputs_key,
+    project_name,
+    sources,
+)
+from devbox.devcontainer.spelling import host_spelling
+from devbox.errors import ContractError, EngineError
+from devbox.files import write_atomically
+from devbox.paths import state_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from devbox.devcontainer.model import Contract
+    from devbox.engine.docker import Engine
+
+JSON = dict[str, Any]
+
+_SCHEMA = 2
+_KEY_LENGTH = 16
+
+
+def resolve(engine: Engine, contract: Contract, *, drafted: Mapping[Path, str] | None = None) -> Project:
+    """Return the project of a compose contract, asked of docker compose where that is not known.
+
+    `drafted` are the texts of files that are not written yet. Raises ContractError in compose's own words where it does
+    not take the files, or they do not have the service.
+    """
+    where = sources(contract, engine.environ)
+    drafts = {file: text for file, text in (drafted or {}).items() if file in where.files}
+    missing = [file for file in where.files if file not in drafts and not file.is_file()]
+    if missing:
+        raise ContractError(
+            f"{contract.path}: 'dockerComposeFile' names {missing[0]}, and there is no such file",
+            hint=f"edit {contract.path}",
+        )
+    known = None if drafts else recall(contract)
+    if known is None or not _holds(known, where, engine.environ):
+        known = _ask(engine, contract, where, drafts)
+        if not drafts:
+            remember(contract, {**known, "applied": (recall(contract) or {}).get("applied")})
+    project = Project(
+        name=known["name"],
+        sources=where,
+        service=contract.config["service"],
+        run_services=tuple(contract.config.get("runServices") or ()),
+        config=known["config"],
+        profiles=tuple(known["profiles"]),
+        reads=tuple(known["reads"]),
+    )
+    services = sorted(project.config.get("services") or ())
+    for key, names in (("service", [project.service]), ("runServices", project.run_services)):
+        for name in names:
+            if name not in services:
+                raise ContractError(
+                    f"{contract.path}: '{key}' names {name}, and {_names(where.files)} has only {', '.join(services)}",
+                    hint=f"edit {contract.path}",
+                )
+    return project
+
+
+def _holds(known: JSON, where: Sources, environ: Mapping[str, str]) -> bool:
+    """Tell whether docker compose would say the same again."""
+    read = known.get("inputs")
+    return (
+        known.get("sources") == where.args()
+        and isinstance(read, list)
+        and inputs_key(map(Path, read), environ) == known.get("key")
+    )
+
+
+def _ask(engine: Engine, contract: Contract, where: Sources, drafts: Mapping[Path, str]) -> JSON:
+    """Ask docker compose what the files mean; twice where the project has another name than compose gives it."""
+    read = inputs(where)
+    # The project's name may come from here.
+    read = None if read is None else tuple(dict.fromkeys([*read, contract.workspace / ".env"]))
+    key = None if read is None else inputs_key(read, engine.environ)
+    with _written(where, drafts) as args:
+        config = _config(engine, contract, where, args)
+        name = project_name(contract, where, str(config.get("name") or ""), engine.environ)
+        if name != config.get("name"):
+            config = _config(engine, contract, where, ["--project-name", name, *args])
+    from devbox.devcontainer.consent import is_secret_name
+
+    dotenv = where.env_file or where.files[0].parent / ".env"
+    profiles = engine.environ.get("COMPOSE_PROFILES") or dotenv_value(dotenv, "COMPOSE_PROFILES") or ""
+    return {
+        "sources": where.args(),
+        "inputs": None if read is None else [str(file) for file in read],
+        "key": key,
+        "name": name,
+        "profiles": [profile.strip() for profile in profiles.split(",") if profile.strip()],
+        "reads": host_reads(read or (*where.files, dotenv), engine.environ, contract.workspace, is_secret_name),
+        "config": without_secrets(config, is_secret),
+    }
+
+
+@contextmanager
+def _written(where: Sources, drafts: Mapping[Path, str]) -> Iterator[list[str]]:
+    """Yield the options that name the files, with drafts in a folder of their own for as long as the block runs."""
+    if not drafts:
+        yield where.args()
+        return
+    with tempfile.TemporaryDirectory(prefix="devbox-") as folder:
+        files = []
+        for number, file in enumerate(where.files):
+            place = Path(folder, f"{number}.yaml") if file in drafts else file
+            if file in drafts:
+                place.write_text(drafts[file], encoding="utf-8")
+            files.append(place)
+        # What the files name stays relative to where they will be.
+        yield ["--project-directory", str(where.files[0].parent), *Sources(tuple(files), where.env_file).args()]
+
+
+def _config(engine: Engine, contract: Contract, where: Sources, args: Sequence[str]) -> JSON:
+    done = engine.run(["compose", *args, "--profile", "*", "config", "--format", "json"], check=False)
+    if done.ok:
+        try:
+            # compose writes each `$` twice, so that it could read it again.
+            config = json.loads(done.stdout.replace("$$", "$"))
+        except ValueError:
+            config = None
+        if isinstance(config, dict):
+            return config
+    words = done.stderr.strip()
+    if "is not a docker command" in words or "unknown flag" in words or "unknown shorthand" in words:
+        raise EngineError(
+            f"{contract.path} needs docker's 'compose' command (version 2), and docker has none",
+            hint="install docker-compose-plugin",
+            detail=words,
+        )
+    named = next((file for file in where.files if str(file) in words), None)
+    last = words.splitlines()[-1].strip() if words else "it said nothing"
+    raise ContractError(
+        f"docker compose does not take {named or _names(where.files)}: {last}",
+        hint=engine.line(["compose", *where.args(), "config"]),
+        detail="\n".join(words.splitlines()[:-1]) or None,
+    )
+
+
+def _names(files: Sequence[Path]) -> str:
+    return " with ".join(map(str, files))
+
+
+def override_file(contract: Contract) -> Path:
+    """Return where the override of a contract's project is, under a name by which the other tools find it again."""
+    return _folder() / f"{OVERRIDE_NAME}-{_key(contract)}.yml"
+
+
+def one_shot_file(contract: Contract) -> Path:
+    """Return where the override of `devbox run` is."""
+    return _folder() / f"run-{_key(contract)}.yml"
+
+
+def recall(contract: Contract) -> JSON | None:
+    """Return what is remembered of a contract's project; None where there is none, or a damaged file."""
+    return _read(_key(contract))
+
+
+def remember(contract: Contract, data: JSON) -> None:
+    """Remember `data` of a contract's project."""
+    _write(_key(contract), data)
+
+
+class LastProject(NamedTuple):
+    """The compose project that a workspace last used. `is_down` tells that `devbox down` removed its containers."""
+
+    name: str
+    is_down: bool
+
+
+def last_project(workspace: Path) -> LastProject | None:
+    """Return the compose project that a workspace last used, also where nothing of it is there."""
+    from devbox.container import memory
+
+    last = memory.recall(workspace)
+    data = None if last is None else _read(_key_of(str(workspace), last.contract))
+    name = "" if data is None else str(data.get("name") or "")
+    return LastProject(name, data is not None and data.get("down") is True) if name else None
+
+
+def forget(labels: Mapping[str, str], *, keep_name: bool) -> None:
+    """Forget the project of a dev container that is gone, with the overrides that were made for it.
+
+    With `keep_name` all but its name, by which the volumes that stay are found.
+    """
+    if LOCAL_FOLDER not in labels:
+        return
+    key = _key_of(folder_of(labels), host_spelling(labels.get(CONFIG_FILE, "")))
+    known = _read(key)
+    for path in _folder().glob(f"*{key}.*"):
+        path.unlink(missing_ok=True)
+    if keep_name and known is not None:
+        _write(key, {"name": known.get("name"), "down": True})
+
+
+def _folder() -> Path:
+    return state_dir() / "docker-compose"
+
+
+def _key(contract: Contract) -> str:
+    return _key_of(str(contract.workspace), str(contract.path))
+
+
+def _key_of(workspace: str, contract: str) -> str:
+    return hashlib.sha256(os.fsencode(f"{workspace}\0{contract}")).hexdigest()[:_KEY_LENGTH]
+
+
+def _read(key: str) -> JSON | None:
+    try:
+        data = json.loads((_folder() / f"{key}.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return data if isinstance(data, dict) and data.get("schema") == _SCHEMA else None
+
+
+def _write(key: str, data: JSON) -> None:
+    folder = _folder()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_atomically(folder / f"{key}.json", json.dumps({**data, "schema": _SCHEMA}) + "\n", mode=0o600)

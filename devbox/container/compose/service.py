@@ -1,0 +1,262 @@
+"""Dev containers that are a service of a docker compose project.
+
+The service becomes a dev container by an override file on top of the contract's own; the other services are started,
+and replaced, with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devbox.container.compose.resolve import one_shot_file, override_file, recall, remember, resolve
+from devbox.container.inside.target import LOCAL_FOLDER, folder_of
+from devbox.container.up.desired import Desired, Image, canonical, desired_service
+from devbox.container.up.plan import Actual, ComposeUp, Plan, adopt
+from devbox.container.up.runtime import best_of, container_of, left_behind
+from devbox.devcontainer.compose.model import CONFIG_FILES, PROJECT, SERVICE, Project, as_image_contract
+from devbox.devcontainer.compose.override import ProjectSpec, one_shot
+from devbox.devcontainer.compose.sources import Sources
+from devbox.engine.spec import Mount
+from devbox.errors import ContractError, EngineError, RefusedError
+from devbox.files import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from devbox.container.contract.inforce import InForce
+    from devbox.container.up.request import Journal, UpRequest
+    from devbox.devcontainer.model import Contract, Merged
+    from devbox.engine.docker import Engine
+    from devbox.engine.spec import ContainerSpec
+    from devbox.reporter import Reporter
+
+JSON = dict[str, Any]
+
+
+class ComposeRuntime:
+    """A contract whose container is a service of a compose project."""
+
+    def __init__(
+        self, request: UpRequest, engine: Engine, force: InForce, reporter: Reporter, journal: Journal
+    ) -> None:
+        self.request = request
+        self.engine = engine
+        self.force = force
+        self.contract = force.contract
+        self.reporter = reporter
+        self.journal = journal
+
+    @cached_property
+    def project(self) -> Project:
+        """The project as its files have it now. Raises ContractError."""
+        return resolve(self.engine, self.contract, drafted=self.force.drafted)
+
+    def find(self) -> JSON | None:
+        """Return the inspected container, by every tool's labels or else by the project's, as the reference finds it.
+
+        Raises RefusedError where a project of this name is another checkout's.
+        """
+        found = container_of(self.engine, self.contract)
+        if found is not None:
+            return found
+        project = self.project
+        found = best_of(self.engine, self.engine.containers({PROJECT: project.name, SERVICE: project.service}))
+        owner = folder_of(found["Config"]["Labels"]) if found is not None and self.is_ready(found) else None
+        if owner is not None and os.path.realpath(owner) != os.path.realpath(self.contract.workspace):
+            raise RefusedError(
+                f"the compose project {project.name} is that of {owner}: two checkouts cannot have one project",
+                hint="give this one its own: `name:` at the top of its compose file, or COMPOSE_PROJECT_NAME in its "
+                f".env; or remove the other: devbox down {owner}",
+            )
+        return found
+
+    def is_ready(self, inspected: JSON) -> bool:
+        """Tell whether a tool made it as a dev container; a plain `docker compose up` did not."""
+        return LOCAL_FOLDER in (inspected["Config"].get("Labels") or {})
+
+    def adopt(self, actual: Actual, inspected: JSON) -> Plan:
+        """Start it with the files that it was made from; where they are gone, as it is."""
+        if actual.state in {"running", "restarting"}:
+            return adopt(actual)
+        self.agree()
+        labels = inspected["Config"].get("Labels") or {}
+        files = tuple(Path(name) for name in labels.get(CONFIG_FILES, "").split(",") if name)
+        there = Sources(files) if files and all(file.is_file() for file in files) else None
+        services = () if there is None else self.project.named()
+        return adopt(actual, ComposeUp(labels.get(PROJECT, self.project.name), there, None, services, keep=True))
+
+    def agree(self) -> None:
+        """See that the person agreed to what the services reach on the host. Raises RefusedError."""
+        from devbox.container.contract.inforce import see_consent
+        from devbox.devcontainer import consent
+
+        reach = host_reach(self.contract, self.project)
+        if self.force.trusted:
+            if not self.request.dry_run:
+                consent.wrote(self.contract, reach)
+            return
+        if reach:
+            # What the contract itself reaches is agreed to, or was said, by now.
+            said = see_consent(self.request, self.contract, self.reporter, services=reach)
+            self.journal.notes += [note for note in said if note not in self.journal.notes]
+
+    def image_contract(self) -> Contract:
+        """Return the contract of the service's image; what only docker compose can build, it builds here."""
+        self.agree()
+        again = self.request.recreate or self.request.pull
+        args = service_build(self.engine, self.contract, self.project, again=again)
+        if args and self.request.dry_run:
+            self.journal.would("image", [self.engine.line(args)])
+        elif args:
+            build_service(self.engine, self.project, args, self.reporter)
+        return image_contract(self.contract, self.project, self.engine.environ)
+
+    def base_config(self, image: Image) -> JSON:
+        """Return the image's, with the user that the service says."""
+        return base_config(self.project, image)
+
+    def desired(self, merged: Merged, image: Image, *, uid_image: str | None) -> Desired:
+        """Return the service with its override."""
+        path = override_file(self.contract)
+        contract = _with_repository(self.contract, self.project)
+        try:
+            return desired_service(contract, merged, image, self.project, path=path, own_image=uid_image)
+        except ContractError as error:
+            raise ContractError(f"{contract.path}: {error.message}", hint=f"edit {contract.path}") from None
+
+    def complete(self, plan: Plan, wanted: Desired) -> Plan:
+        """Return the plan with what is to be started or replaced of the other services."""
+        project = self.project
+        if plan.outcome == "created" or not isinstance(wanted.spec, ProjectSpec):
+            self.journal.notes += left_behind(self.engine, plan, project.name)
+            return plan
+        others = [name for name in project.started() if name != project.service]
+        known = (recall(self.contract) or {}).get("applied") or {}
+        changed = tuple(name for name in others if name in known and known[name] != _digest(project, name))
+        up = self._up()
+        missing = tuple(name for name in others if name not in up and name not in changed)
+        steps = list(plan.steps)
+        if changed:
+            steps.append(ComposeUp(project.name, project.sources, wanted.spec, changed, alone=True))
+        if missing and not plan.steps:
+            steps.append(ComposeUp(project.name, project.sources, wanted.spec, missing, keep=True))
+        reasons = [f"the service {name} changed" for name in changed]
+        reasons += [f"the service {name} is not running" for name in missing]
+        for reason in reasons:
+            self.reporter.info(reason)
+        return replace(plan, steps=tuple(steps), reasons=(*plan.reasons, *reasons))
+
+    def _up(self) -> set[str]:
+        """Return the services that run, or have done what another one waits for."""
+        found = self.engine.containers({PROJECT: self.project.name})
+        once = self.project.run_once()
+        done = {one.labels.get(SERVICE, "") for one in found if one.status.startswith("Exited (0)")}
+        return {one.labels.get(SERVICE, "") for one in found if one.running} | (done & once)
+
+    def fallen(self, plan: Plan) -> list[str]:
+        """Return a sentence for each other service that was to be started and does not run."""
+        if not any(isinstance(step, ComposeUp) for step in plan.steps):
+            return []
+        down = {*self.project.started()} - {self.project.service} - self._up()
+        return [f"the service {name} has ended: devbox logs --services   # shows why" for name in sorted(down)]
+
+    def applied(self, plan: Plan) -> None:
+        """Remember how the other services were started, to see it when they change."""
+        if not any(isinstance(step, ComposeUp) for step in plan.steps):
+            return
+        data = recall(self.contract)
+        if data is not None:
+            others = [name for name in self.project.started() if name != self.project.service]
+            remember(self.contract, {**data, "applied": {name: _digest(self.project, name) for name in others}})
+
+
+def host_reach(contract: Contract, project: Project) -> tuple[str, ...]:
+    """Return, one sentence each, what the services of a project reach on the host."""
+    from devbox.devcontainer.consent import compose_reach
+
+    return (*compose_reach(project.config, contract.workspace), *project.reads)
+
+
+def _with_repository(contract: Contract, project: Project) -> Contract:
+    """Return `contract` with what git needs of its repository, where the service mounts a worktree."""
+    from devbox.container.checkout.git_mounts import with_repository
+
+    for item in project.definition.get("volumes") or ():
+        if item.get("type") == "bind" and contract.workspace.is_relative_to(str(item.get("source"))):
+            mount = Mount("bind", str(item["target"]), str(item["source"])).csv()
+            found = with_repository(replace(contract, workspace_mount=mount))
+            return replace(contract, extra_mounts=found.extra_mounts)
+    return contract
+
+
+def service_build(engine: Engine, contract: Contract, project: Project, *, again: bool = False) -> list[str]:
+    """Return the arguments of docker that build the service's image, where only docker compose can; else [].
+
+    [] also where the image is there, unless it is to be built `again`.
+    """
+    if as_image_contract(contract, project, engine.environ) is not None:
+        return []
+    if not again and engine.image(project.image) is not None:
+        return []
+    return ["compose", "--project-name", project.name, *project.sources.args(), "build", project.service]
+
+
+def build_service(engine: Engine, project: Project, args: Sequence[str], reporter: Reporter) -> None:
+    """Run `docker args`, which build the service's image. Raises EngineError."""
+    with reporter.step(f"Building the service {project.service}"):
+        done = engine.stream(args, lambda line: reporter.output(line, prefix="build"))
+        if not done.ok:
+            raise EngineError(
+                f"docker compose could not build the service {project.service}",
+                hint=engine.line(args),
+                detail="\n".join(done.stderr.strip().splitlines()[-20:]),
+            )
+
+
+def image_contract(contract: Contract, project: Project, environ: Mapping[str, str]) -> Contract:
+    """Return the contract whose image is the service's; where only docker compose can build it, it is there by now."""
+    made = as_image_contract(contract, project, environ)
+    return replace(contract, kind="image", image=project.image, build=None) if made is None else made
+
+
+def base_config(project: Project, image: Image) -> JSON:
+    """Return `.Config` of a service's image, with the user that the service says."""
+    user = project.definition.get("user")
+    return {**image.config, "User": str(user)} if user else image.config
+
+
+def one_shot_args(
+    contract: Contract, merged: Merged, image: Image, project: Project, shot: ContainerSpec, *, write: bool
+) -> list[str]:
+    """Return the arguments of `docker compose run` for a command in a container like the service's, up to its options.
+
+    `shot` is the container as `docker run` would make it. Its override, without the labels of a dev container, is
+    written if `write` is set.
+    """
+    whole = _with_repository(contract, project)
+    wanted = desired_service(whole, merged, image, project, path=one_shot_file(contract), own_image=shot.image)
+    assert isinstance(wanted.spec, ProjectSpec)  # noqa: S101  # a service is nothing else
+    spec = one_shot(wanted.spec, labels=shot.labels, env=shot.env, ulimits=_lowered(contract, project.service))
+    if write:
+        write_atomically(spec.path, spec.text(), mode=0o600)
+    args = ["compose", "--project-name", project.name, *project.sources.args(), "-f", str(spec.path), "run"]
+    return [*args, "--user", shot.user or "root", *(["--name", shot.name] if shot.name else [])]
+
+
+def _lowered(contract: Contract, service: str) -> JSON:
+    """Return the resource limits of a service that the engine refused before, as they were lowered."""
+    try:
+        override = json.loads(override_file(contract).read_bytes())
+        return dict(override["services"][service].get("ulimits") or {})
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return {}
+
+
+def _digest(project: Project, service: str) -> str:
+    return hashlib.sha256(canonical(project.config["services"][service]).encode()).hexdigest()[:16]

@@ -1,0 +1,77 @@
+"""Which further checkouts a workspace has: the settings name their folders, and their files show what they are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devbox.config import NONE
+from devbox.devcontainer.writing.repositories import Repository
+from devbox.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from devbox.config import Settings
+    from devbox.container.inside.target import Target
+    from devbox.frameworks.model import Framework
+
+# Where the build trees of a further checkout lie in the workspace's build volume: a hidden folder is no tree. The agent
+# knows it, too.
+BUILDS = ".repositories"
+
+
+def chosen(framework: Framework, workspace: Path, settings: Settings) -> tuple[Repository, ...]:
+    """Return the further checkouts that the settings name. Raises UsageError for one that cannot be mounted."""
+    paths = [word for word in (settings.repositories or "").split(",") if word not in {"", NONE}]
+    found: dict[str, Repository] = {}
+    for path in paths:
+        one = _repository(Path(os.path.normpath(path)), settings.origin("repositories"))
+        if one.checkout.path == workspace:
+            raise UsageError(f"{path} is the workspace itself", hint="devbox up --repositories none")
+        taken = {framework.workspace_path: str(workspace)} | {it.folder: str(it.checkout.path) for it in found.values()}
+        if one.folder in taken:
+            raise UsageError(
+                f"{path} and {taken[one.folder]} are both {one.framework}, and would lie at {one.folder}",
+                hint="a dev container each: devbox up in either folder",
+            )
+        found[one.name] = one
+    return tuple(found.values())
+
+
+def _repository(path: Path, origin: str) -> Repository:
+    from devbox.facts import checkout
+    from devbox.frameworks.detect import detect
+    from devbox.frameworks.load import load
+
+    if not path.is_dir():
+        raise UsageError(f"there is no folder {path} ({origin})", hint="devbox up --repositories PATH,…   # or none")
+    matches = detect(path)
+    if not matches:
+        raise UsageError(f"{path} looks like none of the frameworks that devbox knows", hint="devbox frameworks list")
+    known = load(matches[0].name, matches[0].variant, path)
+    facts = checkout.gather(path)
+    return Repository(
+        known.name, facts, known.name, known.variant, known.workspace_path, python=known.python is not None
+    )
+
+
+def located(target: Target, written: Mapping[str, object], name: str) -> Target:
+    """Return the way to the further checkout `name` of a dev container; `written` is its contract's part for devbox.
+
+    Its build trees lie in a folder of their own in the same volume. Raises UsageError, with the choices, where there is
+    none of the name.
+    """
+    known = written.get("repositories")
+    known = known if isinstance(known, dict) else {}
+    entry = known.get(name)
+    if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("path", "folder")):
+        choices = ", ".join(known) or "none"
+        raise UsageError(
+            f"the dev container of {target.workspace} has no repository called '{name}' (it has: {choices})",
+            hint="devbox up --repositories PATH",
+        )
+    return target._replace(
+        workspace=Path(entry["path"]), folder=entry["folder"], volume=f"{target.volume}/{BUILDS}/{name}"
+    )

@@ -1,0 +1,206 @@
+"""For what a contract is written: framework, form and choices, as they are asked for now or were before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devbox import config
+from devbox.config import NONE, Settings
+from devbox.devcontainer.writing.form import Form, form_of
+from devbox.errors import RefusedError, UsageError
+from devbox.masking import is_secret_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from devbox.frameworks.detect import Match
+    from devbox.frameworks.model import Framework
+    from devbox.reporter import Reporter
+
+JSON = dict[str, Any]
+
+# What of the settings a generated contract depends on. Given as a flag, it makes devbox write its contract again.
+CONTRACT_FLAGS = (
+    "variant", "base_image", "gpus", "arch", "user", "find_links", "services", "repositories",
+    "mounts", "env", "ports", "run_args",
+)  # fmt: skip
+# What else of them is in one, without being a flag of `up`.
+CONTRACT_SETTINGS = ("compiler_cache", "ccache_size", "cache_group", "ssh_agent", "ca_bundle")
+# Of the flags, what means something on one machine or for one person alone.
+PERSONAL_FLAGS = ("user", "find_links", "repositories", "mounts", "run_args")
+# Those that may give a container more of the host.
+REACHING = ("mounts", "env", "run_args", "repositories")
+# What makes no sense any more once the variant is another.
+OF_A_VARIANT = frozenset({"variant", "base_image", "arch"})
+
+
+def given(asked: object, *more: str) -> dict[str, object]:
+    """Return the settings that the request `asked` has from flags: those of a contract, and `more` of its fields."""
+    values = {key: getattr(asked, key) for key in ("framework", *CONTRACT_FLAGS, *more)}
+    return {key: value for key, value in values.items() if value not in (None, ())}
+
+
+def framework_of(workspace: Path, requested: str | None, reporter: Reporter) -> tuple[str, str | None, tuple[str, ...]]:
+    """Return framework and variant for a checkout, and why: the requested one, or the one that its files show.
+
+    In doubt the person is asked. Raises UsageError with the choices where nobody can be asked, or nothing matches.
+    """
+    from devbox.frameworks.detect import detect
+    from devbox.frameworks.load import available
+
+    if requested is not None:
+        return requested, None, ()
+    matches = detect(workspace)
+    if not matches:
+        raise UsageError(
+            f"{workspace} looks like none of the frameworks that devbox knows ({', '.join(available(workspace))})",
+            hint=f"--framework {available(workspace)[0]}   # or another of them",
+        )
+    best = [match for match in matches if match.weight == matches[0].weight]
+    chosen = best[0] if len(best) == 1 else _ask(workspace, best, reporter)
+    return chosen.name, chosen.variant, (f"{chosen.name}, because {' and '.join(chosen.why)}",)
+
+
+def framework_for(workspace: Path, settings: Settings, reporter: Reporter) -> Framework:
+    """Return the framework of a checkout in its variant: what the settings say, else what is detected, which is said.
+
+    Raises UsageError as `framework_of` does, and for a variant that there is not.
+    """
+    from devbox.frameworks.load import load
+
+    name, seen, why = framework_of(workspace, settings.framework, reporter)
+    for note in why:
+        reporter.info(f"note: {note}")
+    return load(name, settings.variant or seen, workspace)
+
+
+def _ask(workspace: Path, matches: Sequence[Match], reporter: Reporter) -> Match:
+    choices = {match.name: match for match in matches}
+    answer = reporter.choose(f"Which framework is {workspace.name}?", tuple(choices))
+    if answer is None:
+        found = "; ".join(f"{match.name} ({' and '.join(match.why)})" for match in matches)
+        raise UsageError(
+            f"{workspace} looks like several frameworks: {found}", hint=f"devbox up --framework {matches[0].name}"
+        )
+    return choices[answer]
+
+
+def wants_gpus(framework: Framework, settings: Settings) -> bool:
+    """Say whether a shared contract asks for GPUs: those of a framework for GPUs do, unless `--gpus none` says not to.
+
+    Raises UsageError for a choice of single GPUs, which are one machine's.
+    """
+    requested = (settings.gpus or "auto").strip().lower()
+    if requested not in {"auto", "all", "none"} and settings.asked("gpus") is not None:
+        raise UsageError(
+            f"a shared contract cannot name the GPUs {settings.gpus}: other machines have others",
+            hint="devbox generate --shared --gpus all",
+        )
+    return framework.gpu and requested != "none"
+
+
+def kept_form(
+    existing: JSON | None, *, compose: bool | None = None, inline: bool | None = None, flat: bool = False
+) -> Form:
+    """Return the form of the next personal contract: what is asked for now, else as it was (None: nobody asked)."""
+    before = form_of(existing or {})
+    return Form(
+        compose=before.compose if compose is None else compose,
+        inline=before.inline if inline is None else inline,
+        flat=flat,
+    )
+
+
+def carried(settings: Settings, asked: Mapping[str, str], name: str | None) -> tuple[Settings, dict[str, str]]:
+    """Return the settings with what was `asked` for before, and the choices that the contract records from now on.
+
+    A flag or a variable is stronger than what one said before, and that is stronger than a file, as it was then.
+    """
+    now = {key: value for key in CONTRACT_FLAGS if (value := settings.asked(key)) is not None}
+    choices = {**asked, **now, **({"name": name} if name else {})}
+    values: dict[str, Any] = {key: choices[key] for key in CONTRACT_FLAGS if key in choices}
+    origins = (*settings.origins, *((key, "asked for before") for key in values if key not in now))
+    kept = {key: choices[key] for key in (*CONTRACT_FLAGS, "name") if key in choices}
+    return replace(settings, **values, origins=origins), kept
+
+
+def wheels(settings: Settings) -> Path | None:
+    """Return the folder of wheels. Raises UsageError if it is not there: every build would fail until it is."""
+    if settings.find_links in {None, "", NONE}:
+        return None
+    folder = Path(str(settings.find_links))
+    if not folder.is_dir():
+        raise UsageError(
+            f"there is no folder {folder} of wheels", hint="devbox up --find-links none   # or another one"
+        )
+    return folder
+
+
+def settled(settings: Settings, choices: Mapping[str, str]) -> dict[str, str]:
+    """Return what files and variables say of a contract, but for what a person's `choices` decide: it is recorded."""
+    kept = {key: getattr(settings, key) for key in (*CONTRACT_FLAGS, *CONTRACT_SETTINGS) if key not in choices}
+    return {key: str(value) for key, value in kept.items() if value not in (None, getattr(Settings(), key))}
+
+
+def changed_since(settings: Settings, devbox: JSON) -> tuple[str, ...]:
+    """Say which settings are others than those that a personal contract, with its part `devbox`, was written by."""
+    before, now = devbox.get("settings") or {}, settled(settings, devbox.get("choices") or {})
+    said = []
+    for key in (key for key in (*CONTRACT_FLAGS, *CONTRACT_SETTINGS) if before.get(key) != now.get(key)):
+        value = config.in_line(now.get(key, ""))
+        what = f"{key} is now {value} ({settings.origin(key)})" if key in now else f"{key} is set no more"
+        said.append(f"{what}, and the contract was written before; `devbox generate` writes it again")
+    return tuple(said)
+
+
+def asked_before(existing: JSON | None, framework: str) -> dict[str, str]:
+    """Return what the contract that devbox wrote for `framework` records as asked for."""
+    try:
+        devbox = (existing or {})["customizations"]["devbox"]
+        found = dict(devbox["choices"]) if devbox["framework"] == framework else {}
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return {
+        key: value
+        for key, value in found.items()
+        if key in (*CONTRACT_FLAGS, "name") and isinstance(value, str) and value
+    }
+
+
+def must_be_asked_for(workspace: Path, settings: Settings, asked: Mapping[str, str], framework: str) -> None:
+    """See that what a contract says was `asked` for before, and gives a container more of the host, was asked for.
+
+    The contract lies in the checkout: whoever works in the container can write into it, and the next contract would be
+    made from that without a question. Raises RefusedError.
+    """
+    from devbox.devcontainer.consent import asked_for
+
+    written = asked_for(workspace, framework)
+    for key in REACHING:
+        value = asked.get(key)
+        harmless = value in {None, NONE, written.get(key)} or (key == "env" and not _takes_secrets(str(value)))
+        if settings.asked(key) is None and not harmless:
+            raise RefusedError(
+                f"the contract in {workspace} claims that you asked for {config.flag(key)} "
+                f"{config.in_line(str(value))}",
+                hint=f"devbox up {config.flag(key)} …   # as it should be, or none",
+            )
+
+
+def _takes_secrets(env: str) -> bool:
+    return any("=" not in line and is_secret_name(line) for line in env.split("\n"))
+
+
+def recorded(existing: JSON | None, framework: str) -> dict[str, str]:
+    """Return what a contract that devbox wrote for `framework` holds, asked for or not."""
+    try:
+        devbox = (existing or {})["customizations"]["devbox"]
+        if devbox["framework"] != framework:
+            return {}
+        found = {"variant": devbox["variant"], "arch": ",".join(devbox["arch"])}
+        found["base_image"] = devbox.get("base_image") or (existing or {})["build"]["args"]["BASE_IMAGE"]
+    except (KeyError, TypeError):
+        return {}
+    return {key: value for key, value in found.items() if isinstance(value, str) and value}

@@ -1,0 +1,261 @@
+"""`devbox generate`: write a contract and start nothing, show what would change, or prove that it is current."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devbox import config
+from devbox.container import memory
+from devbox.container.contract import author, choices
+from devbox.devcontainer.writing.form import definition
+from devbox.errors import DevboxError, DriftError, RefusedError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from devbox.container.contract.author import Draft
+    from devbox.devcontainer.writing.write import Difference
+    from devbox.engine.docker import Engine
+    from devbox.reporter import Reporter
+
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateOptions:
+    """What `devbox generate` was asked for. `path` is absolute; None leaves a choice to devbox, or to the last time.
+
+    `look` writes nothing: `check` makes a difference an error, and `diff` shows it.
+    """
+
+    path: Path
+    framework: str | None = None
+    variant: str | None = None
+    base_image: str | None = None
+    gpus: str | None = None
+    arch: str | None = None
+    user: str | None = None
+    name: str | None = None
+    find_links: Path | None = None
+    services: str | None = None
+    repositories: str | None = None
+    mounts: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+    run_args: tuple[str, ...] = ()
+    shared: bool = False
+    compose: bool | None = None
+    inline: bool | None = None
+    flat: bool = False
+    force: bool = False
+    check: bool = False
+    diff: bool = False
+    dry_run: bool = False
+
+    @property
+    def look(self) -> bool:
+        """Whether nothing is written."""
+        return self.check or self.diff or self.dry_run
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateResult:
+    """What `devbox generate` did, or would do.
+
+    `files` are all files of the contract, the devcontainer.json first, and then those of further shared ones. `written`
+    were or would be written; `removed` are those of devbox's that the contract before had and this one has not. `stale`
+    says what is the matter with each file that differs. `diff` is a unified diff from what is there, where it was asked
+    for.
+    """
+
+    workspace: Path
+    contract: Path
+    framework: str
+    variant: str
+    form: tuple[str, ...]
+    files: tuple[Path, ...]
+    written: tuple[Path, ...] = ()
+    removed: tuple[Path, ...] = ()
+    stale: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    diff: str | None = None
+    hint: str | None = None
+
+
+def generate(options: GenerateOptions, engine: Engine, reporter: Reporter) -> tuple[GenerateResult, DriftError | None]:
+    """Draft the contract and write it; with `check`, return an error where the files are not what would be written.
+
+    A shared contract asks no engine. Where nothing says which one is meant, all that are there are. Raises RefusedError
+    where a file was edited and `force` is not given, UsageError for a choice that makes no sense, and what drafting
+    raises.
+    """
+    made = _draft_shared(options, reporter) if options.shared else (_draft(options, engine, reporter),)
+    from devbox.devcontainer.writing.write import preview, write
+
+    if options.look:
+        return _looked(options, made, [one for draft in made for one in preview(draft.checkout, draft.generated)])
+    with memory.lock(options.path, on_wait=lambda holder: reporter.info(f"waiting for another devbox ({holder})")):
+        done = [write(draft.checkout, draft.generated, force=options.force) for draft in made]
+    kept = [str(path) for one in done for path in one.kept]
+    if kept:
+        raise RefusedError(
+            f"{', '.join(kept)} was edited by hand, or is not devbox's, and is left as it is",
+            hint="devbox generate --diff   # shows what --force would change",
+        )
+    for draft in made:
+        if draft.form.compose:
+            _consent_to_services(options, draft, engine)
+    written = tuple(path for one in done for path in one.changed)
+    removed = tuple(path for one in done for path in one.removed)
+    return _result(options, made, written=written, removed=removed), None
+
+
+def _consent_to_services(options: GenerateOptions, made: Draft, engine: Engine) -> None:
+    """Remember that the person agreed to what the services reach, by having them written.
+
+    Compose itself says what that is. Where it does not answer, or nothing can be remembered, `up` will ask.
+    """
+    from devbox.container.compose.resolve import resolve
+    from devbox.devcontainer import consent
+    from devbox.devcontainer.read import read
+
+    with contextlib.suppress(DevboxError):
+        contract = read(made.path, options.path, engine.environ)
+        reach = consent.compose_reach(resolve(engine, contract).config, options.path)
+        consent.wrote(contract, reach)
+
+
+def _draft(options: GenerateOptions, engine: Engine, reporter: Reporter) -> Draft:
+    """Return the personal contract, from the one that devbox wrote before if there is one."""
+    from devbox.devcontainer.find import find
+
+    settings = config.load(options.path, environ=engine.environ, flags=choices.given(options))
+    name, variant, why = choices.framework_of(options.path, settings.framework, reporter)
+    _say(why, reporter)
+    last = memory.recall(options.path)
+    existing = find(options.path, framework=name, last=None if last is None else Path(last.contract))
+    before = _content(existing)
+    flat = options.flat or (existing is not None and existing.parent == options.path)
+    return author.draft(
+        engine,
+        options.path,
+        settings,
+        reporter,
+        framework=name,
+        variant=variant,
+        form=choices.kept_form(before, compose=options.compose, inline=options.inline, flat=flat),
+        container_name=options.name,
+        existing=before,
+        dry_run=options.look,
+    )
+
+
+def _draft_shared(options: GenerateOptions, reporter: Reporter) -> tuple[Draft, ...]:
+    """Return the shared contracts. They depend on the checkout, its devbox.toml and the command line alone."""
+    import os
+
+    from devbox.devcontainer.find import candidates_in, written_as
+    from devbox.facts import checkout as checkout_facts
+    from devbox.frameworks.load import load
+
+    if options.name is not None:
+        raise UsageError(
+            "--name is one person's, and a shared contract is everybody's", hint="devbox generate --name NAME"
+        )
+    checkout = checkout_facts.gather(options.path)
+    there = {written: path for path in candidates_in(options.path) if (written := written_as(path)) and written[1]}
+    said = config.load(options.path, environ=os.environ, flags=choices.given(options), personal=False)
+    asked = options.flat or any(said.asked(key) is not None for key in ("framework", "variant", "gpus"))
+    drafts = []
+    for recorded in [{}] if asked or not there else [_recorded(path) for path in there.values()]:
+        settings = replace(said, **recorded)
+        name, variant, why = choices.framework_of(options.path, settings.framework, reporter)
+        _say(why, reporter)
+        chosen = load(name, settings.variant or variant, options.path)
+        path = there.get((name, definition(chosen, gpu=choices.wants_gpus(chosen, settings))))
+        before = _content(path)
+        kept = choices.kept_form(before, compose=options.compose, inline=options.inline)
+        flat = options.flat or (path is not None and path.parent == options.path)
+        form = replace(kept, shared=True, flat=flat)
+        drafts.append(
+            author.draft_shared(checkout, settings, framework=name, variant=variant, form=form, existing=before)
+        )
+    return tuple(drafts)
+
+
+def _recorded(path: Path) -> JSON:
+    """Return for what a shared contract was written, as it would be asked for."""
+    devbox = (_content(path) or {})["customizations"]["devbox"]
+    gpus = "all" if str(devbox["shared"]).endswith("-gpu") else "none"
+    return {"framework": devbox["framework"], "variant": str(devbox.get("variant")), "gpus": gpus}
+
+
+def _content(path: Path | None) -> JSON | None:
+    from devbox.devcontainer import jsonc
+
+    return None if path is None else jsonc.loads(path.read_text(encoding="utf-8"), path)
+
+
+def _say(why: Sequence[str], reporter: Reporter) -> None:
+    for reason in why:
+        reporter.info(f"this is {reason}")
+
+
+def _looked(
+    options: GenerateOptions, made: tuple[Draft, ...], differences: Sequence[Difference]
+) -> tuple[GenerateResult, DriftError | None]:
+    """Return what would change, and the error that `check` makes of it."""
+    kept = [one for one in differences if one.edited and not options.force]
+    result = _result(
+        options,
+        made,
+        written=() if kept else tuple(one.path for one in differences),
+        stale=tuple(f"{one.path} {one.reason}" for one in differences),
+        diff="".join(_unified(options.path, one) for one in differences) if options.diff else None,
+    )
+    if not options.check or not differences:
+        return result, None
+    hint = "devbox generate --diff   # shows what would change"
+    return result, DriftError(f"the generated files are not current: {'; '.join(result.stale)}", hint=hint)
+
+
+def _result(
+    options: GenerateOptions,
+    made: tuple[Draft, ...],
+    *,
+    written: tuple[Path, ...],
+    removed: tuple[Path, ...] = (),
+    stale: tuple[str, ...] = (),
+    diff: str | None = None,
+) -> GenerateResult:
+    from devbox.devcontainer.find import advice
+
+    first = made[0]
+    return GenerateResult(
+        workspace=options.path,
+        contract=first.path,
+        framework=first.framework.name,
+        variant=first.framework.variant,
+        form=(("shared",) if first.form.shared else ()) + first.form.words,
+        files=tuple(options.path / relative for draft in made for relative, _ in draft.generated.files),
+        written=written,
+        removed=removed,
+        stale=stale,
+        notes=tuple(dict.fromkeys(note for draft in made for note in draft.notes)),
+        diff=diff,
+        hint=advice(options.path, first.path),
+    )
+
+
+def _unified(workspace: Path, one: Difference) -> str:
+    """Return the unified diff of a file, as `patch` and editors read it."""
+    name = one.path.relative_to(workspace).as_posix()
+    before = "/dev/null" if one.old is None else f"a/{name}"
+    lines = difflib.unified_diff(
+        (one.old or "").splitlines(keepends=True), one.new.splitlines(keepends=True), before, f"b/{name}"
+    )
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)

@@ -1,0 +1,186 @@
+"""The contract in force for a checkout: found, or written first; and the person's consent to what it reaches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devbox.config import flag
+from devbox.container import memory
+from devbox.container.checkout.git_mounts import with_repository
+from devbox.container.contract.author import Draft, draft
+from devbox.container.contract.choices import CONTRACT_FLAGS, changed_since, framework_of, kept_form
+from devbox.errors import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from devbox.config import Settings
+    from devbox.container.up.request import UpRequest
+    from devbox.devcontainer.model import Contract
+    from devbox.engine.docker import Engine
+    from devbox.reporter import Reporter
+
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The contract in force. `written` are the files that were written for it now, or would be.
+
+    `drafted` are the texts of all its files, by path, in a dry run, where they are not written. `trusted` means that
+    devbox itself has made the content.
+    """
+
+    contract: Contract = field(hash=False)
+    written: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+    drafted: Mapping[Path, str] = field(default_factory=dict, hash=False)
+    trusted: bool = False
+
+    @property
+    def dockerfile(self) -> str | None:
+        """The text of the contract's Dockerfile where it is not written."""
+        build = self.contract.build
+        return None if build is None else self.drafted.get(build.dockerfile)
+
+
+def in_force(request: UpRequest, settings: Settings, engine: Engine, reporter: Reporter) -> InForce:
+    """Return the contract that `request` means, written first where devbox has to.
+
+    Without a framework an existing one is used as it is; flags that change a contract make devbox write its own again.
+    Raises ContractError, UsageError and RefusedError.
+    """
+    from devbox.devcontainer.find import find, written_for
+    from devbox.devcontainer.read import read
+
+    last = memory.recall(request.path)
+    framework = settings.framework if request.config is None else None
+    path = find(
+        request.path,
+        config=request.config,
+        framework=framework,
+        last=None if last is None else Path(last.contract),
+    )
+    ours = written_for(path) if path is not None else None
+    flags = (*CONTRACT_FLAGS, "flat", "compose", *(["name", "force"] if ours is not None else []))
+    given = [flag(name) for name in flags if getattr(request, name)]
+    if path is not None and framework is None and (ours is None or not given):
+        if given:
+            reporter.warn(
+                f"{path} is not devbox's own to change, so it decides: {', '.join(given)} changes nothing. "
+                "`devbox up --framework NAME` writes one of your own beside it"
+            )
+        contract = with_repository(read(path, request.path, engine.environ))
+        ours_alone = ours is not None and contract.generated
+        found = InForce(contract, notes=changed_since(settings, contract.devbox) if ours_alone else ())
+    else:
+        found = _written(request, settings, engine, reporter, framework=framework or ours, existing=path)
+    return found
+
+
+def _written(
+    request: UpRequest,
+    settings: Settings,
+    engine: Engine,
+    reporter: Reporter,
+    *,
+    framework: str | None,
+    existing: Path | None,
+) -> InForce:
+    """Generate the contract, put it into the checkout, and read it back."""
+    from devbox.devcontainer import jsonc
+    from devbox.devcontainer.read import read
+    from devbox.devcontainer.writing.write import write
+
+    name, variant, why = framework_of(request.path, framework, reporter)
+    for reason in why:
+        reporter.info(f"this is {reason}")
+    before = jsonc.loads(existing.read_text(encoding="utf-8"), existing) if existing is not None else None
+    made = draft(
+        engine,
+        request.path,
+        settings,
+        reporter,
+        framework=name,
+        variant=variant,
+        form=kept_form(
+            before,
+            compose=request.compose or None,
+            flat=request.flat or (existing is not None and existing.parent == request.path),
+        ),
+        container_name=request.name,
+        existing=before,
+        pull=request.pull,
+        dry_run=request.dry_run,
+    )
+    if request.dry_run:
+        return _drafted(request, made, engine, reporter)
+    done = write(made.checkout, made.generated, force=request.force)
+    contract = read(made.path, request.path, engine.environ)
+    if done.kept:
+        _say_kept(done.kept, reporter)
+        return InForce(contract, done.changed, made.notes)
+    # The files hold exactly what devbox makes, so there is nothing to ask.
+    return InForce(contract, done.changed, made.notes, trusted=True)
+
+
+def _drafted(request: UpRequest, made: Draft, engine: Engine, reporter: Reporter) -> InForce:
+    """Return what would be in force: the draft, unless a file in its place was edited by hand."""
+    from devbox.devcontainer.read import read
+    from devbox.devcontainer.writing.write import preview
+
+    stale = preview(made.checkout, made.generated)
+    edited = [one.path for one in stale if one.edited]
+    if edited and not request.force:
+        _say_kept(edited, reporter)
+        return InForce(read(made.path, request.path, engine.environ), (), made.notes)
+    drafted = {made.checkout.path / relative: text for relative, text in made.generated.files}
+    contract = read(made.path, request.path, engine.environ, text=drafted[made.path])
+    return InForce(contract, tuple(one.path for one in stale), made.notes, drafted, trusted=True)
+
+
+def _say_kept(paths: Sequence[Path], reporter: Reporter) -> None:
+    names = ", ".join(str(path) for path in paths)
+    reporter.warn(f"{names} was edited by hand and is used as it is; --force writes it again")
+
+
+def see_consent(
+    request: UpRequest,
+    contract: Contract,
+    reporter: Reporter,
+    entries: Sequence[JSON] = (),
+    *,
+    services: Sequence[str] = (),
+) -> tuple[str, ...]:
+    """See that the person agreed to what a contract, with its image's metadata `entries`, reaches on the host.
+
+    `services` are what the services of its compose files reach. `--trust` answers, `--yes` does not. A dry run asks
+    nothing: what would be asked is returned. Raises RefusedError.
+    """
+    from devbox.devcontainer import consent
+
+    if consent.granted(contract, entries, services):
+        return ()
+    reach = consent.host_reach(contract, entries, services)
+    if (entries or services) and reach == consent.host_reach(contract) and consent.granted(contract):
+        return ()
+    if consent.as_written(contract, entries, services):
+        if not request.dry_run:
+            consent.grant(contract, entries, services)
+        return ()
+    if request.dry_run:
+        return tuple(f"needs your consent (--trust): {item}" for item in reach)
+    if not request.trust:
+        listed = "\n".join(f"  {item}" for item in reach)
+        question = f"{contract.path} reaches beyond its container:\n{listed}\nDo you trust it?"
+        answer = None if request.yes else reporter.confirm(question)
+        if not answer:
+            raise RefusedError(
+                f"{contract.path} reaches beyond its container, and that needs your consent",
+                hint="devbox up --trust   # once you have read what it does",
+                detail="\n".join(reach) if answer is None else None,
+            )
+    consent.grant(contract, entries, services)
+    return ()

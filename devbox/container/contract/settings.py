@@ -1,0 +1,113 @@
+"""The settings in force for a checkout, each with where it comes from: files, variables, and what nobody had to say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devbox import config
+from devbox.container import memory
+from devbox.errors import ContractError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+DETECTED = "detected"
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value of a setting as it may be shown, and its origin: a file, a variable, "detected" or "default"."""
+
+    value: str | None
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting: the value in force, and those that it hides, strongest first."""
+
+    key: str
+    value: str | None
+    origin: str
+    hidden: tuple[Value, ...] = ()
+
+
+def explain(workspace: Path, environ: Mapping[str, str]) -> tuple[Setting, ...]:
+    """Return every setting for `workspace`, over all layers.
+
+    Weakest are the built-in defaults, then what the host's own variables and the framework say, the settings' files,
+    what a flag said when the contract was written, and DEVBOX_* variables. Raises ConfigError and UsageError for one
+    that makes no sense.
+    """
+    found: dict[str, list[Value]] = {key: [] for key in config.KEYS}
+    for key, value in config.Settings().items():
+        found[key].append(Value(value, config.DEFAULT))
+    for key, (text, name) in config.ambient(environ).items():
+        found[key].append(Value(config.shown(key, text), f"${name}"))
+    said = config.load(workspace, environ=environ, flags={})
+    for key, value, origin in _of_framework(workspace, said):
+        found[key].append(Value(value, origin))
+    made = tuple(config.layers(workspace, environ=environ, flags={}))
+    variables = tuple(one for one in made if one[2] == f"DEVBOX_{one[0].upper()}")
+    files = tuple(one for one in made if one not in variables)
+    for key, text, origin in (*files, *_of_contract(workspace), *variables):
+        found[key].append(Value(config.shown(key, text), origin))
+    return tuple(_setting(key, values) for key, values in found.items())
+
+
+def _setting(key: str, values: list[Value]) -> Setting:
+    *hidden, last = values
+    told = tuple(one for one in reversed(hidden) if one.value is not None)
+    return Setting(key, last.value, last.origin, told)
+
+
+def _of_contract(workspace: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield what was asked for when the personal contract that is in force was written: it stays asked for."""
+    from devbox.container.contract.choices import asked_before
+    from devbox.devcontainer import jsonc
+    from devbox.devcontainer.find import find, written_for
+
+    last = memory.recall(workspace)
+    try:
+        path = find(workspace, last=None if last is None else Path(last.contract))
+        framework = None if path is None else written_for(path)
+        if path is None or framework is None:
+            return
+        asked = asked_before(jsonc.loads(path.read_text(encoding="utf-8"), path), framework)
+    except (ContractError, OSError):
+        # Which contract is meant, or what is wrong with it, is for `up` to say.
+        return
+    yield from ((key, value, str(path)) for key, value in asked.items() if key in config.KEYS)
+
+
+def _of_framework(workspace: Path, settings: config.Settings) -> Iterator[tuple[str, str | None, str]]:
+    """Yield what the framework's file says, of the framework that is set or that the checkout's files show."""
+    from devbox.frameworks.detect import detect
+    from devbox.frameworks.load import load, origin
+
+    name, variant = settings.framework, settings.variant
+    if name is None:
+        matches = detect(workspace)
+        best = [match for match in matches if match.weight == matches[0].weight]
+        if len(best) != 1:
+            return
+        name, variant = best[0].name, variant or best[0].variant
+        yield "framework", name, f"{DETECTED}: {' and '.join(best[0].why)}"
+    try:
+        framework = load(name, variant, workspace)
+    except UsageError:
+        # `variant` may be meant for another framework; the commands that need it say so.
+        return
+    said = {
+        "variant": framework.variant,
+        "base_image": framework.base_image,
+        "gpus": "auto" if framework.gpu else "none",
+        "arch": framework.default_arch,
+        "build_type": framework.build.build_type,
+        "services": ",".join(framework.services) or None,
+    }
+    for key, value in said.items():
+        if value is not None:
+            yield key, value, origin(name, workspace)

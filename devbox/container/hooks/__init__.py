@@ -1,0 +1,1 @@
+"""Lifecycle commands: run, listed, run again, with their secrets."""

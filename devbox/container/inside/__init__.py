@@ -1,0 +1,1 @@
+"""What runs in a dev container: which container, as whom, in what environment, and how it ends."""

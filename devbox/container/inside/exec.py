@@ -1,0 +1,147 @@
+"""`devbox exec`: a command in the dev container, as the remote user, in the matching folder, with its environment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from signal import SIGCHLD, SIGHUP, SIGINT, SIGTERM
+from typing import TYPE_CHECKING
+
+from devbox.container.inside import supervise
+from devbox.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from signal import Signals
+
+    from devbox.container.inside.target import Target
+
+_EXIT_SIGNAL = 128
+
+
+def exec_argv(
+    target: Target,
+    argv: Sequence[str],
+    *,
+    tty: bool = False,
+    cwd: str | None = None,
+    interactive: bool = True,
+    user: str | None = None,
+    env: Sequence[tuple[str, str | None]] = (),
+    docker: str = "docker",
+) -> list[str]:
+    """Return the `docker exec` that runs `argv` in the container; it has to run in `target.client_environ`.
+
+    `cwd` is a folder inside (the workspace's by default), `user` another user than the remote user. `env` are further
+    variables: a value of None takes it from docker's own environment, so that it is seen in no argv.
+    """
+    args = [docker, "exec"]
+    if interactive or tty:
+        args.append("--interactive")
+    if tty:
+        args.append("--tty")
+    args += ["--user", user or target.user, "--workdir", cwd or target.folder]
+    if target.env_file is not None:
+        args += ["--env-file", str(target.env_file)]
+    for name, _ in (*target.carried, *target.host_env):
+        args += ["--env", name]
+    for name, value in env:
+        args += ["--env", name if value is None else f"{name}={value}"]
+    return [*args, target.container, *argv]
+
+
+def execute(
+    target: Target,
+    argv: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    cwd: str | None = None,
+    tty: bool | None = None,
+    user: str | None = None,
+    docker: str = "docker",
+) -> int:
+    """Run a command in the container on this process's stdin, stdout and stderr; return its exit code.
+
+    It gets a terminal where stdin and stdout are terminals. Ctrl-C, SIGTERM, SIGHUP and this process's death end it
+    together with its descendants; the first three return 128 + the signal's number.
+    """
+    terminal = (os.isatty(0) and os.isatty(1)) if tty is None else tty
+    token = supervise.new_token()
+    args = exec_argv(target, argv, tty=terminal, cwd=cwd, user=user, env=((supervise.TOKEN, token),), docker=docker)
+    # An interactive shell ignores SIGTERM and goes when its terminal does.
+    signals = ("HUP", "TERM", "KILL") if terminal else ("TERM", "KILL")
+
+    def end_argv(*first: str) -> list[str]:
+        return supervise.end_argv(
+            target.container, token, (*first, *signals), user=user or target.user, docker=docker, looks=5
+        )
+
+    interrupted = {int(SIGINT): end_argv("INT")}
+    return run_watched(args, environ=target.client_environ(environ), end=end_argv(), on_signal=interrupted)
+
+
+def run_watched(
+    args: list[str],
+    *,
+    environ: Mapping[str, str],
+    end: list[str],
+    on_signal: Mapping[int, list[str]] | None = None,
+    on_death: list[str] | None = None,
+) -> int:
+    """Run the docker client `args` on this process's streams and return its exit code.
+
+    If it dies of a signal, or this process gets one, the command `end` is run, which has to end what the client
+    started; `on_signal` has other commands for some signals, `on_death` is for the death of this process.
+    """
+    stoppers = [one for one in (SIGINT, SIGTERM, SIGHUP) if signal.getsignal(one) is not signal.SIG_IGN]
+    watcher = supervise.watch(end if on_death is None else on_death, environ=environ)
+    # The signals are blocked and waited for together with the client's end: whichever comes first is seen, and no
+    # handler runs at a moment that does not suit.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*stoppers, SIGCHLD})
+    try:
+        try:
+            reset = [*stoppers, signal.SIGPIPE, signal.SIGXFSZ]
+            client = os.posix_spawnp(args[0], args, dict(environ), setsigdef=reset, setsigmask=before)
+        except FileNotFoundError:
+            raise EngineError(f"'{args[0]}' is not installed, or not on PATH", hint="install Docker's CLI") from None
+        watcher.client(client)
+        stopped, code = _wait(client, {*stoppers, SIGCHLD})
+        if not stopped:
+            return code
+        # From here on a second signal kills this process in the ordinary way, and the watcher takes over.
+        handlers = {number: signal.signal(number, signal.SIG_DFL) for number in stoppers}
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        supervise.run_quietly((on_signal or {}).get(stopped, end), environ)
+        _reap(client)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        return code
+    finally:
+        watcher.done()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _wait(client: int, signals: set[Signals]) -> tuple[int, int]:
+    """Wait for the client's end or a signal. Return 0, the signal, or -1 for a killed client; and the exit code."""
+    while True:
+        number = signal.sigwait(signals)
+        if number != SIGCHLD:
+            return number, _EXIT_SIGNAL + number
+        ended, status = os.waitpid(client, os.WNOHANG)
+        if ended:
+            code = os.waitstatus_to_exitcode(status)
+            return (0, code) if code >= 0 else (-1, _EXIT_SIGNAL - code)
+
+
+def _reap(client: int) -> None:
+    """Let the docker client end, which puts the terminal back as it was; it has nothing left to wait for."""
+    try:
+        for _ in range(50):
+            if os.waitpid(client, os.WNOHANG)[0]:
+                return
+            time.sleep(0.02)
+        os.kill(client, signal.SIGTERM)
+        os.waitpid(client, 0)
+    except (ChildProcessError, ProcessLookupError):
+        return

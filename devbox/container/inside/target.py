@@ -1,0 +1,213 @@
+"""Which dev container belongs to a folder, and how a command is executed in it.
+
+Everything that `exec` needs on its way is here, so this module imports next to nothing; what is needed only when the
+answer is not known yet is imported then.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from devbox.devcontainer.spelling import host_spelling
+from devbox.errors import DevboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from devbox.engine.docker import ContainerSummary, Engine
+    from devbox.engine.process import Completed
+    from devbox.errors import ContractError
+
+LOCAL_FOLDER = "devcontainer.local_folder"
+CONFIG_FILE = "devcontainer.config_file"
+# Where the build volume is mounted.
+VOLUME = "/build"
+
+# A value with variables of the host's environment in it: literal text, and (name, default) pairs.
+Template = tuple[str | tuple[str, str], ...]
+
+
+class Target(NamedTuple):
+    """A dev container and how commands are executed in it.
+
+    `container` is its full id, `workspace` the folder on the host as its label has it, `folder` the same one inside.
+    `env_file` holds the environment of the user's shells for docker's `--env-file`; `carried` are variables that such
+    a file cannot hold. `host_env` are variables made from the host's environment, which are never stored: docker is
+    told their names and finds the values in its own environment. `volume` is where build trees lie inside. A named
+    tuple, because it is made at each `exec` and dataclasses take longer to import than that takes in all.
+    """
+
+    container: str
+    workspace: Path
+    folder: str
+    user: str
+    config_file: Path | None = None
+    started_at: str = ""
+    env_file: Path | None = None
+    carried: tuple[tuple[str, str], ...] = ()
+    host_env: tuple[tuple[str, Template], ...] = ()
+    volume: str = VOLUME
+
+    def inside(self, path: Path | str) -> str | None:
+        """Return the folder inside that matches `path` on the host, or None if that is not part of the workspace."""
+        for base, place in ((self.workspace, Path(path)), (self.workspace.resolve(), Path(path).resolve())):
+            if place == base:
+                return self.folder
+            if place.is_relative_to(base):
+                return f"{self.folder.rstrip('/')}/{place.relative_to(base).as_posix()}"
+        return None
+
+    def client_environ(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment that docker has to run in for `exec_argv`: `environ`, and what is passed by name."""
+        values = {name: "".join(_resolved(part, environ) for part in parts) for name, parts in self.host_env}
+        return {**environ, **dict(self.carried), **values}
+
+
+def _resolved(part: str | tuple[str, str], environ: Mapping[str, str]) -> str:
+    return part if isinstance(part, str) else environ.get(part[0], part[1])
+
+
+class Candidate(NamedTuple):
+    """A dev container that may be the one of a folder: `workspace` and `config_file` as they are called here.
+
+    `created` is in seconds since the epoch.
+    """
+
+    id: str
+    workspace: str
+    config_file: str
+    running: bool
+    created: int
+
+
+def nearest(
+    candidates: Iterable[Candidate], folder: str, *, preferred: Callable[[str], str | None]
+) -> Candidate | None:
+    """Return the dev container of `folder` or else of the nearest folder above it, or None.
+
+    Of several for one folder, the one of the contract that `preferred` names for it wins, then one that runs, then the
+    newest. Labels are compared as text first, as every tool does it; a folder reached through a symlink is found in a
+    second round.
+    """
+    known = list(candidates)
+    for place, name in ((folder, str), (os.path.realpath(folder), os.path.realpath)):
+        by_folder: dict[str, list[Candidate]] = {}
+        for candidate in known:
+            by_folder.setdefault(str(name(candidate.workspace)), []).append(candidate)
+        here = place
+        while True:
+            if here in by_folder:
+                found = by_folder[here]
+                first = preferred(found[0].workspace) if len(found) > 1 else None
+                return max(found, key=lambda one: (one.config_file == first, one.running, one.created))
+            above = os.path.dirname(here)  # noqa: PTH120  # pure text, on the hot path
+            if above == here:
+                break
+            here = above
+    return None
+
+
+def logical_cwd(environ: Mapping[str, str]) -> str:
+    """Return the current folder as the shell knows it: with the symlinks that the kernel resolves."""
+    real = os.getcwd()  # noqa: PTH109
+    logical = environ.get("PWD", "")
+    if logical != real and logical.startswith("/"):
+        try:
+            if os.path.samefile(logical, real):  # noqa: PTH121
+                return os.path.normpath(logical)
+        except OSError:
+            pass
+    return real
+
+
+def no_container(folder: str | Path) -> DevboxError:
+    """Return the error for a folder without a dev container."""
+    return DevboxError(f"there is no dev container for {folder}", hint="devbox up   # in the checkout's folder")
+
+
+def not_running(workspace: str | Path) -> DevboxError:
+    """Return the error for a dev container that is stopped."""
+    import shlex
+
+    return DevboxError(f"the dev container of {workspace} is stopped", hint=f"devbox up {shlex.quote(str(workspace))}")
+
+
+def missing_user(user: str, done: Completed) -> ContractError | None:
+    """Return the error for a `docker exec` that failed because the container has no such user, else None."""
+    # The engine says this where the command's own output would have been.
+    if "unable to find user" not in f"{done.stdout}{done.stderr}":
+        return None
+    from devbox.errors import ContractError
+
+    return ContractError(
+        f"the container has no user {user}",
+        hint='set "remoteUser" in the contract to a user that the image has, and run devbox up again',
+    )
+
+
+def find(engine: Engine, workspace: Path) -> Target:
+    """Return the running dev container of the folder `workspace` or of the nearest folder above it.
+
+    What is not remembered about it is asked of the container once, and kept. Raises DevboxError if there is none or it
+    is stopped.
+    """
+    found = candidate(engine, workspace)
+    if found is None:
+        raise no_container(workspace)
+    if not found.running:
+        raise not_running(found.workspace)
+    from devbox.container.inside.probe import resolve
+
+    return resolve(engine, found.id)
+
+
+def candidate(engine: Engine, workspace: Path) -> Candidate | None:
+    """Return the dev container of a folder or of one above it, running or not; None if there is none."""
+    from devbox.container.memory import last_contract
+
+    candidates = [
+        Candidate(
+            one.id, folder_of(one.labels), host_spelling(one.labels.get(CONFIG_FILE, "")), one.running, one.created
+        )
+        for one in engine.containers({LOCAL_FOLDER: None})
+    ]
+    return nearest(candidates, str(workspace), preferred=last_contract)
+
+
+def folder_of(labels: Mapping[str, str]) -> str:
+    """Return the folder on the host that a dev container's labels name, as it is called here."""
+    return host_spelling(labels[LOCAL_FOLDER])
+
+
+def containers_of(engine: Engine, folder: str, config_file: str | None = None) -> tuple[ContainerSummary, ...]:
+    """Return the dev containers of exactly this folder, in whatever form their labels spell it, newest first.
+
+    With `config_file`, those of this devcontainer.json alone.
+    """
+    return tuple(
+        one
+        for one in engine.containers({LOCAL_FOLDER: None})
+        if folder_of(one.labels) == folder and config_file in {None, host_spelling(one.labels.get(CONFIG_FILE, ""))}
+    )
+
+
+def known_as(engine: Engine, folder: Path) -> Path:
+    """Return the name by which `folder` is known: another one where a symlink leads from one to the other.
+
+    To the other tools, which compare labels as text, a checkout and a symlink to it are two workspaces. For devbox they
+    are one, with one container and one build volume, and it is called what it was called first: by a container's label,
+    else by what devbox remembers.
+    """
+    from devbox.container.memory import known
+
+    labelled = [folder_of(one.labels) for one in engine.containers({LOCAL_FOLDER: None})]
+    if str(folder) in labelled:
+        return folder
+    remembered = [one.path for one in known()]
+    real = os.path.realpath(folder)
+    for name in (*labelled, *([] if str(folder) in remembered else remembered)):
+        if os.path.realpath(name) == real:
+            return Path(name)
+    return folder

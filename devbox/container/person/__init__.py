@@ -1,0 +1,1 @@
+"""What a person brings along: the ssh-agent, git's identity, dotfiles."""

@@ -1,0 +1,122 @@
+"""The user's git identity inside: who commits, and the habits that git commands depend on. No credential is copied.
+
+VS Code copies `~/.gitconfig` into a container that has none. devbox writes the lesser file beside it,
+`~/.config/git/config`: git reads it first, so all that the container has of its own wins, and VS Code, which looks at
+`~/.gitconfig` alone, still copies what it always copies.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from devbox.container import memory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from devbox.container.inside.probe import Reading
+    from devbox.engine.docker import Engine
+
+# What is copied: of these sections all or some keys. Nothing that holds a path or a program of the host, or a secret.
+_SECTIONS = frozenset(
+    {"alias", "advice", "branch", "color", "column", "fetch", "log", "pull", "push", "rebase", "rerere"}
+)
+_KEYS = frozenset(
+    {
+        "user.name",
+        "user.email",
+        "author.name",
+        "author.email",
+        "committer.name",
+        "committer.email",
+        "commit.cleanup",
+        "commit.verbose",
+        "core.abbrev",
+        "core.autocrlf",
+        "core.quotepath",
+        "core.whitespace",
+        "diff.algorithm",
+        "diff.colormoved",
+        "diff.mnemonicprefix",
+        "diff.renames",
+        "init.defaultbranch",
+        "merge.conflictstyle",
+        "merge.ff",
+        "status.short",
+        "status.showuntrackedfiles",
+        "tag.sort",
+    }
+)
+
+# $1 is the workspace's folder; the settings come on stdin. A file that is there is the container's own. git refuses a
+# repository of another user, and says so only when it is used: then this folder is named as safe, and no other.
+_WRITE = r"""
+command -v git >/dev/null 2>&1 || exit 0
+file=${XDG_CONFIG_HOME:-$HOME/.config}/git/config
+[ -e "$file" ] && exit 0
+umask 077
+mkdir -p "${file%/*}" && cat >"$file.$$" || exit 1
+top=$1
+while [ "$top" != / ] && [ ! -e "$top/.git" ]; do top=${top%/*}; top=${top:-/}; done
+if [ "$top" != / ] && [ "$(stat -c %u "$top")" != "$(id -u)" ]; then
+    git config --file "$file.$$" --add safe.directory "$top"
+fi
+[ -s "$file.$$" ] || { rm -f "$file.$$"; exit 0; }
+mv "$file.$$" "$file"
+"""
+
+
+def of_host(workspace: Path, environ: Mapping[str, str]) -> str:
+    """Return what git on the host would use in `workspace`, as a git config file; empty without git.
+
+    The user's and the system's settings count, with their conditional includes; not the repository's own, which the
+    container sees anyway.
+    """
+    from devbox.facts.git import git
+
+    done = git(workspace, "config", "--list", "--null", "--show-scope", "--includes", environ=environ)
+    if done is None or not done.ok:
+        return ""
+    items = done.stdout.split("\0")
+    return config_file(
+        (name, value)
+        for scope, entry in zip(items[::2], items[1::2], strict=False)
+        if scope in {"system", "global"}
+        for name, _, value in (entry.partition("\n"),)
+    )
+
+
+def config_file(settings: Iterable[tuple[str, str]]) -> str:
+    """Return those of the settings (name as git prints it, value) that are copied, as a git config file.
+
+    An alias that runs a program of its own is left out: it may hold anything.
+    """
+    lines: list[str] = []
+    for name, value in settings:
+        section, _, rest = name.partition(".")
+        subsection, _, key = rest.rpartition(".")
+        wanted = name in _KEYS or (section in _SECTIONS and not subsection)
+        if not wanted or (section == "alias" and value.startswith("!")):
+            continue
+        lines += [f"[{section}]\n", f"\t{key} = {_quoted(value)}\n"]
+    return "".join(lines)
+
+
+def _quoted(value: str) -> str:
+    """Write a value so that git reads it back as it is, whatever is in it."""
+    escapes = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\b": "\\b"}
+    return '"' + "".join(escapes.get(character, character) for character in value) + '"'
+
+
+def provide(engine: Engine, read: Reading) -> str | None:
+    """Write the identity into a running container, once in its life; return a warning if that failed."""
+    if memory.identity_given(read.id):
+        return None
+    text = of_host(read.workspace, engine.environ)
+    args = ["exec", "--interactive", "--user", read.user, read.id]
+    done = engine.run([*args, "sh", "-c", _WRITE, "identity", read.folder], check=False, input_text=text)
+    memory.remember_identity(read.id)
+    if done.ok:
+        return None
+    return f"git inside does not know who you are ({done.stderr.strip() or f'exit code {done.code}'})"

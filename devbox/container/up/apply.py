@@ -1,0 +1,308 @@
+"""The one place that changes containers: it does the steps of a plan."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from devbox.container import memory
+from devbox.container.up.plan import ComposeUp, CreateContainer, Plan, RemoveContainer, StartContainer, Step
+from devbox.engine.process import CommandError
+from devbox.engine.spec import ContainerSpec, container_args
+from devbox.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from devbox.engine.docker import Engine
+    from devbox.reporter import Reporter
+
+JSON = dict[str, Any]
+
+# The kernel's numbers of resource limits, as `--ulimit` names them.
+_LIMITS = (
+    "cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "locks", "sigpending", "msgqueue",
+    "nice", "rtprio", "rttime",
+)  # fmt: skip
+_REFUSED_LIMIT = re.compile(r"error setting rlimit type (\d+): operation not permitted")
+_NO_GPU = ("could not select device driver", "cdi device injection failed", "unresolvable cdi")
+# What docker adds to each error of its command line.
+_USAGE = re.compile(r"^(?:Usage:|Run 'docker run --help'|See 'docker run --help')", re.MULTILINE)
+_UNKNOWN = "devbox up --dry-run   # shows its command"
+_PORT = re.compile(r":(\d+)( failed: port is already allocated|: bind: address already in use)")
+# What docker compose says of a service whose image it cannot pull.
+_NO_IMAGE = re.compile(r"^ (\S+) Error (.+)$", re.MULTILINE)
+_NAME_TAKEN = re.compile(r'container name "/?([^"]+)" is already in use')
+
+
+def apply(engine: Engine, plan: Plan, reporter: Reporter) -> tuple[str, ...]:
+    """Do the steps of a plan and return what has to be said about them. Raises EngineError where docker refuses one."""
+    notes: list[str] = []
+    for step in plan.steps:
+        with reporter.step(step.title):
+            notes += _do(engine, step, reporter)
+    return tuple(notes)
+
+
+def _do(engine: Engine, step: Step, reporter: Reporter) -> list[str]:
+    match step:
+        case RemoveContainer():
+            remove(engine, step.id)
+            return []
+        case StartContainer():
+            try:
+                engine.run(["unpause" if step.paused else "start", step.id])
+            except CommandError as error:
+                raise refused(error.done.stderr, step.name) from None
+            return []
+        case CreateContainer():
+            return create(engine, step.spec)
+        case ComposeUp():
+            return start_project(engine, step, reporter)
+
+
+def remove(engine: Engine, container: str) -> None:
+    """Remove a container and what is remembered of it; one that is gone already is no failure. Named volumes stay."""
+    done = engine.run(["rm", "--force", "--volumes", container], check=False)
+    if not done.ok and "No such container" not in done.stderr:
+        raise EngineError(f"the container {container[:12]} cannot be removed", detail=done.stderr.strip())
+    memory.forget_container(container)
+
+
+def create(engine: Engine, spec: ContainerSpec) -> list[str]:
+    """Create and start the container `spec`, with lower limits where the engine refuses those that are asked for.
+
+    Returns a sentence for each limit that was lowered. Raises EngineError where docker refuses.
+    """
+    notes: list[str] = []
+    while True:
+        done = engine.run(["run", "--detach", *container_args(spec)], check=False)
+        if done.ok:
+            return notes
+        _remove_unstarted(engine, spec)
+        name = _refused_limit(done.stderr)
+        if name is None:
+            raise refused(done.stderr, spec.called)
+        lowered, note = clamped(spec.run_args, name, partial(_hard_limit, engine, name))
+        if lowered == spec.run_args:
+            raise refused(done.stderr, spec.called)
+        notes.append(note)
+        spec = replace(spec, run_args=lowered)
+
+
+def start_project(engine: Engine, step: ComposeUp, reporter: Reporter) -> list[str]:
+    """Do `docker compose up`, with lower limits where the engine refuses those of a service; return what was lowered.
+
+    What it made before a failure stays, and the next `up` goes on from there. Raises EngineError with compose's words.
+    """
+    from devbox.devcontainer.compose.override import with_limit
+    from devbox.files import write_atomically
+
+    notes: list[str] = []
+    while True:
+        if step.spec is not None:
+            write_atomically(step.spec.path, step.spec.text(), mode=0o600)
+        done = engine.stream(step.args(), lambda line: reporter.output(line, prefix="compose"))
+        if done.ok:
+            return notes
+        name = _refused_limit(done.stderr)
+        most = _hard_limit(engine, name) if name is not None else None
+        if step.spec is None or name is None or most is None:
+            raise _project_refused(done.stderr, step)
+        lowered = with_limit(step.spec, name, most)
+        if lowered.override == step.spec.override:
+            raise _project_refused(done.stderr, step)
+        notes.append(f"the engine refused the limit {name} of a service: it was set to {most}, the most it can grant")
+        step = replace(step, spec=lowered)
+
+
+def _project_refused(text: str, step: ComposeUp) -> EngineError:
+    logs = f"docker compose --project-name {step.project} logs   # what its services say"
+    sick = re.search(r"container (\S+) (?:is unhealthy|exited|has no healthcheck)[^\n]*", text)
+    if sick:
+        return EngineError(f"a service that the dev container waits for did not come up: {sick[0]}", hint=logs)
+    if "is not a docker command" in text:
+        return EngineError(
+            "docker has no 'compose' command, which the contract needs", hint="install docker-compose-plugin (v2)"
+        )
+    pulled = _NO_IMAGE.search(text)
+    if pulled and step.spec is not None:
+        image = step.spec.project.config["services"].get(pulled[1], {}).get("image", "")
+        return EngineError(
+            f"the image {image} of the service {pulled[1]} is neither on the engine nor can it be pulled",
+            hint=f"docker pull {image}",
+            detail=pulled[2],
+        )
+    # What compose has done begins with a space; it was shown already, and is not why it failed.
+    told = "\n".join(line for line in text.splitlines() if not line.startswith(" ")) or text
+    known = refused(told, step.spec.called if step.spec is not None else step.project)
+    if known.hint != _UNKNOWN:
+        return known
+    tail = "\n".join(told.splitlines()[-20:])
+    return EngineError(f"docker compose could not start the project {step.project}", hint=logs, detail=tail)
+
+
+def _refused_limit(stderr: str) -> str | None:
+    """Return the name of the resource limit that the engine may not set, if that is why it failed."""
+    found = _REFUSED_LIMIT.search(stderr)
+    return _LIMITS[int(found[1])] if found and int(found[1]) < len(_LIMITS) else None
+
+
+def _remove_unstarted(engine: Engine, spec: ContainerSpec) -> None:
+    """Remove what a failed `docker run` leaves: a container that was created and did not start."""
+    labels: dict[str, str | None] = dict(spec.labels)
+    for found in engine.containers(labels):
+        if found.state in {"created", "dead"}:
+            engine.run(["rm", "--force", "--volumes", found.id], check=False)
+
+
+def _hard_limit(engine: Engine, name: str) -> int | None:
+    """Return the highest limit that the engine is known to be able to grant, or None if nothing is known."""
+    if name not in {"memlock", "stack", "nofile"}:
+        return None
+    from devbox.facts.engine import gather
+
+    facts = gather(engine)
+    return {"memlock": facts.memlock, "stack": facts.stack, "nofile": facts.nofile}[name] or None
+
+
+def clamped(run_args: Sequence[str], name: str, hard: Callable[[], int | None]) -> tuple[tuple[str, ...], str]:
+    """Return `run_args` with the limit `name` set to `hard`, or left out where that is unknown or no lower; and a note.
+
+    A limit that was lowered already is left out. The arguments come back unchanged where they do not set it.
+    """
+    spans = _limit_spans(run_args, name)
+    if not spans:
+        return tuple(run_args), ""
+    old = run_args[spans[0][1]].removeprefix("--ulimit=")
+    number = hard()
+    new = [] if number is None or old == f"{name}={number}" else [f"--ulimit={name}={number}"]
+    result: list[str] = []
+    for index, argument in enumerate(run_args):
+        inside = [start for start, end in spans if start <= index <= end]
+        if not inside:
+            result.append(argument)
+        elif index == spans[0][0]:
+            result += new
+    got = f"set to {number}, the most that it can grant" if new else "left at the engine's own default"
+    return tuple(result), f"the engine refused the limit {old}: it was {got}"
+
+
+def _limit_spans(run_args: Sequence[str], name: str) -> list[tuple[int, int]]:
+    """Return first and last index of each `--ulimit NAME=…` in `run_args`, in one word or two."""
+    spans = []
+    for index, argument in enumerate(run_args):
+        if argument.startswith(f"--ulimit={name}="):
+            spans.append((index, index))
+        elif argument == "--ulimit" and index + 1 < len(run_args) and run_args[index + 1].startswith(f"{name}="):
+            spans.append((index, index + 1))
+    return spans
+
+
+def refused(stderr: str, what: str) -> EngineError:
+    """Return the error for a container that docker did not create or start, in a sentence where the reason is known."""
+    text = _USAGE.split(stderr, maxsplit=1)[0].strip()
+    lower = text.lower()
+    taken = _NAME_TAKEN.search(text)
+    if taken:
+        return EngineError(
+            f"another container is called {taken[1]}", hint="devbox up --name NAME   # or: docker rm " + taken[1]
+        )
+    if any(words in lower for words in _NO_GPU):
+        return EngineError(
+            "the engine cannot hand out the GPUs that are asked for", hint="devbox up --gpus none", detail=text
+        )
+    if "port is already allocated" in lower or "address already in use" in lower:
+        return _port_taken(text)
+    missing = re.search(r"bind source path does not exist: (.+)", text)
+    if missing:
+        return EngineError(f"the folder {missing[1].strip()}, which is to be mounted, does not exist", detail=text)
+    return EngineError(f"docker could not start the container {what}", hint=_UNKNOWN, detail=text)
+
+
+def _port_taken(text: str) -> EngineError:
+    found = _PORT.search(text)
+    which = f"the port {found[1]}" if found else "a port"
+    # The engine knows the ports of its own containers; what another program holds it can only try.
+    hint = "docker ps   # shows by whom"
+    if found and found[2].startswith(": bind"):
+        hint = f"ss -ltnp 'sport = :{found[1]}'   # shows by whom"
+    return EngineError(f"{which} that the container publishes is taken", hint=hint, detail=text)
+
+
+# As root: $1 is the user, the rest are folders. Prints those whose owner was set.
+_OWNERS = r"""
+ids=$(id -u "$1"):$(id -g "$1") || exit 1
+shift
+for folder; do
+  # The group may be one that all of an image's users are in.
+  [ "$(stat -c %u "$folder")" = "${ids%%:*}" ] || { chown "$ids" "$folder" && echo "$folder"; }
+done
+"""
+
+
+# As root: $1 is the group, the rest are folders. New folders in them get the group as well. Prints those that were set.
+_GROUP = r"""
+group=$1
+shift
+for folder; do
+  [ "$(stat -c %g:%a "$folder")" != "$group:2775" ] || continue
+  chgrp "$group" "$folder" && chmod 2775 "$folder" && echo "$folder"
+done
+"""
+
+
+def mend_groups(engine: Engine, container: str, mounts: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Give the top folder of each volume that a group shares to that group, and let it write; return the mended."""
+    from devbox.devcontainer.identity import group_of_volume
+
+    mended: list[str] = []
+    for one in mounts:
+        gid = group_of_volume(str(one.get("Name") or ""))
+        if gid is not None:
+            argv = ["sh", "-c", _GROUP, "groups", str(gid), str(one["Destination"])]
+            done = engine.run(["exec", "--user", "root", container, *argv], check=False)
+            mended += done.stdout.splitlines()
+    return tuple(mended)
+
+
+def mend_owners(
+    engine: Engine, container: str, user: str, mounts: Sequence[Mapping[str, Any]], uid: int
+) -> tuple[str, ...]:
+    """Give the user the top folder of each of devbox's volumes among `mounts`, that folder alone; return the mended.
+
+    `mounts` are the container's as `docker inspect` lists them. A volume that an IDE or an older image made may belong
+    to root. The volumes of the host user `uid` are devbox's by their names; others are left as they are.
+    """
+    ours = [one for one in mounts if one.get("Type") == "volume" and str(one.get("Name")).startswith(f"devbox-{uid}-")]
+    folders = [str(one["Destination"]) for one in ours]
+    if not folders or user in {"root", "0"}:
+        return ()
+    done = engine.run(["exec", "--user", "root", container, "sh", "-c", _OWNERS, "owners", user, *folders], check=False)
+    return tuple(done.stdout.splitlines())
+
+
+def sessions(engine: Engine, inspected: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the commands that are executed in a container now: shells, builds, the servers of IDEs."""
+    from devbox.engine.api import ask_socket, socket_path
+
+    ids = inspected.get("ExecIDs") or ()
+    path = socket_path(engine.environ)
+    found = []
+    for identifier in ids:
+        text = "a command"
+        if path is not None:
+            try:
+                status, body = ask_socket(path, f"/exec/{identifier}/json")
+                data: JSON = json.loads(body) if status == 200 else {"Running": False}
+            except (OSError, ValueError):
+                data = {"Running": True}
+            if not data.get("Running"):
+                continue
+            process = data.get("ProcessConfig") or {}
+            text = " ".join([process.get("entrypoint", ""), *(process.get("arguments") or ())])[:60] or text
+        found.append(text)
+    return tuple(found)

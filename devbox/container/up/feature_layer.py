@@ -1,0 +1,175 @@
+"""The Features of a contract: fetched, ordered, held by the lock file, and installed on top of its image."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from devbox.container.up.desired import Image
+from devbox.errors import DriftError
+from devbox.files import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from devbox.config import Settings
+    from devbox.devcontainer.features.lock import Lock
+    from devbox.devcontainer.features.order import Feature
+    from devbox.devcontainer.model import JSON, Contract
+    from devbox.engine.docker import Engine
+    from devbox.image.features.layer import Layer
+    from devbox.reporter import Reporter
+
+
+def with_features(
+    engine: Engine,
+    contract: Contract,
+    image: Image,
+    reporter: Reporter,
+    *,
+    environ: Mapping[str, str],
+    dry_run: bool = False,
+    user: str | None = None,
+    pull: bool = False,
+) -> tuple[Image, list[str]]:
+    """Return `image` with the contract's Features in a layer on top, and what a dry run would run for it.
+
+    Without Features that is `image` itself. The layer's label `devcontainer.metadata` holds the image's entries and one
+    for each Feature, so that the merge needs to know nothing of Features. `environ` are the proxies of a build, `user`
+    is the one that a compose file gives the service, `pull` looks up again what tags mean that the lock file does not
+    hold. Raises ContractError, ImageError, and DriftError where the lock file is frozen and does not fit.
+    """
+    if not contract.config.get("features"):
+        return image, []
+    from devbox import config
+    from devbox.devcontainer.identity import METADATA
+    from devbox.engine.spec import build_args
+
+    settings = config.load(contract.workspace, environ=engine.environ, flags={})
+    network = config.network(settings, engine.environ)
+    warnings: list[str] = []
+    features = resolve(engine, contract, settings, warnings.append, pull=pull, dry_run=dry_run)
+    layer = _layer(contract, image, features, warnings.append, user=user, environ=engine.environ)
+    digest = layer.digest()
+    wanted = layer.build(digest, network)
+    name = wanted.tags[0]
+    lines = []
+    # The name holds the digest, so what is called so is this.
+    inspected = engine.image(name)
+    if inspected is None:
+        for warning in dict.fromkeys(warnings):
+            reporter.warn(warning)
+        lines = [engine.line(build_args(wanted))]
+        if not dry_run:
+            from devbox.image.features.layer import install
+
+            install(engine, layer, network, reporter, environ=environ)
+            inspected = engine.image(name)
+    if inspected is not None:
+        return Image(name, str(inspected["Id"]), digest, inspected.get("Config") or {}), lines
+    labels = {**(image.config.get("Labels") or {}), METADATA: layer.label}
+    return replace(image, reference=name, id="", inputs=digest, config={**image.config, "Labels": labels}), lines
+
+
+def resolve(
+    engine: Engine,
+    contract: Contract,
+    settings: Settings,
+    warn: Callable[[str], None],
+    *,
+    pull: bool = False,
+    dry_run: bool = False,
+) -> tuple[Feature, ...]:
+    """Return the Features of a contract in the order of their installation, and write the lock file for them.
+
+    Raises ContractError and ImageError where one cannot be had, DriftError where a frozen lock file does not fit.
+    """
+    from devbox import config
+    from devbox.devcontainer.features import ids, lock
+    from devbox.devcontainer.features.order import installation_order
+    from devbox.image.features.store import FeatureStore
+
+    mode = settings.features_lock
+    held = lock.Lock(lock.lock_path(contract.path)) if mode == "off" else lock.read(contract.path)
+    network = config.network(settings, engine.environ)
+    store = FeatureStore(contract.path, contract.workspace, held, network, engine.environ, warn, pull)
+    wanted, notes = ids.migrated(contract.config["features"])
+    notes += tuple(note for _, note in map(ids.modern, wanted) if note is not None)
+    override: Sequence[str] = contract.config.get("overrideFeatureInstallOrder", ())
+    features, more = installation_order(wanted, override, store.fetch, store.refer, contract.path)
+    for note in (*notes, *more, *(note for feature in features for note in feature.warnings)):
+        warn(note)
+    if mode != "off":
+        _hold(held, lock.render(features), features, warn, frozen=mode == "frozen", dry_run=dry_run)
+    return features
+
+
+def _hold(
+    held: Lock, text: str, features: Sequence[Feature], warn: Callable[[str], None], *, frozen: bool, dry_run: bool
+) -> None:
+    """See that the lock file says `text`."""
+    if not held.differs(text):
+        return
+    if held.text is None and not any(feature.digest for feature in features):
+        # Everything is in the checkout: there is nothing to hold.
+        return
+    if frozen:
+        problem = "is not there" if held.text is None else "does not fit the Features of the contract"
+        raise DriftError(
+            f"{held.path} {problem}, and features_lock = frozen",
+            hint="DEVBOX_FEATURES_LOCK=write devbox up   # writes it",
+        )
+    if dry_run:
+        return
+    try:
+        write_atomically(held.path, text)
+    except OSError as error:
+        warn(f"{held.path} cannot be written: {error.strerror}; the next image may have other Features")
+
+
+def _layer(
+    contract: Contract,
+    image: Image,
+    features: Sequence[Feature],
+    warn: Callable[[str], None],
+    *,
+    user: str | None,
+    environ: Mapping[str, str],
+) -> Layer:
+    from devbox.devcontainer.features.options import resolve as resolve_options
+    from devbox.devcontainer.merge import image_metadata
+    from devbox.image.features.layer import Layer, Step
+
+    entries = image_metadata(image.config.get("Labels"))
+    steps = []
+    for feature in features:
+        options, notes = resolve_options(feature.identifier, feature.value, feature.metadata, contract.path)
+        for note in notes:
+            warn(note)
+        steps.append(Step(feature, options))
+    own = str(image.config.get("User") or "root")
+    container_user, remote_user = _users(contract, entries, user or own, environ)
+    return Layer(
+        base=image.reference,
+        inputs=image.inputs,
+        user=own,
+        container_user=container_user,
+        remote_user=remote_user,
+        steps=tuple(steps),
+        metadata=(*entries, *(feature.metadata.entry(feature.identifier) for feature in features)),
+    )
+
+
+def _users(contract: Contract, entries: Sequence[JSON], default: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the container's user and the remote user, as the scripts of Features are told.
+
+    Source: the specification's "User environment variables". What `runArgs` say is no part of it.
+    """
+    from devbox.devcontainer.substitute import HostVariables, IdVariables, substitute
+
+    host = HostVariables(environ, str(contract.workspace), contract.workspace_folder)
+    identifier = IdVariables(contract.devcontainer_id)
+    known = [contract.config, *(substitute(substitute(entry, host), identifier) for entry in reversed(entries))]
+    container_user = next((str(entry["containerUser"]) for entry in known if entry.get("containerUser")), default)
+    remote_user = next((str(entry["remoteUser"]) for entry in known if entry.get("remoteUser")), container_user)
+    return container_user, remote_user

@@ -1,0 +1,68 @@
+"""What a contract needs of its host, seen to when its container is made: the GPUs, and warnings about the rest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from devbox.container.up.plan import ComposeUp, CreateContainer
+
+if TYPE_CHECKING:
+    from devbox.container.up.plan import Plan, Step
+    from devbox.devcontainer.model import Contract, Merged
+    from devbox.devcontainer.writing.gpu import Grant
+    from devbox.engine.docker import Engine
+    from devbox.reporter import Reporter
+
+
+def with_gpus(engine: Engine, contract: Contract, merged: Merged, todo: Plan, reporter: Reporter) -> Plan:
+    """Return the plan with the GPUs that the contract asks for, where it makes a container.
+
+    What the host lacks is warned about: the container is started all the same, as by every tool.
+    """
+    if todo.outcome != "created":
+        return todo
+    grant = gpus_for(engine, contract, merged, reporter)
+    if grant is None:
+        return todo
+    return replace(todo, steps=tuple(_with(step, grant) for step in todo.steps))
+
+
+def _with(step: Step, grant: Grant) -> Step:
+    """Return the step that makes the container with the GPUs, any other as it is."""
+    match step:
+        case CreateContainer(spec):
+            return replace(step, spec=replace(spec, run_args=(*spec.run_args, *grant.args)))
+        case ComposeUp(spec=spec) if spec is not None:
+            from devbox.devcontainer.compose.override import with_gpus as reserved
+
+            return replace(step, spec=reserved(spec, grant.reservation()))
+    return step
+
+
+def gpus_for(engine: Engine, contract: Contract, merged: Merged, reporter: Reporter) -> Grant | None:
+    """Return the GPUs that a contract asks for, None for nothing, and warn about what the host lacks.
+
+    An image's demand is compared and told, and hands out none. Nothing is looked at where nothing is
+    required. Raises EngineError.
+    """
+    from devbox.devcontainer import requirements
+    from devbox.facts import engine as engine_facts
+    from devbox.facts import gpu as gpu_facts
+    from devbox.facts import host as host_facts
+
+    needs = merged.host_requirements
+    if not needs:
+        return None
+    facts = engine_facts.gather(engine)
+    if facts.local:
+        for sentence in requirements.unmet(needs, host_facts.gather(), engine_facts.free_storage(facts)):
+            reporter.warn(sentence)
+    if "gpu" not in needs:
+        return None
+    choice = requirements.gpu(needs["gpu"], merged.run_args, gpu_facts.gather(engine, facts), facts)
+    if choice.denied:
+        reporter.warn(f"the contract asks for a GPU, and the container starts without what it needs: {choice.reason}")
+    elif choice.grant is None:
+        reporter.info(f"no GPU: {choice.reason}")
+    return choice.grant if requirements.demanded_gpu(contract) is not None else None

@@ -1,0 +1,113 @@
+"""What `devbox up` is asked for, and what it answers, as values."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from devbox.container.up.plan import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from devbox.container.hooks.commands import HookDone
+
+__all__ = ["Journal", "Outcome", "StepDone", "UpRequest", "UpResult"]
+
+
+@dataclass(frozen=True, slots=True)
+class UpRequest:
+    """What `devbox up` was asked for. `path` is absolute, symlinks as given; None leaves a choice to devbox."""
+
+    path: Path
+    framework: str | None = None
+    variant: str | None = None
+    base_image: str | None = None
+    gpus: str | None = None
+    arch: str | None = None
+    user: str | None = None
+    name: str | None = None
+    config: Path | None = None
+    find_links: Path | None = None
+    flat: bool = False
+    compose: bool = False
+    services: str | None = None
+    repositories: str | None = None
+    mounts: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+    run_args: tuple[str, ...] = ()
+    pull: bool = False
+    recreate: bool = False
+    force: bool = False
+    skip_hooks: bool = False
+    no_wait: bool = False
+    secrets_file: Path | None = None
+    dotfiles_repository: str | None = None
+    dotfiles_install_command: str | None = None
+    dotfiles_target_path: str | None = None
+    trust: bool = False
+    yes: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """A step: how long it took in seconds, or, for a dry run, the commands that it would run."""
+
+    title: str
+    seconds: float = 0.0
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UpResult:
+    """What `devbox up` did, or with `dry_run` would do.
+
+    `outcome` is "created", "started" or "running" (it ran already), `reasons` say why, and `pending` is what of the
+    contract waits because somebody works in the container. `written` are the files that were written, `hooks` the
+    lifecycle commands that were run, `hooks_log` the log of those that still run in the background, `next` is what to
+    type now.
+    """
+
+    container: str
+    name: str
+    outcome: Outcome
+    workspace: Path
+    workspace_folder: str
+    remote_user: str
+    contract: Path
+    framework: str | None
+    image: str
+    steps: tuple[StepDone, ...] = ()
+    reasons: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    written: tuple[Path, ...] = ()
+    hooks: tuple[HookDone, ...] = ()
+    hooks_log: Path | None = None
+    next: tuple[str, ...] = ()
+    dry_run: bool = False
+
+
+class Journal:
+    """What one `up` has done so far, and what there is to say about it in the end."""
+
+    def __init__(self) -> None:
+        self.steps: list[StepDone] = []
+        self.notes: list[str] = []
+
+    @contextmanager
+    def timed(self, title: str) -> Iterator[None]:
+        """Note how long a step takes."""
+        begun = time.monotonic()
+        yield
+        self.steps.append(StepDone(title, round(time.monotonic() - begun, 3)))
+
+    def would(self, title: str, lines: Sequence[str]) -> None:
+        """Note the commands of a step of a dry run; a step without any is none."""
+        if lines:
+            self.steps.append(StepDone(title, lines=tuple(lines)))

@@ -1,0 +1,130 @@
+"""The two ways in which a contract becomes a container, as `up` sees them: by `docker run`, or by docker compose.
+
+`up` has one order of steps for both; here is what differs. `compose.ComposeRuntime` is the other one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from devbox.container.inside.target import LOCAL_FOLDER, containers_of
+from devbox.container.up.desired import Desired, Image, desired
+from devbox.container.up.plan import Actual, Plan, RemoveContainer, adopt
+from devbox.devcontainer.compose.model import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from devbox.container.contract.inforce import InForce
+    from devbox.container.up.request import Journal, UpRequest
+    from devbox.devcontainer.model import Contract, Merged
+    from devbox.engine.docker import ContainerSummary, Engine
+
+JSON = dict[str, Any]
+
+
+class Runtime(Protocol):
+    """How a contract becomes a container."""
+
+    def find(self) -> JSON | None:
+        """Return the inspected container that is there, or None."""
+
+    def is_ready(self, inspected: JSON) -> bool:
+        """Tell whether a container that devbox did not make was made as a dev container, and is used as it is."""
+
+    def adopt(self, actual: Actual, inspected: JSON) -> Plan:
+        """Return the steps that make such a container usable."""
+
+    def image_contract(self) -> Contract:
+        """Return the contract whose image is had by pulling or building it."""
+
+    def base_config(self, image: Image) -> JSON:
+        """Return `.Config` of the image as the container has it before the contract's own say."""
+
+    def desired(self, merged: Merged, image: Image, *, uid_image: str | None) -> Desired:
+        """Return the wanted container."""
+
+    def complete(self, plan: Plan, wanted: Desired) -> Plan:
+        """Return a plan for a container that is there, with what else has to be started."""
+
+    def applied(self, plan: Plan) -> None:
+        """Remember what was done."""
+
+    def fallen(self, plan: Plan) -> list[str]:
+        """Return a sentence for each of the other containers that the plan was to start and that does not run."""
+
+
+class SingleRuntime:
+    """A contract with an image or a build: one container, made by `docker run`."""
+
+    def __init__(self, request: UpRequest, engine: Engine, force: InForce, journal: Journal) -> None:
+        self.engine = engine
+        self.journal = journal
+        self.contract = force.contract
+        self.name = None if force.contract.generated else request.name
+
+    def find(self) -> JSON | None:
+        """Return the inspected container that carries the contract's labels."""
+        return container_of(self.engine, self.contract)
+
+    def is_ready(self, inspected: JSON) -> bool:
+        """Whoever wrote the two labels made a dev container."""
+        return LOCAL_FOLDER in (inspected["Config"].get("Labels") or {})
+
+    def adopt(self, actual: Actual, inspected: JSON) -> Plan:  # noqa: ARG002
+        """Start it where it is stopped."""
+        return adopt(actual)
+
+    def image_contract(self) -> Contract:
+        """Return the contract itself."""
+        return self.contract
+
+    def base_config(self, image: Image) -> JSON:
+        """Return the image's own."""
+        return image.config
+
+    def desired(self, merged: Merged, image: Image, *, uid_image: str | None) -> Desired:
+        """Return the container that `docker run` is to make."""
+        return desired(self.contract, merged, image, name=self.name, uid_image=uid_image)
+
+    def complete(self, plan: Plan, wanted: Desired) -> Plan:  # noqa: ARG002
+        """There is nothing else, but a contract that named a service before may leave the others."""
+        self.journal.notes += left_behind(self.engine, plan)
+        return plan
+
+    def applied(self, plan: Plan) -> None:
+        """There is nothing to remember."""
+
+    def fallen(self, plan: Plan) -> list[str]:  # noqa: ARG002
+        """There are no others."""
+        return []
+
+
+def left_behind(engine: Engine, plan: Plan, project: str | None = None) -> list[str]:
+    """Return a sentence for a compose project, other than `project`, whose dev container `plan` removes.
+
+    Its other services stay: they may be in use, and hold data.
+    """
+    notes = []
+    for step in plan.steps:
+        if isinstance(step, RemoveContainer):
+            labels = ((engine.container(step.id) or {}).get("Config") or {}).get("Labels") or {}
+            former = labels.get(PROJECT)
+            if former not in {None, project} and any(one.id != step.id for one in engine.containers({PROJECT: former})):
+                notes.append(f"the other services of {former} are left: docker compose --project-name {former} down")
+    return notes
+
+
+def container_of(engine: Engine, contract: Contract) -> JSON | None:
+    """Return the inspected dev container of a contract: of those that carry its labels, one that runs, or the newest.
+
+    The engine's list is a copy that may be a moment old, so what is done depends on the inspection alone.
+    """
+    return best_of(engine, containers_of(engine, str(contract.workspace), str(contract.path)))
+
+
+def best_of(engine: Engine, containers: Iterable[ContainerSummary]) -> JSON | None:
+    """Return the inspected container that runs, or the newest; None if there is none."""
+    found = [one for one in containers if one.state != "removing"]
+    best = max(found, key=lambda one: (one.running, one.created), default=None)
+    return None if best is None else engine.container(best.id)

@@ -1,0 +1,1 @@
+"""Contracts that devbox writes: drafted from facts and choices, marked as its own, put into a checkout."""

@@ -1,0 +1,364 @@
+"""Write a contract: a pure function from facts and choices to the files' text.
+
+In the personal form everything that depends on the machine (limits, GPUs, user, CA bundle) is resolved here, so that
+each tool starts the same container from the same words. In the shared form nothing of that is in it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from devbox.devcontainer.compose.file import SERVICE, compose_file
+from devbox.devcontainer.identity import group_volume_name, volume_name
+from devbox.devcontainer.properties import PROPERTIES
+from devbox.devcontainer.worktree import git_mounts
+from devbox.devcontainer.writing.additions import Additions
+from devbox.devcontainer.writing.editors import editors
+from devbox.devcontainer.writing.form import PERSONAL, Form, definition
+from devbox.devcontainer.writing.generated import dump, sealed, text_hash
+from devbox.devcontainer.writing.limits import UNCLAMPED
+from devbox.devcontainer.writing.repositories import recorded
+from devbox.engine.spec import Mount, csv_record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from devbox.config import Network
+    from devbox.devcontainer.find import Placement
+    from devbox.devcontainer.model import JSON
+    from devbox.devcontainer.writing.gpu import Grant
+    from devbox.devcontainer.writing.repositories import Repository
+    from devbox.facts.model import Checkout
+    from devbox.frameworks.arch import Arch
+    from devbox.frameworks.model import Framework, Service
+
+SCHEMA = 1
+BUILD_FOLDER = "/build"
+CACHE_FOLDER = "/cache"
+# The Python environment on the build volume.
+PYTHON_FOLDER = f"{BUILD_FOLDER}/python"
+CA_BUNDLE = "/etc/devbox/ca-bundle.pem"
+SSH_AGENT_FOLDER = "/run/devbox/ssh"
+# Every program that brings its own idea of a CA bundle has its own variable for it.
+CA_VARIABLES = (
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "PIP_CERT",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "CARGO_HTTP_CAINFO",
+    "NODE_EXTRA_CA_CERTS",
+)
+# What a group may share. Only ccache lets the group read its files: sccache's are their owner's alone.
+SHARED_CACHES = ("ccache",)
+# Where the tools that share a cache look for it. Those that a framework alone knows are in its own file.
+CACHE_VARIABLES = {
+    "cargo": "CARGO_HOME",
+    "huggingface": "HF_HOME",
+    "pip": "PIP_CACHE_DIR",
+    "sccache": "SCCACHE_DIR",
+    "uv": "UV_CACHE_DIR",
+}
+
+
+class Recipe(Protocol):
+    """What the contract says of its image's build. The image room has the recipe itself."""
+
+    @property
+    def dockerfile(self) -> str:
+        """The text of a self-contained Dockerfile."""
+
+    @property
+    def target(self) -> str:
+        """Its last stage."""
+
+    @property
+    def args(self) -> tuple[tuple[str, str], ...]:
+        """Build arguments."""
+
+    @property
+    def contexts(self) -> tuple[tuple[str, str], ...]:
+        """Named contexts; a path is absolute, or relative to the workspace."""
+
+    @property
+    def secrets(self) -> tuple[tuple[str, str], ...]:
+        """The host files of secrets, by id."""
+
+    @property
+    def forwarded(self) -> tuple[str, ...]:
+        """Build arguments whose values the client's environment has."""
+
+    def options(self) -> list[str]:
+        """Return further arguments for `docker build`: named contexts, secrets."""
+
+
+class ContainerUser(Protocol):
+    """Who works in the container."""
+
+    @property
+    def name(self) -> str:
+        """A name with a passwd entry in the image: tools do not take a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateRequest:
+    """All that a generated contract depends on.
+
+    `owner` is the uid of the person whose volumes are mounted; None in the shared form. `guest` is the uid inside where
+    it is not the one that stands for that person: it has caches of its own, because files of two users in one would
+    lock either out. `gpu` and `limits` (arguments for `docker run`) are what the engine can grant. `arch` is None where
+    every machine is to find its own. `choices` are what a person asked for, as it was written: they are recorded, so
+    that the next contract can be made from them. `settings` are those of files and variables that it was made by,
+    recorded to tell when they are others. `ssh_agent` is the host folder in which devbox keeps a socket to the user's
+    agent, if it is to be mounted. `environ` is the host's environment: it tells by which name a proxy's URL that holds
+    a password can be passed on without being written down. The members of the host's group `cache_group` share their
+    compiler caches. `devices` are the host's device files of hardware that is no GPU of NVIDIA's. `additions` are what
+    the person adds, which wins over what devbox says.
+    """
+
+    checkout: Checkout
+    framework: Framework
+    recipe: Recipe
+    user: ContainerUser
+    placement: Placement
+    network: Network
+    owner: int | None = None
+    guest: int | None = None
+    form: Form = PERSONAL
+    arch: Arch | None = None
+    gpu: Grant | None = None
+    limits: tuple[str, ...] = UNCLAMPED
+    services: tuple[Service, ...] = ()
+    repositories: tuple[Repository, ...] = ()
+    devices: tuple[str, ...] = ()
+    additions: Additions = field(default_factory=Additions)
+    ccache_size: str = "20G"
+    cache_group: int | None = None
+    container_name: str | None = None
+    choices: tuple[tuple[str, str], ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
+    ssh_agent: Path | None = None
+    environ: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups that the user is a member of besides its own: that of the caches, and those of the devices."""
+        cache = (str(self.cache_group),) if self.cache_group is not None else ()
+        return (*cache, *(self.framework.run.groups if self.devices else ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """The files of a contract, (path relative to the workspace, text), the devcontainer.json first; and its content.
+
+    `shared` files are meant to be committed.
+    """
+
+    files: tuple[tuple[str, str], ...]
+    devcontainer: JSON = field(hash=False)
+    shared: bool = False
+
+
+def generate(request: GenerateRequest) -> Generated:
+    """Return the contract for `request`: the same request always gives the same bytes."""
+    form, placement = request.form, request.placement
+    others = [(placement.dockerfile, request.recipe.dockerfile)]
+    if form.compose:
+        env = _container_env(request)
+        others.append((placement.compose, compose_file(request, env, _mounts(request))))
+    values = _common(request) | (_composed(request) if form.compose else _alone(request))
+    values["customizations"] = {**editors(request.framework), "devbox": _own(request, others)}
+    devcontainer = sealed({key: values[key] for key in PROPERTIES if values.get(key) not in (None, [], {})})
+    return Generated(((placement.config, dump(devcontainer)), *others), devcontainer, form.shared)
+
+
+def _common(request: GenerateRequest) -> JSON:
+    """Return the properties that do not depend on who starts the container."""
+    framework = request.framework
+    kind = "" if not (request.form.shared and framework.gpu) else ", GPU" if request.gpu is not None else ", no GPU"
+    return {
+        "name": f"{framework.title} ({framework.variant}{kind})",
+        # A port that is published is on the host already.
+        "forwardPorts": [port for port in framework.ports if port not in request.additions.inner_ports],
+        "remoteEnv": _remote_env(request) | request.additions.remote_env(),
+        "remoteUser": request.user.name,
+        # The image's last stage made the user with the right ids; a tool that changes them again builds one more image.
+        # In the shared form nobody knows them yet.
+        "updateRemoteUserUID": request.form.shared,
+        # The environment is what the image's ENV says, in every tool alike. A login shell would replace PATH by the
+        # distribution's own, without CUDA's and Python's folders, and costs each tool one more process at each start.
+        "userEnvProbe": "none",
+        # Closing an editor must not end a build that a terminal started.
+        "shutdownAction": "none",
+        "workspaceFolder": framework.workspace_path,
+        "postCreateCommand": framework.post_create,
+    }
+
+
+def _alone(request: GenerateRequest) -> JSON:
+    """Return what tools run with `docker run`."""
+    return {
+        "containerEnv": _container_env(request),
+        "overrideCommand": True,
+        "init": True,
+        # What debuggers need: the engine's default system call filter allows ptrace with it. The filter therefore
+        # stays on. All that gdb misses is switching address space randomisation off, which it says and does without.
+        "capAdd": ["SYS_PTRACE"],
+        "mounts": [mount.csv() for mount in _mounts(request)],
+        "build": _build(request),
+        "workspaceMount": _workspace_mount(request),
+        "runArgs": _run_args(request),
+        "appPort": list(request.additions.ports),
+    }
+
+
+def _composed(request: GenerateRequest) -> JSON:
+    """Return what tools need of a compose project; what they would lose of it stands in the compose file."""
+    placement = request.placement
+    return {
+        "dockerComposeFile": posixpath.relpath(placement.compose, posixpath.dirname(placement.config) or "."),
+        "service": SERVICE,
+        # The compose file's own command keeps the container alive.
+        "overrideCommand": False,
+    }
+
+
+def _container_env(request: GenerateRequest) -> dict[str, str]:
+    framework = request.framework
+    env: dict[str, str] = {}
+    if "ccache" in framework.caches:
+        # No sloppiness of any kind: a cache that everybody shares must not believe in timestamps.
+        env["CCACHE_DIR"] = f"{CACHE_FOLDER}/ccache"
+        env["CCACHE_COMPILERCHECK"] = "content"
+        env["CCACHE_MAXSIZE"] = request.ccache_size
+        if request.cache_group is not None:
+            env["CCACHE_UMASK"] = "002"
+    for cache in framework.caches:
+        if cache in CACHE_VARIABLES:
+            env[CACHE_VARIABLES[cache]] = f"{CACHE_FOLDER}/{cache}"
+    if request.network.ca_bundle is not None:
+        env |= dict.fromkeys(CA_VARIABLES, CA_BUNDLE)
+    if not request.network.secret:
+        env |= dict(sorted(request.network.proxies().items()))
+    if request.ssh_agent is not None:
+        # An editor that forwards the agent by itself sets this variable for its own terminals.
+        env["SSH_AUTH_SOCK"] = f"{SSH_AGENT_FOLDER}/agent.sock"
+    return env | dict(framework.env) | dict(request.additions.env)
+
+
+def _remote_env(request: GenerateRequest) -> dict[str, str]:
+    """Put the Python environment first, and pass proxies with a password on by name.
+
+    Their value is in no file, label or argv. The environment is made by the first `devbox build --install`; as long as
+    there is none, programs are found where the image has them.
+    """
+    env = {}
+    if request.framework.python is not None or any(one.python for one in request.repositories):
+        env = {"PATH": f"{PYTHON_FOLDER}/bin:${{containerEnv:PATH}}", "VIRTUAL_ENV": PYTHON_FOLDER}
+    if not request.network.secret:
+        return env
+    for name, value in sorted(request.network.proxies().items()):
+        spellings = (name, name.swapcase())
+        host_name = next((spelling for spelling in spellings if request.environ.get(spelling) == value), name)
+        env[name] = f"${{localEnv:{host_name}}}"
+    return env
+
+
+def _mounts(request: GenerateRequest) -> tuple[Mount, ...]:
+    """Return all mounts but the checkout's. The person's own take the place of devbox's at the same target."""
+    own = request.additions.mounts
+    taken = {mount.target for mount in own}
+    return (*(mount for mount in _own_mounts(request) if mount.target not in taken), *own)
+
+
+def _own_mounts(request: GenerateRequest) -> tuple[Mount, ...]:
+    mounts = [Mount("volume", BUILD_FOLDER, _volume(request, "build"))]
+    mounts += [Mount("volume", f"{CACHE_FOLDER}/{name}", _volume(request, name)) for name in request.framework.caches]
+    if request.form.shared:
+        return tuple(mounts)
+    if request.network.ca_bundle is not None:
+        mounts.append(Mount("bind", CA_BUNDLE, str(request.network.ca_bundle), readonly=True))
+    if request.ssh_agent is not None:
+        # The folder and not the socket: that is another one after each login. Nothing inside may put a socket there.
+        mounts.append(Mount("bind", SSH_AGENT_FOLDER, str(request.ssh_agent), readonly=True))
+    mounts += git_mounts(request.checkout, request.framework.workspace_path)
+    mounts += [mount for one in request.repositories for mount in one.mounts()]
+    return tuple(mounts)
+
+
+def _volume(request: GenerateRequest, name: str) -> str:
+    """Return a volume's name on the engine. The specification's variable keeps those of a shared contract apart."""
+    if request.owner is None:
+        return f"devbox-{name}-${{devcontainerId}}"
+    if request.cache_group is not None and name in SHARED_CACHES:
+        return group_volume_name(request.cache_group, name)
+    if name == "build":
+        return volume_name(request.owner, name, request.checkout.path)
+    return volume_name(request.owner, name if request.guest is None else f"{name}-as-{request.guest}")
+
+
+def _workspace_mount(request: GenerateRequest) -> str:
+    """Return the mount of the checkout.
+
+    The variable's value is put in as it is, into a CSV record. Inside quotes a comma does no harm; a quote in the
+    path would, so such a path is written out, with its quotes doubled.
+    """
+    target, path = request.framework.workspace_path, "" if request.form.shared else str(request.checkout.path)
+    if '"' in path or "\n" in path:
+        return Mount("bind", target, path).csv()
+    source = "source=${localWorkspaceFolder}"
+    if "," in path:
+        source = f'"{source}"'
+    return f"type=bind,{source},{csv_record([f'target={target}'])}"
+
+
+def _build(request: GenerateRequest) -> JSON:
+    recipe, placement = request.recipe, request.placement
+    folder = posixpath.dirname(placement.config) or "."
+    dockerfile = posixpath.relpath(placement.dockerfile, folder)
+    build: JSON = {
+        "dockerfile": dockerfile,
+        "context": posixpath.dirname(dockerfile) or ".",
+        "args": dict(recipe.args),
+        "options": recipe.options(),
+        "target": recipe.target,
+    }
+    return {key: value for key, value in build.items() if value not in ([], {})}
+
+
+def _run_args(request: GenerateRequest) -> list[str]:
+    """Return what has no property of its own.
+
+    One word an argument, so that no tool can take an option from its value. With the host's ipc, /dev/shm is the
+    host's and needs no size.
+    """
+    name = [f"--name={request.container_name}"] if request.container_name else []
+    groups = [f"--group-add={group}" for group in request.groups]
+    devices = [f"--device={device}" for device in request.devices]
+    gpus = request.gpu.args if request.gpu is not None else ()
+    return [*name, "--ipc=host", *groups, *request.limits, *devices, *gpus, *request.additions.run_args]
+
+
+def _own(request: GenerateRequest, files: list[tuple[str, str]]) -> JSON:
+    """Return what the contract records for devbox: what it was made from, and how the files beside it looked."""
+    framework = request.framework
+    own: JSON = {
+        "schema": SCHEMA,
+        "framework": framework.name,
+        "variant": framework.variant,
+        "shared": definition(framework, gpu=request.gpu is not None) if request.form.shared else None,
+        "form": list(request.form.words),
+        "arch": list(request.arch.capabilities) if request.arch is not None else None,
+        "choices": dict(request.choices),
+        "settings": dict(request.settings),
+        "repositories": recorded(request.repositories),
+        # In the other form the build's arguments say it.
+        "base_image": dict(request.recipe.args).get("BASE_IMAGE") if request.form.compose else None,
+        "dockerfile": text_hash(files[0][1]),
+        "compose": text_hash(files[1][1]) if len(files) > 1 else None,
+    }
+    # Nothing to compile for is said, too; nothing recorded means that nobody looked.
+    return {key: value for key, value in own.items() if value not in (None, {}) and (value != [] or key == "arch")}

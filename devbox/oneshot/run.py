@@ -1,0 +1,192 @@
+"""`devbox run`: a command in a container of its own, made like the dev container and removed when the command ends."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from devbox.container import memory
+from devbox.container.checkout.git_mounts import with_repository
+from devbox.container.hooks import secrets
+from devbox.container.inside import supervise
+from devbox.container.inside.exec import run_watched
+from devbox.container.inside.probe import remote_env, variables
+from devbox.container.inside.target import Target
+from devbox.container.up.desired import Image, container_name, docker_run, slug
+from devbox.container.up.images import ensure_image, foreseen_image, plan_image
+from devbox.container.up.needs import gpus_for
+from devbox.container.up.uid import host_ids_lines, wants_host_ids, with_host_ids
+from devbox.engine.spec import ContainerSpec, container_args
+from devbox.errors import DevboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from devbox.devcontainer.compose.model import Project
+    from devbox.devcontainer.model import Contract, Merged
+    from devbox.engine.docker import Engine
+    from devbox.reporter import Reporter
+
+STOP_SECONDS = 5
+RUN_LABEL = "devbox.run"
+
+
+def run(
+    engine: Engine,
+    workspace: Path,
+    argv: Sequence[str],
+    reporter: Reporter,
+    *,
+    cwd: Path | None = None,
+    dry_run: bool = False,
+) -> int | list[str]:
+    """Run `argv` in a one-shot container of the contract of `workspace`, or of a folder above it; return its exit code.
+
+    It has the dev container's image, mounts, limits, user and environment, and no name or published port, so that both
+    can run at once. `cwd` is a folder on the host; the command starts in the matching one inside. It is removed when
+    the command ends, and when this process does. With `dry_run` nothing is changed, and the docker commands are
+    returned instead: those that make the image where it is not there, then the container's. Raises DevboxError where
+    the workspace has no contract yet.
+    """
+    workspace = _with_contract(workspace)
+    first: list[str] | None = [] if dry_run else None
+    contract, merged, image, project = _wanted(engine, workspace, reporter, first)
+    user_image = _user_image(engine, merged, image, reporter, first)
+    spec, target = one_shot(contract, merged, image, argv)
+    grant = None if project is not None else gpus_for(engine, contract, merged, reporter)
+    spec = replace(spec, image=user_image or spec.image, run_args=(*spec.run_args, *(grant.args if grant else ())))
+    terminal = os.isatty(0) and os.isatty(1)
+    name = f"devbox-run-{slug(workspace.name)}-{supervise.new_token()[:6]}"
+    place = (target.inside(cwd) if cwd is not None else None) or target.folder
+    flags = ["--rm", "--interactive", *(["--tty"] if terminal else []), "--workdir", place]
+    for variable, _ in target.host_env:
+        flags += ["--env", variable]
+    args = [engine.docker, "run", *flags, *container_args(replace(spec, name=name))]
+    if project is not None:
+        from devbox.container.compose.service import one_shot_args
+
+        shot = replace(spec, name=name, command=tuple(argv))
+        made = one_shot_args(contract, merged, image, project, shot, write=not dry_run)
+        own = [flag for flag in flags if flag not in {"--interactive", "--tty"}]
+        args = [engine.docker, *made, *own, *([] if terminal else ["--no-TTY"]), project.service, *argv]
+    if first is not None:
+        return [*first, engine.line(args[1:])]
+    return run_watched(
+        args,
+        # Of docker compose, which tells of each service that runs already; docker does not know the variable.
+        environ=target.client_environ({"COMPOSE_PROGRESS": "quiet", **engine.environ}),
+        end=[engine.docker, "stop", "--time", str(STOP_SECONDS), name],
+        on_death=[engine.docker, "rm", "--force", "--volumes", name],
+    )
+
+
+def _with_contract(folder: Path) -> Path:
+    """Return `folder`, or the nearest one above it that has a contract in force; `folder` itself where none has."""
+    from pathlib import Path as RealPath
+
+    from devbox.devcontainer.find import find
+
+    for place in (folder, *folder.parents):
+        last = memory.recall(place)
+        if find(place, last=None if last is None else RealPath(last.contract)) is not None:
+            return place
+    return folder
+
+
+def _wanted(
+    engine: Engine, workspace: Path, reporter: Reporter, lines: list[str] | None
+) -> tuple[Contract, Merged, Image, Project | None]:
+    """Return the contract in force, its image, built first if it has to be, and its compose project, if any.
+
+    With `lines` nothing is built: they get the commands that would do it.
+    """
+    from pathlib import Path as RealPath
+
+    from devbox import config
+    from devbox.devcontainer import consent
+    from devbox.devcontainer.find import find
+    from devbox.devcontainer.merge import image_metadata, merge
+    from devbox.devcontainer.read import read
+
+    last = memory.recall(workspace)
+    path = find(workspace, last=None if last is None else RealPath(last.contract))
+    if path is None:
+        raise DevboxError(f"{workspace} has no dev container configuration yet", hint="devbox up")
+    contract = with_repository(read(path, workspace, engine.environ))
+    secrets.hide((contract.raw,), engine.environ, reporter)
+    network = config.network(config.load(workspace, environ=engine.environ, flags={}), engine.environ)
+    if not consent.granted(contract):
+        raise DevboxError(f"{path} needs your consent first", hint="devbox up")
+    project, made_from, by_compose = None, contract, []
+    if contract.kind == "compose":
+        from devbox.container.compose import service
+        from devbox.container.compose.resolve import resolve
+
+        project = resolve(engine, contract)
+        if not consent.granted(contract, (), service.host_reach(contract, project)):
+            raise DevboxError(f"{path} needs your consent first", hint="devbox up")
+        by_compose = service.service_build(engine, contract, project)
+        if by_compose and lines is None:
+            service.build_service(engine, project, by_compose, reporter)
+        made_from = service.image_contract(contract, project, engine.environ)
+    user = None if project is None else service.base_config(project, Image("", "", "")).get("User")
+    todo = plan_image(engine, made_from)
+    if lines is None:
+        image = ensure_image(engine, made_from, todo, reporter, environ=network.proxies(), user=user)
+    else:
+        image, features = foreseen_image(engine, made_from, todo, reporter, user=user)
+        lines += [*([engine.line(by_compose)] if by_compose else todo.lines(engine)), *features]
+    entries = image_metadata(image.config.get("Labels"))
+    if entries and not consent.granted(contract, entries):
+        raise DevboxError(f"{path} needs your consent first", hint="devbox up")
+    secrets.hide(entries, engine.environ, reporter)
+    return contract, merge(contract, entries, image.config, engine.environ), image, project
+
+
+def _user_image(
+    engine: Engine, merged: Merged, image: Image, reporter: Reporter, lines: list[str] | None
+) -> str | None:
+    """Return the image with the host user's ids, where the contract wants that; `lines` as in `_wanted`."""
+    uid, gid = os.getuid(), os.getgid()
+    if lines is None:
+        return with_host_ids(engine, merged, image, reporter, uid=uid, gid=gid)
+    if not wants_host_ids(merged, uid):
+        return None
+    name, more = host_ids_lines(engine, merged, image, uid=uid, gid=gid)
+    lines += more
+    return name
+
+
+def one_shot(contract: Contract, merged: Merged, image: Image, argv: Sequence[str]) -> tuple[ContainerSpec, Target]:
+    """Return the container for one command, and the variables of its environment that come from the host's.
+
+    It carries none of the labels by which tools find a dev container.
+    """
+    spec = docker_run(contract, merged, image, container_name(contract))
+    own = {**variables(image.config.get("Env") or ()), **dict(merged.container_env)}
+    fixed, host_env = remote_env(contract, merged, own)
+    env = {**dict(merged.container_env), **{name: value for name, value in fixed.items() if value is not None}}
+    run_args = list(spec.run_args)
+    for index, argument in enumerate(spec.run_args):
+        if argument == "--name":
+            run_args[index : index + 2] = ["", ""]
+        elif argument.startswith("--name="):
+            run_args[index] = ""
+    user = merged.remote_user or "root"
+    shot = replace(
+        spec,
+        name=None,
+        publish=(),
+        labels=((RUN_LABEL, str(contract.workspace)),),
+        env=tuple(env.items()),
+        user=user,
+        run_args=tuple(argument for argument in run_args if argument),
+        entrypoint=argv[0],
+        command=tuple(argv[1:]),
+    )
+    target = Target(
+        "", contract.workspace, contract.workspace_folder, user, contract.path, host_env=tuple(host_env.items())
+    )
+    return shot, target
