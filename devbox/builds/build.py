@@ -10,7 +10,9 @@ from typing import IO, TYPE_CHECKING, Any, Self
 from devbox.builds.report.summary import BuildReport, BuildRequest, report
 from devbox.builds.talk import ask
 from devbox.container.hooks.secrets import hide_passed
+from devbox.devcontainer.identity import workspace_hash
 from devbox.errors import UsageError
+from devbox.frameworks import arch
 from devbox.paths import state_dir
 
 if TYPE_CHECKING:
@@ -120,8 +122,6 @@ def _warn_of_storage(result: dict[str, Any], reporter: Reporter) -> None:
 
 def _switches(rules: BuildRules, architectures: str | None) -> Pairs:
     """Return what stands for the architectures where the build system takes no list of them."""
-    from devbox.frameworks import arch
-
     return arch.switches(arch.parse(architectures), rules.arch_switches) if architectures else ()
 
 
@@ -199,8 +199,6 @@ class _Log:
     """The log of one build on the host; the file is made when the tree is known."""
 
     def __init__(self, target: Target) -> None:
-        from devbox.devcontainer.identity import workspace_hash
-
         self._folder = state_dir() / "logs" / "build" / workspace_hash(target.workspace)
         self._stream: IO[str] | None = None
         self.path: Path | None = None

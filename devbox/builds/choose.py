@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from devbox.container.inside.target import find
+from devbox.devcontainer import jsonc
 from devbox.errors import ContractError, UsageError
+from devbox.facts.model import Gpus
 from devbox.frameworks.arch import form, resolve
 from devbox.frameworks.load import available, load
 
@@ -24,8 +27,6 @@ def inside(engine: Engine, workspace: Path, repository: str | None = None) -> Ta
 
     Raises DevboxError where there is no running container, UsageError where it has no repository of the name.
     """
-    from devbox.container.inside.target import find
-
     found = find(engine, workspace)
     if repository is None:
         return found
@@ -63,7 +64,6 @@ def architectures(target: Target, framework: Framework, settings: Settings, engi
     """
     if not framework.gpu:
         return None
-    from devbox.facts.model import Gpus
 
     if settings.arch not in {None, "auto"}:
         return form(resolve(framework, settings.arch, Gpus()), framework.build.arch_form)
@@ -82,8 +82,6 @@ def written(target: Target) -> JSON:
 
     Of a further checkout, that is what was found of it when the contract was written.
     """
-    from devbox.devcontainer import jsonc
-
     if target.config_file is None:
         return {}
     try:

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from devbox.builds.compile_commands import Places, Rewritten, compilers, rewrite, toolkits
 from devbox.container.inside.target import VOLUME
+from devbox.devcontainer.writing.write import keep_out
 from devbox.errors import BuildError, RefusedError
+from devbox.facts.checkout import gather
+from devbox.facts.git import git
 from devbox.files import write_atomically
 from devbox.paths import state_dir
 
@@ -224,10 +227,6 @@ def save(entries: Sequence[Mapping[str, Any]], output: Path, workspace: Path, *,
 
     Raises RefusedError for a file that git tracks, and, without `force`, for one that devbox did not write.
     """
-    from devbox.devcontainer.writing.write import keep_out
-    from devbox.facts.checkout import gather
-    from devbox.facts.git import git
-
     written = state_dir() / "commands" / hashlib.sha256(os.fsencode(output)).hexdigest()[:12]
     if os.path.lexists(output):
         listed = git(output.parent, "ls-files", "--error-unmatch", "--", output.name)

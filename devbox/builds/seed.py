@@ -12,6 +12,7 @@ from devbox.container.inside.target import VOLUME
 from devbox.devcontainer.identity import absolute, volume_name
 from devbox.engine.spec import Mount
 from devbox.errors import BuildError, UsageError
+from devbox.facts.git import git
 
 if TYPE_CHECKING:
     from devbox.container.inside.target import Target
@@ -100,7 +101,5 @@ def _repository_of(volume: BuildVolume) -> Path | None:
 
 def repository(workspace: Path) -> Path | None:
     """Return the folder that all worktrees of a checkout's repository share, or None without git."""
-    from devbox.facts.git import git
-
     done = git(workspace, "rev-parse", "--git-common-dir")
     return (workspace / done.stdout.strip()).resolve() if done is not None and done.ok else None

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from devbox.builds.talk import ask
+from devbox.container.inside.target import find
+from devbox.errors import DevboxError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -114,9 +116,6 @@ def all_trees(engine: Engine, containers: Iterable[ContainerStatus]) -> dict[str
     A container that cannot be asked, because it has no Python or is just being removed, has none.
     """
     from pathlib import Path
-
-    from devbox.container.inside.target import find
-    from devbox.errors import DevboxError
 
     found = {}
     for container in containers:

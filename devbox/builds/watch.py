@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from devbox.agent.files import Stamp, stamp
 from devbox.agent.proof.sources import MARKS, NOT_SOURCES
 from devbox.errors import EXIT_INTERRUPTED, BuildError, DevboxError
+from devbox.facts.git import git
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -149,8 +150,6 @@ def _in_marked_folder(folder: Path, path: Path) -> bool:
 
 def _not_ignored(folder: Path, paths: list[str]) -> list[str]:
     """Leave out what git ignores; without git, nothing."""
-    from devbox.facts.git import git
-
     ignored: set[str] = set()
     for begin in range(0, len(paths), AT_ONCE):
         done = git(folder, "check-ignore", "--", *paths[begin : begin + AT_ONCE])

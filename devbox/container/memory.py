@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from devbox.container.inside.target import Target as Found
 from devbox.paths import state_dir
 
 if TYPE_CHECKING:
@@ -113,7 +114,6 @@ def recall_target(container: str, started_at: str) -> Target | None:
         env_file = _container_file(container, ".env") if data["env_file"] else None
         if env_file is not None and not env_file.exists():
             return None
-        from devbox.container.inside.target import Target as Found
 
         return Found(
             container=container,

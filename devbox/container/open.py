@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from devbox.devcontainer.identity import CONFIG_FILE, LOCAL_FOLDER
-from devbox.devcontainer.spelling import wsl_distribution
+from devbox.devcontainer.spelling import host_spelling, wsl_distribution
 from devbox.errors import DevboxError, UsageError
 
 if TYPE_CHECKING:
@@ -152,8 +152,6 @@ def _clion_steps(read: Reading, environ: Mapping[str, str], *, started: bool) ->
 
 def host_config(read: Reading) -> str | None:
     """Return the devcontainer.json of a container as it is called here, if its labels name one."""
-    from devbox.devcontainer.spelling import host_spelling
-
     return host_spelling(read.labels.get(CONFIG_FILE, "")) or None
 
 

@@ -12,6 +12,7 @@ from devbox.container import memory
 from devbox.container.inside.probe import recorded
 from devbox.container.inside.target import CONFIG_FILE, LOCAL_FOLDER, folder_of
 from devbox.devcontainer.compose.model import PROJECT, SERVICE
+from devbox.devcontainer.identity import workspace_hash
 from devbox.devcontainer.spelling import host_spelling
 from devbox.engine.api import ask_socket, socket_path
 from devbox.files import may_exist
@@ -142,8 +143,6 @@ def _service(summary: ContainerSummary) -> ServiceStatus:
 
 def _folders(more: Iterable[str]) -> dict[str, str]:
     """Return the workspaces that are known, by the hash that their volumes' names carry."""
-    from devbox.devcontainer.identity import workspace_hash
-
     return {workspace_hash(path): path for path in [*(one.path for one in memory.known()), *more]}
 
 

@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox.container import memory
+from devbox.container.compose.resolve import forget, last_project
 from devbox.container.inside.target import LOCAL_FOLDER, candidate, containers_of, folder_of, no_container
 from devbox.container.up.apply import remove
+from devbox.devcontainer.compose.file import OWN_VOLUME
 from devbox.devcontainer.compose.model import PROJECT
+from devbox.devcontainer.identity import CONFIG_FILE, devcontainer_id, volume_name, workspace_hash
+from devbox.devcontainer.merge import image_metadata
 from devbox.errors import EngineError
 
 if TYPE_CHECKING:
@@ -83,8 +87,6 @@ def _projects(
 
 
 def _goes_alone(container: ContainerSummary) -> bool:
-    from devbox.devcontainer.merge import image_metadata
-
     said = [entry["shutdownAction"] for entry in image_metadata(container.labels) if "shutdownAction" in entry]
     return said[-1:] == ["stopContainer"]
 
@@ -112,8 +114,6 @@ def plan_down(engine: Engine, workspace: Path, *, volumes: bool = False) -> Down
 
     A workspace whose container is gone already may still have its volumes. Raises DevboxError if there is nothing.
     """
-    from devbox.devcontainer.identity import volume_name, workspace_hash
-
     found = candidate(engine, workspace)
     folder = str(workspace) if found is None else found.workspace
     containers = containers_of(engine, folder)
@@ -146,8 +146,6 @@ def _left(engine: Engine, folder: Path) -> tuple[dict[str, tuple[ContainerSummar
 
     After `down` whatever runs in the project was started by hand, and only the volumes that it left are meant.
     """
-    from devbox.container.compose.resolve import last_project
-
     last = last_project(folder)
     members = () if last is None else engine.containers({PROJECT: last.name})
     if last is None or any(LOCAL_FOLDER in one.labels for one in members):
@@ -160,9 +158,6 @@ def _volumes(engine: Engine, project: str) -> list[str]:
 
     What is called like a cache belongs to all, and what the person has mounted to the person.
     """
-    from devbox.devcontainer.compose.file import OWN_VOLUME
-    from devbox.devcontainer.identity import volume_name
-
     shown = '{{.Name}} {{.Label "com.docker.compose.volume"}}'
     listed = engine.run(["volume", "ls", "--filter", f"label={PROJECT}={project}", "--format", shown])
     named = (line.partition(" ") for line in listed.stdout.splitlines())
@@ -171,8 +166,6 @@ def _volumes(engine: Engine, project: str) -> list[str]:
 
 
 def _is_its(container: ContainerSummary, volume: str) -> bool:
-    from devbox.devcontainer.identity import CONFIG_FILE, devcontainer_id
-
     names = (LOCAL_FOLDER, CONFIG_FILE)
     return devcontainer_id({name: container.labels[name] for name in names if name in container.labels}) in volume
 
@@ -183,8 +176,6 @@ def _down_args(project: str) -> list[str]:
 
 def down(engine: Engine, plan: Down, reporter: Reporter) -> Down:
     """Remove what `plan` lists. Volumes are removed by name, so the caller has shown them. Raises EngineError."""
-    from devbox.container.compose.resolve import forget
-
     by_name = {one.called: one for one in containers_of(engine, plan.workspace)}
     for name in plan.containers:
         if name in by_name:

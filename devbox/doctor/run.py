@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from devbox.doctor import checkout, disk, engine, gpu, limits, ownership
 from devbox.doctor.model import Finding, Patient
 from devbox.errors import EngineError
+from devbox.facts import engine as engine_facts
+from devbox.facts import gpu as gpu_facts
+from devbox.facts import host
 from devbox.facts.model import EngineFacts, Gpus
 
 if TYPE_CHECKING:
@@ -19,10 +22,6 @@ CHECKS = (engine.check, limits.check, gpu.check, disk.check, ownership.check, ch
 
 def examine(docker: Engine, workspace: Path) -> tuple[Finding, ...]:
     """Run every check and return its findings. Never raises for a missing engine: that is the first finding."""
-    from devbox.facts import engine as engine_facts
-    from devbox.facts import gpu as gpu_facts
-    from devbox.facts import host
-
     facts: EngineFacts | None = None
     trouble: EngineError | None = None
     try:

@@ -12,6 +12,7 @@ import socket
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from devbox.config import has_password
 from devbox.devcontainer.consent import is_secret_name
 from devbox.devcontainer.identity import volume_name
 from devbox.devcontainer.writing.draft import CA_BUNDLE, CA_VARIABLES, CACHE_FOLDER, CACHE_VARIABLES
@@ -157,8 +158,6 @@ def plan(
     The facts of the engine and its GPUs are gathered where the caller has none.
     Raises UsageError for what makes no sense or is taken, RefusedError for GPUs that cannot be had.
     """
-    from devbox.config import has_password
-
     rules = request.framework.run if request.framework is not None else RunRules(caches=(), ports=())
     facts = engine_facts.gather(engine) if facts is None else facts
     wanted = request.gpus or ("auto" if request.framework is None or request.framework.gpu else "none")

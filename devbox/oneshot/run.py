@@ -6,8 +6,12 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from devbox import config
 from devbox.container import memory
 from devbox.container.checkout.git_mounts import with_repository
+from devbox.container.compose import service
+from devbox.container.compose.resolve import resolve
+from devbox.container.compose.service import one_shot_args
 from devbox.container.hooks import secrets
 from devbox.container.inside import supervise
 from devbox.container.inside.exec import run_watched
@@ -17,6 +21,10 @@ from devbox.container.up.desired import Image, container_name, docker_run, slug
 from devbox.container.up.images import ensure_image, foreseen_image, plan_image
 from devbox.container.up.needs import gpus_for
 from devbox.container.up.uid import host_ids_lines, wants_host_ids, with_host_ids
+from devbox.devcontainer import consent
+from devbox.devcontainer.find import find
+from devbox.devcontainer.merge import image_metadata, merge
+from devbox.devcontainer.read import read
 from devbox.engine.spec import ContainerSpec, container_args
 from devbox.errors import DevboxError
 
@@ -65,8 +73,6 @@ def run(
         flags += ["--env", variable]
     args = [engine.docker, "run", *flags, *container_args(replace(spec, name=name))]
     if project is not None:
-        from devbox.container.compose.service import one_shot_args
-
         shot = replace(spec, name=name, command=tuple(argv))
         made = one_shot_args(contract, merged, image, project, shot, write=not dry_run)
         own = [flag for flag in flags if flag not in {"--interactive", "--tty"}]
@@ -86,8 +92,6 @@ def _with_contract(folder: Path) -> Path:
     """Return `folder`, or the nearest one above it that has a contract in force; `folder` itself where none has."""
     from pathlib import Path as RealPath
 
-    from devbox.devcontainer.find import find
-
     for place in (folder, *folder.parents):
         last = memory.recall(place)
         if find(place, last=None if last is None else RealPath(last.contract)) is not None:
@@ -104,12 +108,6 @@ def _wanted(
     """
     from pathlib import Path as RealPath
 
-    from devbox import config
-    from devbox.devcontainer import consent
-    from devbox.devcontainer.find import find
-    from devbox.devcontainer.merge import image_metadata, merge
-    from devbox.devcontainer.read import read
-
     last = memory.recall(workspace)
     path = find(workspace, last=None if last is None else RealPath(last.contract))
     if path is None:
@@ -121,9 +119,6 @@ def _wanted(
         raise DevboxError(f"{path} needs your consent first", hint="devbox up")
     project, made_from, by_compose = None, contract, []
     if contract.kind == "compose":
-        from devbox.container.compose import service
-        from devbox.container.compose.resolve import resolve
-
         project = resolve(engine, contract)
         if not consent.granted(contract, (), service.host_reach(contract, project)):
             raise DevboxError(f"{path} needs your consent first", hint="devbox up")

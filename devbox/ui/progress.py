@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, TextIO
 
+from devbox.ui.console import seconds
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -62,8 +64,6 @@ class Bar:
 
     def update(self, done: int, total: int, *, eta: float | None, running: Sequence[str]) -> None:
         """Show the counts, the seconds left and the running files."""
-        from devbox.ui.console import seconds
-
         self._running.update(running)
         left = "" if eta is None else f"{seconds(eta)} left"
         self._progress.update(self._task, completed=done, total=total, left=left)

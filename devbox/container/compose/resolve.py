@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from devbox.container import memory
 from devbox.container.inside.target import CONFIG_FILE, LOCAL_FOLDER, folder_of
 from devbox.container.up.desired import is_secret
 from devbox.devcontainer.compose.model import OVERRIDE_NAME, Project, without_secrets
@@ -26,6 +27,7 @@ from devbox.devcontainer.compose.sources import (
     project_name,
     sources,
 )
+from devbox.devcontainer.consent import is_secret_name
 from devbox.devcontainer.spelling import host_spelling
 from devbox.errors import ContractError, EngineError
 from devbox.files import write_atomically
@@ -103,7 +105,6 @@ def _ask(engine: Engine, contract: Contract, where: Sources, drafts: Mapping[Pat
         name = project_name(contract, where, str(config.get("name") or ""), engine.environ)
         if name != config.get("name"):
             config = _config(engine, contract, where, ["--project-name", name, *args])
-    from devbox.devcontainer.consent import is_secret_name
 
     dotenv = where.env_file or where.files[0].parent / ".env"
     profiles = engine.environ.get("COMPOSE_PROFILES") or dotenv_value(dotenv, "COMPOSE_PROFILES") or ""
@@ -194,8 +195,6 @@ class LastProject(NamedTuple):
 
 def last_project(workspace: Path) -> LastProject | None:
     """Return the compose project that a workspace last used, also where nothing of it is there."""
-    from devbox.container import memory
-
     last = memory.recall(workspace)
     data = None if last is None else _read(_key_of(str(workspace), last.contract))
     name = "" if data is None else str(data.get("name") or "")

@@ -14,14 +14,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.compose.resolve import one_shot_file, override_file, recall, remember, resolve
+from devbox.container.contract.inforce import see_consent
 from devbox.container.inside.target import LOCAL_FOLDER, folder_of
 from devbox.container.up.desired import Desired, Image, canonical, desired_service
 from devbox.container.up.plan import Actual, ComposeUp, Plan, adopt
 from devbox.container.up.runtime import best_of, container_of, left_behind
+from devbox.devcontainer import consent
 from devbox.devcontainer.compose.model import CONFIG_FILES, PROJECT, SERVICE, Project, as_image_contract
 from devbox.devcontainer.compose.override import ProjectSpec, one_shot
 from devbox.devcontainer.compose.sources import Sources
+from devbox.devcontainer.consent import compose_reach
 from devbox.engine.spec import Mount
 from devbox.errors import ContractError, EngineError, RefusedError
 from devbox.files import write_atomically
@@ -93,9 +97,6 @@ class ComposeRuntime:
 
     def agree(self) -> None:
         """See that the person agreed to what the services reach on the host. Raises RefusedError."""
-        from devbox.container.contract.inforce import see_consent
-        from devbox.devcontainer import consent
-
         reach = host_reach(self.contract, self.project)
         if self.force.trusted:
             if not self.request.dry_run:
@@ -178,15 +179,11 @@ class ComposeRuntime:
 
 def host_reach(contract: Contract, project: Project) -> tuple[str, ...]:
     """Return, one sentence each, what the services of a project reach on the host."""
-    from devbox.devcontainer.consent import compose_reach
-
     return (*compose_reach(project.config, contract.workspace), *project.reads)
 
 
 def _with_repository(contract: Contract, project: Project) -> Contract:
     """Return `contract` with what git needs of its repository, where the service mounts a worktree."""
-    from devbox.container.checkout.git_mounts import with_repository
-
     for item in project.definition.get("volumes") or ():
         if item.get("type") == "bind" and contract.workspace.is_relative_to(str(item.get("source"))):
             mount = Mount("bind", str(item["target"]), str(item["source"])).csv()

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devbox.config import NONE
+from devbox import config
+from devbox.config import NONE, Network
 from devbox.container.contract.choices import (
     OF_A_VARIANT,
     PERSONAL_FLAGS,
@@ -18,7 +19,10 @@ from devbox.container.contract.choices import (
     wants_gpus,
     wheels,
 )
+from devbox.container.person import ssh_agent
+from devbox.devcontainer.find import place
 from devbox.devcontainer.writing.form import PERSONAL, Form, definition
+from devbox.devcontainer.writing.gpu import ALL, gpu_args
 from devbox.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
@@ -69,12 +73,8 @@ def draft(
     it is asked for otherwise; variant, base image and architectures are taken from it even where nobody asked, so that
     a second run finds what the first one chose. With `dry_run` nothing is pulled or built to choose the base image.
     """
-    from devbox import config
     from devbox.container.contract import checkouts, personal
-    from devbox.container.person import ssh_agent
-    from devbox.devcontainer.find import place
     from devbox.devcontainer.writing.draft import GenerateRequest, generate
-    from devbox.devcontainer.writing.gpu import gpu_args
     from devbox.devcontainer.writing.limits import limit_args
     from devbox.facts import checkout as checkout_facts
     from devbox.facts import engine as engine_facts
@@ -184,11 +184,8 @@ def draft_shared(
     the shared contract that is there, if any: base image, architectures and services stay as they were asked for.
     Raises UsageError for a choice of one machine's.
     """
-    from devbox.config import Network
     from devbox.container.contract import personal
-    from devbox.devcontainer.find import place
     from devbox.devcontainer.writing.draft import GenerateRequest, generate
-    from devbox.devcontainer.writing.gpu import ALL
     from devbox.devcontainer.writing.limits import GRANTED_EVERYWHERE, UNCLAMPED
     from devbox.facts.model import Checkout, Gpus
     from devbox.frameworks.arch import resolve
@@ -311,7 +308,6 @@ def _base_image(
     pull: bool,
     dry_run: bool,
 ) -> str:
-    from devbox import config
     from devbox.image.base.choose import decide
 
     requested = settings.base_image

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from devbox.config import NONE
 from devbox.devcontainer.writing.repositories import Repository
 from devbox.errors import UsageError
+from devbox.facts import checkout
+from devbox.frameworks.detect import detect
+from devbox.frameworks.load import load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,10 +44,6 @@ def chosen(framework: Framework, workspace: Path, settings: Settings) -> tuple[R
 
 
 def _repository(path: Path, origin: str) -> Repository:
-    from devbox.facts import checkout
-    from devbox.frameworks.detect import detect
-    from devbox.frameworks.load import load
-
     if not path.is_dir():
         raise UsageError(f"there is no folder {path} ({origin})", hint="devbox up --repositories PATH,…   # or none")
     matches = detect(path)

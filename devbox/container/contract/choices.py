@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from devbox import config
 from devbox.config import NONE, Settings
+from devbox.devcontainer.consent import asked_for
 from devbox.devcontainer.writing.form import Form, form_of
 from devbox.errors import RefusedError, UsageError
 from devbox.masking import is_secret_name
@@ -175,8 +176,6 @@ def must_be_asked_for(workspace: Path, settings: Settings, asked: Mapping[str, s
     The contract lies in the checkout: whoever works in the container can write into it, and the next contract would be
     made from that without a question. Raises RefusedError.
     """
-    from devbox.devcontainer.consent import asked_for
-
     written = asked_for(workspace, framework)
     for key in REACHING:
         value = asked.get(key)

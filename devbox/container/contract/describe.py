@@ -6,7 +6,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devbox.container import memory
+from devbox.container.compose.resolve import resolve
+from devbox.container.hooks import secrets
+from devbox.container.inside.probe import reading
+from devbox.container.up.images import plan_image, with_features
+from devbox.container.up.runtime import container_of
+from devbox.devcontainer.find import find
+from devbox.devcontainer.merge import image_metadata, merge
+from devbox.devcontainer.read import read
 from devbox.errors import ContractError
+from devbox.reporter import Silent
 
 if TYPE_CHECKING:
     from devbox.devcontainer.model import Contract, Merged
@@ -40,11 +50,6 @@ def describe(
     With `merged` the engine is asked for the container, or else for the image as far as it is there: nothing is built
     and nothing is pulled. Raises ContractError where there is no contract or it cannot be read.
     """
-    from devbox.container import memory
-    from devbox.container.hooks import secrets
-    from devbox.devcontainer.find import find
-    from devbox.devcontainer.read import read
-
     last = memory.recall(workspace)
     path = find(workspace, config=config, last=None if last is None else Path(last.contract))
     if path is None:
@@ -70,10 +75,6 @@ def describe(
 
 def _merged(engine: Engine, contract: Contract) -> tuple[str, Merged]:
     """Return the contract as it is merged, and with what."""
-    from devbox.container.inside.probe import reading
-    from devbox.container.up.runtime import container_of
-    from devbox.devcontainer.merge import image_metadata, merge
-
     container = container_of(engine, contract)
     read = None if container is None else reading(engine, container)
     if container is not None and read is not None and read.merged is not None:
@@ -88,12 +89,7 @@ def _merged(engine: Engine, contract: Contract) -> tuple[str, Merged]:
 
 def _image(engine: Engine, contract: Contract) -> tuple[str, JSON] | None:
     """Return the name and `.Config` of the contract's image as far as it is there."""
-    from devbox.container.up.images import plan_image, with_features
-    from devbox.reporter import Silent
-
     if contract.kind == "compose":
-        from devbox.container.compose.resolve import resolve
-
         reference = resolve(engine, contract).image
         found = engine.image(reference)
         return None if found is None else (reference, found.get("Config") or {})

@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from devbox import config
 from devbox.container import memory
+from devbox.container.compose.resolve import resolve
 from devbox.container.contract import author, choices
+from devbox.devcontainer import consent, jsonc
+from devbox.devcontainer.find import advice, candidates_in, find, written_as
+from devbox.devcontainer.read import read
 from devbox.devcontainer.writing.form import definition
+from devbox.devcontainer.writing.write import preview, write
 from devbox.errors import DevboxError, DriftError, RefusedError, UsageError
+from devbox.facts import checkout as checkout_facts
+from devbox.frameworks.load import load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,7 +101,6 @@ def generate(options: GenerateOptions, engine: Engine, reporter: Reporter) -> tu
     raises.
     """
     made = _draft_shared(options, reporter) if options.shared else (_draft(options, engine, reporter),)
-    from devbox.devcontainer.writing.write import preview, write
 
     if options.look:
         return _looked(options, made, [one for draft in made for one in preview(draft.checkout, draft.generated)])
@@ -119,10 +125,6 @@ def _consent_to_services(options: GenerateOptions, made: Draft, engine: Engine) 
 
     Compose itself says what that is. Where it does not answer, or nothing can be remembered, `up` will ask.
     """
-    from devbox.container.compose.resolve import resolve
-    from devbox.devcontainer import consent
-    from devbox.devcontainer.read import read
-
     with contextlib.suppress(DevboxError):
         contract = read(made.path, options.path, engine.environ)
         reach = consent.compose_reach(resolve(engine, contract).config, options.path)
@@ -131,8 +133,6 @@ def _consent_to_services(options: GenerateOptions, made: Draft, engine: Engine) 
 
 def _draft(options: GenerateOptions, engine: Engine, reporter: Reporter) -> Draft:
     """Return the personal contract, from the one that devbox wrote before if there is one."""
-    from devbox.devcontainer.find import find
-
     settings = config.load(options.path, environ=engine.environ, flags=choices.given(options))
     name, variant, why = choices.framework_of(options.path, settings.framework, reporter)
     _say(why, reporter)
@@ -157,10 +157,6 @@ def _draft(options: GenerateOptions, engine: Engine, reporter: Reporter) -> Draf
 def _draft_shared(options: GenerateOptions, reporter: Reporter) -> tuple[Draft, ...]:
     """Return the shared contracts. They depend on the checkout, its devbox.toml and the command line alone."""
     import os
-
-    from devbox.devcontainer.find import candidates_in, written_as
-    from devbox.facts import checkout as checkout_facts
-    from devbox.frameworks.load import load
 
     if options.name is not None:
         raise UsageError(
@@ -195,8 +191,6 @@ def _recorded(path: Path) -> JSON:
 
 
 def _content(path: Path | None) -> JSON | None:
-    from devbox.devcontainer import jsonc
-
     return None if path is None else jsonc.loads(path.read_text(encoding="utf-8"), path)
 
 
@@ -232,8 +226,6 @@ def _result(
     stale: tuple[str, ...] = (),
     diff: str | None = None,
 ) -> GenerateResult:
-    from devbox.devcontainer.find import advice
-
     first = made[0]
     return GenerateResult(
         workspace=options.path,

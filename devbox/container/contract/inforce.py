@@ -11,6 +11,9 @@ from devbox.container import memory
 from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.contract.author import Draft, draft
 from devbox.container.contract.choices import CONTRACT_FLAGS, changed_since, framework_of, kept_form
+from devbox.devcontainer import consent, jsonc
+from devbox.devcontainer.find import find, written_for
+from devbox.devcontainer.read import read
 from devbox.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -52,9 +55,6 @@ def in_force(request: UpRequest, settings: Settings, engine: Engine, reporter: R
     Without a framework an existing one is used as it is; flags that change a contract make devbox write its own again.
     Raises ContractError, UsageError and RefusedError.
     """
-    from devbox.devcontainer.find import find, written_for
-    from devbox.devcontainer.read import read
-
     last = memory.recall(request.path)
     framework = settings.framework if request.config is None else None
     path = find(
@@ -90,8 +90,6 @@ def _written(
     existing: Path | None,
 ) -> InForce:
     """Generate the contract, put it into the checkout, and read it back."""
-    from devbox.devcontainer import jsonc
-    from devbox.devcontainer.read import read
     from devbox.devcontainer.writing.write import write
 
     name, variant, why = framework_of(request.path, framework, reporter)
@@ -128,7 +126,6 @@ def _written(
 
 def _drafted(request: UpRequest, made: Draft, engine: Engine, reporter: Reporter) -> InForce:
     """Return what would be in force: the draft, unless a file in its place was edited by hand."""
-    from devbox.devcontainer.read import read
     from devbox.devcontainer.writing.write import preview
 
     stale = preview(made.checkout, made.generated)
@@ -159,8 +156,6 @@ def see_consent(
     `services` are what the services of its compose files reach. `--trust` answers, `--yes` does not. A dry run asks
     nothing: what would be asked is returned. Raises RefusedError.
     """
-    from devbox.devcontainer import consent
-
     if consent.granted(contract, entries, services):
         return ()
     reach = consent.host_reach(contract, entries, services)

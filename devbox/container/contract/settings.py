@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from devbox import config
 from devbox.container import memory
+from devbox.container.contract.choices import asked_before
+from devbox.devcontainer import jsonc
+from devbox.devcontainer.find import find, written_for
 from devbox.errors import ContractError, UsageError
+from devbox.frameworks.detect import detect
+from devbox.frameworks.load import load
+from devbox.frameworks.load import origin as framework_origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,10 +71,6 @@ def _setting(key: str, values: list[Value]) -> Setting:
 
 def _of_contract(workspace: Path) -> Iterator[tuple[str, str, str]]:
     """Yield what was asked for when the personal contract that is in force was written: it stays asked for."""
-    from devbox.container.contract.choices import asked_before
-    from devbox.devcontainer import jsonc
-    from devbox.devcontainer.find import find, written_for
-
     last = memory.recall(workspace)
     try:
         path = find(workspace, last=None if last is None else Path(last.contract))
@@ -84,9 +86,6 @@ def _of_contract(workspace: Path) -> Iterator[tuple[str, str, str]]:
 
 def _of_framework(workspace: Path, settings: config.Settings) -> Iterator[tuple[str, str | None, str]]:
     """Yield what the framework's file says, of the framework that is set or that the checkout's files show."""
-    from devbox.frameworks.detect import detect
-    from devbox.frameworks.load import load, origin
-
     name, variant = settings.framework, settings.variant
     if name is None:
         matches = detect(workspace)
@@ -110,4 +109,4 @@ def _of_framework(workspace: Path, settings: config.Settings) -> Iterator[tuple[
     }
     for key, value in said.items():
         if value is not None:
-            yield key, value, origin(name, workspace)
+            yield key, value, framework_origin(name, workspace)

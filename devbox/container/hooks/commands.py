@@ -18,6 +18,8 @@ from devbox.container.inside import supervise
 from devbox.container.inside.exec import exec_argv
 from devbox.container.inside.target import missing_user
 from devbox.container.person.dotfiles import NAME as DOTFILES
+from devbox.devcontainer.merge import merge
+from devbox.engine import process
 from devbox.errors import HookError
 
 if TYPE_CHECKING:
@@ -136,8 +138,6 @@ def host_argv(command: Command) -> list[str]:
 
 def on_host(contract: Contract) -> Entries:
     """Return the entries of `initializeCommand`, which is the contract's alone."""
-    from devbox.devcontainer.merge import merge
-
     return dict(merge(contract, (), {}).hooks).get(ON_HOST, ())
 
 
@@ -264,8 +264,6 @@ def run_on_host(entries: Entries, workspace: str, environ: Mapping[str, str], re
 
     What it started ends with devbox if that is interrupted.
     """
-    from devbox.engine import process
-
     begun = time.monotonic()
     commands: list[CommandDone] = []
     with supervise.supervised_here(environ) as token:

@@ -13,6 +13,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbox.container.inside.probe import agreed
+from devbox.devcontainer import jsonc
+from devbox.devcontainer.consent import is_secret_name, secret_names
 from devbox.errors import ContractError, UsageError
 
 if TYPE_CHECKING:
@@ -61,8 +64,6 @@ def declared(contract: Contract | None, environ: Mapping[str, str]) -> dict[str,
 
 def read(path: Path) -> dict[str, str]:
     """Read a secrets file, JSON with comments; `-` is stdin. Raises UsageError; no value is in its message."""
-    from devbox.devcontainer import jsonc
-
     name = "stdin" if path == STDIN else str(path)
     try:
         text = sys.stdin.read() if path == STDIN else path.read_text(encoding="utf-8")
@@ -87,15 +88,11 @@ def read(path: Path) -> dict[str, str]:
 
 def hide(values: Iterable[Mapping[str, object]], environ: Mapping[str, str], reporter: Reporter) -> None:
     """Have masked what a contract's raw content, or metadata entries, take of the host's secrets, by their names."""
-    from devbox.devcontainer.consent import secret_names
-
     reporter.mask.hide(environ.get(name, "") for name in secret_names(tuple(values)))
 
 
 def hide_passed(target: Target, environ: Mapping[str, str], reporter: Reporter) -> None:
     """Have masked what commands in a container get of the host's secrets, told by their names."""
-    from devbox.devcontainer.consent import is_secret_name
-
     named = [part for _, parts in target.host_env for part in parts if not isinstance(part, str)]
     reporter.mask.hide(environ.get(name, "") for name, _ in named if is_secret_name(name))
 
@@ -104,8 +101,6 @@ def for_container(
     engine: Engine, contract: Contract | None, labels: Mapping[str, str], file: Path | None, reporter: Reporter
 ) -> dict[str, str]:
     """Return the secrets for a container that is there; those of the environment only if the person agreed to them."""
-    from devbox.container.inside.probe import agreed
-
     wanted = declared(contract, engine.environ)
     if contract is not None and wanted and not agreed(contract, labels):
         reporter.warn(

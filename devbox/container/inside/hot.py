@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from devbox.container import memory
 from devbox.container.inside import target
+from devbox.container.inside.exec import execute
 from devbox.container.person import ssh_agent
 from devbox.devcontainer.spelling import host_spelling
 from devbox.engine.api import ask_socket, socket_path
@@ -117,7 +118,6 @@ def main(argv: list[str]) -> int:
         found = find(folder, environ)
         if "SSH_AUTH_SOCK" in environ:
             ssh_agent.ensure(environ)
-        from devbox.container.inside.exec import execute
 
         # A folder named with --workspace is where the command starts, unless the current one lies below it.
         inside = found.inside(here) if here.startswith(f"{folder}/") else None

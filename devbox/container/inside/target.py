@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from devbox.devcontainer.spelling import host_spelling
-from devbox.errors import DevboxError
+from devbox.errors import ContractError, DevboxError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from devbox.engine.docker import ContainerSummary, Engine
     from devbox.engine.process import Completed
-    from devbox.errors import ContractError
 
 LOCAL_FOLDER = "devcontainer.local_folder"
 CONFIG_FILE = "devcontainer.config_file"
@@ -139,7 +138,6 @@ def missing_user(user: str, done: Completed) -> ContractError | None:
     # The engine says this where the command's own output would have been.
     if "unable to find user" not in f"{done.stdout}{done.stderr}":
         return None
-    from devbox.errors import ContractError
 
     return ContractError(
         f"the container has no user {user}",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from devbox.container import memory
+from devbox.facts.git import git
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -73,8 +74,6 @@ def of_host(workspace: Path, environ: Mapping[str, str]) -> str:
     The user's and the system's settings count, with their conditional includes; not the repository's own, which the
     container sees anyway.
     """
-    from devbox.facts.git import git
-
     done = git(workspace, "config", "--list", "--null", "--show-scope", "--includes", environ=environ)
     if done is None or not done.ok:
         return ""

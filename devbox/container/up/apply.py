@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from devbox.container import memory
 from devbox.container.up.plan import ComposeUp, CreateContainer, Plan, RemoveContainer, StartContainer, Step
+from devbox.devcontainer.identity import group_of_volume
+from devbox.engine.api import ask_socket, socket_path
 from devbox.engine.process import CommandError
 from devbox.engine.spec import ContainerSpec, container_args
 from devbox.errors import EngineError
+from devbox.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -99,7 +102,6 @@ def start_project(engine: Engine, step: ComposeUp, reporter: Reporter) -> list[s
     What it made before a failure stays, and the next `up` goes on from there. Raises EngineError with compose's words.
     """
     from devbox.devcontainer.compose.override import with_limit
-    from devbox.files import write_atomically
 
     notes: list[str] = []
     while True:
@@ -257,8 +259,6 @@ done
 
 def mend_groups(engine: Engine, container: str, mounts: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """Give the top folder of each volume that a group shares to that group, and let it write; return the mended."""
-    from devbox.devcontainer.identity import group_of_volume
-
     mended: list[str] = []
     for one in mounts:
         gid = group_of_volume(str(one.get("Name") or ""))
@@ -287,8 +287,6 @@ def mend_owners(
 
 def sessions(engine: Engine, inspected: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the commands that are executed in a container now: shells, builds, the servers of IDEs."""
-    from devbox.engine.api import ask_socket, socket_path
-
     ids = inspected.get("ExecIDs") or ()
     path = socket_path(engine.environ)
     found = []

@@ -8,8 +8,13 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from devbox import config
 from devbox.container.hooks.commands import ONCE
 from devbox.container.inside.probe import CONTRACT_LABEL
+from devbox.devcontainer import consent
+from devbox.devcontainer.compose import model
+from devbox.devcontainer.identity import METADATA
+from devbox.devcontainer.requirements import demanded_gpu
 from devbox.engine.spec import ContainerSpec, Mount
 from devbox.errors import ContractError
 
@@ -89,7 +94,6 @@ def desired_service(
 
     `own_image` is an image to be used in place of the service's.
     """
-    from devbox.devcontainer.compose import model
     from devbox.devcontainer.compose.override import ProjectSpec, override
 
     state = _state(contract, merged, image)
@@ -110,8 +114,6 @@ def desired_service(
 
 def _labels(contract: Contract, merged: Merged, state: JSON) -> tuple[tuple[str, str], ...]:
     """Return the labels by which every tool finds the container and reads what it is."""
-    from devbox.devcontainer.identity import METADATA
-
     return (
         *contract.labels,
         # Written in full even where it is empty: without the label, tools would take the image's instead.
@@ -166,15 +168,11 @@ def slug(text: str) -> str:
 
 def is_secret(name: str, value: str) -> bool:
     """Tell whether a variable looks like a secret, by its name or because it is a URL with a password."""
-    from devbox import config
-
     return config.is_secret(name, value)
 
 
 def _without_secrets(variables: Mapping[str, Any], merged: Merged) -> JSON:
     """Return `variables` without the values that look like secrets, or are made from the host's secrets."""
-    from devbox.devcontainer import consent
-
     written = [item for entry in merged.metadata for item in (entry.get("containerEnv") or {}).items()]
     taken = {name for name, text in written if any(consent.secret_names(text))}
     return {
@@ -189,8 +187,6 @@ def secret_names(env: Sequence[tuple[str, str]]) -> tuple[str, ...]:
 
 def _state(contract: Contract, merged: Merged, image: Image) -> JSON:
     """Return what makes a container another one. What takes effect in a running container is not part of it."""
-    from devbox.devcontainer.requirements import demanded_gpu
-
     hooks = dict(merged.hooks)
     return {
         "image": contract.image or "",

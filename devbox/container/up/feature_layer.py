@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from devbox import config
 from devbox.container.up.desired import Image
+from devbox.devcontainer.identity import METADATA
+from devbox.devcontainer.merge import image_metadata
+from devbox.devcontainer.substitute import HostVariables, IdVariables, substitute
+from devbox.engine.spec import build_args
 from devbox.errors import DriftError
 from devbox.files import write_atomically
 
@@ -41,9 +46,6 @@ def with_features(
     """
     if not contract.config.get("features"):
         return image, []
-    from devbox import config
-    from devbox.devcontainer.identity import METADATA
-    from devbox.engine.spec import build_args
 
     settings = config.load(contract.workspace, environ=engine.environ, flags={})
     network = config.network(settings, engine.environ)
@@ -84,7 +86,6 @@ def resolve(
 
     Raises ContractError and ImageError where one cannot be had, DriftError where a frozen lock file does not fit.
     """
-    from devbox import config
     from devbox.devcontainer.features import ids, lock
     from devbox.devcontainer.features.order import installation_order
     from devbox.image.features.store import FeatureStore
@@ -137,7 +138,6 @@ def _layer(
     environ: Mapping[str, str],
 ) -> Layer:
     from devbox.devcontainer.features.options import resolve as resolve_options
-    from devbox.devcontainer.merge import image_metadata
     from devbox.image.features.layer import Layer, Step
 
     entries = image_metadata(image.config.get("Labels"))
@@ -165,8 +165,6 @@ def _users(contract: Contract, entries: Sequence[JSON], default: str, environ: M
 
     Source: the specification's "User environment variables". What `runArgs` say is no part of it.
     """
-    from devbox.devcontainer.substitute import HostVariables, IdVariables, substitute
-
     host = HostVariables(environ, str(contract.workspace), contract.workspace_folder)
     identifier = IdVariables(contract.devcontainer_id)
     known = [contract.config, *(substitute(substitute(entry, host), identifier) for entry in reversed(entries))]

@@ -9,6 +9,9 @@ from devbox.container.up.desired import Image, slug
 from devbox.container.up.feature_layer import with_features
 from devbox.engine.spec import ImageBuild, build_args
 from devbox.errors import ContractError, ImageError
+from devbox.image.buildkit.build import build, current
+from devbox.image.buildkit.inputs import inputs_digest
+from devbox.image.dockerfile.stages import base_images
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,10 +54,6 @@ def plan_image(engine: Engine, contract: Contract, *, pull: bool = False, docker
 
     `dockerfile` is the Dockerfile's text where it is not written yet. Raises ContractError where it cannot be read.
     """
-    from devbox.image.buildkit.build import current
-    from devbox.image.buildkit.inputs import inputs_digest
-    from devbox.image.dockerfile.stages import base_images
-
     if contract.build is None:
         reference = contract.image or ""
         found = engine.image(reference)
@@ -89,8 +88,6 @@ def _digest_of_text(wanted: ImageBuild, ids: Mapping[str, str], dockerfile: str)
     """Return the digest that `wanted` will have once its Dockerfile is written, which is alone in its context."""
     import tempfile
     from pathlib import Path
-
-    from devbox.image.buildkit.inputs import inputs_digest
 
     with tempfile.TemporaryDirectory(prefix="devbox-") as folder:
         path = Path(folder, "Dockerfile")
@@ -165,7 +162,6 @@ def _ensure_plain(
             )
     if plan.missing:
         return _ensure_plain(engine, contract, plan_image(engine, contract), reporter, environ=environ)
-    from devbox.image.buildkit.build import build
 
     with reporter.step(f"Building the image {plan.reference}"):
         # A proxy is passed on by name: its URL may hold a password.

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devbox.container.up.plan import ComposeUp, CreateContainer
+from devbox.devcontainer import requirements
 
 if TYPE_CHECKING:
     from devbox.container.up.plan import Plan, Step
@@ -46,7 +47,6 @@ def gpus_for(engine: Engine, contract: Contract, merged: Merged, reporter: Repor
     An image's demand is compared and told, and hands out none. Nothing is looked at where nothing is
     required. Raises EngineError.
     """
-    from devbox.devcontainer import requirements
     from devbox.facts import engine as engine_facts
     from devbox.facts import gpu as gpu_facts
     from devbox.facts import host as host_facts

@@ -9,6 +9,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from devbox.engine.spec import ImageBuild, build_args
+from devbox.image.buildkit.build import build, current
 from devbox.paths import data_dir
 
 if TYPE_CHECKING:
@@ -60,7 +61,6 @@ def with_host_ids(
     """
     if not wants_host_ids(merged, uid):
         return None
-    from devbox.image.buildkit.build import build, current
 
     wanted, digest = host_ids_build(merged, image, uid, gid)
     name = wanted.tags[0]

@@ -13,8 +13,10 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from devbox import config
 from devbox.container import memory
 from devbox.container.checkout import preflight
+from devbox.container.contract.choices import given
 from devbox.container.contract.inforce import InForce, in_force, see_consent
 from devbox.container.hooks import commands, secrets
 from devbox.container.inside.probe import Reading, learn, reading, recorded
@@ -28,6 +30,9 @@ from devbox.container.up.plan import UNSTARTED, Actual, Plan, plan
 from devbox.container.up.request import Journal, StepDone, UpRequest, UpResult
 from devbox.container.up.runtime import SingleRuntime, container_of
 from devbox.container.up.uid import host_ids_lines, wants_host_ids, with_host_ids
+from devbox.devcontainer.find import advice
+from devbox.devcontainer.identity import absolute
+from devbox.devcontainer.merge import image_metadata, merge
 from devbox.errors import DevboxError, EngineError, RefusedError
 
 if TYPE_CHECKING:
@@ -63,8 +68,6 @@ def up(request: UpRequest, engine: Engine, reporter: Reporter) -> UpResult:
 
 def renamed(request: UpRequest, name: Path) -> UpRequest:
     """Return `request` for the same folder by another name; a contract that lies in it is called so, too."""
-    from devbox.devcontainer.identity import absolute
-
     config = None if request.config is None else type(name)(absolute(request.config))
     if config is not None and config.is_relative_to(request.path):
         config = name / config.relative_to(request.path)
@@ -93,9 +96,6 @@ class _Up:
 
     def run(self) -> UpResult:
         """Do all steps."""
-        from devbox import config
-        from devbox.container.contract.choices import given
-
         request, journal = self.request, self.journal
         flags = given(request, *dotfiles.KEYS)
         settings = config.load(request.path, environ=self.engine.environ, flags=flags)
@@ -167,8 +167,6 @@ class _Up:
 
     def image(self, force: InForce, contract: Contract, settings: Settings, *, user: str | None) -> Image:
         """See that the image of `contract` is there; in a dry run, say what it takes. `user` is a service's own."""
-        from devbox import config
-
         drafted = None if contract.build is None else force.drafted.get(contract.build.dockerfile)
         todo = plan_image(self.engine, contract, pull=self.request.pull, dockerfile=drafted)
         if self.request.dry_run:
@@ -187,8 +185,6 @@ class _Up:
 
     def merge(self, force: InForce, image: Image) -> Merged:
         """Merge the contract with its image, and see to the consent for what the image's metadata adds."""
-        from devbox.devcontainer.merge import image_metadata, merge
-
         contract = force.contract
         entries = image_metadata(image.config.get("Labels"))
         if entries:
@@ -250,8 +246,6 @@ class _Up:
         self, force: InForce, wanted: Desired | None, todo: Plan, inspected: JSON | None, *, image: str
     ) -> UpResult:
         """Do what the running container still needs, remember it, and return the result."""
-        from devbox.devcontainer.find import advice
-
         engine, request, contract = self.engine, self.request, force.contract
         if inspected is None or not inspected["State"].get("Running"):
             raise ended(engine, contract, inspected)

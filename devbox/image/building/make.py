@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from devbox import config
 from devbox.devcontainer.consent import is_secret_name
 from devbox.engine.spec import build_args
 from devbox.errors import ImageError
@@ -27,6 +28,7 @@ from devbox.image.building.targets import PYTHON, Common, Target, distinct
 from devbox.image.buildkit import bake
 from devbox.image.buildkit.build import log_path, run_buildx
 from devbox.image.buildkit.compiler_cache import SECRET, VARIABLE, CacheUse, use_of
+from devbox.image.registry.client import is_loopback
 from devbox.paths import cache_dir
 
 if TYPE_CHECKING:
@@ -147,8 +149,6 @@ def plan(engine: Engine, request: BuildRequest, settings: Settings, reporter: Re
     Raises UsageError for what makes no sense, EngineError for what the builder cannot do, ImageError where a base image
     cannot be had.
     """
-    from devbox import config
-
     network = config.network(settings, engine.environ)
     environ = dict(network.proxies())
     common = replace(request.common, forwarded=(*request.common.forwarded, *forwarded(network)))
@@ -187,8 +187,6 @@ def plan(engine: Engine, request: BuildRequest, settings: Settings, reporter: Re
 
 def _on_this_machine(variables: Mapping[str, str]) -> bool:
     """Whether sccache's storage has a loopback address, which a build reaches on the host's network alone."""
-    from devbox.image.registry.client import is_loopback
-
     endpoints = (variables.get(name, "") for name in _ENDPOINTS)
     hosts = (urlsplit(one if "//" in one else f"//{one}").hostname for one in endpoints)
     return any(is_loopback(host) for host in hosts if host)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbox.devcontainer.identity import absolute, workspace_hash
 from devbox.errors import ImageError
 from devbox.facts.git import git
 from devbox.files import lock
@@ -55,8 +56,6 @@ class Revision:
 
 def folder_of(checkout: Path) -> Path:
     """Return where the copy of `checkout` is kept. The last part names the checkout: BuildKit tells contexts by it."""
-    from devbox.devcontainer.identity import workspace_hash
-
     return copies_dir() / workspace_hash(checkout) / (checkout.name or "root")
 
 
@@ -94,8 +93,6 @@ def mirror(checkout: Path) -> Source:
 
 def _record(checkout: Path, link: Path) -> None:
     """Say whose copy it is, and that it is used now. A link holds every path, whatever its bytes are."""
-    from devbox.devcontainer.identity import absolute
-
     path = absolute(checkout)
     link.parent.mkdir(parents=True, exist_ok=True)
     if not link.is_symlink() or os.fspath(link.readlink()) != path:

@@ -14,6 +14,7 @@ from devbox.engine.spec import ImageBuild
 from devbox.errors import ImageError
 from devbox.files import lock, write_atomically
 from devbox.image.assembly.recipe import CA_SECRET, site_secrets
+from devbox.image.buildkit.build import build, current
 from devbox.image.buildkit.inputs import files_below
 from devbox.paths import cache_dir, data_dir
 
@@ -124,8 +125,6 @@ def install(engine: Engine, layer: Layer, network: Network, reporter: Reporter, 
     """Build the layer. `environ` are the proxies. Raises ImageError, naming the Feature whose script failed."""
     import shutil
     from pathlib import Path
-
-    from devbox.image.buildkit.build import build, current
 
     digest = layer.digest()
     wanted = layer.build(digest, network)

@@ -17,6 +17,8 @@ from devbox.devcontainer.features.ids import Archive, Artifact, Local
 from devbox.devcontainer.features.order import Feature
 from devbox.errors import ContractError, ImageError
 from devbox.files import write_atomically
+from devbox.image.features.archive import unpack
+from devbox.image.registry.client import Registry, RegistryError, Web, copy
 from devbox.paths import cache_dir
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from devbox.config import Network
     from devbox.devcontainer.features.ids import Reference, Value
     from devbox.devcontainer.features.lock import Lock
-    from devbox.image.registry.client import Registry, Web
 
 _ARTIFACT_TYPE = "application/vnd.devcontainers"
 _ARCHIVE_TYPE = "application/vnd.devcontainers.layer.v1+tar"
@@ -129,8 +130,6 @@ class FeatureStore:
         """Download `url` and return its digest."""
         from urllib.error import HTTPError
 
-        from devbox.image.registry.client import RegistryError, copy
-
         token = self.environ.get("GITHUB_TOKEN", "") if url.startswith(_GITHUB) else ""
         try:
             with self._http().get(url, {}, authorization=token and f"Bearer {token}") as answer, file.open("wb") as out:
@@ -175,7 +174,6 @@ class FeatureStore:
         digest = held or (None if self.pull else known)
         if digest is not None and (content := self._kept(digest)) is not None:
             return digest, content
-        from devbox.image.registry.client import RegistryError
 
         try:
             found = self._registry(artifact.registry).manifest(artifact.name, digest or artifact.reference)
@@ -205,15 +203,11 @@ class FeatureStore:
         return self._root / "manifests" / f"{digest.removeprefix('sha256:')}.json"
 
     def _registry(self, host: str) -> Registry:
-        from devbox.image.registry.client import Registry
-
         if host not in self._registries:
             self._registries[host] = Registry(host, self._http(), self.environ)
         return self._registries[host]
 
     def _http(self) -> Web:
-        from devbox.image.registry.client import Web
-
         if self._web is None:
             self._web = Web(self.network)
         return self._web
@@ -224,8 +218,6 @@ class FeatureStore:
         return self._root / "trees" / digest.removeprefix("sha256:")
 
     def _unpacked(self, file: Path, digest: str) -> Path:
-        from devbox.image.features.archive import unpack
-
         folder = self._tree(digest)
         unpack(file, folder, "its archive")
         return folder
