@@ -73,12 +73,12 @@ def doctor(
     """Find what is wrong with how the cache is set up: owner, settings, space, clock, server."""
     from devbox.builds.caches.doctor import findings
     from devbox.errors import EXIT_FAILURE
+    from devbox.ui.findings import shown
 
     run = application(context)
     cache, inside = _cache(run, path, compiler_cache)
     found = findings(cache, inside, run.engine)
-    lines = [f"{one.severity}: {one.message}" + (f"\n  remedy: {one.remedy}" if one.remedy else "") for one in found]
-    run.show(found, lambda: "\n".join(lines))
+    run.show(found, lambda: shown(found, run.console))
     if any(one.severity == "error" for one in found):
         raise typer.Exit(EXIT_FAILURE)
 

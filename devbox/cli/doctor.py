@@ -16,19 +16,10 @@ def register(app: typer.Typer) -> None:
     def doctor(context: typer.Context, path: PathArgument = None, json: JsonOption = False) -> None:
         """Check the engine, its limits, GPUs, disk and the checkout, with a remedy for each finding."""
         from devbox.doctor.run import examine
+        from devbox.ui.findings import shown
 
         run = application(context)
         findings = examine(run.engine, workspace(path))
-        marks = {"ok": "✓", "note": "·", "warning": "!", "error": "✗"}
-
-        def text() -> str:
-            lines = []
-            for finding in findings:
-                lines.append(f"{marks[finding.severity]} {finding.check}: {finding.message}")
-                if finding.remedy:
-                    lines.append(f"    {finding.remedy}")
-            return "\n".join(lines)
-
-        run.show({"findings": findings}, text)
+        run.show({"findings": findings}, lambda: shown(findings, run.console))
         if any(finding.severity == "error" for finding in findings):
             raise typer.Exit(EXIT_FAILURE)

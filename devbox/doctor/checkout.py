@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from devbox.container.checkout import preflight
-from devbox.doctor.model import Finding
 from devbox.facts.engine import free_storage
+from devbox.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,6 @@ def check(patient: Patient) -> Iterator[Finding]:
     if framework is not None and patient.engine_facts is not None:
         little = preflight.room(framework, free_storage(patient.engine_facts))
         found += [little] if little is not None else []
-    for one in found:
-        yield Finding("checkout", "error" if one.fatal else "warning", one.message, one.remedy)
+    yield from found
     if not found:
         yield Finding("checkout", "ok", f"{patient.workspace} has all that a build reads")

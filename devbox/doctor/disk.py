@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devbox.doctor.model import Finding
 from devbox.facts.engine import free_storage
+from devbox.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +28,9 @@ def check(patient: Patient) -> Iterator[Finding]:
         yield Finding(
             "disk",
             "warning",
-            f"{free // GIB} GiB are free for the engine; a framework's image and build tree take 10 to 60",
+            f"{free // GIB} GiB are free for the engine",
             "devbox status   # shows what devbox holds; docker system df shows the rest",
+            "a framework's image and build tree take 10 to 60",
         )
     else:
         yield Finding("disk", "ok", f"{free // GIB} GiB are free for the engine")

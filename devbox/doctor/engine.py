@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devbox.doctor.model import Finding
 from devbox.errors import EngineError
+from devbox.finding import Finding, of_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,9 +17,10 @@ OLDEST = 23
 
 def check(patient: Patient) -> Iterator[Finding]:
     """Look at the engine, buildx and the storage driver."""
+    if patient.trouble is not None:
+        yield of_error("engine", patient.trouble)
     facts = patient.engine_facts
     if facts is None:
-        yield Finding("engine", "error", patient.engine_error or "no Docker engine answers", patient.engine_hint)
         return
     kind = "rootless" if facts.rootless else "rootful"
     place = "on this machine" if facts.local else "on another machine"
@@ -34,5 +35,9 @@ def check(patient: Patient) -> Iterator[Finding]:
         patient.engine.run(["buildx", "version"])
     except EngineError:
         yield Finding(
-            "engine", "error", "the buildx plugin is missing", "install docker-buildx (Debian) or docker-buildx-plugin"
+            "engine",
+            "error",
+            "the buildx plugin is missing",
+            "install docker-buildx (Debian) or docker-buildx-plugin",
+            "images are built with it",
         )

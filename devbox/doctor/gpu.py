@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devbox.doctor.model import Finding
+from devbox.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,7 @@ def check(patient: Patient) -> Iterator[Finding]:
     """Look at the GPUs of the engine's host, and at CDI and the NVIDIA runtime."""
     gpus, facts = patient.gpus, patient.engine_facts
     if not gpus.devices:
-        yield Finding("gpu", "note", f"no GPU: {gpus.reason}" if gpus.reason else "no GPU")
+        yield Finding("gpu", "info", f"no GPU: {gpus.reason}" if gpus.reason else "no GPU")
         return
     for gpu in gpus.devices:
         capability = f", compute capability {gpu.compute_capability}" if gpu.compute_capability else ""
@@ -33,4 +33,5 @@ def check(patient: Patient) -> Iterator[Finding]:
             "error",
             "there is a GPU, but the engine has neither a CDI specification for it nor the NVIDIA runtime",
             "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
+            "no container gets it",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devbox.doctor.model import Finding
+from devbox.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,11 +20,12 @@ def check(patient: Patient) -> Iterator[Finding]:
     if facts.memlock is None:
         yield Finding("limits", "ok", "containers can lock all memory (memlock unlimited)")
     elif facts.memlock == 0:
-        yield Finding("limits", "note", "whether memlock can be unlimited is not known for this engine; `up` finds out")
+        yield Finding("limits", "info", "whether memlock can be unlimited is not known for this engine; `up` finds out")
     else:
         yield Finding(
             "limits",
             "warning",
             f"the engine can grant at most {facts.memlock} bytes of locked memory; devbox clamps memlock to that",
             "start dockerd with LimitMEMLOCK=infinity and CAP_SYS_RESOURCE",
+            "pinned host memory and RDMA need it unlimited",
         )

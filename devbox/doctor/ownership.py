@@ -6,7 +6,7 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
-from devbox.doctor.model import Finding
+from devbox.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +45,7 @@ def check(patient: Patient) -> Iterator[Finding]:
             "warning",
             f"root owns {', '.join(found[:SHOWN])}{more}",
             f"sudo chown -R --from=root {owner} {shlex.quote(str(patient.workspace))}",
+            "neither you nor a build may change it",
         )
     else:
         yield Finding("ownership", "ok", f"no root-owned file near the top of {patient.workspace}")

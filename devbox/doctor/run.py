@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from devbox.doctor import checkout, disk, engine, gpu, limits, ownership
-from devbox.doctor.model import Finding, Patient
+from devbox.doctor.model import Patient
 from devbox.errors import EngineError
 from devbox.facts import engine as engine_facts
 from devbox.facts import gpu as gpu_facts
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devbox.engine.docker import Engine
+    from devbox.finding import Finding
 
 CHECKS = (engine.check, limits.check, gpu.check, disk.check, ownership.check, checkout.check)
 
@@ -33,8 +34,7 @@ def examine(docker: Engine, workspace: Path) -> tuple[Finding, ...]:
         host=host.gather(),
         engine=docker,
         engine_facts=facts,
-        engine_error=trouble.message if trouble else None,
-        engine_hint=trouble.hint if trouble else None,
+        trouble=trouble,
         gpus=gpus,
         workspace=workspace,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,8 +15,11 @@ from devbox.image.dockerfile.ignore import ignore_file
 from devbox.image.dockerfile.stages import read_stages
 from devbox.image.lint.cuda import release
 from devbox.image.lint.linter import RULES, lint
-from devbox.image.lint.model import Base, Finding, Subject
+from devbox.image.lint.model import Base, Subject
 from devbox.image.lint.shell import assigned, used
+
+if TYPE_CHECKING:
+    from devbox.finding import Finding
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -26,7 +30,7 @@ def findings(text: str, **around: object) -> list[Finding]:
 
 
 def places(text: str, **around: object) -> list[tuple[str, int]]:
-    return [(one.rule, one.line) for one in findings(text, **around)]
+    return [(one.check, one.line) for one in findings(text, **around)]
 
 
 FOUND = {
@@ -118,7 +122,7 @@ def test_an_ignore_is_for_its_instruction_alone() -> None:
 def test_an_argument_that_no_arg_takes_is_named_with_the_one_that_is_meant() -> None:
     text = "FROM x\nARG VLLM_MERGE_BASE_COMMIT\nRUN a\n"
     (one,) = findings(text, args={"VLLM_MERGE_COMMIT": "1", "HTTPS_PROXY": "p", "BUILDKIT_INLINE_CACHE": "1"})
-    assert (one.rule, one.line, one.severity) == ("undeclared-arg", 0, "warning")
+    assert (one.check, one.line, one.severity) == ("undeclared-arg", 0, "warning")
     assert one.remedy == "is VLLM_MERGE_BASE_COMMIT meant?"
 
 
@@ -178,7 +182,7 @@ def test_commands_of_a_checkout_are_checked(tmp_path: Path) -> None:
         "podman build --build-arg=ARCH --build-arg http_proxy=x --file docker/Dockerfile .\n"
     )
     subject = Subject("docker/Dockerfile", read_stages("FROM x\nARG MAX_JOBS\nRUN a\n", {}), checkout=tmp_path)
-    assert [(one.rule, one.path, one.line) for one in lint(subject)] == [
+    assert [(one.check, one.path, one.line) for one in lint(subject)] == [
         ("unknown-build-arg", "build.sh", 1),
         ("unknown-build-arg", "docs/build.md", 4),
     ]
@@ -225,7 +229,9 @@ def test_bake_files_beside_the_dockerfile_are_checked(tmp_path: Path) -> None:
         ("warning", "docker/versions.json", 3, "MAX_JOBS"),
         ("info", "docker/versions.json", 6, "1"),
     ]
-    assert found[3].message == "MAX_JOBS is 2 here and 16 in docker/docker-bake.hcl: the file that is given last counts"
+    assert (
+        found[3].sentence == "MAX_JOBS is 2 here and 16 in docker/docker-bake.hcl: the file that is given last counts"
+    )
     assert lint(Subject("docker/Dockerfile.rocm", stages, checkout=tmp_path)) == []
 
 
@@ -248,7 +254,7 @@ def context(checkout: Path, text: str, ignored: str | None = None) -> list[Findi
 
 def test_what_a_build_uploads(checkout: Path) -> None:
     (one,) = context(checkout, "FROM x\nRUN a\nCOPY . /src\n")
-    assert (one.rule, one.severity, one.line) == ("context", "warning", 3)
+    assert (one.check, one.severity, one.line) == ("context", "warning", 3)
     assert "50 MB in 4 files" in one.message
     assert "build 30 MB, .venv-3 20 MB" in one.message
     assert one.remedy == ".dockerignore: /build /.venv-3"
@@ -289,7 +295,7 @@ def names() -> list[tuple[str, str]]:
 def test_devboxs_own_dockerfiles_are_clean(case: tuple[str, str]) -> None:
     framework = next(one for one in variants(case[0]) if one.variant == case[1])
     stages = read_stages(assemble(framework, images=True), dict(framework.args))
-    assert [(one.rule, one.line, one.message) for one in lint(Subject("-".join(case), stages))] == []
+    assert [(one.check, one.line, one.message) for one in lint(Subject("-".join(case), stages))] == []
 
 
 def test_every_rule_is_documented() -> None:
@@ -307,8 +313,8 @@ def test_the_command_says_where_and_fails(tmp_path: Path, capsys: pytest.Capture
     assert written.out.splitlines()[0].startswith("Dockerfile:2: error: HF_TOKEN looks like a secret")
     assert run(["image", "lint", str(file), "--json"]) == 1
     data = json.loads(capsys.readouterr().out)["data"]
-    assert data["counts"] == {"error": 1, "warning": 1, "info": 0}
-    assert {one["rule"] for one in data["findings"]} == {"secret-arg", "unused-arg"}
+    assert data["counts"] == {"error": 1, "warning": 1, "info": 0, "ok": 0}
+    assert {one["check"] for one in data["findings"]} == {"secret-arg", "unused-arg"}
     assert run(["image", "lint", str(file), "--fail-on", "never"]) == 0
     file.write_text("FROM scratch\nCOPY <<EOT /b\nx\n")
     assert run(["image", "lint", str(file)]) == 4

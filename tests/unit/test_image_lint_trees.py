@@ -66,10 +66,10 @@ def test_every_dockerfile_of_vllm(tree: Path) -> None:
         name = file.relative_to(tree).as_posix()
         subject = Subject(name, stages, context=tree, ignore=ignore_file(file, tree), checkout=tree)
         for one in lint(subject):
-            if one.rule == "git-mount":
+            if one.check == "git-mount":
                 reading_git.add((name, one.severity))
-            elif one.rule != "context":
-                found.add((name, one.rule, one.path, one.line))
+            elif one.check != "context":
+                found.add((name, one.check, one.path, one.line))
     assert found == EXPECTED
     assert reading_git == {(f"docker/Dockerfile{suffix}", "error") for suffix in ("", ".cpu", ".xpu")}
 

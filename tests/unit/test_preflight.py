@@ -134,7 +134,7 @@ def test_pointers_are_found_and_fetched_files_are_not(tmp_path: Path) -> None:
     assert gaps.gather(folder).pointers == ("cpp/lib.a", "top.a")
     assert gaps.gather(folder, lfs=("cpp",)).pointers == ("cpp/lib.a",)
     (shortfall,) = preflight.look(folder, rules(lfs=("cpp",)))
-    assert shortfall.fatal
+    assert shortfall.severity == "error"
     assert shortfall.remedy == "git lfs install --local && git lfs pull"
 
 
@@ -154,7 +154,7 @@ def test_a_shallow_clone_and_one_without_tags(tmp_path: Path) -> None:
     assert preflight.look(clone, rules()) == ()
     (shallow,) = preflight.look(clone, rules(history=True))
     assert shallow.remedy == "git fetch --unshallow --tags"
-    assert not shallow.fatal
+    assert shallow.severity == "warning"
     git(origin, "tag", "v1.0")
     assert prepare(clone, rules(history=True), Silent(), environ=ENVIRON).commands == (shallow.remedy,)
     assert git(clone, "describe", "--tags").strip().startswith("v1.0")
@@ -178,6 +178,6 @@ def test_little_room_is_told_in_gib() -> None:
 
 
 def test_the_warning_names_the_command() -> None:
-    found = preflight.shortfalls(gaps.Gaps(submodules=("a", "b", "b/c", "d", "e")))
+    found = preflight.findings(gaps.Gaps(submodules=("a", "b", "b/c", "d", "e")))
     assert found[0].message == "submodules a, b, b/c and 2 more without content"
     assert found[0].remedy == "git submodule update --init --recursive -- a b d e"

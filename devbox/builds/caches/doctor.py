@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from devbox.builds.caches.choose import FOLDERS, CacheStats, CompilerCache, ask_about, hit_rate, read_stats
+from devbox.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from devbox.container.inside.target import Target
     from devbox.engine.docker import Engine
+    from devbox.finding import Severity
 
     Note = Callable[..., None]
-
-Severity = Literal["ok", "warning", "error"]
 
 # Sloppiness that lets a header, edited during a compile, into what everybody shares.
 _UNSAFE = re.compile(r"include_file_\w+|file_stat_matches\w*|time_macros|system_headers|modules")
@@ -36,15 +35,6 @@ _SETTINGS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What is well or wrong with a cache, and what to type about it."""
-
-    severity: Severity
-    message: str
-    remedy: str | None = None
-
-
 def findings(cache: CompilerCache, target: Target, engine: Engine) -> tuple[Finding, ...]:
     """Look at how the cache is set up in the container, and return what is well and what is not."""
     return diagnose(ask_about("look", cache, target, engine), cache)
@@ -54,8 +44,8 @@ def diagnose(said: Mapping[str, Any], cache: CompilerCache) -> tuple[Finding, ..
     """Return the findings in what the container said of its cache."""
     found: list[Finding] = []
 
-    def note(severity: Severity, message: str, remedy: str | None = None) -> None:
-        found.append(Finding(severity, message, remedy))
+    def note(severity: Severity, message: str, remedy: str | None = None, why: str | None = None) -> None:
+        found.append(Finding("cache", severity, message, remedy, why))
 
     if not _diagnose_folder(said, cache, note):
         return tuple(found)
@@ -98,8 +88,9 @@ def _diagnose_folder(said: Mapping[str, Any], cache: CompilerCache, note: Note) 
     if abs(said["skew"]) > _SKEW_SECONDS:
         note(
             "warning",
-            f"the cache's file system is {said['skew']:+.1f} s off the container's clock: files may look too new",
+            f"the cache's file system is {said['skew']:+.1f} s off the container's clock",
             "synchronise the clocks of this machine and its file server",
+            "files may look too new",
         )
     return True
 
@@ -109,8 +100,9 @@ def _diagnose_space(said: Mapping[str, Any], statistics: CacheStats, note: Note)
     if limit and size > _FULL * limit:
         note(
             "warning",
-            f"the cache is full ({size >> 20} of {limit >> 20} MiB): old results go early",
+            f"the cache is full ({size >> 20} of {limit >> 20} MiB)",
             'ccache_size = "50G"   # in devbox.toml',
+            "old results go early",
         )
     if said["free"] < _LITTLE:
         note("warning", f"only {said['free'] >> 20} MiB are free where the cache lies", "devbox builds prune")
@@ -123,11 +115,13 @@ def _diagnose_ccache(said: Mapping[str, Any], note: Note) -> None:
         unsafe = [word for word in re.split(r"[\s,]+", values["sloppiness"][0]) if _UNSAFE.fullmatch(word)]
         if unsafe:
             origin = values["sloppiness"][1]
-            note("error", f"{title}sloppiness {', '.join(unsafe)} ({origin}) can poison the cache", _unset(origin))
+            note(
+                "error", f"{title}sloppiness {', '.join(unsafe)} ({origin})", _unset(origin), "it can poison the cache"
+            )
         for name, good, why in _SETTINGS:
             value, origin = values.get(name, (good, "default"))
             if value != good and origin != "default":
-                note("warning", f"{title}{name} is {value} ({origin}): {why}", _unset(origin))
+                note("warning", f"{title}{name} is {value} ({origin})", _unset(origin), why)
 
 
 def _unset(origin: str) -> str:

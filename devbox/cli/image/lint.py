@@ -14,8 +14,9 @@ from devbox.errors import EXIT_FAILURE
 
 if TYPE_CHECKING:
     from devbox.cli.image.dockerfile import Source
+    from devbox.finding import Finding
     from devbox.image.dockerfile.stages import Stages
-    from devbox.image.lint.model import Base, Finding, Subject
+    from devbox.image.lint.model import Base, Subject
 
 
 def register(app: typer.Typer) -> None:
@@ -46,8 +47,10 @@ def register(app: typer.Typer) -> None:
         json: JsonOption = False,
     ) -> None:
         """Check Dockerfiles for what builds, and is not what was meant: arguments, jobs, CUDA versions, uploads."""
+        from devbox.finding import SEVERITIES
         from devbox.image.lint.linter import lint as examine
-        from devbox.image.lint.model import SEVERITIES
+        from devbox.ui.console import counted
+        from devbox.ui.findings import shown
 
         run = application(context)
         paths: list[Path | None] = [*dockerfiles] if dockerfiles else [None]
@@ -58,7 +61,12 @@ def register(app: typer.Typer) -> None:
         findings = tuple(found)
         counts = {severity: sum(one.severity == severity for one in findings) for severity in SEVERITIES}
         files = [source.name for source in chosen]
-        run.show({"dockerfiles": files, "counts": counts, "findings": findings}, lambda: _text(run, findings, files))
+
+        def text() -> str:
+            run.console.info(f"{counted(len(findings), 'finding')} in {counted(len(files), 'Dockerfile')}")
+            return shown(findings, run.console)
+
+        run.show({"dockerfiles": files, "counts": counts, "findings": findings}, text)
         failing = () if fail_on == "never" else SEVERITIES[: SEVERITIES.index(fail_on) + 1]
         if any(counts[severity] for severity in failing):
             raise typer.Exit(EXIT_FAILURE)
@@ -95,14 +103,3 @@ def _bases(run: Application, stages: Stages) -> dict[str, Base]:
             environment = (entry.partition("=")[0] for entry in (known.get("Config") or {}).get("Env") or ())
             found[image] = Base(len((known.get("RootFS") or {}).get("Layers") or ()), frozenset(environment))
     return found
-
-
-def _text(run: Application, findings: tuple[Finding, ...], files: list[str]) -> str:
-    from devbox.ui.console import BOLD, counted
-
-    lines = []
-    for one in findings:
-        place = f"{one.path}:{one.line}" if one.line else one.path
-        lines.append(f"{run.console.paint(place, BOLD)}: {one.severity}: {one.message} [{one.rule}]\n    {one.remedy}")
-    run.console.info(f"{counted(len(findings), 'finding')} in {counted(len(files), 'Dockerfile')}")
-    return "\n".join(lines)

@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbox.facts import gaps
+from devbox.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from devbox.facts.gaps import Gaps
+    from devbox.finding import Severity
     from devbox.frameworks.model import Framework
     from devbox.reporter import Reporter
 
 GIB = 1 << 30
 _NAMED = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Shortfall:
-    """One thing that is missing, in a sentence. `mend` are the commands that bring it, run in the checkout's top.
-
-    `fatal` says that a build cannot succeed without it.
-    """
-
-    message: str
-    mend: tuple[tuple[str, ...], ...] = ()
-    fatal: bool = False
-
-    @property
-    def remedy(self) -> str | None:
-        """What to type about it."""
-        return " && ".join(shlex.join(argv) for argv in self.mend) or None
 
 
 def framework_of(written: Mapping[str, object], workspace: Path | None = None) -> Framework | None:
@@ -57,60 +41,61 @@ def framework_at(checkout: Path) -> Framework | None:
     return load(matches[0].name, matches[0].variant, checkout) if matches else None
 
 
-def look(checkout: Path, framework: Framework | None) -> tuple[Shortfall, ...]:
-    """Return what a checkout lacks by the rules of its framework; without one, what every checkout needs."""
+def look(checkout: Path, framework: Framework | None) -> tuple[Finding, ...]:
+    """Return what a checkout lacks by the rules of its framework; without one, what every checkout needs.
+
+    An error is what no build can succeed without.
+    """
     rules = framework.preflight if framework is not None else None
     found = gaps.gather(checkout, lfs=rules.lfs if rules else (), history=bool(rules and rules.history))
-    return shortfalls(found)
+    return findings(found)
 
 
-def shortfalls(found: Gaps) -> tuple[Shortfall, ...]:
-    """Return the gaps of a checkout as sentences with the commands that close them, in the order to run these in."""
+def findings(found: Gaps) -> tuple[Finding, ...]:
+    """Return the gaps of a checkout, with the commands that close them in the order to run these in."""
     said = []
     if found.submodules:
-        said.append(
-            Shortfall(
-                f"{_named(found.submodules, 'submodule')} without content",
-                (("git", "submodule", "update", "--init", "--recursive", "--", *_tops(found.submodules)),),
-                fatal=True,
-            )
-        )
+        fetch = ("git", "submodule", "update", "--init", "--recursive", "--", *_tops(found.submodules))
+        said.append(_gap("error", f"{_named(found.submodules, 'submodule')} without content", fetch))
     if found.pointers:
         said.append(
-            Shortfall(
-                f"{_named(found.pointers, 'git-lfs file')} not fetched: a pointer of some 130 bytes stands there",
-                (("git", "lfs", "install", "--local"), ("git", "lfs", "pull")),
-                fatal=True,
+            _gap(
+                "error",
+                f"{_named(found.pointers, 'git-lfs file')} not fetched",
+                ("git", "lfs", "install", "--local"),
+                ("git", "lfs", "pull"),
+                why="a pointer of some 130 bytes stands there",
             )
         )
+    unversioned = "no version can be told from its tags"
     if found.shallow:
-        said.append(
-            Shortfall(
-                "the clone is shallow, so that no version can be told from its tags",
-                (("git", "fetch", "--unshallow", "--tags"),),
-            )
-        )
+        said.append(_gap("warning", "the clone is shallow", ("git", "fetch", "--unshallow", "--tags"), why=unversioned))
     elif found.untagged:
-        said.append(
-            Shortfall("the clone has no tags, which its version is made from", (("git", "fetch", "--tags"),)),
-        )
+        said.append(_gap("warning", "the clone has no tags", ("git", "fetch", "--tags"), why=unversioned))
     return tuple(said)
 
 
-def room(framework: Framework, free: int | None) -> Shortfall | None:
+def _gap(severity: Severity, message: str, *fix: tuple[str, ...], why: str | None = None) -> Finding:
+    return Finding("checkout", severity, message, " && ".join(shlex.join(argv) for argv in fix), why, fix=fix)
+
+
+def room(framework: Framework, free: int | None) -> Finding | None:
     """Say that a first build of the framework needs more than the `free` bytes where the engine keeps its data."""
     wanted = framework.preflight.disk
     if free is None or not wanted or free >= wanted * GIB:
         return None
-    return Shortfall(
-        f"{framework.title} takes about {wanted} GiB for its image and first build, and {free // GIB} GiB are free"
+    return Finding(
+        "checkout",
+        "warning",
+        f"{framework.title} takes about {wanted} GiB for its image and first build, and {free // GIB} GiB are free",
+        "docker system df   # shows what fills the engine's disk",
     )
 
 
 def warn(checkout: Path, framework: Framework | None, reporter: Reporter) -> None:
     """Say what the checkout lacks, each with the command that mends it."""
     for one in look(checkout, framework):
-        reporter.warn(one.message if one.remedy is None else f"{one.message} (devbox prepare, or: {one.remedy})")
+        reporter.warn(f"{one.sentence} (devbox prepare, or: {one.remedy})")
 
 
 def _named(paths: tuple[str, ...], what: str) -> str:

@@ -61,8 +61,8 @@ def prepare(
     configuration names programs, DevboxError where a command fails or a gap is there as before.
     """
     found = look(checkout, framework)
-    commands = tuple(dict.fromkeys(argv for one in found for argv in one.mend))
-    said = Prepared(str(checkout), tuple(one.message for one in found), tuple(shlex.join(argv) for argv in commands))
+    commands = tuple(dict.fromkeys(argv for one in found for argv in one.fix))
+    said = Prepared(str(checkout), tuple(one.sentence for one in found), tuple(shlex.join(argv) for argv in commands))
     if dry_run:
         return said
     planted = running(checkout)
@@ -84,9 +84,11 @@ def prepare(
                     detail=done.stderr.strip(),
                 )
     left = look(checkout, framework) if commands else found
-    if any(one.fatal for one in left):
+    if any(one.severity == "error" for one in left):
         raise DevboxError(
-            f"{checkout} still lacks something: {left[0].message}", hint=left[0].remedy, detail="\n".join(said.commands)
+            f"{checkout} still lacks something: {left[0].sentence}",
+            hint=left[0].remedy,
+            detail="\n".join(said.commands),
         )
     return said
 

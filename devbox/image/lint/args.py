@@ -12,13 +12,15 @@ from devbox.image.dockerfile.words import assignments, fill, split_words
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from devbox.finding import Finding
     from devbox.image.dockerfile.instructions import Instruction
     from devbox.image.dockerfile.stages import Stage, Stages
-    from devbox.image.lint.model import Finding, Subject
+    from devbox.image.lint.model import Subject
 
 AUTOMATIC = frozenset(platform_values("linux/amd64"))
 # BuildKit reads these whether they are declared or not.
 _BUILTIN = re.compile(r"BUILDKIT_\w+|SOURCE_DATE_EPOCH|DOCKER_\w+")
+_KEPT = "the image's history keeps it"
 _SECRET = re.compile(
     r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|API_?KEY|ACCESS_?KEY|SECRET_?KEY|PRIVATE_?KEY|AUTH)(?:_ID)?$",
     re.IGNORECASE,
@@ -76,8 +78,9 @@ def unused(subject: Subject) -> Iterator[Finding]:
                     "unused-arg",
                     "warning",
                     instruction.line,
-                    f"no FROM uses {name}, and no stage takes it over: its value reaches nothing",
+                    f"no FROM uses {name}, and no stage takes it over",
                     f"repeat it in the stage that needs it: ARG {name}; or delete it",
+                    why="its value reaches nothing",
                 )
     for stage in stages.stages:
         for index, instruction in enumerate(stage.instructions):
@@ -135,8 +138,9 @@ def commented(subject: Subject) -> Iterator[Finding]:
                 "arg-comment",
                 "info",
                 instruction.line,
-                "a comment after an ARG is none: each word of it declares a build argument",
+                "a comment after an ARG is none",
                 "move it to a line of its own",
+                why="each word of it declares a build argument",
             )
 
 
@@ -156,8 +160,9 @@ def secrets(subject: Subject) -> Iterator[Finding]:
                 "secret-arg",
                 "error",
                 instruction.line_of(rf"\b{re.escape(name)}\b"),
-                f"{name} looks like a secret, and an {instruction.keyword} stays in the image's history",
+                f"{name} looks like a secret, and is an {instruction.keyword}",
                 f"RUN --mount=type=secret,id={name},env={name} …   # and docker build --secret id={name}",
+                why=_KEPT,
             )
     for name in subject.stages.args:
         if _SECRET.search(name) and not _negated(name) and name not in declarations(stages):
@@ -167,6 +172,7 @@ def secrets(subject: Subject) -> Iterator[Finding]:
                 0,
                 f"{name} looks like a secret, and is given as a build argument",
                 f"docker build --secret id={name},env={name}",
+                why=_KEPT,
             )
 
 

@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from devbox.finding import Finding
 from devbox.image.lint.args import declarations, known, suggestion
-from devbox.image.lint.model import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ def bake(subject: Subject) -> Iterator[Finding]:
             for arg, line in file.targets[name].args:
                 if arg not in names and not known(arg):
                     message = f"the target {name} passes {arg} to {subject.path}, which has no such ARG"
-                    yield Finding("bake", "warning", file.name, line, message, suggestion(arg, names))
+                    yield Finding("bake", "warning", message, suggestion(arg, names), path=file.name, line=line)
     # Files whose targets are all for other Dockerfiles have their own variables.
     yield from _variables([file for file in files if not file.targets or ours & file.targets.keys()])
 
@@ -80,14 +80,14 @@ def _variables(files: list[Bake]) -> Iterator[Finding]:
             shown = ", ".join(unused[:_SHOWN]) + (" …" if len(unused) > _SHOWN else "")
             line = file.variables[unused[0]][1]
             message = f"{len(unused)} of {len(file.variables)} variables reach no target: {shown}"
-            yield Finding(
-                "bake", "info", file.name, line, message, "args = { NAME = NAME } in the target; or delete them"
-            )
+            remedy = "args = { NAME = NAME } in the target; or delete them"
+            yield Finding("bake", "info", message, remedy, path=file.name, line=line)
         for name, (value, line) in file.variables.items():
             other = first.setdefault(name, (value, file.name))
             if other[0] != value and name not in unused:
-                message = f"{name} is {value} here and {other[0]} in {other[1]}: the file that is given last counts"
-                yield Finding("bake", "warning", file.name, line, message, f"let only one of them set {name}")
+                message = f"{name} is {value} here and {other[0]} in {other[1]}"
+                remedy, why = f"let only one of them set {name}", "the file that is given last counts"
+                yield Finding("bake", "warning", message, remedy, why, file.name, line)
 
 
 def _dockerfile(targets: dict[str, Target], name: str) -> str | None:

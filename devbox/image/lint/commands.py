@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbox.finding import Finding
 from devbox.image.lint.args import declarations, known, suggestion
-from devbox.image.lint.model import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,10 +45,10 @@ def commands(subject: Subject) -> Iterator[Finding]:
                         yield Finding(
                             "unknown-build-arg",
                             "warning",
-                            _shown(path, subject.checkout),
-                            number,
                             f"{name} is passed to {subject.path}, which has no such ARG",
                             suggestion(name, names),
+                            path=_shown(path, subject.checkout),
+                            line=number,
                         )
 
 

@@ -17,8 +17,9 @@ from devbox.image.graph.text import size
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from devbox.finding import Finding
     from devbox.image.dockerfile.instructions import Instruction
-    from devbox.image.lint.model import Finding, Subject
+    from devbox.image.lint.model import Subject
 
 # What builds and tools leave in a checkout, and no image wants.
 _LEFT = re.compile(

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from devbox.finding import Finding
     from devbox.image.dockerfile.stages import Stage, Stages
-    from devbox.image.lint.model import Finding, Subject
+    from devbox.image.lint.model import Subject
 
 # nvidia/cuda:12.9.1-devel, …-builder:cuda13.0-…, cuda-dl-base:25.11-cuda13.0-devel, sglang:v0.5-cu130.
 _IN_IMAGE = (

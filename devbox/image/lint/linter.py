@@ -14,7 +14,8 @@ from devbox.image.lint import args, bake, commands, context, cuda, order, stage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from devbox.image.lint.model import Finding, Subject
+    from devbox.finding import Finding
+    from devbox.image.lint.model import Subject
 
 RULES: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
     args.undeclared,
@@ -45,5 +46,5 @@ def lint(subject: Subject) -> list[Finding]:
         for rule in instruction.ignored
         for line in range(instruction.line, instruction.end_line + 1)
     }
-    kept = [one for one in found if one.path != subject.path or (one.rule, one.line) not in ignored]
-    return sorted(kept, key=lambda one: (one.path != subject.path, one.path, one.line, one.rule))
+    kept = [one for one in found if one.path != subject.path or (one.check, one.line) not in ignored]
+    return sorted(kept, key=lambda one: (one.path != subject.path, one.path or "", one.line, one.check))

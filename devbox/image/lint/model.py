@@ -1,30 +1,18 @@
-"""What the linter of Dockerfiles looks at, and what it says."""
+"""What the linter of Dockerfiles looks at."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from devbox.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from devbox.finding import Severity
     from devbox.image.dockerfile.stages import Stages
-
-Severity = Literal["error", "warning", "info"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a rule saw. `line` is 0 for what is about the whole file; `remedy` is what to write instead."""
-
-    rule: str
-    severity: Severity
-    path: str
-    line: int
-    message: str
-    remedy: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +38,8 @@ class Subject:
     checkout: Path | None = None
     bases: Mapping[str, Base] = field(default_factory=dict, hash=False)
 
-    def finding(self, rule: str, severity: Severity, line: int, message: str, remedy: str) -> Finding:
+    def finding(
+        self, rule: str, severity: Severity, line: int, message: str, remedy: str, *, why: str | None = None
+    ) -> Finding:
         """Return a finding in this Dockerfile."""
-        return Finding(rule, severity, self.path, line, message, remedy)
+        return Finding(rule, severity, message, remedy, why, self.path, line)

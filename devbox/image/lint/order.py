@@ -12,14 +12,16 @@ from devbox.image.lint.shell import assigned, scripts, used
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from devbox.finding import Finding
     from devbox.image.dockerfile.instructions import Instruction
     from devbox.image.dockerfile.stages import Stage, Stages
-    from devbox.image.lint.model import Finding, Subject
+    from devbox.image.lint.model import Subject
 
 # `${J:+-j$J}` is there only where J is; `${J:-4}` says what to take where it is not.
 _ALTERNATIVE = re.compile(r"\$\{\w+:?\+[^{}]*\}")
 _DEFAULT = re.compile(r"\$\{\w+:?[-?=]")
 # Where BuildKit fills in variables: https://docs.docker.com/reference/dockerfile/#environment-replacement
+_EMPTY = "it is empty here"
 _FILLED = frozenset({"ADD", "ARG", "COPY", "ENV", "EXPOSE", "LABEL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"})
 # Images of vendors set these themselves, so that a stage has a value without an ARG.
 _OF_IMAGES = re.compile(
@@ -48,16 +50,18 @@ def used_before_declared(subject: Subject) -> Iterator[Finding]:
                 if name in base.environment if base else image and _OF_IMAGES.fullmatch(name):
                     continue
                 place = rf"\$(?:\{{[#!]?)?{re.escape(name)}\b"
-                yield subject.finding("arg-order", "error", instruction.line_of(place), *_told(name, stage, line))
+                message, remedy = _told(name, stage, line)
+                line = instruction.line_of(place)
+                yield subject.finding("arg-order", "error", line, message, remedy, why=_EMPTY)
 
 
 def _told(name: str, stage: Stage, line: int | None) -> tuple[str, str]:
     if line is not None:
-        return f"{name} is used before its ARG on line {line}: it is empty here", f"move ARG {name} above this line"
+        return f"{name} is used before its ARG on line {line}", f"move ARG {name} above this line"
     if name in AUTOMATIC:
-        return f"{name} is used in {stage.shown}, which does not declare it: it is empty here", f"ARG {name}"
+        return f"{name} is used in {stage.shown}, which does not declare it", f"ARG {name}"
     return (
-        f"{name} is declared before the first FROM, which does not reach into {stage.shown}: it is empty here",
+        f"{name} is declared before the first FROM, which does not reach into {stage.shown}",
         f"repeat it in the stage: ARG {name}",
     )
 
@@ -97,9 +101,9 @@ def declared_between_equal_commands(subject: Subject) -> Iterator[Finding]:
                             "late-arg",
                             "warning",
                             between.line,
-                            f"{name} reaches the second `{_short(command)}` only: the one of line "
-                            f"{_line_of(before, command)} runs before it is declared",
+                            f"{name} reaches the second `{_short(command)}` only",
                             f"move ARG {name} above line {before.line}",
+                            why=f"the one of line {_line_of(before, command)} runs before it is declared",
                         )
 
 

@@ -12,9 +12,10 @@ from devbox.image.lint.args import declared_by
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from devbox.finding import Finding
     from devbox.image.dockerfile.instructions import Instruction
     from devbox.image.dockerfile.stages import Stages
-    from devbox.image.lint.model import Finding, Subject
+    from devbox.image.lint.model import Subject
 
 # maxLayerDepth of moby (layer/layer_store.go): overlay2's 127 less the two of a container.
 MOST_LAYERS = 125
@@ -45,9 +46,9 @@ def jobs_and_threads(subject: Subject) -> Iterator[Finding]:
                 "jobs-cancel",
                 "warning",
                 lines.get("max_jobs", lines.get("nvcc_threads", stage.start.line)),
-                f"max_jobs={jobs} with nvcc_threads={threads} compiles one file at a time: "
-                f"max(1, {jobs} // {threads}) = {max(1, jobs // threads)}",
+                f"max_jobs={jobs} with nvcc_threads={threads} compiles one file at a time",
                 f"--arg max_jobs={2 * threads} or more, or --arg nvcc_threads=1",
+                why=f"max(1, {jobs} // {threads}) = {max(1, jobs // threads)}",
             )
 
 
@@ -79,9 +80,9 @@ def git_folder(subject: Subject) -> Iterator[Finding]:
                 "git-mount",
                 "error" if broken else "warning",
                 instruction.line_of(r"\.git\b"),
-                f"{stage.shown} reads .git of the context: in a worktree or submodule a file that points out of it"
-                f"{now}",
+                f"{stage.shown} reads .git of the context",
                 "pass what is needed of it: --build-arg SETUPTOOLS_SCM_PRETEND_VERSION=$(git describe --tags)",
+                why=f"in a worktree or submodule it is a file that points out of it{now}",
             )
 
 
@@ -103,6 +104,7 @@ def layers(subject: Subject) -> Iterator[Finding]:
             "layers",
             "error" if count > MOST_LAYERS else "warning",
             stage.start.line,
-            f"{stage.shown} has {count} layers{of_base}; the engine takes {MOST_LAYERS}",
+            f"{stage.shown} has {count} layers{of_base}",
             "join RUN and COPY lines, or copy the finished tree into a new stage: COPY --from=… / /",
+            why=f"the engine takes {MOST_LAYERS}",
         )
