@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from devbox.container.inside.target import find
-from devbox.devcontainer import jsonc
-from devbox.errors import ContractError, UsageError
+from devbox.devcontainer import record
+from devbox.devcontainer.record import Record
+from devbox.errors import UsageError
 from devbox.facts.model import Gpus
 from devbox.frameworks.arch import form, resolve
 from devbox.frameworks.load import available, load
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from devbox.engine.docker import Engine
     from devbox.frameworks.model import Framework
 
-JSON = dict[str, Any]
-
 
 def inside(engine: Engine, workspace: Path, repository: str | None = None) -> Target:
     """Return the running dev container of a checkout, or the way to a further checkout in it by its name.
@@ -32,7 +31,7 @@ def inside(engine: Engine, workspace: Path, repository: str | None = None) -> Ta
         return found
     from devbox.container.contract.checkouts import located
 
-    return located(found, written(found), repository)
+    return located(found, record.at(found.config_file), repository)
 
 
 def framework_of(target: Target, settings: Settings) -> Framework:
@@ -44,8 +43,8 @@ def framework_of(target: Target, settings: Settings) -> Framework:
     known = written(target)
     if settings.framework is not None:
         return load(settings.framework, settings.variant, target.workspace)
-    if isinstance(known.get("framework"), str):
-        return load(known["framework"], settings.variant or known.get("variant"), target.workspace)
+    if known.framework is not None:
+        return load(known.framework, settings.variant or known.variant, target.workspace)
     from devbox.frameworks.detect import detect
 
     matches = detect(target.workspace)
@@ -67,9 +66,9 @@ def architectures(target: Target, framework: Framework, settings: Settings, engi
 
     if settings.arch not in {None, "auto"}:
         return form(resolve(framework, settings.arch, Gpus()), framework.build.arch_form)
-    known = written(target).get("arch")
+    known = written(target).arch
     if known and settings.arch is None:
-        return form(resolve(framework, ",".join(map(str, known)), Gpus()), framework.build.arch_form)
+        return form(resolve(framework, ",".join(known), Gpus()), framework.build.arch_form)
     from devbox.facts import engine as engine_facts
     from devbox.facts import gpu
 
@@ -77,21 +76,13 @@ def architectures(target: Target, framework: Framework, settings: Settings, engi
     return form(resolve(framework, "auto", gpus), framework.build.arch_form)
 
 
-def written(target: Target) -> JSON:
-    """Return what the container's contract says under `customizations.devbox`, {} where it says nothing.
+def written(target: Target) -> Record:
+    """Return the record of the container's contract. Without its file it is the one that says nothing.
 
     Of a further checkout, that is what was found of it when the contract was written.
     """
-    if target.config_file is None:
-        return {}
-    try:
-        text = target.config_file.read_text(encoding="utf-8")
-        found = jsonc.loads(text, target.config_file).get("customizations", {}).get("devbox", {})
-    except (OSError, ContractError, AttributeError):
-        # The container runs without its file; what it builds is then found as for one that never said it.
-        return {}
-    found = found if isinstance(found, dict) else {}
-    for further in (found.get("repositories") or {}).values():
-        if further.get("folder") == target.folder:
-            return {**further, "arch": found.get("arch")}
+    found = record.at(target.config_file)
+    for further in found.repositories.values():
+        if further.folder == target.folder:
+            return Record(further.framework, further.variant, arch=found.arch)
     return found

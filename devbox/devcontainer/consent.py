@@ -126,10 +126,11 @@ def asked_for(workspace: Path, framework: str) -> dict[str, str]:
 
 
 def _keep_asked(contract: Contract) -> None:
-    framework, choices = contract.devbox.get("framework"), contract.devbox.get("choices") or {}
-    if isinstance(framework, str) and "shared" not in contract.devbox:
-        path = _asked_record(contract.workspace, framework)
-        write_atomically(path, json.dumps({"workspace": str(contract.workspace), "choices": choices}), mode=0o600)
+    record = contract.record
+    if record.framework is not None and record.shared is None:
+        path = _asked_record(contract.workspace, record.framework)
+        content = {"workspace": str(contract.workspace), "choices": dict(record.choices)}
+        write_atomically(path, json.dumps(content), mode=0o600)
 
 
 def _asked_record(workspace: Path, framework: str) -> Path:

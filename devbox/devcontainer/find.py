@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from devbox.devcontainer import jsonc
+from devbox.devcontainer import record
 from devbox.devcontainer.identity import absolute
 from devbox.errors import ContractError, RefusedError
 
@@ -50,7 +50,7 @@ def find(
     remembered = last if last is not None and last.is_file() else None
     if framework is not None:
         candidates = [*([remembered] if remembered else []), *candidates_in(workspace)]
-        return next((path for path in candidates if written_for(path) == framework), None)
+        return next((path for path in candidates if record.at(path).personal == framework), None)
     return remembered or _own(workspace)
 
 
@@ -59,26 +59,6 @@ def candidates_in(workspace: Path) -> tuple[Path, ...]:
     well_known = [workspace / FOLDER / NAME, workspace / FLAT]
     below = sorted((workspace / FOLDER).glob(f"*/{NAME}"))
     return tuple(path for path in (*well_known, *below) if path.is_file())
-
-
-def written_for(path: Path) -> str | None:
-    """Return the framework that devbox wrote a personal contract for, edited since or not; None for anything else.
-
-    A shared one is the repository's, whoever wrote it.
-    """
-    framework, shared = written_as(path) or (None, None)
-    return framework if shared is None else None
-
-
-def written_as(path: Path) -> tuple[str, str | None] | None:
-    """Return the framework that devbox wrote the file at `path` for, and its name if it is a shared one."""
-    try:
-        config = jsonc.loads(path.read_text(encoding="utf-8"), path)
-        devbox = config["customizations"]["devbox"]
-        shared = devbox.get("shared")
-        return (str(devbox["framework"]), None if shared is None else str(shared)) if "generated" in devbox else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ContractError):
-        return None
 
 
 def place(checkout: Checkout, framework: str, *, flat: bool = False, shared: str | None = None) -> Placement:
@@ -146,7 +126,8 @@ def _free_folder(checkout: Checkout, framework: str, shared: str | None) -> str:
 
 def _is_free(checkout: Checkout, folder: str, wanted: tuple[str, str | None]) -> bool:
     existing, dockerfile = checkout.path / folder / NAME, checkout.path / folder / DOCKERFILE
-    ours = written_as(existing) == wanted
+    there = record.at(existing)
+    ours = there.seal is not None and (there.framework, there.shared) == wanted
     prefixes = (f"{folder}/", FLAT) if folder == FOLDER else (f"{folder}/",)
     if any(path.startswith(prefixes) for path in checkout.tracked):
         # What is shared is committed; everything else that git tracks is the repository's.
@@ -162,6 +143,6 @@ def _flat_owns(checkout: Checkout, dockerfile: Path) -> bool:
     try:
         value = json.loads(flat.read_text(encoding="utf-8"))
         beside = value["dockerComposeFile"] if "dockerComposeFile" in value else value["build"]["dockerfile"]
-        return written_as(flat) is not None and (checkout.path / beside).parent == dockerfile.parent
+        return record.at(flat).seal is not None and (checkout.path / beside).parent == dockerfile.parent
     except (OSError, ValueError, KeyError, TypeError):
         return False

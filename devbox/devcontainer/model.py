@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from devbox.devcontainer.record import Record
+
 JSON = dict[str, Any]
 Kind = Literal["image", "build", "compose"]
 # A lifecycle command as written: a shell line, an argv, or several of these by name that run in parallel.
@@ -32,7 +34,7 @@ class Contract:
 
     `raw` is the file's own content; `config` has the first two phases of variables substituted. `workspace` is the
     host folder as given, `path` the file. `generated` is true where devbox wrote the file and nobody edited it since.
-    `devbox` is `customizations.devbox`.
+    `record` is what it says under `customizations.devbox`.
     """
 
     path: Path
@@ -48,7 +50,7 @@ class Contract:
     workspace_mount: str | None
     extra_mounts: tuple[str, ...]
     generated: bool
-    devbox: JSON = field(hash=False, default_factory=dict)
+    record: Record
     warnings: tuple[str, ...] = ()
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import posixpath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from devbox.devcontainer import jsonc
+from devbox.devcontainer import jsonc, record
 from devbox.devcontainer.identity import absolute, devcontainer_id, id_labels
 from devbox.devcontainer.model import BuildRecipe, Contract
 from devbox.devcontainer.properties import check, migrated
 from devbox.devcontainer.spelling import wsl_distribution
 from devbox.devcontainer.substitute import HostVariables, IdVariables, substitute
-from devbox.devcontainer.writing.generated import is_generated
 from devbox.errors import ContractError
 
 if TYPE_CHECKING:
@@ -74,8 +73,8 @@ def read(path: Path, workspace: Path, environ: Mapping[str, str], *, text: str |
         workspace_folder=place,
         workspace_mount=config.get("workspaceMount", mount) or None,
         extra_mounts=(),
-        generated=is_generated(text),
-        devbox=_devbox(config),
+        generated=record.is_generated(text),
+        record=record.of(moved),
         warnings=(*warnings, *more),
     )
 
@@ -165,8 +164,3 @@ def _recipe(config: JSON, path: Path) -> BuildRecipe:
 
 def _beside(path: Path, relative: str) -> Path:
     return Path(absolute(path.parent / relative))
-
-
-def _devbox(config: JSON) -> JSON:
-    value: Any = config.get("customizations", {}).get("devbox", {})
-    return value if isinstance(value, dict) else {}

@@ -35,7 +35,7 @@ def test_a_second_run_keeps_the_choices_of_the_first(saxpy: Path, engine: Engine
     assert again.config["remoteUser"] == "bob"
     assert any(f"wheels={wheels}" in option for option in again.config["build"]["options"])
     assert again.config["build"]["args"]["BASE_IMAGE"] == base_image
-    assert again.devbox["choices"] == {
+    assert again.record.choices == {
         "base_image": base_image, "gpus": "none", "arch": "100", "user": "2000:3000:bob",
         "find_links": str(wheels), "name": "devbox-test-mine",
     }  # fmt: skip
@@ -50,5 +50,5 @@ def test_an_edited_contract_is_used_and_force_alone_writes_it_again(
     assert write(engine, saxpy, arch="90").contract.config["init"] is False
     assert write(engine, saxpy).contract.config["init"] is False
     forced = write(engine, saxpy, force=True).contract
-    assert (forced.config["init"], forced.generated, forced.devbox["choices"]["gpus"]) == (True, True, "none")
+    assert (forced.config["init"], forced.generated, forced.record.choices["gpus"]) == (True, True, "none")
     assert json.loads(path.read_text()) == forced.raw

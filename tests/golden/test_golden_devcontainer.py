@@ -18,10 +18,10 @@ from devbox.config import Network
 from devbox.container.contract.author import draft_shared
 from devbox.devcontainer.find import Placement
 from devbox.devcontainer.identity import volume_name
+from devbox.devcontainer.record import is_generated
 from devbox.devcontainer.writing.additions import Additions
 from devbox.devcontainer.writing.draft import GenerateRequest, generate
 from devbox.devcontainer.writing.form import Form
-from devbox.devcontainer.writing.generated import is_generated
 from devbox.devcontainer.writing.gpu import ALL, Grant
 from devbox.engine.spec import Mount
 from devbox.facts.model import Checkout

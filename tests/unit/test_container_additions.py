@@ -13,8 +13,9 @@ from devbox import config, paths
 from devbox.container.contract.choices import asked_before, carried, changed_since, must_be_asked_for, settled
 from devbox.container.contract.generate import GenerateOptions, generate
 from devbox.container.contract.personal import chosen, mount, unset
-from devbox.devcontainer import consent
+from devbox.devcontainer import consent, record
 from devbox.devcontainer.read import read
+from devbox.devcontainer.record import Record
 from devbox.devcontainer.writing.additions import Additions
 from devbox.devcontainer.writing.form import PERSONAL, Form
 from devbox.engine.docker import Engine
@@ -189,7 +190,7 @@ def test_what_was_asked_for_stays_and_a_change_in_a_file_is_said(tmp_path: Path)
     assert kept == {**choices, "ports": "none"}
     assert (again.origin("mounts"), again.origin("ports")) == ("asked for before", "--port")
     own_file('run_args = ["--privileged", "--network=host"]\n')
-    (said,) = changed_since(settings(tmp_path), {"settings": settled(settings(), {"run_args": "none"})})
+    (said,) = changed_since(settings(tmp_path), Record(settings=settled(settings(), {"run_args": "none"})))
     assert said.startswith("run_args is now --privileged, --network=host (")
 
 
@@ -218,7 +219,7 @@ def test_what_a_contract_only_claims_is_not_carried_on(tmp_path: Path) -> None:
     path = tmp_path / ".devcontainer/devcontainer.json"
     path.parent.mkdir()
     path.write_text(json.dumps({"image": "x", "customizations": {"devbox": own}}))
-    known = asked_before(json.loads(path.read_text()), "cuda")
+    known = asked_before(record.at(path), "cuda")
     with pytest.raises(RefusedError, match="claims that you asked for --mount /:/host") as raised:
         must_be_asked_for(tmp_path, settings(), known, "cuda")
     assert "--mount" in str(raised.value.hint)

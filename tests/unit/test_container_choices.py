@@ -8,6 +8,7 @@ import pytest
 
 from devbox import config
 from devbox.container.contract.choices import carried, changed_since, framework_of, settled, wheels
+from devbox.devcontainer.record import Record
 from devbox.errors import UsageError
 from devbox.frameworks.detect import Match
 from devbox.reporter import Silent
@@ -80,11 +81,12 @@ def test_a_setting_that_changed_since_the_contract_was_written_is_said(tmp_path:
         return config.load(tmp_path, environ={}, flags={})
 
     assert settled(found(""), {}) == {}
-    devbox = {"settings": settled(found('gpus = "none"\nccache_size = "50G"\n'), {}), "choices": {"arch": "90"}}
-    assert devbox["settings"] == {"gpus": "none", "ccache_size": "50G"}
+    settings = settled(found('gpus = "none"\nccache_size = "50G"\n'), {})
+    assert settings == {"gpus": "none", "ccache_size": "50G"}
+    record = Record(settings=settings, choices={"arch": "90"})
     # What a flag has chosen hides what a file says.
-    assert changed_since(found('gpus = "none"\nccache_size = "50G"\narch = "100"\njobs = 3\n'), devbox) == ()
-    added, removed = changed_since(found('gpus = "none"\ncompiler_cache = "sccache"\n'), devbox)
+    assert changed_since(found('gpus = "none"\nccache_size = "50G"\narch = "100"\njobs = 3\n'), record) == ()
+    added, removed = changed_since(found('gpus = "none"\ncompiler_cache = "sccache"\n'), record)
     assert added.startswith(f"compiler_cache is now sccache ({tmp_path}/devbox.toml)")
     assert removed.startswith("ccache_size is set no more")
 

@@ -12,7 +12,8 @@ import pytest
 
 from devbox import paths
 from devbox.container.contract.generate import GenerateOptions, GenerateResult, generate
-from devbox.devcontainer.find import find, written_for
+from devbox.devcontainer import record
+from devbox.devcontainer.find import find
 from devbox.engine.docker import Engine
 from devbox.errors import ConfigError, DriftError, RefusedError, UsageError
 from devbox.reporter import Silent
@@ -124,7 +125,7 @@ def test_whoever_names_none_means_all_that_are_there(tree: Path) -> None:
 
 def test_a_shared_contract_is_the_repositorys_own(tree: Path) -> None:
     shared(tree)
-    assert written_for(tree / CONFIG) is None
+    assert record.at(tree / CONFIG).personal is None
     assert find(tree) == tree / CONFIG
     # With a framework, a personal one is written beside it.
     assert find(tree, framework="cuda") is None

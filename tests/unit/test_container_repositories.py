@@ -10,6 +10,7 @@ from devbox import config
 from devbox.agent.python import environment
 from devbox.container.contract import checkouts
 from devbox.container.inside.target import Target
+from devbox.devcontainer import record
 from devbox.devcontainer.writing.draft import generate
 from devbox.devcontainer.writing.repositories import Repository
 from devbox.errors import ConfigError, UsageError
@@ -75,7 +76,7 @@ def test_the_contract_mounts_and_records_them() -> None:
         "type=bind,source=/home/ada/vllm,target=/workspaces/vllm",
         "type=bind,source=/home/ada/src/.git,target=/home/ada/src/.git",
     ]
-    written = contract["customizations"]["devbox"]
+    written = record.of(contract)
     target = Target("id", Path("/home/ada/dynamo"), "/workspaces/cuda", "ada")
     assert "/build/python/bin" not in str(contract.get("remoteEnv"))
     place = checkouts.located(target, written, "vllm")

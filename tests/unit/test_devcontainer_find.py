@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from devbox.devcontainer.find import Placement, advice, find, place
-from devbox.devcontainer.writing.generated import dump, sealed
+from devbox.devcontainer.record import dump, sealed
 from devbox.errors import ContractError, RefusedError
 from devbox.facts.model import Checkout
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox.devcontainer.read import read
-from devbox.devcontainer.writing.generated import dump, is_generated, sealed
+from devbox.devcontainer.record import dump, is_generated, sealed
 from devbox.errors import ContractError
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ def test_paths_with_commas_and_quotes_give_a_mount_that_docker_reads(tmp_path: P
 def test_what_devbox_wrote_is_known_until_it_is_touched(tmp_path: Path) -> None:
     text = dump(sealed({"image": "a", "customizations": {"vscode": {}, "devbox": {"framework": "cuda"}}}))
     assert contract(tmp_path, text).generated
-    assert contract(tmp_path, text).devbox["framework"] == "cuda"
+    assert contract(tmp_path, text).record.framework == "cuda"
     for edited in (text.replace('"a"', '"b"'), text + "// mine\n", text.replace("  ", "    "), "{}", "[]", "x", "null"):
         assert not is_generated(edited)
     assert dump(sealed(json.loads(text))) == text

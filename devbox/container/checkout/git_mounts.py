@@ -21,7 +21,7 @@ def with_repository(contract: Contract) -> Contract:
     folder; here the folder stays where the contract has it. A personal contract has these mounts already, and a place
     where the contract mounts something of its own is left alone. git is only asked where `.git` is a file.
     """
-    personal = contract.generated and not contract.devbox.get("shared")
+    personal = contract.generated and contract.record.shared is None
     if personal or contract.workspace_mount is None:
         return contract
     folders = (contract.workspace, *contract.workspace.parents)

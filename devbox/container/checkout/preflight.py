@@ -9,9 +9,9 @@ from devbox.facts import gaps
 from devbox.finding import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
+    from devbox.devcontainer.record import Record
     from devbox.facts.gaps import Gaps
     from devbox.finding import Severity
     from devbox.frameworks.model import Framework
@@ -21,15 +21,14 @@ GIB = 1 << 30
 _NAMED = 3
 
 
-def framework_of(written: Mapping[str, object], workspace: Path | None = None) -> Framework | None:
-    """Return the framework that a contract names in its `customizations.devbox`, if it is one that devbox knows."""
+def framework_of(record: Record, workspace: Path | None = None) -> Framework | None:
+    """Return the framework that a contract's record names, if it is one that devbox knows."""
     from devbox.frameworks.load import available, load
 
-    name, variant = written.get("framework"), written.get("variant")
-    if not isinstance(name, str) or name not in available(workspace):
+    if record.framework is None or record.framework not in available(workspace):
         return None
-    known = load(name, workspace=workspace)
-    return load(name, variant, workspace) if isinstance(variant, str) and variant in known.variants else known
+    known = load(record.framework, workspace=workspace)
+    return load(record.framework, record.variant, workspace) if record.variant in known.variants else known
 
 
 def framework_at(checkout: Path) -> Framework | None:

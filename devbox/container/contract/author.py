@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from devbox import config
 from devbox.config import NONE, Network
@@ -21,6 +21,7 @@ from devbox.container.contract.choices import (
 )
 from devbox.container.person import ssh_agent
 from devbox.devcontainer.find import place
+from devbox.devcontainer.record import NOTHING, Record
 from devbox.devcontainer.writing.form import PERSONAL, Form, definition
 from devbox.devcontainer.writing.gpu import ALL, gpu_args
 from devbox.errors import RefusedError, UsageError
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from devbox.frameworks.model import Framework, Service
     from devbox.image.assembly.recipe import Recipe
     from devbox.reporter import Reporter
-
-JSON = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +62,14 @@ def draft(
     variant: str | None = None,
     form: Form = PERSONAL,
     container_name: str | None = None,
-    existing: JSON | None = None,
+    existing: Record = NOTHING,
     pull: bool = False,
     dry_run: bool = False,
 ) -> Draft:
     """Gather the facts and return the personal contract that devbox would write for `framework`, in its `form`.
 
-    `existing` is the devcontainer.json that devbox wrote before, if any. What was asked for then stays asked for until
-    it is asked for otherwise; variant, base image and architectures are taken from it even where nobody asked, so that
+    `existing` is the record of the contract that devbox wrote before. What was asked for then stays asked for until it
+    is asked for otherwise; variant, base image and architectures are taken from it even where nobody asked, so that
     a second run finds what the first one chose. With `dry_run` nothing is pulled or built to choose the base image.
     """
     from devbox.container.contract import checkouts, personal
@@ -176,12 +175,12 @@ def draft_shared(
     framework: str,
     variant: str | None = None,
     form: Form,
-    existing: JSON | None = None,
+    existing: Record = NOTHING,
 ) -> Draft:
     """Return the shared contract that devbox would write for `framework`: no engine is asked, no machine looked at.
 
     Without a checkout it is the one that fits any. `settings` are those without the person's own files. `existing` is
-    the shared contract that is there, if any: base image, architectures and services stay as they were asked for.
+    the record of the shared contract that is there: base image, architectures and services stay as they were asked for.
     Raises UsageError for a choice of one machine's.
     """
     from devbox.container.contract import personal

@@ -14,10 +14,9 @@ from devbox.frameworks.detect import detect
 from devbox.frameworks.load import load
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from devbox.config import Settings
     from devbox.container.inside.target import Target
+    from devbox.devcontainer.record import Record
     from devbox.frameworks.model import Framework
 
 # Where the build trees of a further checkout lie in the workspace's build volume: a hidden folder is no tree. The agent
@@ -56,21 +55,17 @@ def _repository(path: Path, origin: str) -> Repository:
     )
 
 
-def located(target: Target, written: Mapping[str, object], name: str) -> Target:
-    """Return the way to the further checkout `name` of a dev container; `written` is its contract's part for devbox.
+def located(target: Target, record: Record, name: str) -> Target:
+    """Return the way to the further checkout `name` of a dev container; `record` is its contract's.
 
     Its build trees lie in a folder of their own in the same volume. Raises UsageError, with the choices, where there is
     none of the name.
     """
-    known = written.get("repositories")
-    known = known if isinstance(known, dict) else {}
-    entry = known.get(name)
-    if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("path", "folder")):
-        choices = ", ".join(known) or "none"
+    entry = record.repositories.get(name)
+    if entry is None:
+        choices = ", ".join(record.repositories) or "none"
         raise UsageError(
             f"the dev container of {target.workspace} has no repository called '{name}' (it has: {choices})",
             hint="devbox up --repositories PATH",
         )
-    return target._replace(
-        workspace=Path(entry["path"]), folder=entry["folder"], volume=f"{target.volume}/{BUILDS}/{name}"
-    )
+    return target._replace(workspace=Path(entry.path), folder=entry.folder, volume=f"{target.volume}/{BUILDS}/{name}")

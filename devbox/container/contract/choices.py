@@ -16,11 +16,10 @@ from devbox.masking import is_secret_name
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from devbox.devcontainer.record import Record
     from devbox.frameworks.detect import Match
     from devbox.frameworks.model import Framework
     from devbox.reporter import Reporter
-
-JSON = dict[str, Any]
 
 # What of the settings a generated contract depends on. Given as a flag, it makes devbox write its contract again.
 CONTRACT_FLAGS = (
@@ -102,11 +101,9 @@ def wants_gpus(framework: Framework, settings: Settings) -> bool:
     return framework.gpu and requested != "none"
 
 
-def kept_form(
-    existing: JSON | None, *, compose: bool | None = None, inline: bool | None = None, flat: bool = False
-) -> Form:
+def kept_form(existing: Record, *, compose: bool | None = None, inline: bool | None = None, flat: bool = False) -> Form:
     """Return the form of the next personal contract: what is asked for now, else as it was (None: nobody asked)."""
-    before = form_of(existing or {})
+    before = form_of(existing)
     return Form(
         compose=before.compose if compose is None else compose,
         inline=before.inline if inline is None else inline,
@@ -145,9 +142,9 @@ def settled(settings: Settings, choices: Mapping[str, str]) -> dict[str, str]:
     return {key: str(value) for key, value in kept.items() if value not in (None, getattr(Settings(), key))}
 
 
-def changed_since(settings: Settings, devbox: JSON) -> tuple[str, ...]:
-    """Say which settings are others than those that a personal contract, with its part `devbox`, was written by."""
-    before, now = devbox.get("settings") or {}, settled(settings, devbox.get("choices") or {})
+def changed_since(settings: Settings, record: Record) -> tuple[str, ...]:
+    """Say which settings are others than those that a personal contract, by its `record`, was written by."""
+    before, now = record.settings, settled(settings, record.choices)
     said = []
     for key in (key for key in (*CONTRACT_FLAGS, *CONTRACT_SETTINGS) if before.get(key) != now.get(key)):
         value = config.in_line(now.get(key, ""))
@@ -156,18 +153,10 @@ def changed_since(settings: Settings, devbox: JSON) -> tuple[str, ...]:
     return tuple(said)
 
 
-def asked_before(existing: JSON | None, framework: str) -> dict[str, str]:
+def asked_before(existing: Record, framework: str) -> dict[str, str]:
     """Return what the contract that devbox wrote for `framework` records as asked for."""
-    try:
-        devbox = (existing or {})["customizations"]["devbox"]
-        found = dict(devbox["choices"]) if devbox["framework"] == framework else {}
-    except (KeyError, TypeError, ValueError):
-        return {}
-    return {
-        key: value
-        for key, value in found.items()
-        if key in (*CONTRACT_FLAGS, "name") and isinstance(value, str) and value
-    }
+    found = existing.choices if existing.framework == framework else {}
+    return {key: value for key, value in found.items() if key in (*CONTRACT_FLAGS, "name") and value}
 
 
 def must_be_asked_for(workspace: Path, settings: Settings, asked: Mapping[str, str], framework: str) -> None:
@@ -192,14 +181,9 @@ def _takes_secrets(env: str) -> bool:
     return any("=" not in line and is_secret_name(line) for line in env.split("\n"))
 
 
-def recorded(existing: JSON | None, framework: str) -> dict[str, str]:
+def recorded(existing: Record, framework: str) -> dict[str, str]:
     """Return what a contract that devbox wrote for `framework` holds, asked for or not."""
-    try:
-        devbox = (existing or {})["customizations"]["devbox"]
-        if devbox["framework"] != framework:
-            return {}
-        found = {"variant": devbox["variant"], "arch": ",".join(devbox["arch"])}
-        found["base_image"] = devbox.get("base_image") or (existing or {})["build"]["args"]["BASE_IMAGE"]
-    except (KeyError, TypeError):
+    if existing.framework != framework:
         return {}
-    return {key: value for key, value in found.items() if isinstance(value, str) and value}
+    found = {"variant": existing.variant, "arch": ",".join(existing.arch or ()), "base_image": existing.base_image}
+    return {key: value for key, value in found.items() if value}

@@ -12,8 +12,8 @@ from devbox import config
 from devbox.container import memory
 from devbox.container.compose.resolve import resolve
 from devbox.container.contract import author, choices
-from devbox.devcontainer import consent, jsonc
-from devbox.devcontainer.find import advice, candidates_in, find, written_as
+from devbox.devcontainer import consent, record
+from devbox.devcontainer.find import advice, candidates_in, find
 from devbox.devcontainer.read import read
 from devbox.devcontainer.writing.form import definition
 from devbox.devcontainer.writing.write import preview, write
@@ -138,7 +138,7 @@ def _draft(options: GenerateOptions, engine: Engine, reporter: Reporter) -> Draf
     _say(why, reporter)
     last = memory.recall(options.path)
     existing = find(options.path, framework=name, last=None if last is None else Path(last.contract))
-    before = _content(existing)
+    before = record.at(existing)
     flat = options.flat or (existing is not None and existing.parent == options.path)
     return author.draft(
         engine,
@@ -163,7 +163,7 @@ def _draft_shared(options: GenerateOptions, reporter: Reporter) -> tuple[Draft, 
             "--name is one person's, and a shared contract is everybody's", hint="devbox generate --name NAME"
         )
     checkout = checkout_facts.gather(options.path)
-    there = {written: path for path in candidates_in(options.path) if (written := written_as(path)) and written[1]}
+    there = {found: path for path in candidates_in(options.path) if (found := record.at(path).definition)}
     said = config.load(options.path, environ=os.environ, flags=choices.given(options), personal=False)
     asked = options.flat or any(said.asked(key) is not None for key in ("framework", "variant", "gpus"))
     drafts = []
@@ -173,7 +173,7 @@ def _draft_shared(options: GenerateOptions, reporter: Reporter) -> tuple[Draft, 
         _say(why, reporter)
         chosen = load(name, settings.variant or variant, options.path)
         path = there.get((name, definition(chosen, gpu=choices.wants_gpus(chosen, settings))))
-        before = _content(path)
+        before = record.at(path)
         kept = choices.kept_form(before, compose=options.compose, inline=options.inline)
         flat = options.flat or (path is not None and path.parent == options.path)
         form = replace(kept, shared=True, flat=flat)
@@ -185,13 +185,9 @@ def _draft_shared(options: GenerateOptions, reporter: Reporter) -> tuple[Draft, 
 
 def _recorded(path: Path) -> JSON:
     """Return for what a shared contract was written, as it would be asked for."""
-    devbox = (_content(path) or {})["customizations"]["devbox"]
-    gpus = "all" if str(devbox["shared"]).endswith("-gpu") else "none"
-    return {"framework": devbox["framework"], "variant": str(devbox.get("variant")), "gpus": gpus}
-
-
-def _content(path: Path | None) -> JSON | None:
-    return None if path is None else jsonc.loads(path.read_text(encoding="utf-8"), path)
+    said = record.at(path)
+    gpus = "all" if (said.shared or "").endswith("-gpu") else "none"
+    return {"framework": said.framework, "variant": said.variant, "gpus": gpus}
 
 
 def _say(why: Sequence[str], reporter: Reporter) -> None:

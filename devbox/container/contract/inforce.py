@@ -11,8 +11,8 @@ from devbox.container import memory
 from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.contract.author import Draft, draft
 from devbox.container.contract.choices import CONTRACT_FLAGS, changed_since, framework_of, kept_form
-from devbox.devcontainer import consent, jsonc
-from devbox.devcontainer.find import find, written_for
+from devbox.devcontainer import consent, record
+from devbox.devcontainer.find import find
 from devbox.devcontainer.read import read
 from devbox.errors import RefusedError
 
@@ -63,7 +63,7 @@ def in_force(request: UpRequest, settings: Settings, engine: Engine, reporter: R
         framework=framework,
         last=None if last is None else Path(last.contract),
     )
-    ours = written_for(path) if path is not None else None
+    ours = record.at(path).personal
     flags = (*CONTRACT_FLAGS, "flat", "compose", *(["name", "force"] if ours is not None else []))
     given = [flag(name) for name in flags if getattr(request, name)]
     if path is not None and framework is None and (ours is None or not given):
@@ -74,7 +74,7 @@ def in_force(request: UpRequest, settings: Settings, engine: Engine, reporter: R
             )
         contract = with_repository(read(path, request.path, engine.environ))
         ours_alone = ours is not None and contract.generated
-        found = InForce(contract, notes=changed_since(settings, contract.devbox) if ours_alone else ())
+        found = InForce(contract, notes=changed_since(settings, contract.record) if ours_alone else ())
     else:
         found = _written(request, settings, engine, reporter, framework=framework or ours, existing=path)
     return found
@@ -95,7 +95,7 @@ def _written(
     name, variant, why = framework_of(request.path, framework, reporter)
     for reason in why:
         reporter.info(f"this is {reason}")
-    before = jsonc.loads(existing.read_text(encoding="utf-8"), existing) if existing is not None else None
+    before = record.at(existing)
     made = draft(
         engine,
         request.path,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from devbox import config
 from devbox.container import memory
 from devbox.container.contract.choices import asked_before
-from devbox.devcontainer import jsonc
-from devbox.devcontainer.find import find, written_for
+from devbox.devcontainer import record
+from devbox.devcontainer.find import find
 from devbox.errors import ContractError, UsageError
 from devbox.frameworks.detect import detect
 from devbox.frameworks.load import load
@@ -74,13 +74,11 @@ def _of_contract(workspace: Path) -> Iterator[tuple[str, str, str]]:
     last = memory.recall(workspace)
     try:
         path = find(workspace, last=None if last is None else Path(last.contract))
-        framework = None if path is None else written_for(path)
-        if path is None or framework is None:
-            return
-        asked = asked_before(jsonc.loads(path.read_text(encoding="utf-8"), path), framework)
-    except (ContractError, OSError):
-        # Which contract is meant, or what is wrong with it, is for `up` to say.
+    except ContractError:
+        # Which contract is meant is for `up` to say.
         return
+    written = record.at(path)
+    asked = asked_before(written, written.personal) if written.personal is not None else {}
     yield from ((key, value, str(path)) for key, value in asked.items() if key in config.KEYS)
 
 

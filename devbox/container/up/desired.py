@@ -119,7 +119,7 @@ def _labels(contract: Contract, merged: Merged, state: JSON) -> tuple[tuple[str,
         # Written in full even where it is empty: without the label, tools would take the image's instead.
         (METADATA, canonical(list(merged.metadata), sort=False)),
         ("devbox.schema", SCHEMA),
-        ("devbox.framework", str(contract.devbox.get("framework") or "")),
+        ("devbox.framework", contract.record.framework or ""),
         ("devbox.workspace", str(contract.workspace)),
         (CONTRACT_LABEL, canonical(state)),
     )

@@ -75,7 +75,7 @@ def plan_image(engine: Engine, contract: Contract, *, pull: bool = False, docker
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ContractError(f"{recipe.dockerfile} cannot be read: {reason}") from None
-    reference = f"devbox-{slug(str(contract.devbox.get('framework') or contract.workspace.name))}:{digest[:12]}"
+    reference = f"devbox-{slug(contract.record.framework or contract.workspace.name)}:{digest[:12]}"
     # What devbox made from packages is in no registry.
     missing = tuple(name for name, found in bases.items() if found is None or (pull and not name.startswith(_OWN)))
     identity = None if missing else current(engine, reference, digest)

@@ -177,7 +177,7 @@ class _Up:
             self.journal.would("features", lines)
             return image
         if todo.image is None:
-            known = preflight.framework_of(contract.devbox, contract.workspace)
+            known = preflight.framework_of(contract.record, contract.workspace)
             preflight.warn(contract.workspace, known, self.reporter)
         proxies = config.network(settings, self.engine.environ).proxies()
         with self.journal.timed("image"):
@@ -250,7 +250,7 @@ class _Up:
         if inspected is None or not inspected["State"].get("Running"):
             raise ended(engine, contract, inspected)
         read = reading(engine, inspected)
-        framework = contract.devbox.get("framework")
+        framework = contract.record.framework
         memory.remember(request.path, contract=contract.path, framework=framework)
         try:
             target = self.settle(read, wanted, fresh=todo.outcome != "running")
@@ -362,7 +362,7 @@ class _Up:
             workspace_folder=contract.workspace_folder,
             remote_user=user,
             contract=contract.path,
-            framework=contract.devbox.get("framework"),
+            framework=contract.record.framework,
             image=image,
             steps=tuple(self.journal.steps),
             reasons=todo.reasons,

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Protocol
 from devbox.devcontainer.compose.file import SERVICE, compose_file
 from devbox.devcontainer.identity import group_volume_name, volume_name
 from devbox.devcontainer.properties import PROPERTIES
+from devbox.devcontainer.record import Record, dump, sealed, text_hash
 from devbox.devcontainer.worktree import git_mounts
 from devbox.devcontainer.writing.additions import Additions
 from devbox.devcontainer.writing.editors import editors
 from devbox.devcontainer.writing.form import PERSONAL, Form, definition
-from devbox.devcontainer.writing.generated import dump, sealed, text_hash
 from devbox.devcontainer.writing.limits import UNCLAMPED
-from devbox.devcontainer.writing.repositories import recorded
 from devbox.engine.spec import Mount, csv_record
 
 if TYPE_CHECKING:
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from devbox.frameworks.arch import Arch
     from devbox.frameworks.model import Framework, Service
 
-SCHEMA = 1
 BUILD_FOLDER = "/build"
 CACHE_FOLDER = "/cache"
 # The Python environment on the build volume.
@@ -170,7 +168,7 @@ def generate(request: GenerateRequest) -> Generated:
         env = _container_env(request)
         others.append((placement.compose, compose_file(request, env, _mounts(request))))
     values = _common(request) | (_composed(request) if form.compose else _alone(request))
-    values["customizations"] = {**editors(request.framework), "devbox": _own(request, others)}
+    values["customizations"] = {**editors(request.framework), "devbox": _record(request, others).json()}
     devcontainer = sealed({key: values[key] for key in PROPERTIES if values.get(key) not in (None, [], {})})
     return Generated(((placement.config, dump(devcontainer)), *others), devcontainer, form.shared)
 
@@ -342,23 +340,20 @@ def _run_args(request: GenerateRequest) -> list[str]:
     return [*name, "--ipc=host", *groups, *request.limits, *devices, *gpus, *request.additions.run_args]
 
 
-def _own(request: GenerateRequest, files: list[tuple[str, str]]) -> JSON:
-    """Return what the contract records for devbox: what it was made from, and how the files beside it looked."""
-    framework = request.framework
-    own: JSON = {
-        "schema": SCHEMA,
-        "framework": framework.name,
-        "variant": framework.variant,
-        "shared": definition(framework, gpu=request.gpu is not None) if request.form.shared else None,
-        "form": list(request.form.words),
-        "arch": list(request.arch.capabilities) if request.arch is not None else None,
-        "choices": dict(request.choices),
-        "settings": dict(request.settings),
-        "repositories": recorded(request.repositories),
+def _record(request: GenerateRequest, files: list[tuple[str, str]]) -> Record:
+    """Return what the contract records: what it was made from, and how the `files` beside it looked."""
+    framework, form = request.framework, request.form
+    return Record(
+        framework=framework.name,
+        variant=framework.variant,
+        shared=definition(framework, gpu=request.gpu is not None) if form.shared else None,
+        form=form.words,
+        arch=request.arch.capabilities if request.arch is not None else None,
+        choices=dict(request.choices),
+        settings=dict(request.settings),
+        repositories={one.name: one.record() for one in request.repositories},
         # In the other form the build's arguments say it.
-        "base_image": dict(request.recipe.args).get("BASE_IMAGE") if request.form.compose else None,
-        "dockerfile": text_hash(files[0][1]),
-        "compose": text_hash(files[1][1]) if len(files) > 1 else None,
-    }
-    # Nothing to compile for is said, too; nothing recorded means that nobody looked.
-    return {key: value for key, value in own.items() if value not in (None, {}) and (value != [] or key == "arch")}
+        base_image=dict(request.recipe.args).get("BASE_IMAGE") if form.compose else None,
+        dockerfile=text_hash(files[0][1]),
+        compose=text_hash(files[1][1]) if len(files) > 1 else None,
+    )

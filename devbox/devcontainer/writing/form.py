@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from devbox.devcontainer.model import JSON
+    from devbox.devcontainer.record import Record
     from devbox.frameworks.model import Framework
 
 
@@ -33,14 +33,9 @@ class Form:
 PERSONAL = Form()
 
 
-def form_of(devcontainer: JSON) -> Form:
-    """Return the form that a devcontainer.json of devbox's records; the personal one where it records none."""
-    try:
-        devbox = devcontainer["customizations"]["devbox"]
-        words = devbox.get("form", ())
-        return Form(shared="shared" in devbox, compose="compose" in words, inline="inline" in words)
-    except (KeyError, TypeError, AttributeError):
-        return PERSONAL
+def form_of(record: Record) -> Form:
+    """Return the form that a contract records; the personal one where it records none."""
+    return Form(shared=record.shared is not None, compose="compose" in record.form, inline="inline" in record.form)
 
 
 def definition(framework: Framework, *, gpu: bool) -> str:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from devbox.devcontainer.record import Further
 from devbox.devcontainer.worktree import git_mounts
 from devbox.engine.spec import Mount
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from devbox.facts.model import Checkout
-
-    JSON = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +31,6 @@ class Repository:
         """Return the mounts of the checkout, and of its git repository where that lies elsewhere."""
         return (Mount("bind", self.folder, str(self.checkout.path)), *git_mounts(self.checkout, self.folder))
 
-    def record(self) -> JSON:
+    def record(self) -> Further:
         """Return what the contract records of it."""
-        return {
-            "path": str(self.checkout.path),
-            "folder": self.folder,
-            "framework": self.framework,
-            "variant": self.variant,
-        }
-
-
-def recorded(repositories: Iterable[Repository]) -> JSON:
-    """Return what a contract records of its further checkouts, by name."""
-    return {one.name: one.record() for one in repositories}
+        return Further(str(self.checkout.path), self.folder, self.framework, self.variant)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devbox.devcontainer import consent, jsonc
+from devbox.devcontainer import consent, record
 from devbox.devcontainer.find import COMPOSE
 from devbox.devcontainer.read import read
-from devbox.devcontainer.writing.generated import is_generated, text_hash
-from devbox.errors import ContractError, RefusedError
+from devbox.devcontainer.record import is_generated, text_hash
+from devbox.errors import RefusedError
 from devbox.facts.git import git
 from devbox.files import write_atomically
 
@@ -102,7 +102,7 @@ def _left_over(paths: tuple[Path, ...]) -> tuple[Path, ...]:
     if compose in paths or text is None:
         return ()
     found = _text(compose)
-    return (compose,) if found is not None and text_hash(found) in _recorded(text, config) else ()
+    return (compose,) if found is not None and text_hash(found) in _recorded(config) else ()
 
 
 def remove(checkout: Checkout, paths: Iterable[Path], *, force: bool = False) -> tuple[Path, ...]:
@@ -134,7 +134,7 @@ def edited_files(paths: tuple[Path, ...]) -> tuple[Path, ...]:
         # Without its contract nothing tells whose the others are.
         return tuple(path for path in others if path.exists())
     edited = [] if is_generated(text) else [config]
-    recorded = _recorded(text, config)
+    recorded = _recorded(config)
     edited += [path for path in others if (found := _text(path)) is not None and text_hash(found) not in recorded]
     return tuple(edited)
 
@@ -145,13 +145,10 @@ def _consent_to(checkout: Checkout, path: Path) -> None:
         consent.wrote(read(path, checkout.path, os.environ))
 
 
-def _recorded(text: str, path: Path) -> frozenset[str]:
+def _recorded(path: Path) -> frozenset[str]:
     """Return the hashes of the files beside a contract as devbox wrote them."""
-    try:
-        devbox = jsonc.loads(text, path)["customizations"]["devbox"]
-        return frozenset(str(devbox[key]) for key in ("dockerfile", "compose") if key in devbox)
-    except (ContractError, KeyError, TypeError):
-        return frozenset()
+    said = record.at(path)
+    return frozenset(one for one in (said.dockerfile, said.compose) if one is not None)
 
 
 def _text(path: Path) -> str | None:

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from devbox.devcontainer.writing.generated import text_hash
+from devbox.devcontainer.record import text_hash
 from devbox.errors import UsageError
 from devbox.facts import engine as engine_facts
 from devbox.facts import gpu as gpu_facts
