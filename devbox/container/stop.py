@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox.container import memory
-from devbox.container.compose.resolve import forget, last_project
+from devbox.container.compose.resolve import forget, last_projects
 from devbox.container.inside.target import LOCAL_FOLDER, candidate, containers_of, folder_of, no_container
 from devbox.container.up.apply import remove
 from devbox.devcontainer.compose.file import OWN_VOLUME
@@ -129,7 +129,7 @@ def plan_down(engine: Engine, workspace: Path, *, volumes: bool = False) -> Down
     own = {name for name in mounted if workspace_hash(folder) in name or any(_is_its(one, name) for one in containers)}
     own |= {name for project in composed for name in _volumes(engine, project)}
     names = tuple(sorted(own | ({build} if engine.volume(build) is not None else set())))
-    if not alone and not services and not names:
+    if not alone and not projects and not names:
         raise no_container(workspace)
     return Down(
         folder,
@@ -142,15 +142,25 @@ def plan_down(engine: Engine, workspace: Path, *, volumes: bool = False) -> Down
 
 
 def _left(engine: Engine, folder: Path) -> tuple[dict[str, tuple[ContainerSummary, ...]], tuple[str, ...]]:
-    """Return what is left of the project that the workspace last used: its other services, and its name for volumes.
+    """Return what is left of the projects that were started for a workspace, and the names of them, for their volumes.
 
-    After `down` whatever runs in the project was started by hand, and only the volumes that it left are meant.
+    That is other services, or the network alone where nothing could be made. After `down` whatever runs in a project
+    was started by hand, and only the volumes that it left are meant.
     """
-    last = last_project(folder)
-    members = () if last is None else engine.containers({PROJECT: last.name})
-    if last is None or any(LOCAL_FOLDER in one.labels for one in members):
-        return {}, ()
-    return {last.name: members} if members and not last.is_down else {}, (last.name,)
+    found: dict[str, tuple[ContainerSummary, ...]] = {}
+    names = []
+    for last in last_projects(folder):
+        members = engine.containers({PROJECT: last.name})
+        if any(LOCAL_FOLDER in one.labels for one in members):
+            continue
+        names.append(last.name)
+        if not last.is_down and (members or _has_network(engine, last.name)):
+            found[last.name] = members
+    return found, tuple(names)
+
+
+def _has_network(engine: Engine, project: str) -> bool:
+    return bool(engine.run(["network", "ls", "--quiet", "--filter", f"label={PROJECT}={project}"]).stdout.split())
 
 
 def _volumes(engine: Engine, project: str) -> list[str]:
@@ -183,7 +193,10 @@ def down(engine: Engine, plan: Down, reporter: Reporter) -> Down:
                 remove(engine, by_name[name].id)
     for project in plan.projects:
         members = engine.containers({PROJECT: project})
-        with reporter.step(f"Removing the services of {project}: {', '.join(one.called for one in members)}"):
+        what = (
+            f"services of {project}: {', '.join(one.called for one in members)}" if members else f"network of {project}"
+        )
+        with reporter.step(f"Removing the {what}"):
             engine.run(_down_args(project))
         for one in members:
             forget(one.labels, keep_name=bool(plan.kept))

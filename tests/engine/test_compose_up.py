@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox.container import logs, status, stop
+from devbox.container.compose.resolve import resolve
 from devbox.container.up.up import UpRequest, UpResult, up
+from devbox.devcontainer.read import read
 from devbox.errors import ContractError, EngineError, RefusedError
 from devbox.image.base.package import reference
 from devbox.oneshot import run
@@ -24,6 +26,7 @@ from devbox.reporter import Silent
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from devbox.devcontainer.model import Contract
     from devbox.engine.docker import Engine
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("base_image")]
@@ -70,6 +73,9 @@ class Work:
     def up(self, **options: Any) -> UpResult:
         self.said = Silent()
         return up(UpRequest(path=self.path, **options), self.engine, self.said)
+
+    def contract(self) -> Contract:
+        return read(self.path / ".devcontainer/devcontainer.json", self.path, self.engine.environ)
 
     def containers(self) -> dict[str, Any]:
         """Return the project's containers by service."""
@@ -350,6 +356,67 @@ def test_bad_files_are_named_with_composes_own_words(work: Work, text: str, conf
     with pytest.raises(ContractError, match=words) as caught:
         work.up()
     assert str(work.path / ".devcontainer") in caught.value.message
+
+
+@pytest.mark.parametrize("lacks", ["env_file", "label_file"])
+def test_what_nobody_wants_stops_nobody(work: Work, lacks: str) -> None:
+    hidden = {"profiles": ["mine"]}
+    unwanted = {"profiles": ["gpu"], "image": "no-such-image:1", lacks: ["absent.env"]}
+    services = {"app": {**APP, **hidden}, "db": {**DB, **hidden}, "web": DB, "gpu": unwanted}
+    work.write(services)
+    found = resolve(work.engine, work.contract())
+    assert (set(found.config["services"]), found.named()) == ({"app", "db", "web"}, ("web", "app"))
+    assert found.started() == ("app", "db", "web")
+    work.write(services, runServices=["db"])
+    found = resolve(work.engine, work.contract())
+    assert (set(found.config["services"]), found.named()) == ({"app", "db"}, ("db", "app"))
+
+
+def test_a_variable_that_is_not_set_is_said_with_where_it_is(work: Work) -> None:
+    work.write({"app": {**ALONE, "image": "debian:${TAG}"}})
+    (work.path / ".env").write_text("TAG=12\n")
+    for _ in range(2):
+        work.up(dry_run=True)
+        (warning,) = work.said.warnings
+        assert f"TAG, which is set nowhere and counts as empty: {work.path}/.env has it" in warning
+    (work.path / ".devcontainer/.env").write_text("TAG=12\n")
+    work.up(dry_run=True)
+    assert work.said.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "file"), [("_work", ".devcontainer/c.yaml"), ("数据", ".devcontainer/c.yaml"), ("数据", "c.yaml")]
+)
+def test_a_folder_that_gives_no_projects_name_is_said(engine: Engine, tmp_path: Path, folder: str, file: str) -> None:
+    work = Work(tmp_path / folder, engine)
+    work.path.mkdir()
+    work.write(dockerComposeFile=str(work.path / file))
+    (work.path / file).write_text(json.dumps({"services": {"app": ALONE}}))
+    with pytest.raises(ContractError) as caught:
+        work.up(dry_run=True)
+    assert (caught.value.hint or "").startswith("add `name: NAME`")
+    (work.path / file).write_text(json.dumps({"name": "devbox-test-named", "services": {"app": ALONE}}))
+    assert work.up(dry_run=True).name == "devbox-test-named-app-1"
+
+
+def test_a_dry_run_does_not_know_what_a_command_makes(work: Work) -> None:
+    work.write(initializeCommand="true", dockerComposeFile=["compose.yaml", "made.yaml"])
+    shown = work.up(dry_run=True, trust=True)
+    last = shown.steps[-1].lines[0]
+    assert "not known before initializeCommand has run" in last
+    assert "made.yaml" in last
+    with pytest.raises(ContractError, match=r"made\.yaml"):
+        work.up(dry_run=True, skip_hooks=True)
+
+
+def test_down_removes_the_network_of_a_project_that_could_not_start(work: Work) -> None:
+    network = ["network", "ls", "--quiet", "--filter", f"label=com.docker.compose.project={work.project}"]
+    work.write({"app": {**ALONE, "runtime": "no-such-runtime"}})
+    with pytest.raises(EngineError):
+        work.up(trust=True)
+    assert work.engine.run(network).stdout
+    stop.down(work.engine, stop.plan_down(work.engine, work.path), Silent())
+    assert work.engine.run(network).stdout == ""
 
 
 def test_a_sick_service_is_said_and_the_next_up_goes_on(work: Work) -> None:

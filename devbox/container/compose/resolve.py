@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from devbox.container import memory
 from devbox.container.inside.target import CONFIG_FILE, LOCAL_FOLDER, folder_of
 from devbox.container.up.desired import is_secret
 from devbox.devcontainer.compose.model import OVERRIDE_NAME, Project, without_secrets
@@ -24,8 +24,10 @@ from devbox.devcontainer.compose.sources import (
     host_reads,
     inputs,
     inputs_key,
+    is_project_name,
     project_name,
     sources,
+    unset,
 )
 from devbox.devcontainer.consent import is_secret_name
 from devbox.devcontainer.spelling import host_spelling
@@ -41,7 +43,10 @@ if TYPE_CHECKING:
 
 JSON = dict[str, Any]
 
-_SCHEMA = 2
+# What it says of a variable that a file names without a default.
+_UNSET = re.compile(r'\\"(\w+)\\" variable is not set')
+
+_SCHEMA = 3
 _KEY_LENGTH = 16
 
 
@@ -60,11 +65,11 @@ def resolve(engine: Engine, contract: Contract, *, drafted: Mapping[Path, str] |
             hint=f"edit {contract.path}",
         )
     known = None if drafts else recall(contract)
-    if known is None or not _holds(known, where, engine.environ):
+    if known is None or not _holds(known, contract, where, engine.environ):
         known = _ask(engine, contract, where, drafts)
         if not drafts:
             remember(contract, {**known, "applied": (recall(contract) or {}).get("applied")})
-    project = Project(
+    return Project(
         name=known["name"],
         sources=where,
         service=contract.config["service"],
@@ -72,49 +77,60 @@ def resolve(engine: Engine, contract: Contract, *, drafted: Mapping[Path, str] |
         config=known["config"],
         profiles=tuple(known["profiles"]),
         reads=tuple(known["reads"]),
+        warnings=tuple(known["warnings"]),
     )
-    services = sorted(project.config.get("services") or ())
-    for key, names in (("service", [project.service]), ("runServices", project.run_services)):
-        for name in names:
-            if name not in services:
-                raise ContractError(
-                    f"{contract.path}: '{key}' names {name}, and {_names(where.files)} has only {', '.join(services)}",
-                    hint=f"edit {contract.path}",
-                )
-    return project
 
 
-def _holds(known: JSON, where: Sources, environ: Mapping[str, str]) -> bool:
+def _wanted(contract: Contract) -> list[str]:
+    """Return the services that a contract names, the dev container's last."""
+    return [*(contract.config.get("runServices") or ()), contract.config["service"]]
+
+
+def _holds(known: JSON, contract: Contract, where: Sources, environ: Mapping[str, str]) -> bool:
     """Tell whether docker compose would say the same again."""
     read = known.get("inputs")
     return (
         known.get("sources") == where.args()
+        and known.get("wanted") == _wanted(contract)
         and isinstance(read, list)
         and inputs_key(map(Path, read), environ) == known.get("key")
     )
 
 
 def _ask(engine: Engine, contract: Contract, where: Sources, drafts: Mapping[Path, str]) -> JSON:
-    """Ask docker compose what the files mean; twice where the project has another name than compose gives it."""
+    """Ask docker compose what the files mean, of the services that may run: what others lack must not stop these.
+
+    Asked twice where the project has another name than compose gives it, or no active profile has the service.
+    """
     read = inputs(where)
     # The project's name may come from here.
     read = None if read is None else tuple(dict.fromkeys([*read, contract.workspace / ".env"]))
     key = None if read is None else inputs_key(read, engine.environ)
-    with _written(where, drafts) as args:
-        config = _config(engine, contract, where, args)
+    wanted = _wanted(contract)
+    asked = wanted if contract.config.get("runServices") else []
+    with _written(where, drafts) as files:
+        config, blank = _config(engine, contract, where, files, asked)
         name = project_name(contract, where, str(config.get("name") or ""), engine.environ)
-        if name != config.get("name"):
-            config = _config(engine, contract, where, ["--project-name", name, *args])
+        if not is_project_name(name):
+            raise _no_name(where, f"the compose project would be called '{name}', which docker compose does not take")
+        enabled = config.get("services") or {}
+        if name != config.get("name") or wanted[-1] not in enabled:
+            # Whoever names a service turns its profile on, as at `docker compose up`.
+            asked = asked if wanted[-1] in enabled else [*enabled, wanted[-1]]
+            config, _ = _config(engine, contract, where, ["--project-name", name, *files], asked)
 
     dotenv = where.env_file or where.files[0].parent / ".env"
     profiles = engine.environ.get("COMPOSE_PROFILES") or dotenv_value(dotenv, "COMPOSE_PROFILES") or ""
     return {
+        "workspace": str(contract.workspace),
         "sources": where.args(),
+        "wanted": wanted,
         "inputs": None if read is None else [str(file) for file in read],
         "key": key,
         "name": name,
         "profiles": [profile.strip() for profile in profiles.split(",") if profile.strip()],
         "reads": host_reads(read or (*where.files, dotenv), engine.environ, contract.workspace, is_secret_name),
+        "warnings": [unset(variable, dotenv, contract.workspace / ".env") for variable in blank],
         "config": without_secrets(config, is_secret),
     }
 
@@ -136,8 +152,11 @@ def _written(where: Sources, drafts: Mapping[Path, str]) -> Iterator[list[str]]:
         yield ["--project-directory", str(where.files[0].parent), *Sources(tuple(files), where.env_file).args()]
 
 
-def _config(engine: Engine, contract: Contract, where: Sources, args: Sequence[str]) -> JSON:
-    done = engine.run(["compose", *args, "--profile", "*", "config", "--format", "json"], check=False)
+def _config(
+    engine: Engine, contract: Contract, where: Sources, files: Sequence[str], services: Sequence[str]
+) -> tuple[JSON, list[str]]:
+    """Return what docker compose makes of the files and these services, and the variables that it did not find."""
+    done = engine.run(["compose", *files, "config", "--format", "json", *services], check=False)
     if done.ok:
         try:
             # compose writes each `$` twice, so that it could read it again.
@@ -145,7 +164,7 @@ def _config(engine: Engine, contract: Contract, where: Sources, args: Sequence[s
         except ValueError:
             config = None
         if isinstance(config, dict):
-            return config
+            return config, list(dict.fromkeys(_UNSET.findall(done.stderr)))
     words = done.stderr.strip()
     if "is not a docker command" in words or "unknown flag" in words or "unknown shorthand" in words:
         raise EngineError(
@@ -153,12 +172,34 @@ def _config(engine: Engine, contract: Contract, where: Sources, args: Sequence[s
             hint="install docker-compose-plugin",
             detail=words,
         )
-    named = next((file for file in where.files if str(file) in words), None)
+    listed = engine.run(["compose", *files, "--profile", "*", "config", "--services"], check=False)
+    if listed.ok:
+        _see_named(contract, where, sorted(listed.stdout.split()))
     last = words.splitlines()[-1].strip() if words else "it said nothing"
+    if "project name" in last:
+        raise _no_name(where, f"docker compose has no name for the project of {_names(where.files)}: {last}")
+    named = next((file for file in where.files if str(file) in words), None)
     raise ContractError(
         f"docker compose does not take {named or _names(where.files)}: {last}",
-        hint=engine.line(["compose", *where.args(), "config"]),
+        hint=engine.line(["compose", *where.args(), "config", *services]),
         detail="\n".join(words.splitlines()[:-1]) or None,
+    )
+
+
+def _see_named(contract: Contract, where: Sources, services: Sequence[str]) -> None:
+    """See that the files have the services that the contract names. Raises ContractError."""
+    for key, names in (("service", _wanted(contract)[-1:]), ("runServices", _wanted(contract)[:-1])):
+        for name in names:
+            if name not in services:
+                raise ContractError(
+                    f"{contract.path}: '{key}' names {name}, and {_names(where.files)} has only {', '.join(services)}",
+                    hint=f"edit {contract.path}",
+                )
+
+
+def _no_name(where: Sources, message: str) -> ContractError:
+    return ContractError(
+        message, hint=f"add `name: NAME` to {where.files[0]}, or set COMPOSE_PROJECT_NAME in the workspace's .env"
     )
 
 
@@ -168,7 +209,7 @@ def _names(files: Sequence[Path]) -> str:
 
 def override_file(contract: Contract) -> Path:
     """Return where the override of a contract's project is, under a name by which the other tools find it again."""
-    return _folder() / f"{OVERRIDE_NAME}-{_key(contract)}.yml"
+    return _override(_key(contract))
 
 
 def one_shot_file(contract: Contract) -> Path:
@@ -187,18 +228,23 @@ def remember(contract: Contract, data: JSON) -> None:
 
 
 class LastProject(NamedTuple):
-    """The compose project that a workspace last used. `is_down` tells that `devbox down` removed its containers."""
+    """A compose project that a workspace has used. `is_down` tells that `devbox down` removed its containers."""
 
     name: str
     is_down: bool
 
 
-def last_project(workspace: Path) -> LastProject | None:
-    """Return the compose project that a workspace last used, also where nothing of it is there."""
-    last = memory.recall(workspace)
-    data = None if last is None else _read(_key_of(str(workspace), last.contract))
-    name = "" if data is None else str(data.get("name") or "")
-    return LastProject(name, data is not None and data.get("down") is True) if name else None
+def last_projects(workspace: Path) -> list[LastProject]:
+    """Return the compose projects that devbox has tried to start for a workspace, whatever is left of them."""
+    found = []
+    for file in sorted(_folder().glob("*.json")):
+        data = _read(file.stem)
+        # The override is written when a project is started, not when its files are read.
+        if data is not None and data.get("workspace") == str(workspace):
+            is_down = data.get("down") is True
+            if is_down or _override(file.stem).is_file():
+                found.append(LastProject(str(data["name"]), is_down))
+    return found
 
 
 def forget(labels: Mapping[str, str], *, keep_name: bool) -> None:
@@ -213,7 +259,11 @@ def forget(labels: Mapping[str, str], *, keep_name: bool) -> None:
     for path in _folder().glob(f"*{key}.*"):
         path.unlink(missing_ok=True)
     if keep_name and known is not None:
-        _write(key, {"name": known.get("name"), "down": True})
+        _write(key, {"workspace": known.get("workspace"), "name": known.get("name"), "down": True})
+
+
+def _override(key: str) -> Path:
+    return _folder() / f"{OVERRIDE_NAME}-{key}.yml"
 
 
 def _folder() -> Path:

@@ -58,8 +58,11 @@ class ComposeRuntime:
 
     @cached_property
     def project(self) -> Project:
-        """The project as its files have it now. Raises ContractError."""
-        return resolve(self.engine, self.contract, drafted=self.force.drafted)
+        """The project as its files have it now; what is odd about them is said. Raises ContractError."""
+        project = resolve(self.engine, self.contract, drafted=self.force.drafted)
+        for warning in project.warnings:
+            self.reporter.warn(f"{self.contract.path}: {warning}")
+        return project
 
     def find(self) -> JSON | None:
         """Return the inspected container, by every tool's labels or else by the project's, as the reference finds it.

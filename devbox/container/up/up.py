@@ -33,7 +33,7 @@ from devbox.container.up.uid import host_ids_lines, wants_host_ids, with_host_id
 from devbox.devcontainer.find import advice
 from devbox.devcontainer.identity import absolute
 from devbox.devcontainer.merge import image_metadata, merge
-from devbox.errors import DevboxError, EngineError, RefusedError
+from devbox.errors import ContractError, DevboxError, EngineError, RefusedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,6 +111,18 @@ class _Up:
             journal.notes += see_consent(request, contract, self.reporter)
         self.secrets = secrets.gather(contract, self.engine.environ, request.secrets_file, self.reporter)
         self.initialize(contract)
+        try:
+            return self.come_up(force, settings)
+        except ContractError as error:
+            if not (request.dry_run and not request.skip_hooks and commands.on_host(contract)):
+                raise
+            # What it reads may be made by that command.
+            journal.would("image and container", [f"# not known before {commands.ON_HOST} has run: {error.message}"])
+            return self.dry_result(force, None, None, Plan((), "created"), None, image="")
+
+    def come_up(self, force: InForce, settings: Settings) -> UpResult:
+        """Do the steps from the image on."""
+        request, journal, contract = self.request, self.journal, force.contract
         runtime = self.runtime(force)
         inspected = runtime.find()
         actual = None if inspected is None else actual_of(inspected)

@@ -39,8 +39,9 @@ _NOT_THE_CONTAINER = frozenset({"image", "build", "depends_on", "profiles", "env
 class Project:
     """A compose project and the service that is the dev container.
 
-    `config` is what `docker compose config` says with every profile on, without the values that look like secrets.
-    `profiles` are the active ones. `reads` says, one sentence each, what the files take from the host.
+    `config` is what `docker compose config` says of the services that may run, without the values that look like
+    secrets. `profiles` are the active ones. `reads` says, one sentence each, what the files take from the host,
+    `warnings` what is odd about them.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Project:
     config: JSON = field(hash=False)
     profiles: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def definition(self) -> JSON:

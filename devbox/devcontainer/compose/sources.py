@@ -84,6 +84,19 @@ def project_name(contract: Contract, where: Sources, resolved: str, environ: Map
     return _filtered(beside.name)
 
 
+def is_project_name(name: str) -> bool:
+    """Tell whether docker compose takes a project's name: it begins with a letter or a digit."""
+    return re.fullmatch(r"[a-z0-9][-_a-z0-9]*", name) is not None
+
+
+def unset(variable: str, dotenv: Path, workspace_dotenv: Path) -> str:
+    """Return the sentence about a variable that docker compose replaces by nothing; it reads `dotenv` alone."""
+    said = f"the compose files name {variable}, which is set nowhere and counts as empty"
+    if dotenv != workspace_dotenv and dotenv_value(workspace_dotenv, variable) is not None:
+        return f"{said}: {workspace_dotenv} has it, but docker compose reads {dotenv}"
+    return said
+
+
 def _filtered(name: str) -> str:
     return re.sub(r"[^-_a-z0-9]", "", name.lower())
 
