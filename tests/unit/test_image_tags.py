@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from devbox.image.registry.tags import matching, newest_first, of_commits, read, shell_pattern
@@ -69,6 +69,7 @@ def test_the_date_of_the_image_is_stronger() -> None:
     ]
 
 
+@example(["0", "00"])
 @given(st.lists(st.text("0123456789.-_vabcrdg", min_size=1, max_size=24), unique=True))
 def test_any_names_have_one_order(names: list[str]) -> None:
     once = [tag.name for tag in newest_first(names)]

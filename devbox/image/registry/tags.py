@@ -79,7 +79,7 @@ def newest_first(names: Iterable[str], created: Mapping[str, str | None] | None 
     """
     made = created or {}
     found = [read(name, made.get(name)) for name in names]
-    return sorted(found, key=lambda tag: (tag.created or "", *_age(tag)), reverse=True)
+    return sorted(found, key=lambda tag: (tag.created or "", *_age(tag), tag.name), reverse=True)
 
 
 def of_commits(names: Iterable[str], commits: Sequence[str]) -> tuple[str, int] | None:
