@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 T = TypeVar("T")
 
@@ -24,6 +24,36 @@ _ALONE = r"(?<![\w./+-]){}(?![\w/+-]|\.\w)"
 def is_secret_name(name: str) -> bool:
     """Return whether a variable of this name looks like a secret."""
     return bool(_SECRET.search(name))
+
+
+def has_password(url: str) -> bool:
+    """Return whether a URL names a user or a password before its host."""
+    return "@" in _authority(url)
+
+
+def masked(url: str) -> str:
+    """Return `url` with `***` in the place of the user and the password."""
+    authority = _authority(url)
+    return url.replace(authority, f"***@{authority.rpartition('@')[2]}", 1) if "@" in authority else url
+
+
+def passwords(urls: Iterable[str]) -> Iterator[str]:
+    """Yield what must not be shown of `urls`: user and password, and the password by itself."""
+    for url in urls:
+        login = _authority(url).rpartition("@")[0]
+        yield from (text for text in (login, login.partition(":")[2]) if text)
+
+
+def _authority(url: str) -> str:
+    # A proxy may be written without a scheme, and a password with a slash that should have been quoted.
+    rest = url.partition("://")[2] or url
+    before, at, after = rest.rpartition("@")
+    return f"{before}{at}{re.split(r'[/?#]', after, maxsplit=1)[0]}"
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Tell whether a variable looks like a secret, by its name or because it is a URL with a password."""
+    return is_secret_name(name) or ("://" in value and has_password(value))
 
 
 class Mask:

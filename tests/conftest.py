@@ -133,9 +133,10 @@ def engine_name() -> Callable[[str], str]:
 
 def _base_image(engine: Engine, cuda: str | None) -> str:
     from devbox import config
+    from devbox.config.network import network_of
     from devbox.image.base.package import ensure
 
-    network = config.network(config.load(None, environ=os.environ, flags={}), os.environ)
+    network = network_of(config.load(None, environ=os.environ, flags={}), os.environ)
     return ensure(engine, cuda=cuda, distro="debian:12", network=network, reporter=Silent())
 
 

@@ -23,7 +23,6 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show the settings in force for a checkout."""
-    from devbox.config import in_line
     from devbox.container.contract.settings import explain
     from devbox.ui.tables import table
 
@@ -34,13 +33,17 @@ def show(
     def text() -> str:
         rows = []
         for item in settings:
-            rows.append((item.key, in_line(item.value or "-"), item.origin))
+            rows.append((item.key, _in_line(item.value or "-"), item.origin))
             if show_origin:
-                rows += [("", f"({in_line(value.value or '')})", value.origin) for value in item.hidden]
+                rows += [("", f"({_in_line(value.value or '')})", value.origin) for value in item.hidden]
         width = 3 if show_origin else 2
         return table(("key", "value", "origin")[:width], [row[:width] for row in rows])
 
     run.show(data, text)
+
+
+def _in_line(text: str) -> str:
+    return ", ".join(text.split("\n"))
 
 
 @app.command()

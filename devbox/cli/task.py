@@ -116,6 +116,7 @@ def run_(
 ) -> None:
     """Run a task; what serves goes on when it answers. `devbox task show TASK` lists the task's own options."""
     from devbox import config
+    from devbox.config.network import network_of
     from devbox.facts import engine as engine_facts
     from devbox.oneshot import task_run
     from devbox.oneshot.tasks import parse, task_of
@@ -142,7 +143,7 @@ def run_(
     if run.json and not serving and not dry_run:
         raise UsageError("--json goes with --dry-run, or with a task that serves: stdout is the task's")
     facts = engine_facts.gather(run.engine)
-    network_settings = config.network(config.load(folder, environ=run.environ, flags={}), run.environ)
+    network_settings = network_of(config.load(folder, environ=run.environ, flags={}), run.environ)
     plan = task_run.prepare(run.engine, request, network_settings, facts, run.console, dry_run=dry_run)
     if dry_run:
         lines = plan.lines(run.engine, serving=serving)

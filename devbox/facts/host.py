@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 
 from devbox.facts import cgroup
 from devbox.facts.model import Host, User
 
 KIB_PER_MIB = 1 << 10
 MIB = 1 << 20
+MAX_NAME = 32
+FALLBACK_NAME = "dev"
 
 
 def gather() -> Host:
@@ -43,6 +46,14 @@ def user() -> User:
         name, home = os.environ.get("USER") or f"u{uid}", "/"
     chosen = os.environ.get("HOME", "")
     return User(uid=uid, gid=gid, name=name, home=chosen if chosen.startswith("/") else home)
+
+
+def account_name(name: str) -> str:
+    """Return `name` as useradd takes it: directories of a site allow dots, capitals and domains, which it refuses."""
+    plain = re.sub(r"[^a-z0-9_-]", "-", name.rpartition("\\")[2].partition("@")[0].lower()).strip("-")
+    if not plain or plain == "root":
+        return FALLBACK_NAME
+    return (plain if plain[0].isalpha() or plain[0] == "_" else f"u{plain}")[:MAX_NAME].rstrip("-")
 
 
 def memory_of(meminfo: str) -> tuple[int, int]:

@@ -12,7 +12,6 @@ import socket
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from devbox.config import has_password
 from devbox.devcontainer.consent import is_secret_name
 from devbox.devcontainer.identity import volume_name
 from devbox.devcontainer.writing.draft import CA_BUNDLE, CA_VARIABLES, CACHE_FOLDER, CACHE_VARIABLES
@@ -25,6 +24,7 @@ from devbox.facts import engine as engine_facts
 from devbox.facts import gpu as gpu_facts
 from devbox.frameworks.model import RunRules
 from devbox.image.registry.transfer import fetch
+from devbox.masking import has_password
 from devbox.oneshot.handover import Handover, lost, program
 from devbox.paths import runtime_dir
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from devbox.config import Network
+    from devbox.config.network import Network
     from devbox.engine.docker import Engine
     from devbox.facts.model import EngineFacts, Gpus
     from devbox.frameworks.model import Framework

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devbox import config
+from devbox.config.network import network_of
 from devbox.container import memory
 from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.compose import service
@@ -114,7 +115,7 @@ def _wanted(
         raise DevboxError(f"{workspace} has no dev container configuration yet", hint="devbox up")
     contract = with_repository(read(path, workspace, engine.environ))
     secrets.hide((contract.raw,), engine.environ, reporter)
-    network = config.network(config.load(workspace, environ=engine.environ, flags={}), engine.environ)
+    network = network_of(config.load(workspace, environ=engine.environ, flags={}), engine.environ)
     if not consent.granted(contract):
         raise DevboxError(f"{path} needs your consent first", hint="devbox up")
     project, made_from, by_compose = None, contract, []

@@ -20,7 +20,7 @@ from devbox.oneshot.tasks import Filled, fill
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from devbox.config import Network
+    from devbox.config.network import Network
     from devbox.engine.docker import ContainerSummary, Engine
     from devbox.facts.model import EngineFacts, Gpus
     from devbox.frameworks.model import Framework, Task

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devbox.config import Network
+from devbox.config.network import Network
 from devbox.devcontainer.find import place
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read

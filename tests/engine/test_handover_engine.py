@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devbox.config import Network
+from devbox.config.network import Network
 from devbox.errors import EngineError
 from devbox.facts import engine as facts
 from devbox.oneshot import handover, image_run, launch

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devbox import config
+from devbox.config.network import Network, network_of
 from devbox.engine.spec import ImageBuild
 from devbox.errors import ImageError
 from devbox.frameworks import load
@@ -199,7 +200,7 @@ def test_ca_bundle_serves_the_build_and_stays_out_of_the_image(
 ) -> None:
     marker = f"devbox-test-ca-{os.getpid()}"
     settings = config.load(None, environ=os.environ, flags={})
-    known = config.network(settings, os.environ).ca_bundle
+    known = network_of(settings, os.environ).ca_bundle
     bundle = tmp_path / "bundle, mine.crt"
     bundle.write_text(f"# {marker}\n" + (known.read_text(encoding="utf-8") if known else ""), encoding="utf-8")
     preamble = stage_files.concatenate("test", base_image, ())
@@ -245,7 +246,7 @@ def test_proxies_reach_the_build_by_name_alone(
 
 def cuda_build(engine: Engine, folder: Path, tag: str, base_image: str) -> ImageBuild:
     """Return the build of the framework cuda for alice, as the contract would ask for it."""
-    network = config.network(config.load(None, environ=os.environ, flags={}), os.environ)
+    network = network_of(config.load(None, environ=os.environ, flags={}), os.environ)
     made = recipe(
         load.load("cuda"), base_image=base_image, user=ALICE, find_links=None, network=network, checkout=folder
     )
@@ -319,7 +320,7 @@ E
 def test_package_base_is_found_again(engine: Engine, cuda_base_image: str) -> None:
     started = time.monotonic()
     recorder = Recorder()
-    name = ensure(engine, cuda="13.0", network=config.Network(), reporter=recorder)
+    name = ensure(engine, cuda="13.0", network=Network(), reporter=recorder)
     assert name == cuda_base_image
     assert recorder.lines == []
     assert time.monotonic() - started < 5
@@ -327,7 +328,7 @@ def test_package_base_is_found_again(engine: Engine, cuda_base_image: str) -> No
 
 def test_choice_of_the_base_image(engine: Engine, base_image: str, cuda_base_image: str) -> None:
     recorder = Recorder()
-    network = config.Network()
+    network = Network()
     cuda = replace(load.load("cuda"), base_image="registry.invalid/cuda:1")
 
     assert choose(engine, cuda, base_image, network=network, reporter=recorder) == base_image

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devbox import config
+from devbox.config.network import network_of
 from devbox.engine.spec import ImageBuild
 from devbox.frameworks import load
 from devbox.image.assembly import stage_files
@@ -103,7 +104,7 @@ class Yard:
         path = self.folder / f"{len(self.tags)}"
         path.mkdir()
         (path / "Dockerfile").write_text(text, encoding="utf-8")
-        network = config.network(config.load(None, environ=os.environ, flags={}), os.environ)
+        network = network_of(config.load(None, environ=os.environ, flags={}), os.environ)
         wanted = ImageBuild(
             str(path / "Dockerfile"),
             str(path),

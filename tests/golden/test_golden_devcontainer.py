@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from devbox import config
-from devbox.config import Network
+from devbox.config.network import Network
 from devbox.container.contract.author import draft_shared
 from devbox.devcontainer.find import Placement
 from devbox.devcontainer.identity import volume_name

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox import config
+from devbox import config, masking
+from devbox.config.network import network_of
 from devbox.errors import ConfigError, UsageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -44,13 +42,13 @@ def test_each_layer_is_stronger_than_the_one_before(places: tuple[Path, Path]) -
         (workspace / "devbox.local.toml", str(workspace / "devbox.local.toml")),
     ]
     for number, (path, origin) in enumerate(layers, 1):
-        path.write_text(f'arch = "{number}.0"\n')
-        assert (load(workspace).arch, load(workspace).origin("arch")) == (f"{number}.0", origin)
+        path.write_text(f'arch = "1{number}.0"\n')
+        assert (load(workspace).arch, load(workspace).origin("arch")) == (f"1{number}.0", origin)
     environ = {"DEVBOX_ARCH": "8.0", "DEVBOX_GPUS": ""}
     settings = load(workspace, environ)
     assert (settings.arch, settings.origin("arch"), settings.gpus) == ("8.0", "DEVBOX_ARCH", None)
     settings = load(workspace, environ, arch="9.0", jobs=4, gpus=None)
-    assert (settings.arch, settings.origin("arch"), settings.jobs) == ("9.0", "--arch", "4")
+    assert (settings.arch, settings.origin("arch"), settings.jobs) == ("9.0", "--arch", 4)
     assert load(workspace, environ, base_image="x").origin("base_image") == "--base-image"
 
 
@@ -58,7 +56,7 @@ def test_numbers_may_be_written_as_numbers(places: tuple[Path, Path]) -> None:
     _, workspace = places
     (workspace / "devbox.toml").write_text("jobs = 8\narch = 90\n")
     settings = load(workspace)
-    assert (settings.jobs, settings.arch) == ("8", "90")
+    assert (settings.jobs, settings.arch) == (8, "90")
 
 
 def test_paths_in_a_file_are_relative_to_the_file(
@@ -67,12 +65,12 @@ def test_paths_in_a_file_are_relative_to_the_file(
     _, workspace = places
     (workspace / "devbox.toml").write_text('find_links = "wheels"\nca_bundle = "/etc/ca.pem"\n')
     settings = load(workspace)
-    assert settings.find_links == str(workspace / "wheels")
-    assert settings.ca_bundle == "/etc/ca.pem"
+    assert settings.find_links == workspace / "wheels"
+    assert settings.ca_bundle == Path("/etc/ca.pem")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/me")
-    assert load(workspace, find_links="here").find_links == str(tmp_path / "here")
-    assert load(workspace, {"DEVBOX_FIND_LINKS": "~/wheels"}).find_links == "/home/me/wheels"
+    assert load(workspace, find_links="here").find_links == tmp_path / "here"
+    assert load(workspace, {"DEVBOX_FIND_LINKS": "~/wheels"}).find_links == Path("/home/me/wheels")
 
 
 @pytest.mark.parametrize(
@@ -115,6 +113,62 @@ def test_values_that_make_no_sense(places: tuple[Path, Path], key: str, value: s
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("gpus", "most", "'most' is no choice of GPUs"),
+        ("arch", "9", "'9' is no GPU architecture"),
+        ("user", "ada", "'ada' is no user"),
+        ("user", "1:2:Ada", "'Ada' is no name for the user 1"),
+        ("mounts", "/data", "'/data' is no mount"),
+        ("ports", "http", "'http' is no port"),
+        ("env", "A B", "'A B' is no name of a variable"),
+        ("ssh_agent", "yes", "'yes' is neither true nor false"),
+        ("compiler_cache", "", "'' is no compiler cache"),
+    ],
+)
+def test_a_wrong_value_is_an_error_in_every_place(places: tuple[Path, Path], key: str, value: str, said: str) -> None:
+    user, _ = places
+    variable, flag, path = config.TABLE[key].variable, config.TABLE[key].flag, user / "config.toml"
+    # An empty variable is none.
+    calls: list[tuple[str, dict[str, str], dict[str, str]]] = [(variable, {variable: value}, {})] if value else []
+    for origin, environ, flags in (*calls, (flag, {}, {key: value}), (str(path), {}, {})):
+        if origin == str(path):
+            path.write_text(f"{key} = {value!r}\n")
+        with pytest.raises(UsageError) as caught:
+            load(None, environ, **flags)
+        assert caught.value.message == f"{origin}: {said}"
+        assert caught.value.hint
+
+
+def test_none_says_nothing_and_is_said(places: tuple[Path, Path]) -> None:
+    user, _ = places
+    (user / "config.toml").write_text('find_links = "/wheels"\nmounts = ["/a:/a"]\ncache_remote = "redis://a"\n')
+    settings = load(None, {"DEVBOX_FIND_LINKS": "none"}, mounts=("none",), cache_remote="none")
+    assert (settings.find_links, settings.mounts, settings.cache_remote) == (None, (), None)
+    assert [settings.text(key) for key in ("find_links", "mounts", "cache_remote", "ports")] == ["none"] * 3 + [None]
+
+
+@pytest.mark.parametrize(
+    ("key", "given"),
+    [
+        ("mounts", ["/a:/a", "type=bind,source=/b,target=/b"]),
+        ("ports", [8000, "9000:80"]),
+        ("services", []),
+        ("repositories", ["/a", "/b c"]),
+        ("ssh_agent", False),
+        ("jobs", 3),
+        ("find_links", "/wheels"),
+        ("ca_bundle", "none"),
+        ("gpus", "none"),
+    ],
+)
+def test_a_text_of_a_value_is_read_as_this_value(key: str, given: object) -> None:
+    """So a contract that was written by it, now or by an earlier version, is read."""
+    value = config.read(key, given, "here")
+    assert config.read(key, config.TABLE[key].kind.write(value), "here") == value
+
+
 def test_a_flag_that_is_no_setting(places: tuple[Path, Path]) -> None:
     with pytest.raises(ConfigError, match="'archs'"):
         load(None, archs="9.0")
@@ -125,7 +179,7 @@ SECRET = "http://me:s3cret@proxy:3128"
 
 def test_a_proxys_password_is_never_shown(places: tuple[Path, Path]) -> None:
     settings = load(None, {"DEVBOX_HTTPS_PROXY": SECRET})
-    network = config.network(settings, {})
+    network = network_of(settings, {})
     assert network.https_proxy == SECRET
     assert network.secret
     for text in (repr(settings), repr(network), f"{network}", str(dict(settings.items()))):
@@ -145,13 +199,13 @@ def test_a_proxys_password_is_never_shown(places: tuple[Path, Path]) -> None:
     ],
 )
 def test_masked(url: str, shown: str) -> None:
-    assert config.masked(url) == shown
-    assert config.has_password(url) == (url != shown)
+    assert masking.masked(url) == shown
+    assert masking.has_password(url) == (url != shown)
 
 
 @given(st.from_regex(r"[A-Za-z0-9]{1,8}:[^@\s]{12,30}", fullmatch=True), st.sampled_from(["http://", "https://", ""]))
 def test_no_password_survives_the_mask(login: str, scheme: str) -> None:
-    assert login not in config.masked(f"{scheme}{login}@host:1")
+    assert login not in masking.masked(f"{scheme}{login}@host:1")
 
 
 def test_proxies_come_from_the_settings_and_else_from_the_usual_variables(places: tuple[Path, Path]) -> None:
@@ -161,7 +215,7 @@ def test_proxies_come_from_the_settings_and_else_from_the_usual_variables(places
         "HTTPS_PROXY": "http://c:1",
         "no_proxy": "localhost",
     }
-    network = config.network(load(None), environ)
+    network = network_of(load(None), environ)
     assert (network.http_proxy, network.https_proxy, network.no_proxy) == ("http://a:1", "http://c:1", "localhost")
     assert not network.secret
     assert network.proxies() == {
@@ -172,19 +226,19 @@ def test_proxies_come_from_the_settings_and_else_from_the_usual_variables(places
         "no_proxy": "localhost",
         "NO_PROXY": "localhost",
     }
-    assert config.network(load(None, http_proxy="http://d:1"), environ).http_proxy == "http://d:1"
-    assert config.network(load(None, http_proxy="none"), environ).http_proxy is None
-    assert config.network(load(None), {}).proxies() == {}
+    assert network_of(load(None, http_proxy="http://d:1"), environ).http_proxy == "http://d:1"
+    assert network_of(load(None, http_proxy="none"), environ).http_proxy is None
+    assert network_of(load(None), {}).proxies() == {}
 
 
 def test_the_bundle_of_the_settings_must_be_there(places: tuple[Path, Path]) -> None:
     _, workspace = places
     with pytest.raises(ConfigError, match="is not there") as caught:
-        config.network(load(workspace, ca_bundle="/missing.pem"), {})
+        network_of(load(workspace, ca_bundle="/missing.pem"), {})
     assert caught.value.message.startswith("--ca-bundle")
     (workspace / "ca.pem").write_text("x")
     (workspace / "devbox.toml").write_text('ca_bundle = "ca.pem"')
-    assert config.network(load(workspace), {}).ca_bundle == workspace / "ca.pem"
+    assert network_of(load(workspace), {}).ca_bundle == workspace / "ca.pem"
 
 
 def test_the_bundle_of_the_usual_variables_is_taken_where_it_is_a_file(places: tuple[Path, Path]) -> None:
@@ -195,6 +249,6 @@ def test_the_bundle_of_the_usual_variables_is_taken_where_it_is_a_file(places: t
         "REQUESTS_CA_BUNDLE": str(workspace),
         "PIP_CERT": str(workspace / "ca.pem"),
     }
-    assert config.network(load(None), environ).ca_bundle == workspace / "ca.pem"
-    assert config.network(load(None, ca_bundle="none"), environ).ca_bundle is None
-    assert config.network(load(None), {"SSL_CERT_FILE": ""}).ca_bundle is None
+    assert network_of(load(None), environ).ca_bundle == workspace / "ca.pem"
+    assert network_of(load(None, ca_bundle="none"), environ).ca_bundle is None
+    assert network_of(load(None), {"SSL_CERT_FILE": ""}).ca_bundle is None

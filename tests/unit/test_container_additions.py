@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from devbox import config, paths
 from devbox.container.contract.choices import asked_before, carried, changed_since, must_be_asked_for, settled
 from devbox.container.contract.generate import GenerateOptions, generate
-from devbox.container.contract.personal import chosen, mount, unset
+from devbox.container.contract.personal import chosen, unset
 from devbox.devcontainer import consent, record
 from devbox.devcontainer.read import read
 from devbox.devcontainer.record import Record
 from devbox.devcontainer.writing.additions import Additions
 from devbox.devcontainer.writing.form import PERSONAL, Form
 from devbox.engine.docker import Engine
+from devbox.engine.mounts import mount
 from devbox.engine.spec import Mount
 from devbox.errors import ConfigError, RefusedError, UsageError
 from devbox.frameworks.load import load
@@ -186,7 +187,7 @@ def test_what_was_asked_for_stays_and_a_change_in_a_file_is_said(tmp_path: Path)
     first, choices = carried(settings(mounts=("/a:/a", "/b:/b,c"), ports=("80", "90")), {}, None)
     assert choices == {"mounts": "/a:/a\n/b:/b,c", "ports": "80,90"}
     again, kept = carried(settings(ports=("none",)), choices, None)
-    assert (config.words(again, "mounts"), config.words(again, "ports")) == (config.words(first, "mounts"), ())
+    assert (again.mounts, again.ports) == (first.mounts, ())
     assert kept == {**choices, "ports": "none"}
     assert (again.origin("mounts"), again.origin("ports")) == ("asked for before", "--port")
     own_file('run_args = ["--privileged", "--network=host"]\n')

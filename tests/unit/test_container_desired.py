@@ -14,12 +14,12 @@ from devbox.container.up.desired import (
     desired,
     differences,
     entry_script,
-    is_secret,
     run_args_name,
 )
 from devbox.container.up.plan import Actual, CreateContainer, RemoveContainer, StartContainer, adopt, plan
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read
+from devbox.masking import is_secret
 
 if TYPE_CHECKING:
     from pathlib import Path

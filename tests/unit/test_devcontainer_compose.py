@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.container.up.desired import is_secret
 from devbox.devcontainer.compose import model, mounts, sources
 from devbox.devcontainer.compose import override as overriding
 from devbox.devcontainer.compose.model import Project
@@ -22,7 +21,7 @@ from devbox.devcontainer.consent import compose_reach, is_secret_name
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read
 from devbox.errors import ContractError
-from devbox.masking import MASK
+from devbox.masking import MASK, is_secret
 
 if TYPE_CHECKING:
     from devbox.devcontainer.model import Contract, Merged

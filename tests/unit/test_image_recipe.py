@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from devbox.config import Network
+from devbox.config.network import Network
 from devbox.frameworks import load
 from devbox.image.assembly import stage_files
 from devbox.image.assembly.recipe import Recipe, recipe

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devbox.config import Network
+from devbox.config.network import Network
 from devbox.errors import ConfigError, EngineError
 from devbox.image.registry import credentials
 from devbox.image.registry.client import IntegrityError, Registry, RegistryError, Web, is_loopback

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from devbox.config import Network
+from devbox.config.network import Network
 from devbox.image.prebuilt.published import list_tags
 from devbox.image.registry.client import Manifest, Registry, RegistryError, UnreachableError
 from devbox.image.registry.reference import parse

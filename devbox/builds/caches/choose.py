@@ -60,7 +60,7 @@ NO_CACHE = CompilerCache("none")
 
 def compiler_cache(settings: Settings, environ: Mapping[str, str]) -> CompilerCache:
     """Return the compiler cache that the settings choose. Raises UsageError where they make no sense."""
-    kind = settings.compiler_cache or "ccache"
+    kind = settings.compiler_cache
     remote = settings.cache_remote
     if kind == "sccache" and settings.compiler_prefix:
         raise UsageError(
@@ -74,8 +74,8 @@ def compiler_cache(settings: Settings, environ: Mapping[str, str]) -> CompilerCa
         )
     return CompilerCache(
         kind=kind,
-        size=settings.ccache_size or "20G",
-        storage=storage(kind, remote, environ) if remote and remote != "none" and kind != "none" else None,
+        size=settings.ccache_size,
+        storage=storage(kind, remote, environ) if remote and kind != "none" else None,
         prefix=settings.compiler_prefix or None,
         group=bool(settings.cache_group) and kind == "ccache",
     )

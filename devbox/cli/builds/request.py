@@ -29,7 +29,7 @@ def request(run: Application, inside: Target, flags: Mapping[str, str | None]) -
         framework=framework,
         build_type=settings.build_type,
         arch=architectures(inside, framework, settings, run.engine),
-        jobs=None if settings.jobs is None else _number(settings.jobs, settings.origin("jobs")),
+        jobs=settings.jobs,
         cache=choose.compiler_cache(settings, run.environ),
         client=_client(),
     )
@@ -42,14 +42,6 @@ def _client() -> str:
     import socket
 
     return f"devbox build of {getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}"
-
-
-def _number(text: str, origin: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise UsageError(
-            f"jobs is '{text}' in {origin}, and must be a number above 0", hint="devbox config show --show-origin"
-        )
-    return int(text)
 
 
 def define_of(text: str) -> tuple[str, str]:

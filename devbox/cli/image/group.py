@@ -24,6 +24,7 @@ def base(
 ) -> None:
     """Make a CUDA base image from OS packages and NVIDIA's wheels on PyPI: no registry is needed."""
     from devbox import config
+    from devbox.config.network import network_of
     from devbox.image.base import package as package_base
 
     run = application(context)
@@ -32,7 +33,7 @@ def base(
         run.engine,
         cuda=None if cuda == "none" else cuda,
         distro=distro,
-        network=config.network(settings, run.environ),
+        network=network_of(settings, run.environ),
         reporter=run.console,
         rebuild=rebuild,
     )

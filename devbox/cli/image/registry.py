@@ -229,8 +229,8 @@ def push(
         names += [built_here(known, one) for one in stage]
     if not names:
         raise UsageError("no image is named", hint="devbox image push IMAGE   # or --stage STAGE")
-    settings = config.load(folder, environ=run.environ, flags={"push_rewrite": ",".join(rewrite) if rewrite else None})
-    rules = [] if no_rewrite else [word for word in (settings.push_rewrite or "").split(",") if word]
+    settings = config.load(folder, environ=run.environ, flags={"push_rewrite": rewrite or None})
+    rules = () if no_rewrite else settings.push_rewrite
     plan = transfer.plan(names, [transfer.rewrite(text) for text in rules], to=to)
     if dry_run:
         lines = [run.engine.line(command) for one in plan for command in one.commands()]
@@ -257,9 +257,10 @@ def framework_for(run: Application, folder: Path, framework: str | None, variant
 def registries_of(run: Application, folder: Path | None) -> Registries:
     """Return the registries, reached as the settings of a checkout and the environment say."""
     from devbox import config
+    from devbox.config.network import network_of
     from devbox.image.registry.remote import Registries
 
-    return Registries(config.network(config.load(folder, environ=run.environ, flags={}), run.environ), run.environ)
+    return Registries(network_of(config.load(folder, environ=run.environ, flags={}), run.environ), run.environ)
 
 
 def _known_stage(known: Framework, stage: str) -> None:

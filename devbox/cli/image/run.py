@@ -96,6 +96,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Run an image that is no dev container, such as a release, with the framework's limits, ports and caches."""
         from devbox import config
+        from devbox.config.network import network_of
         from devbox.container.inside import supervise
         from devbox.oneshot import image_run
 
@@ -125,7 +126,7 @@ def register(app: typer.Typer) -> None:
             checkout=folder if with_checkout else None,
             uid=os.getuid(),
         )
-        todo = image_run.plan(run_.engine, request, found, config.network(settings, run_.environ))
+        todo = image_run.plan(run_.engine, request, found, network_of(settings, run_.environ))
         flags = ([] if keep else ["--rm"]) + _attached(detach=detach)
         if dry_run:
             first = [["pull", reference]] if stage is None and (pull or not found) else []
@@ -151,7 +152,7 @@ def _resolve(
 
     named = image is not None and (":" in image or "/" in image or run.engine.image(image) is not None)
     if named and image is not None:
-        asked = settings.asked("framework") is not None
+        asked = settings.asked("framework")
         return framework_for(folder, settings, run.console) if asked else None, image, None
     chosen = framework_for(folder, settings, run.console)
     stage = image or chosen.run.stage

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox.container.inside.target import CONFIG_FILE, LOCAL_FOLDER, folder_of
-from devbox.container.up.desired import is_secret
 from devbox.devcontainer.compose.model import OVERRIDE_NAME, Project, without_secrets
 from devbox.devcontainer.compose.sources import (
     Sources,
@@ -33,6 +32,7 @@ from devbox.devcontainer.consent import is_secret_name
 from devbox.devcontainer.spelling import host_spelling
 from devbox.errors import ContractError, EngineError
 from devbox.files import write_atomically
+from devbox.masking import is_secret
 from devbox.paths import state_dir
 
 if TYPE_CHECKING:

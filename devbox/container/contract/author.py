@@ -6,11 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devbox import config
-from devbox.config import NONE, Network
+from devbox.config.kinds import NONE
+from devbox.config.table import PERSONAL as PERSONAL_CHOICES
 from devbox.container.contract.choices import (
     OF_A_VARIANT,
-    PERSONAL_FLAGS,
     asked_before,
     carried,
     must_be_asked_for,
@@ -72,6 +71,7 @@ def draft(
     is asked for otherwise; variant, base image and architectures are taken from it even where nobody asked, so that
     a second run finds what the first one chose. With `dry_run` nothing is pulled or built to choose the base image.
     """
+    from devbox.config.network import network_of
     from devbox.container.contract import checkouts, personal
     from devbox.devcontainer.writing.draft import GenerateRequest, generate
     from devbox.devcontainer.writing.limits import limit_args
@@ -88,7 +88,11 @@ def draft(
     before, asked = recorded(existing, framework), asked_before(existing, framework)
     chosen = load(
         framework,
-        settings.asked("variant") or asked.get("variant") or settings.variant or variant or before.get("variant"),
+        (settings.variant if settings.asked("variant") else None)
+        or asked.get("variant")
+        or settings.variant
+        or variant
+        or before.get("variant"),
         workspace,
     )
     chosen = with_cache(pinned(chosen, workspace), settings)
@@ -101,7 +105,7 @@ def draft(
     gpus = gpu_facts.gather(engine, facts)
     host = host_facts.gather()
     checkout = checkout_facts.gather(workspace)
-    network = config.network(settings, engine.environ)
+    network = network_of(settings, engine.environ)
     gpu = gpu_args(settings.gpus or ("auto" if chosen.gpu else "none"), gpus, facts)
     if gpu.denied:
         raise RefusedError(f"the GPUs {settings.gpus} cannot be had: {gpu.reason}", hint="devbox up --gpus none")
@@ -152,12 +156,12 @@ def draft(
             services=beside,
             repositories=further,
             additions=more,
-            ccache_size=settings.ccache_size or "20G",
+            ccache_size=settings.ccache_size,
             cache_group=_gid(settings),
             container_name=choices.get("name"),
             choices=tuple(choices.items()),
             settings=tuple(settled(said, choices).items()),
-            ssh_agent=ssh_agent.folder_for(settings.ssh_agent, facts, dry_run=dry_run),
+            ssh_agent=ssh_agent.folder_for(facts, wanted=settings.ssh_agent, dry_run=dry_run),
             environ=engine.environ,
         )
     )
@@ -183,6 +187,7 @@ def draft_shared(
     the record of the shared contract that is there: base image, architectures and services stay as they were asked for.
     Raises UsageError for a choice of one machine's.
     """
+    from devbox.config.network import Network
     from devbox.container.contract import personal
     from devbox.devcontainer.writing.draft import GenerateRequest, generate
     from devbox.devcontainer.writing.limits import GRANTED_EVERYWHERE, UNCLAMPED
@@ -193,8 +198,8 @@ def draft_shared(
     from devbox.image.assembly.users import SHARED as SHARED_USER
     from devbox.image.base.choose import pinned
 
-    for key in PERSONAL_FLAGS:
-        if settings.asked(key) is not None:
+    for key in PERSONAL_CHOICES:
+        if settings.asked(key):
             raise UsageError(
                 f"{settings.origin(key)} is one person's, and a shared contract is everybody's",
                 hint="devbox generate   # writes a personal one, which may differ",
@@ -203,7 +208,7 @@ def draft_shared(
     chosen = with_cache(pinned(load(framework, settings.variant or variant, here), here), settings)
     gpu = wants_gpus(chosen, settings)
     asked = {
-        key: value for key, value in asked_before(existing, framework).items() if key not in {"name", *PERSONAL_FLAGS}
+        key: value for key, value in asked_before(existing, framework).items() if key not in {"name", *PERSONAL_CHOICES}
     }
     settings, choices = carried(settings, asked, None)
     network = Network()
@@ -235,7 +240,7 @@ def draft_shared(
             devices=() if settings.gpus == NONE else chosen.run.devices,
             services=_services(chosen, settings, form),
             additions=personal.chosen(chosen, settings, form),
-            ccache_size=settings.ccache_size or "20G",
+            ccache_size=settings.ccache_size,
             choices=tuple(choices.items()),
         )
     )
@@ -282,7 +287,7 @@ def _services(framework: Framework, settings: Settings, form: Form) -> tuple[Ser
         return ()
     if settings.services is None:
         return services.load(framework.services)
-    return services.load(name.strip() for name in settings.services.split(",") if name.strip() not in {"", "none"})
+    return services.load(settings.services)
 
 
 def _needs_options(form: Form, recipe: Recipe) -> tuple[str, ...]:
@@ -307,6 +312,7 @@ def _base_image(
     pull: bool,
     dry_run: bool,
 ) -> str:
+    from devbox.config.network import network_of
     from devbox.image.base.choose import decide
 
     requested = settings.base_image
@@ -315,5 +321,5 @@ def _base_image(
         # The lock file is stronger than what the contract was written for, where both speak of the same image.
         if not ("@" in own and before != own and before.partition("@")[0] == own.partition("@")[0]):
             return before
-    network = config.network(settings, engine.environ)
+    network = network_of(settings, engine.environ)
     return decide(engine, framework, requested, network=network, reporter=reporter, pull=pull, dry_run=dry_run)

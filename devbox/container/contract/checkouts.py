@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devbox.config import NONE
 from devbox.devcontainer.writing.repositories import Repository
 from devbox.errors import UsageError
 from devbox.facts import checkout
@@ -26,9 +25,8 @@ BUILDS = ".repositories"
 
 def chosen(framework: Framework, workspace: Path, settings: Settings) -> tuple[Repository, ...]:
     """Return the further checkouts that the settings name. Raises UsageError for one that cannot be mounted."""
-    paths = [word for word in (settings.repositories or "").split(",") if word not in {"", NONE}]
     found: dict[str, Repository] = {}
-    for path in paths:
+    for path in settings.repositories:
         one = _repository(Path(os.path.normpath(path)), settings.origin("repositories"))
         if one.checkout.path == workspace:
             raise UsageError(f"{path} is the workspace itself", hint="devbox up --repositories none")

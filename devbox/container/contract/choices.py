@@ -3,42 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from devbox import config
-from devbox.config import NONE, Settings
+from devbox.config.table import CHOICES, TABLE, WRITTEN, Settings
 from devbox.devcontainer.consent import asked_for
 from devbox.devcontainer.writing.form import Form, form_of
 from devbox.errors import RefusedError, UsageError
-from devbox.masking import is_secret_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from devbox.devcontainer.record import Record
     from devbox.frameworks.detect import Match
     from devbox.frameworks.model import Framework
     from devbox.reporter import Reporter
 
-# What of the settings a generated contract depends on. Given as a flag, it makes devbox write its contract again.
-CONTRACT_FLAGS = (
-    "variant", "base_image", "gpus", "arch", "user", "find_links", "services", "repositories",
-    "mounts", "env", "ports", "run_args",
-)  # fmt: skip
-# What else of them is in one, without being a flag of `up`.
-CONTRACT_SETTINGS = ("compiler_cache", "ccache_size", "cache_group", "ssh_agent", "ca_bundle")
-# Of the flags, what means something on one machine or for one person alone.
-PERSONAL_FLAGS = ("user", "find_links", "repositories", "mounts", "run_args")
-# Those that may give a container more of the host.
-REACHING = ("mounts", "env", "run_args", "repositories")
 # What makes no sense any more once the variant is another.
 OF_A_VARIANT = frozenset({"variant", "base_image", "arch"})
 
 
 def given(asked: object, *more: str) -> dict[str, object]:
     """Return the settings that the request `asked` has from flags: those of a contract, and `more` of its fields."""
-    values = {key: getattr(asked, key) for key in ("framework", *CONTRACT_FLAGS, *more)}
+    values = {key: getattr(asked, key) for key in ("framework", *CHOICES, *more)}
     return {key: value for key, value in values.items() if value not in (None, ())}
 
 
@@ -93,7 +81,7 @@ def wants_gpus(framework: Framework, settings: Settings) -> bool:
     Raises UsageError for a choice of single GPUs, which are one machine's.
     """
     requested = (settings.gpus or "auto").strip().lower()
-    if requested not in {"auto", "all", "none"} and settings.asked("gpus") is not None:
+    if requested not in {"auto", "all", "none"} and settings.asked("gpus"):
         raise UsageError(
             f"a shared contract cannot name the GPUs {settings.gpus}: other machines have others",
             hint="devbox generate --shared --gpus all",
@@ -116,20 +104,19 @@ def carried(settings: Settings, asked: Mapping[str, str], name: str | None) -> t
 
     A flag or a variable is stronger than what one said before, and that is stronger than a file, as it was then.
     """
-    now = {key: value for key in CONTRACT_FLAGS if (value := settings.asked(key)) is not None}
+    now = {key: text for key in CHOICES if settings.asked(key) and (text := settings.text(key))}
     choices = {**asked, **now, **({"name": name} if name else {})}
-    values: dict[str, Any] = {key: choices[key] for key in CONTRACT_FLAGS if key in choices}
-    origins = (*settings.origins, *((key, "asked for before") for key in values if key not in now))
-    kept = {key: choices[key] for key in (*CONTRACT_FLAGS, "name") if key in choices}
+    before = [key for key in CHOICES if key in asked and key not in now]
+    values = {key: config.read(key, asked[key], f"what was asked for before, {TABLE[key].flag}") for key in before}
+    origins = (*settings.origins, *((key, "asked for before") for key in before))
+    kept = {key: choices[key] for key in (*CHOICES, "name") if key in choices}
     return replace(settings, **values, origins=origins), kept
 
 
 def wheels(settings: Settings) -> Path | None:
     """Return the folder of wheels. Raises UsageError if it is not there: every build would fail until it is."""
-    if settings.find_links in {None, "", NONE}:
-        return None
-    folder = Path(str(settings.find_links))
-    if not folder.is_dir():
+    folder = settings.find_links
+    if folder is not None and not folder.is_dir():
         raise UsageError(
             f"there is no folder {folder} of wheels", hint="devbox up --find-links none   # or another one"
         )
@@ -138,16 +125,16 @@ def wheels(settings: Settings) -> Path | None:
 
 def settled(settings: Settings, choices: Mapping[str, str]) -> dict[str, str]:
     """Return what files and variables say of a contract, but for what a person's `choices` decide: it is recorded."""
-    kept = {key: getattr(settings, key) for key in (*CONTRACT_FLAGS, *CONTRACT_SETTINGS) if key not in choices}
-    return {key: str(value) for key, value in kept.items() if value not in (None, getattr(Settings(), key))}
+    kept = {key: settings.text(key) for key in (*CHOICES, *WRITTEN) if key not in choices}
+    return {key: text for key, text in kept.items() if text not in {None, "", Settings().text(key)}}
 
 
 def changed_since(settings: Settings, record: Record) -> tuple[str, ...]:
     """Say which settings are others than those that a personal contract, by its `record`, was written by."""
     before, now = record.settings, settled(settings, record.choices)
     said = []
-    for key in (key for key in (*CONTRACT_FLAGS, *CONTRACT_SETTINGS) if before.get(key) != now.get(key)):
-        value = config.in_line(now.get(key, ""))
+    for key in (key for key in (*CHOICES, *WRITTEN) if before.get(key) != now.get(key)):
+        value = in_line(now.get(key, ""))
         what = f"{key} is now {value} ({settings.origin(key)})" if key in now else f"{key} is set no more"
         said.append(f"{what}, and the contract was written before; `devbox generate` writes it again")
     return tuple(said)
@@ -156,7 +143,7 @@ def changed_since(settings: Settings, record: Record) -> tuple[str, ...]:
 def asked_before(existing: Record, framework: str) -> dict[str, str]:
     """Return what the contract that devbox wrote for `framework` records as asked for."""
     found = existing.choices if existing.framework == framework else {}
-    return {key: value for key, value in found.items() if key in (*CONTRACT_FLAGS, "name") and value}
+    return {key: value for key, value in found.items() if key in (*CHOICES, "name") and value}
 
 
 def must_be_asked_for(workspace: Path, settings: Settings, asked: Mapping[str, str], framework: str) -> None:
@@ -166,19 +153,22 @@ def must_be_asked_for(workspace: Path, settings: Settings, asked: Mapping[str, s
     made from that without a question. Raises RefusedError.
     """
     written = asked_for(workspace, framework)
-    for key in REACHING:
-        value = asked.get(key)
-        harmless = value in {None, NONE, written.get(key)} or (key == "env" and not _takes_secrets(str(value)))
-        if settings.asked(key) is None and not harmless:
+    for key, text in asked.items():
+        reach = TABLE[key].reach if key in TABLE else None
+        if reach is None or settings.asked(key) or text == written.get(key):
+            continue
+        flag = TABLE[key].flag
+        value = config.read(key, text, f"the contract in {workspace}")
+        if value and reach(value) is not None:
             raise RefusedError(
-                f"the contract in {workspace} claims that you asked for {config.flag(key)} "
-                f"{config.in_line(str(value))}",
-                hint=f"devbox up {config.flag(key)} …   # as it should be, or none",
+                f"the contract in {workspace} claims that you asked for {flag} {in_line(text)}",
+                hint=f"devbox up {flag} …   # as it should be, or none",
             )
 
 
-def _takes_secrets(env: str) -> bool:
-    return any("=" not in line and is_secret_name(line) for line in env.split("\n"))
+def in_line(text: str) -> str:
+    """Return a text without line breaks."""
+    return ", ".join(text.split("\n"))
 
 
 def recorded(existing: Record, framework: str) -> dict[str, str]:

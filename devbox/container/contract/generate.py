@@ -165,7 +165,7 @@ def _draft_shared(options: GenerateOptions, reporter: Reporter) -> tuple[Draft, 
     checkout = checkout_facts.gather(options.path)
     there = {found: path for path in candidates_in(options.path) if (found := record.at(path).definition)}
     said = config.load(options.path, environ=os.environ, flags=choices.given(options), personal=False)
-    asked = options.flat or any(said.asked(key) is not None for key in ("framework", "variant", "gpus"))
+    asked = options.flat or any(said.asked(key) for key in ("framework", "variant", "gpus"))
     drafts = []
     for recorded in [{}] if asked or not there else [_recorded(path) for path in there.values()]:
         settings = replace(said, **recorded)

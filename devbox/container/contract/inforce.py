@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devbox.config import flag
+from devbox.config.table import CHOICES, TABLE
 from devbox.container import memory
 from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.contract.author import Draft, draft
-from devbox.container.contract.choices import CONTRACT_FLAGS, changed_since, framework_of, kept_form
+from devbox.container.contract.choices import changed_since, framework_of, kept_form
 from devbox.devcontainer import consent, record
 from devbox.devcontainer.find import find
 from devbox.devcontainer.read import read
@@ -64,8 +64,9 @@ def in_force(request: UpRequest, settings: Settings, engine: Engine, reporter: R
         last=None if last is None else Path(last.contract),
     )
     ours = record.at(path).personal
-    flags = (*CONTRACT_FLAGS, "flat", "compose", *(["name", "force"] if ours is not None else []))
-    given = [flag(name) for name in flags if getattr(request, name)]
+    own = ("flat", "compose", *(["name", "force"] if ours is not None else []))
+    given = [TABLE[key].flag for key in CHOICES if getattr(request, key)]
+    given += [f"--{name}" for name in own if getattr(request, name)]
     if path is not None and framework is None and (ours is None or not given):
         if given:
             reporter.warn(

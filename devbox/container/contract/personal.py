@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devbox import config
 from devbox.devcontainer.writing.additions import Additions
 from devbox.devcontainer.writing.draft import BUILD_FOLDER
+from devbox.engine.mounts import FORMS, mount
 from devbox.engine.ports import ports
-from devbox.engine.spec import Mount
-from devbox.errors import ContractError, UsageError
+from devbox.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,11 +19,9 @@ if TYPE_CHECKING:
     from devbox.config import Settings
     from devbox.devcontainer.writing.form import Form
     from devbox.devcontainer.writing.repositories import Repository
+    from devbox.engine.spec import Mount
     from devbox.frameworks.model import Framework
 
-_FORMS = "--mount SOURCE:TARGET[:ro], or --mount type=bind,source=SOURCE,target=TARGET"
-_LONG = re.compile(r'"?[A-Za-z-]+[=,]', re.ASCII)
-_READONLY = {"": False, "rw": False, "ro": True}
 # An option and its value in one word.
 _TWO_WORDS = re.compile(r"(-[\w-]+)\s+(.*)", re.ASCII | re.DOTALL)
 
@@ -39,14 +35,12 @@ def chosen(
     its machine. A shared contract takes variables and ports alone. Raises UsageError for what makes no sense, or what a
     compose file cannot say.
     """
-    variables = [word.partition("=") for word in config.words(settings, "env")]
+    variables = [word.partition("=") for word in settings.env]
     env = {name: value for name, equals, value in variables if equals}
     host_env = {name: None for name, equals, _ in variables if not equals}
     if twice := next((name for name in env if name in host_env), None):
         raise UsageError(f"{settings.origin('env')}: {twice} is there with a value and without", hint="--env NAME")
-    common = Additions(
-        env=tuple(env.items()), host_env=tuple(host_env), ports=ports(config.words(settings, "ports"), ())
-    )
+    common = Additions(env=tuple(env.items()), host_env=tuple(host_env), ports=ports(settings.ports, ()))
     if form.shared:
         return common
     taken = {framework.workspace_path: "the checkout lies", BUILD_FOLDER: "the build trees lie"}
@@ -67,39 +61,14 @@ def unset(additions: Additions, environ: Mapping[str, str]) -> tuple[str, ...]:
     )
 
 
-def mount(text: str) -> Mount:
-    """Read a mount: the value of docker's `--mount`, or the short form of `-v`. Raises UsageError."""
-    if _LONG.match(text):
-        try:
-            found = Mount.parse(text)
-        except ContractError as error:
-            raise UsageError(error.message, hint=_FORMS) from None
-    else:
-        source, _, rest = text.partition(":")
-        target, _, mode = rest.partition(":")
-        if not source or not target or mode not in _READONLY:
-            raise UsageError(f"'{text}' is no mount", hint=_FORMS)
-        found = Mount("bind" if source.startswith("/") else "volume", target, source, readonly=_READONLY[mode])
-    target = posixpath.normpath(found.target)
-    if not target.startswith("/") or target.strip("/") == "":
-        raise UsageError(f"the mount '{text}' needs a folder in the container, from / on", hint=_FORMS)
-    if found.type == "bind" and not (found.source or "").startswith("/"):
-        raise UsageError(f"the mount '{text}' needs a path on this machine, from / on", hint=_FORMS)
-    if found.type == "volume" and "/" in (found.source or ""):
-        raise UsageError(f"the mount '{text}' names a folder as a volume", hint=_FORMS)
-    return Mount(found.type, f"/{target.lstrip('/')}", found.source, found.readonly, found.options)
-
-
 def _mounts(settings: Settings, taken: Mapping[str, str], *, local: bool) -> tuple[Mount, ...]:
     found: dict[str, Mount] = {}
-    for text in config.words(settings, "mounts"):
+    for text in settings.mounts:
         one = mount(text)
         if one.target in taken:
-            raise UsageError(f"{one.target} is where {taken[one.target]} in the container", hint=_FORMS)
+            raise UsageError(f"{one.target} is where {taken[one.target]} in the container", hint=FORMS)
         if one.target in found:
-            raise UsageError(
-                f"two mounts have the target {one.target}", hint=f"{_FORMS}, each with a target of its own"
-            )
+            raise UsageError(f"two mounts have the target {one.target}", hint=f"{FORMS}, each with a target of its own")
         if local and one.type == "bind" and not _is_there(str(one.source)):
             raise UsageError(
                 f"there is no {one.source} ({settings.origin('mounts')}); docker would make it, and it would be root's",
@@ -114,7 +83,7 @@ def _is_there(path: str) -> bool:
 
 
 def _run_args(settings: Settings, form: Form) -> tuple[str, ...]:
-    words = config.words(settings, "run_args")
+    words = settings.run_args
     origin = settings.origin("run_args")
     if words and form.compose:
         raise UsageError(

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox import config
+from devbox.config.network import ambient
+from devbox.config.table import DEFAULT, TABLE
 from devbox.container import memory
 from devbox.container.contract.choices import asked_before
 from devbox.devcontainer import record
@@ -47,19 +49,20 @@ def explain(workspace: Path, environ: Mapping[str, str]) -> tuple[Setting, ...]:
     what a flag said when the contract was written, and DEVBOX_* variables. Raises ConfigError and UsageError for one
     that makes no sense.
     """
-    found: dict[str, list[Value]] = {key: [] for key in config.KEYS}
+    found: dict[str, list[Value]] = {key: [] for key in TABLE}
     for key, value in config.Settings().items():
-        found[key].append(Value(value, config.DEFAULT))
-    for key, (text, name) in config.ambient(environ).items():
-        found[key].append(Value(config.shown(key, text), f"${name}"))
+        found[key].append(Value(value, DEFAULT))
+    for key, (text, name) in ambient(environ).items():
+        found[key].append(Value(TABLE[key].shown(text), f"${name}"))
     said = config.load(workspace, environ=environ, flags={})
     for key, value, origin in _of_framework(workspace, said):
         found[key].append(Value(value, origin))
-    made = tuple(config.layers(workspace, environ=environ, flags={}))
-    variables = tuple(one for one in made if one[2] == f"DEVBOX_{one[0].upper()}")
-    files = tuple(one for one in made if one not in variables)
+    layers = tuple(config.layers(workspace, environ=environ, flags={}))
+    made = [(one.key, TABLE[one.key].kind.write(one.value), one.origin) for one in layers]
+    variables = [one for one in made if one[2] == TABLE[one[0]].variable]
+    files = [one for one in made if one not in variables]
     for key, text, origin in (*files, *_of_contract(workspace), *variables):
-        found[key].append(Value(config.shown(key, text), origin))
+        found[key].append(Value(TABLE[key].shown(text), origin))
     return tuple(_setting(key, values) for key, values in found.items())
 
 
@@ -79,7 +82,7 @@ def _of_contract(workspace: Path) -> Iterator[tuple[str, str, str]]:
         return
     written = record.at(path)
     asked = asked_before(written, written.personal) if written.personal is not None else {}
-    yield from ((key, value, str(path)) for key, value in asked.items() if key in config.KEYS)
+    yield from ((key, value, str(path)) for key, value in asked.items() if key in TABLE)
 
 
 def _of_framework(workspace: Path, settings: config.Settings) -> Iterator[tuple[str, str | None, str]]:

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from devbox.config import NONE
-
 if TYPE_CHECKING:
     from devbox.config import Settings
 
@@ -114,7 +112,7 @@ class Dotfiles:
 
 def of(settings: Settings) -> Dotfiles | None:
     """Return the dotfiles that the settings name, or None."""
-    if not settings.dotfiles_repository or settings.dotfiles_repository == NONE:
+    if not settings.dotfiles_repository:
         return None
     return Dotfiles(
         settings.dotfiles_repository, settings.dotfiles_install_command or "", settings.dotfiles_target_path or TARGET

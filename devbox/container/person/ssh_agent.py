@@ -43,12 +43,12 @@ def prepare() -> Path:
     return folder
 
 
-def folder_for(setting: str | None, facts: EngineFacts, *, dry_run: bool) -> Path | None:
+def folder_for(facts: EngineFacts, *, wanted: bool, dry_run: bool) -> Path | None:
     """Return the folder that a personal contract mounts, made unless this is a dry run; None where none can work.
 
     A socket works through a bind mount only where the engine and the agent share a kernel.
     """
-    if setting == "false" or not facts.local or sys.platform != "linux" or "Docker Desktop" in facts.operating_system:
+    if not wanted or not facts.local or sys.platform != "linux" or "Docker Desktop" in facts.operating_system:
         return None
     return mounted_folder() if dry_run else prepare()
 

@@ -8,7 +8,6 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from devbox import config
 from devbox.container.hooks.commands import ONCE
 from devbox.container.inside.probe import CONTRACT_LABEL
 from devbox.devcontainer import consent
@@ -17,6 +16,7 @@ from devbox.devcontainer.identity import METADATA
 from devbox.devcontainer.requirements import demanded_gpu
 from devbox.engine.spec import ContainerSpec, Mount
 from devbox.errors import ContractError
+from devbox.masking import is_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -164,11 +164,6 @@ def container_name(contract: Contract) -> str:
 def slug(text: str) -> str:
     """Return `text` as docker takes it in a name: lower case, digits, dots, underscores and hyphens."""
     return re.sub(r"[^a-z0-9_.-]+", "-", text.lower()).strip("-._")[:40] or "workspace"
-
-
-def is_secret(name: str, value: str) -> bool:
-    """Tell whether a variable looks like a secret, by its name or because it is a URL with a password."""
-    return config.is_secret(name, value)
 
 
 def _without_secrets(variables: Mapping[str, Any], merged: Merged) -> JSON:

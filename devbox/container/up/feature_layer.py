@@ -47,8 +47,10 @@ def with_features(
     if not contract.config.get("features"):
         return image, []
 
+    from devbox.config.network import network_of
+
     settings = config.load(contract.workspace, environ=engine.environ, flags={})
-    network = config.network(settings, engine.environ)
+    network = network_of(settings, engine.environ)
     warnings: list[str] = []
     features = resolve(engine, contract, settings, warnings.append, pull=pull, dry_run=dry_run)
     layer = _layer(contract, image, features, warnings.append, user=user, environ=engine.environ)
@@ -86,13 +88,14 @@ def resolve(
 
     Raises ContractError and ImageError where one cannot be had, DriftError where a frozen lock file does not fit.
     """
+    from devbox.config.network import network_of
     from devbox.devcontainer.features import ids, lock
     from devbox.devcontainer.features.order import installation_order
     from devbox.image.features.store import FeatureStore
 
     mode = settings.features_lock
     held = lock.Lock(lock.lock_path(contract.path)) if mode == "off" else lock.read(contract.path)
-    network = config.network(settings, engine.environ)
+    network = network_of(settings, engine.environ)
     store = FeatureStore(contract.path, contract.workspace, held, network, engine.environ, warn, pull)
     wanted, notes = ids.migrated(contract.config["features"])
     notes += tuple(note for _, note in map(ids.modern, wanted) if note is not None)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from devbox.container.up.desired import Desired, differences, is_secret
+from devbox.container.up.desired import Desired, differences
 from devbox.engine.spec import ContainerSpec, container_args
+from devbox.masking import is_secret
 
 if TYPE_CHECKING:
     from devbox.devcontainer.compose.override import ProjectSpec

@@ -191,7 +191,9 @@ class _Up:
         if todo.image is None:
             known = preflight.framework_of(contract.record, contract.workspace)
             preflight.warn(contract.workspace, known, self.reporter)
-        proxies = config.network(settings, self.engine.environ).proxies()
+        from devbox.config.network import network_of
+
+        proxies = network_of(settings, self.engine.environ).proxies()
         with self.journal.timed("image"):
             return ensure_image(self.engine, contract, todo, self.reporter, environ=proxies, user=user)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from devbox.config import Network
+    from devbox.config.network import Network
     from devbox.devcontainer.find import Placement
     from devbox.devcontainer.model import JSON
     from devbox.devcontainer.writing.gpu import Grant

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from devbox.config import kinds
 from devbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from devbox.facts.model import EngineFacts, Gpus
 
 CDI_KIND = "nvidia.com/gpu"
-
-_INDEX = re.compile(r"\d+(:\d+)?")  # 1:0 is the first MIG slice of the second GPU, as CDI writes it
-_UUID = re.compile(r"(GPU|MIG)-[0-9A-Za-z/-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,24 +67,14 @@ def gpu_args(requested: str, gpus: Gpus, engine: EngineFacts) -> GpuChoice:
 
     Raises UsageError for a word that is none of these, and for a GPU that this host does not have.
     """
-    wanted = requested.strip()
-    match wanted.lower():
-        case "none":
+    match wanted := kinds.gpus(requested):
+        case ("none",):
             return GpuChoice(None, "none was asked for")
-        case "auto" if not gpus.devices:
+        case ("auto",) if not gpus.devices:
             return GpuChoice(None, gpus.reason or "no GPU was found")
-        case "auto" | "all":
-            return _everything(gpus, engine, asked=wanted.lower() == "all")
-    return _named(_parse(requested), gpus, engine)
-
-
-def _parse(requested: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(name for name in re.split(r"[,\s]+", requested.strip()) if name))
-    if not names or not all(_INDEX.fullmatch(name) or _UUID.fullmatch(name) for name in names):
-        raise UsageError(
-            f"'{requested}' is no choice of GPUs", hint="use --gpus none, auto, all, indices such as 0,1, or UUIDs"
-        )
-    return names
+        case ("auto",) | ("all",):
+            return _everything(gpus, engine, asked=wanted == ("all",))
+    return _named(wanted, gpus, engine)
 
 
 def _everything(gpus: Gpus, engine: EngineFacts, *, asked: bool) -> GpuChoice:

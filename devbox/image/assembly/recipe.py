@@ -12,7 +12,7 @@ from devbox.image.assembly.inline import inlined, requirements
 from devbox.image.assembly.stage_files import assemble
 
 if TYPE_CHECKING:
-    from devbox.config import Network
+    from devbox.config.network import Network
     from devbox.frameworks.model import Framework, Pairs
     from devbox.image.assembly.users import ContainerUser
 

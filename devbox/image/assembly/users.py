@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from devbox.errors import UsageError
+from devbox.config import kinds as notation
+from devbox.facts.host import FALLBACK_NAME, account_name
 
 if TYPE_CHECKING:
     from devbox.facts.model import EngineFacts, User
-
-# The highest id that the kernel maps: 2**32 - 1 means "no id", and tools take one below that for signed values.
-MAX_ID = 2**32 - 2
-MAX_NAME = 32
-FALLBACK_NAME = "dev"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,35 +39,15 @@ def resolve(requested: str | None, host: User, engine: EngineFacts) -> Container
     A rootless engine's root is the host user, so it is root there, as it is for a host user who is root.
     Raises UsageError.
     """
-    if requested in {None, "", "host"}:
+    ids = notation.user(requested or "host")
+    if ids is None:
         if engine.rootless or host.uid == 0:
             return ROOT
         return _user(account_name(host.name), host.uid, host.gid)
-    if requested == "root":
-        return ROOT
-    parts = str(requested).split(":")
-    numbers = [int(part) for part in parts[:2] if part.isascii() and part.isdigit()]
-    if len(numbers) != 2 or len(parts) > 3 or max(numbers) > MAX_ID:
-        raise UsageError(f"'{requested}' is no user", hint="--user host, --user root or --user UID:GID[:NAME]")
-    uid, gid = numbers
+    uid, gid, name = ids
     if uid == 0:
         return ROOT
-    if len(parts) == 2:
-        return _user(account_name(host.name) if uid == host.uid else FALLBACK_NAME, uid, gid)
-    if parts[2] != account_name(parts[2]):
-        raise UsageError(
-            f"'{parts[2]}' is no name for the user {uid}",
-            hint=f"--user {uid}:{gid}:{account_name(parts[2])}",
-        )
-    return _user(parts[2], uid, gid)
-
-
-def account_name(name: str) -> str:
-    """Return `name` as useradd takes it: directories of a site allow dots, capitals and domains, which it refuses."""
-    plain = re.sub(r"[^a-z0-9_-]", "-", name.rpartition("\\")[2].partition("@")[0].lower()).strip("-")
-    if not plain or plain == "root":
-        return FALLBACK_NAME
-    return (plain if plain[0].isalpha() or plain[0] == "_" else f"u{plain}")[:MAX_NAME].rstrip("-")
+    return _user(name or (account_name(host.name) if uid == host.uid else FALLBACK_NAME), uid, gid)
 
 
 def _user(name: str, uid: int, gid: int) -> ContainerUser:

@@ -13,7 +13,7 @@ from devbox.image.registry.transfer import fetch
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from devbox.config import Network
+    from devbox.config.network import Network
     from devbox.engine.docker import Engine
     from devbox.frameworks.model import Framework
     from devbox.reporter import Reporter

@@ -20,7 +20,7 @@ from devbox.image.registry.transfer import fetch
 from devbox.paths import state_dir
 
 if TYPE_CHECKING:
-    from devbox.config import Network
+    from devbox.config.network import Network
     from devbox.engine.docker import Engine
     from devbox.frameworks.model import Framework
     from devbox.reporter import Reporter

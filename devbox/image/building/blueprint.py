@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from devbox.config import Network, Settings
+    from devbox.config import Settings
+    from devbox.config.network import Network
     from devbox.engine.docker import Engine
     from devbox.facts.model import Host
     from devbox.frameworks.model import Framework, Pairs
@@ -220,7 +221,7 @@ class Maker:
             "RUNTIME_IMAGE": framework.runtime_image,
             "CUDA_ARCHS": self._arch(),
             # Without it a stage takes what CPUs and memory allow. A number would make each machine's layers its own.
-            "MAX_JOBS": self.settings.jobs,
+            "MAX_JOBS": self.settings.text("jobs"),
             "MEMORY_PER_JOB": str(framework.build.memory_per_job),
             "NVCC_THREADS": str(framework.build.nvcc_threads),
             "SOURCE_VERSION": revision.version,
@@ -258,7 +259,7 @@ class Maker:
             "arch": self._arch(),
             "cuda": framework.cuda or "",
             "python": request.python or "",
-            "jobs": self.settings.jobs or str(jobs(framework, self.host)),
+            "jobs": str(self.settings.jobs or jobs(framework, self.host)),
             "threads": str(framework.build.nvcc_threads),
             "version": revision.version or "",
             "commit": revision.commit or "",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from devbox import config
+from devbox.config.network import network_of
 from devbox.devcontainer.consent import is_secret_name
 from devbox.engine.spec import build_args
 from devbox.errors import ImageError
@@ -149,7 +149,7 @@ def plan(engine: Engine, request: BuildRequest, settings: Settings, reporter: Re
     Raises UsageError for what makes no sense, EngineError for what the builder cannot do, ImageError where a base image
     cannot be had.
     """
-    network = config.network(settings, engine.environ)
+    network = network_of(settings, engine.environ)
     environ = dict(network.proxies())
     common = replace(request.common, forwarded=(*request.common.forwarded, *forwarded(network)))
     if request.python:

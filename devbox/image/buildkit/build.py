@@ -6,11 +6,11 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from devbox.config import passwords
 from devbox.engine.spec import build_args
 from devbox.errors import EngineError, ImageError
 from devbox.image.buildkit.inputs import LABEL, inputs_digest
 from devbox.image.buildkit.plain import PlainLog
+from devbox.masking import passwords
 from devbox.paths import state_dir
 
 if TYPE_CHECKING:

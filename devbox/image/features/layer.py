@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from devbox.config import Network
+    from devbox.config.network import Network
     from devbox.devcontainer.features.order import Feature
     from devbox.devcontainer.model import JSON
     from devbox.engine.docker import Engine

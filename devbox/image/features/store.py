@@ -24,7 +24,7 @@ from devbox.paths import cache_dir
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from devbox.config import Network
+    from devbox.config.network import Network
     from devbox.devcontainer.features.ids import Reference, Value
     from devbox.devcontainer.features.lock import Lock
 

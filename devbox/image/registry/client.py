@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from http.client import HTTPMessage, HTTPResponse
     from typing import BinaryIO
 
-    from devbox.config import Network
+    from devbox.config.network import Network
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 # What an image may be: of one platform or, as an index, of several; as OCI and as docker write it.

@@ -13,7 +13,7 @@ from devbox.image.registry.client import IMAGE, Registry, UnreachableError, Web
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from devbox.config import Network
+    from devbox.config.network import Network
     from devbox.image.registry.reference import Reference
 
 # A registry that does not answer a small question within this many seconds is not worth a wait: another may have it.

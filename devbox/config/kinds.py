@@ -1,0 +1,285 @@
+"""The kinds of values that settings have: how each is read, from a file, a variable or a flag, and written as a text.
+
+A text is what a variable DEVBOX_<KEY> holds, and what a contract records of a choice. An empty one says nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devbox.errors import UsageError
+from devbox.masking import is_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# The value that switches off what the environment, a framework or a weaker place would otherwise say.
+NONE = "none"
+_POWERS = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+class Kind:
+    """How the values of a setting are read and written.
+
+    `words` say what a file may hold; of a `repeated` one, a flag gives one of several items.
+    """
+
+    words = "a string"
+    repeated = False
+
+    def read(self, given: object, folder: Path) -> Any:
+        """Return the value of what a TOML file or a flag gives, or of a text; a path is relative to `folder`.
+
+        Raises TypeError where a file may not hold the like, UsageError where it makes no sense.
+        """
+        raise NotImplementedError
+
+    def write(self, value: Any) -> str:
+        """Return a value that was read as a text that is read as this value."""
+        return str(value)
+
+
+class Text(Kind):
+    """A string, as it was written. `check` raises UsageError where it makes no sense.
+
+    `none` says that this word means nothing, `needed` that there must be something.
+    """
+
+    def __init__(
+        self, check: Callable[[str], object] | None = None, *, none: bool = False, needed: bool = False
+    ) -> None:
+        self.check = check
+        self.none = none
+        self.needed = needed
+
+    def read(self, given: object, folder: Path) -> Any:
+        """Return the string, None for nothing."""
+        # `jobs = 8` and `arch = 90` are what a person writes; a boolean is an int to Python alone.
+        if not isinstance(given, (str, int, Path)) or isinstance(given, bool):
+            raise TypeError
+        text = str(given)
+        if (not text and not self.needed) or (self.none and text == NONE):
+            return None
+        if self.check is not None:
+            self.check(text)
+        return self.value(text, folder)
+
+    def value(self, text: str, folder: Path) -> Any:  # noqa: ARG002  # a path needs it
+        """Return the value of a text that says one."""
+        return text
+
+    def write(self, value: Any) -> str:
+        """Return the string."""
+        return str(value) if value is not None else NONE if self.none else ""
+
+
+class File(Text):
+    """A path, absolute; `none` for none."""
+
+    def __init__(self) -> None:
+        super().__init__(none=True)
+
+    def value(self, text: str, folder: Path) -> Any:
+        """Return the path."""
+        return folder / Path(text).expanduser()
+
+
+class Number(Text):
+    """A whole number of 1 or more; `what` it counts."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self.what = what
+
+    def value(self, text: str, folder: Path) -> Any:  # noqa: ARG002
+        """Return the number."""
+        if not (text.isascii() and text.isdigit() and int(text) > 0):
+            raise UsageError(f"'{text}' is no number of {self.what}", hint="a whole number of 1 or more")
+        return int(text)
+
+
+class Choice(Text):
+    """One of several words; `what` they are."""
+
+    def __init__(self, what: str, *names: str) -> None:
+        super().__init__(self._known, needed=True)
+        self.what = what
+        self.names = names
+
+    def _known(self, text: str) -> None:
+        if text not in self.names:
+            raise UsageError(f"'{text}' is no {self.what}", hint=f"one of {', '.join(self.names)}")
+
+
+class Switch(Kind):
+    """True or false."""
+
+    words = "true or false"
+
+    def read(self, given: object, folder: Path) -> Any:  # noqa: ARG002  # as every kind is read
+        """Return the boolean."""
+        if not isinstance(given, (bool, str)):
+            raise TypeError
+        text = str(given).lower() if isinstance(given, bool) else given
+        if text not in {"true", "false"}:
+            raise UsageError(f"'{text}' is neither true nor false", hint="true, or false")
+        return text == "true"
+
+    def write(self, value: Any) -> str:
+        """Return the word."""
+        return "true" if value else "false"
+
+
+class Items(Kind):
+    """Several strings, or what `item` makes of each; in a text between commas, or with `lines` each on its own line.
+
+    `none` is no item, so that it alone is the empty list. With `numbers` a file may hold them, too.
+    """
+
+    words = "a list of strings"
+    repeated = True
+
+    def __init__(
+        self, item: Callable[[str, Path], Any] | None = None, *, lines: bool = False, numbers: bool = False
+    ) -> None:
+        self.item = item
+        self.separator = "\n" if lines else ","
+        self.types = (str, int) if numbers else (str,)
+
+    def read(self, given: object, folder: Path) -> Any:
+        """Return the items."""
+        several = [given] if isinstance(given, str) else given
+        if not isinstance(several, (list, tuple)) or not all(
+            isinstance(one, self.types) and not isinstance(one, bool) for one in several
+        ):
+            raise TypeError
+        texts = [str(one) for one in several]
+        if self.separator == "\n" and given is several and any("\n" in text or "\r" in text for text in texts):
+            raise UsageError("an item has more than one line", hint="a file of your own, mounted")
+        words = [word for text in texts for word in text.split(self.separator)]
+        if self.separator == ",":
+            words = [word.strip() for word in words]
+        items = [word for word in words if word.strip() not in {"", NONE}]
+        return tuple(items if self.item is None else [self.item(word, folder) for word in items])
+
+    def write(self, value: Any) -> str:
+        """Return the items in one text."""
+        return self.separator.join(map(str, value)) or NONE
+
+
+def size(text: str) -> int:
+    """Read a size such as `50G`, `1.5T`, `800MiB` or `4g`, in bytes; the units are binary. Raises UsageError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)i?b?", text.strip(), re.ASCII | re.IGNORECASE)
+    if match is None:
+        raise UsageError(f"'{text}' is no size", hint="a number and a unit, such as 20G or 500M")
+    return int(float(match[1]) * 1024 ** _POWERS[match[2].lower()])
+
+
+def folder(text: str, base: Path) -> Path:
+    """Read a folder: relative to `base`."""
+    return base / Path(text).expanduser()
+
+
+# 1:0 is the first MIG slice of the second GPU, as CDI writes it.
+_GPU = r"\d+(:\d+)?|(GPU|MIG)-[0-9A-Za-z/-]+"
+
+
+def gpus(text: str) -> tuple[str, ...]:
+    """Read a choice of GPUs: `none`, `auto` or `all` alone, else indices and UUIDs. Raises UsageError."""
+    if text.strip().lower() in {"none", "auto", "all"}:
+        return (text.strip().lower(),)
+    names = tuple(dict.fromkeys(name for name in re.split(r"[,\s]+", text.strip()) if name))
+    if not names or not all(re.fullmatch(_GPU, name) for name in names):
+        raise UsageError(f"'{text}' is no choice of GPUs", hint="none, auto, all, indices such as 0,1, or UUIDs")
+    return names
+
+
+def arch(text: str) -> None:
+    """Look at a choice of GPU architectures: `auto`, or capabilities. Raises UsageError."""
+    from devbox.frameworks.arch import parse
+
+    if text.strip().lower() != "auto":
+        parse(text)
+
+
+# The highest id that the kernel maps: 2**32 - 1 means "no id", and tools take one below that for signed values.
+MAX_ID = 2**32 - 2
+
+
+def user(text: str) -> tuple[int, int, str | None] | None:
+    """Read who somebody is in a container: None for `host`, else user id, group id and name. Raises UsageError."""
+    from devbox.facts.host import account_name
+
+    if text == "host":
+        return None
+    if text == "root":
+        return 0, 0, None
+    parts = text.split(":")
+    numbers = [int(part) for part in parts[:2] if part.isascii() and part.isdigit()]
+    if len(numbers) != 2 or len(parts) > 3 or max(numbers) > MAX_ID:
+        raise UsageError(f"'{text}' is no user", hint="--user host, --user root or --user UID:GID[:NAME]")
+    uid, gid = numbers
+    name = parts[2] if len(parts) == 3 and uid else None
+    if name is not None and name != account_name(name):
+        raise UsageError(f"'{name}' is no name for the user {uid}", hint=f"--user {uid}:{gid}:{account_name(name)}")
+    return uid, gid, name
+
+
+# What tools fill in from the host's environment.
+_HOST_VARIABLE = r"\$\{(?:local)?[eE]nv:"
+
+
+def variable(text: str, _: Path) -> str:
+    """Read a variable, NAME=VALUE or NAME for the host's. Raises UsageError, for a secret's value too."""
+    name, equals, value = text.partition("=")
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name, re.ASCII):
+        raise UsageError(f"'{name}' is no name of a variable", hint="--env NAME=VALUE, or --env NAME")
+    if equals and is_secret(name, value):
+        raise UsageError(
+            f"{name} looks like a secret, and would be seen in the contract and the container",
+            hint=f"export {name}=…   # then --env {name}, without a value",
+        )
+    if re.search(_HOST_VARIABLE, value):
+        raise UsageError(
+            f"the value of {name} is made from the host's environment", hint="--env NAME   # without =VALUE"
+        )
+    return text
+
+
+# A variable among the words for `docker run`: by itself, after `-e`, or in one word with the option.
+_VARIABLE_ARGUMENT = r"(?:--env=|-e=?)?([A-Za-z_][A-Za-z0-9_]*)=(.*)"
+
+
+def run_argument(text: str, _: Path) -> str:
+    """Read a word for `docker run`. Raises UsageError for a secret's value."""
+    found = re.fullmatch(_VARIABLE_ARGUMENT, text, re.ASCII | re.DOTALL)
+    if found is not None and is_secret(found[1], found[2]):
+        raise UsageError(
+            f"{found[1]} looks like a secret, and would be seen in the contract and the container",
+            hint=f"export {found[1]}=…   # then --env {found[1]}",
+        )
+    return text
+
+
+def mount(text: str, base: Path) -> str:
+    """Read a mount. In docker's short form a folder that begins with a dot or `~` becomes an absolute path.
+
+    Raises UsageError.
+    """
+    from devbox.engine import mounts
+
+    source, colon, rest = text.partition(":")
+    if colon and source.startswith((".", "~")):
+        text = f"{folder(source, base)}{colon}{rest}"
+    mounts.mount(text)
+    return text
+
+
+def port(text: str, _: Path) -> str:
+    """Read a port to publish. Raises UsageError."""
+    from devbox.engine.ports import ports
+
+    ports([text], ())
+    return text

@@ -1,0 +1,222 @@
+"""The table of settings: each one declared once, and from it the loader, the options of commands, and the pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from devbox.config import kinds
+from devbox.config.kinds import Choice, File, Items, Number, Switch, Text
+from devbox.masking import is_secret_name, masked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from devbox.config.kinds import Kind
+
+DEFAULT = "default"
+
+
+class Setting(NamedTuple):
+    """A setting. `help` says what it is; `more` goes on in Markdown, on the page; `default` says what holds without it.
+
+    `flag`, `short` and `metavar` are its option, where a command has one. A `choice` is a flag of `up` that a contract
+    records; what else a contract depends on is `written` into it. `personal` means something on one machine or for one
+    person alone. `secret` values are URLs that may hold a password. `reach` says what of the host a value gives to a
+    container, None for nothing: a checkout's files may not, because a container and a colleague can write them.
+    """
+
+    key: str
+    kind: Kind
+    help: str
+    more: str = ""
+    default: str = ""
+    flag: str = ""
+    short: str | None = None
+    metavar: str = ""
+    choice: bool = False
+    written: bool = False
+    personal: bool = False
+    secret: bool = False
+    reach: Callable[[Any], str | None] | None = None
+
+    @property
+    def variable(self) -> str:
+        """The variable that makes the setting."""
+        return f"DEVBOX_{self.key.upper()}"
+
+    def shown(self, text: str | None) -> str | None:
+        """Return a value, as a text, as it may be shown: without a password."""
+        web = self.secret or (text or "").startswith(("http://", "https://"))
+        return masked(text) if text and web else text
+
+
+def _of(kind: Kind, help: str, *, value: Any = None, flag: str = "", **more: Any) -> Any:  # noqa: A002
+    """Return the field of a setting whose value is `value` where nobody says one."""
+    return field(default=value, metadata={"kind": kind, "help": help, "flag": flag, **more})
+
+
+def _host(_: object) -> str:
+    return "gives a container more of this machine"
+
+
+def _secrets_of_host(variables: Sequence[str]) -> str | None:
+    found = next((name for name in variables if "=" not in name and is_secret_name(name)), None)
+    return None if found is None else f"takes {found}, which looks like a secret of yours"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Settings:
+    """The settings in force. None and () are what nobody said, or switched off. Paths are absolute."""
+
+    framework: str | None = _of(
+        Text(), "The framework; without it, detected from the checkout.", default="detected", short="-f", metavar="NAME"
+    )
+    variant: str | None = _of(
+        Text(), "The framework's variant, such as cuda13 or cpu.", default="the framework's", choice=True,
+        metavar="NAME",
+    )  # fmt: skip
+    base_image: str | None = _of(
+        Text(), "Build on this image; 'package' means the package base.", default="the framework's", choice=True,
+        metavar="IMAGE",
+    )  # fmt: skip
+    gpus: str | None = _of(
+        Text(kinds.gpus), "The GPUs that the container gets.", default="auto", choice=True,
+        metavar="none|auto|all|0,1|UUID",
+    )  # fmt: skip
+    arch: str | None = _of(
+        Text(kinds.arch), "The GPU architectures to compile for.", default="auto", choice=True, metavar="auto|90|9.0",
+    )  # fmt: skip
+    user: str | None = _of(
+        Text(kinds.user), "Who you are inside.", default="host", choice=True, personal=True,
+        metavar="host|root|UID:GID[:NAME]",
+    )  # fmt: skip
+    build_type: str | None = _of(
+        Text(), "The build type, such as Release or Debug.", default="the framework's", flag="--type", metavar="TYPE"
+    )
+    jobs: int | None = _of(
+        Number("jobs"), "How many compilers at once.", default="what memory allows", short="-j", metavar="N"
+    )
+    compiler_cache: str = _of(
+        Choice("compiler cache", "ccache", "sccache", "none"), "The compiler cache.", more="[More](../caches.md).",
+        value="ccache", written=True, metavar="ccache|sccache|none",
+    )  # fmt: skip
+    ccache_size: str = _of(
+        Text(kinds.size, needed=True),
+        "How large the compiler cache may grow.",
+        value="20G",
+        written=True,
+        metavar="SIZE",
+    )
+    cache_remote: str | None = _of(
+        Text(none=True), "A storage that machines share.", secret=True,
+        metavar="redis://HOST:PORT|s3://BUCKET|gs://BUCKET|none",
+    )  # fmt: skip
+    cache_group: str | None = _of(
+        Text(), "A group of this machine that shares the compiler cache.", written=True, metavar="GROUP"
+    )
+    compiler_prefix: str | None = _of(
+        Text(), "A program before the compiler where the cache has nothing, such as icecc.", metavar="PROGRAM"
+    )
+    find_links: Path | None = _of(  # noqa: RUF009  # it makes a field
+        File(), "A folder of wheels that image builds may install from.", choice=True, personal=True,
+        metavar="FOLDER|none",
+    )  # fmt: skip
+    services: tuple[str, ...] | None = _of(
+        Items(), "What runs beside it, with --compose.", default="the framework's", choice=True,
+        metavar="redis,etcd|none",
+    )  # fmt: skip
+    repositories: tuple[Path, ...] = _of(
+        Items(kinds.folder), "Further checkouts in the same container.", value=(), choice=True, personal=True,
+        reach=_host, metavar="PATH,…|none",
+    )  # fmt: skip
+    mounts: tuple[str, ...] = _of(
+        Items(kinds.mount, lines=True), "A further mount.",
+        more="[More](../guide.md#mounts-variables-and-ports-of-your-own).", value=(), flag="--mount", choice=True,
+        personal=True, reach=_host, metavar="SOURCE:TARGET[:ro]|type=…|none",
+    )  # fmt: skip
+    env: tuple[str, ...] = _of(
+        Items(kinds.variable, lines=True), "A variable; by its name, the host's.", value=(), short="-e", choice=True,
+        reach=_secrets_of_host, metavar="NAME[=VALUE]|none",
+    )  # fmt: skip
+    ports: tuple[str, ...] = _of(
+        Items(kinds.port, numbers=True), "A port to publish, on this machine alone unless an address is named.",
+        value=(), flag="--port", short="-p", choice=True, metavar="[[ADDRESS:]OUTER:]INNER|none",
+    )  # fmt: skip
+    run_args: tuple[str, ...] = _of(
+        Items(kinds.run_argument, lines=True), "A word for `docker run`, such as --network=host.",
+        more="Not with compose.", value=(), flag="--run-arg", choice=True, personal=True, reach=_host,
+        metavar="WORD|none",
+    )  # fmt: skip
+    push_rewrite: tuple[str, ...] = _of(
+        Items(), "Replace a part of the name.", more="Of what `image push` pushes.", value=(), flag="--rewrite",
+        metavar="OLD=NEW",
+    )  # fmt: skip
+    ssh_agent: bool = _of(
+        Switch(), "Whether a personal contract mounts the way to your ssh-agent.", value=True, written=True
+    )
+    ca_bundle: Path | None = _of(  # noqa: RUF009
+        File(), "A private CA bundle, PEM.", default="from the host", written=True, metavar="FILE|none"
+    )
+    http_proxy: str | None = _of(
+        Text(none=True), "The proxy for http.", default="from the host", secret=True, metavar="URL|none"
+    )
+    https_proxy: str | None = _of(
+        Text(none=True), "The proxy for https.", default="from the host", secret=True, metavar="URL|none"
+    )
+    no_proxy: str | None = _of(
+        Text(none=True), "Hosts that are reached without a proxy.", default="from the host", metavar="HOST,…|none"
+    )
+    features_lock: str = _of(
+        Choice("way to treat a lock file", "write", "frozen", "off"),
+        "What is done with devcontainer-lock.json: written and honoured; must be there and fit; or neither read nor "
+        "written.", value="write", metavar="write|frozen|off",
+    )  # fmt: skip
+    dotfiles_repository: str | None = _of(
+        Text(none=True), "Your dotfiles, cloned into the container once.", more="[More](lifecycle.md#dotfiles).",
+        metavar="URL|OWNER/REPO",
+    )  # fmt: skip
+    dotfiles_install_command: str | None = _of(
+        Text(), "What installs them, in their folder.", default="the first script found", metavar="COMMAND"
+    )
+    dotfiles_target_path: str | None = _of(Text(), "Where they go.", default="~/dotfiles", metavar="FOLDER")
+    origins: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+
+    def origin(self, key: str) -> str:
+        """Return where the value of `key` came from: a file, a variable, a flag or "default"."""
+        return dict(self.origins).get(key, DEFAULT)
+
+    def said(self, key: str) -> bool:
+        """Tell whether somebody set `key`, be it to nothing."""
+        return self.origin(key) != DEFAULT
+
+    def asked(self, key: str) -> bool:
+        """Tell whether a flag or a variable set `key`, this time."""
+        return self.origin(key).startswith(("--", "DEVBOX_"))
+
+    def text(self, key: str) -> str | None:
+        """Return the value of `key` as a text, None where nobody said one and there is none by default."""
+        value = getattr(self, key)
+        return None if value in (None, ()) and not self.said(key) else TABLE[key].kind.write(value)
+
+    def items(self) -> Iterator[tuple[str, str | None]]:
+        """Yield key and value of each setting as they may be shown: without the passwords of proxies."""
+        for key, setting in TABLE.items():
+            yield key, setting.shown(self.text(key))
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{key}={value!r}' for key, value in self.items() if value is not None)})"
+
+
+def _setting(key: str, *, flag: str, **declared: Any) -> Setting:
+    return Setting(key, flag=flag or f"--{key.replace('_', '-')}", **declared)
+
+
+TABLE: dict[str, Setting] = {one.name: _setting(one.name, **one.metadata) for one in fields(Settings) if one.metadata}
+# What of the settings a generated contract depends on. Given as a flag, it makes devbox write its contract again.
+CHOICES = tuple(key for key, setting in TABLE.items() if setting.choice)
+# Of these, what means something on one machine or for one person alone.
+PERSONAL = tuple(key for key in CHOICES if TABLE[key].personal)
+# What else of the settings is in a contract.
+WRITTEN = tuple(key for key, setting in TABLE.items() if setting.written)
