@@ -64,6 +64,17 @@ class EngineError(DevboxError):
     exit_code = EXIT_ENGINE
 
 
+class ProgramMissingError(EngineError):
+    """A program that devbox runs is not there."""
+
+    def __init__(self, program: str) -> None:
+        """Take the program as it was named."""
+        hint = f"install {program} and run this again"
+        if program == "docker":
+            hint = "install docker-cli (Debian), docker.io (Ubuntu) or docker-ce-cli (Docker's own packages)"
+        super().__init__(f"'{program}' is not installed, or not on PATH", hint=hint)
+
+
 class ImageError(EngineError):
     """An image cannot be had: not reachable, or its build failed."""
 

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from devbox.errors import DevboxError
+    from devbox.reporter import Reporter
 
 Severity = Literal["error", "warning", "info", "ok"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info", "ok")
@@ -39,3 +42,11 @@ class Finding:
 def of_error(check: str, error: DevboxError) -> Finding:
     """Return the finding that a command, had it met this, would have failed with."""
     return Finding(check, "error", error.message, error.hint)
+
+
+def warn(findings: Iterable[Finding | None], reporter: Reporter, *, first: str | None = None) -> None:
+    """Say, before something that takes long, what is not well, with its remedy; `first` is one for all."""
+    for one in findings:
+        if one is not None and one.severity in {"error", "warning"}:
+            remedy = f"{first}, or: {one.remedy}" if first and one.remedy else one.remedy
+            reporter.warn(f"{one.sentence} ({remedy})" if remedy else one.sentence)

@@ -46,7 +46,7 @@ def ask_helper(
             init=True,
         )
         try:
-            yield from ask_alone(request, [engine.docker, "run", *container_args(spec)], engine.environ)
+            yield from ask_alone(request, ["run", *container_args(spec)], engine)
         except NoPythonError:
             if number + 1 == len(images):
                 raise

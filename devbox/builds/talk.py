@@ -12,8 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from devbox.builds import deliver
 from devbox.container.inside.exec import exec_argv
-from devbox.engine.docker import explain
-from devbox.errors import EXIT_INTERRUPTED, BuildError, Stopped
+from devbox.errors import EXIT_INTERRUPTED, BuildError, ProgramMissingError, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -69,17 +68,17 @@ def ask(request: JSON, target: Target, engine: Engine, *, answers: Answers | Non
                         return
         agent.raise_if_cut()
         if known or agent.code != deliver.MISSING or attempt != "first":
-            raise _failure(agent, known=known)
+            raise _failure(agent, engine, known=known)
         _deliver(target, engine, volume)
 
 
-def ask_alone(request: JSON, argv: Sequence[str], environ: Mapping[str, str]) -> Iterator[JSON]:
-    """Send the agent and a request to a container that `argv` starts for this, and yield its events like `ask`.
+def ask_alone(request: JSON, args: Sequence[str], engine: Engine) -> Iterator[JSON]:
+    """Send the agent and a request to a container that `docker ARGS` starts for this, and yield its events like `ask`.
 
-    `argv` ends with the image's arguments for `deliver.alone_argv`. Raises as `ask` does.
+    `args` end with the image's arguments for `deliver.alone_argv`. Raises as `ask` does.
     """
     known = False
-    with _Line(argv, environ) as agent, _cut_by_signals(agent):
+    with _Line([engine.docker, *args], engine.environ) as agent, _cut_by_signals(agent):
         agent.send(json.dumps(deliver.bundle()))
         agent.send(json.dumps(request))
         for event in agent.events():
@@ -89,7 +88,7 @@ def ask_alone(request: JSON, argv: Sequence[str], environ: Mapping[str, str]) ->
                 if event["event"] == "result":
                     return
     agent.raise_if_cut()
-    raise _failure(agent, known=known)
+    raise _failure(agent, engine, known=known)
 
 
 def _checked(event: JSON, agent: _Line) -> JSON:
@@ -126,8 +125,8 @@ def _cut_by_signals(agent: _Line) -> Iterator[None]:
         restore()
 
 
-def _failure(agent: _Line, *, known: bool) -> BuildError:
-    reached = explain(agent.stderr)
+def _failure(agent: _Line, engine: Engine, *, known: bool) -> BuildError:
+    reached = engine.trouble(agent.stderr)
     if reached is not None:
         return BuildError(reached.message, hint=reached.hint, detail=reached.detail)
     if not known and agent.code in CANNOT_RUN:
@@ -176,14 +175,17 @@ class _Line:
 
     def __enter__(self) -> Self:
         self._errors: IO[bytes] = tempfile.TemporaryFile()
-        self._client = subprocess.Popen(
-            self._argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env=dict(self._environ),
-            start_new_session=True,
-        )
+        try:
+            self._client = subprocess.Popen(
+                self._argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env=dict(self._environ),
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise ProgramMissingError(self._argv[0]) from None
         return self
 
     def send(self, line: str) -> None:

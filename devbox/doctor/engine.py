@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from devbox.engine.trouble import PLUGINS
 from devbox.errors import EngineError
-from devbox.finding import Finding, of_error
+from devbox.facts import fitness
+from devbox.finding import of_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from devbox.doctor.model import Patient
-
-OLDEST = 23
+    from devbox.finding import Finding
 
 
 def check(patient: Patient) -> Iterator[Finding]:
-    """Look at the engine, buildx and the storage driver."""
+    """Look at the engine's age and the plugins of the docker CLI."""
     if patient.trouble is not None:
         yield of_error("engine", patient.trouble)
-    facts = patient.engine_facts
-    if facts is None:
+    if patient.engine_facts is None:
         return
-    kind = "rootless" if facts.rootless else "rootful"
-    place = "on this machine" if facts.local else "on another machine"
-    major = facts.version.partition(".")[0]
-    if major.isdigit() and int(major) < OLDEST:
-        yield Finding(
-            "engine", "warning", f"Docker {facts.version} is older than {OLDEST}", "install a newer Docker Engine"
-        )
-    else:
-        yield Finding("engine", "ok", f"Docker {facts.version}, {kind}, {place}")
-    try:
-        patient.engine.run(["buildx", "version"])
-    except EngineError:
-        yield Finding(
-            "engine",
-            "error",
-            "the buildx plugin is missing",
-            "install docker-buildx (Debian) or docker-buildx-plugin",
-            "images are built with it",
-        )
+    yield fitness.age(patient.engine_facts)
+    for plugin in PLUGINS:
+        try:
+            patient.engine.run([plugin, "version"])
+        except EngineError as error:
+            # Most contracts have no services.
+            yield replace(of_error("engine", error), severity="error" if plugin == "buildx" else "warning")

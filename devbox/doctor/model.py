@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from devbox.engine.docker import Engine
     from devbox.errors import EngineError
     from devbox.facts.model import EngineFacts, Gpus, Host
+    from devbox.frameworks.model import Framework
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +24,4 @@ class Patient:
     trouble: EngineError | None
     gpus: Gpus
     workspace: Path
+    framework: Framework | None

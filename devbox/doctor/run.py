@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from devbox.container.checkout.preflight import framework_at
 from devbox.doctor import checkout, disk, engine, gpu, limits, ownership
 from devbox.doctor.model import Patient
 from devbox.errors import EngineError
@@ -37,5 +38,6 @@ def examine(docker: Engine, workspace: Path) -> tuple[Finding, ...]:
         trouble=trouble,
         gpus=gpus,
         workspace=workspace,
+        framework=framework_at(workspace),
     )
     return tuple(finding for check in CHECKS for finding in check(patient))

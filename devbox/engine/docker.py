@@ -16,10 +16,11 @@ from urllib.parse import quote
 
 from devbox.engine import process
 from devbox.engine.api import ask_socket, socket_path
-from devbox.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from devbox.errors import EngineError
 
 JSON = dict[str, Any]
 
@@ -65,34 +66,6 @@ def _summary(item: JSON) -> ContainerSummary:
     )
 
 
-def explain(stderr: str) -> EngineError | None:
-    """Return the error for a docker CLI that could not reach or use its engine, or None if that was not the trouble."""
-    text = stderr.lower()
-    if "permission denied" in text and ("docker.sock" in text or "docker daemon socket" in text):
-        return EngineError(
-            "you may not use the Docker engine's socket",
-            hint="sudo usermod -aG docker $USER   # then log out and in again",
-            detail=stderr.strip(),
-        )
-    if "cannot connect to the docker daemon" in text or "is the docker daemon running" in text:
-        return EngineError(
-            "the Docker engine does not answer",
-            hint="sudo systemctl start docker   # or start Docker Desktop",
-            detail=stderr.strip(),
-        )
-    if "unable to resolve docker endpoint" in text or "error during connect" in text:
-        return EngineError(
-            "the Docker engine that DOCKER_HOST, DOCKER_CONTEXT or the current context names cannot be reached",
-            hint="docker context ls",
-            detail=stderr.strip(),
-        )
-    if "no space left on device" in text:
-        return EngineError(
-            "the engine's disk is full", hint="docker system df   # shows what fills it", detail=stderr.strip()
-        )
-    return None
-
-
 class Engine:
     """A Docker engine, reached as the docker CLI would reach it."""
 
@@ -119,9 +92,7 @@ class Engine:
             [self.docker, *args], check=False, input_text=input_text, environ=self._environ(secrets), timeout=timeout
         )
         if not done.ok:
-            known = explain(done.stderr)
-            if known is not None:
-                raise known
+            self.raise_known(done.stderr, args)
             if check:
                 raise process.CommandError(done)
         return done
@@ -134,9 +105,21 @@ class Engine:
         Raises EngineError where the engine cannot be reached.
         """
         done = process.stream([self.docker, *args], on_line, environ=self._environ(secrets))
-        if not done.ok and (known := explain(done.stderr)) is not None:
-            raise known
+        if not done.ok:
+            self.raise_known(done.stderr, args)
         return done
+
+    def trouble(self, said: str, args: Sequence[str] = ()) -> EngineError | None:
+        """Return the error for a `docker ARGS` that failed and `said` that it could not reach or use its engine."""
+        # Only where something failed: a command that works pays for no explanations.
+        from devbox.engine.trouble import explain
+
+        return explain(said, self.environ, args)
+
+    def raise_known(self, said: str, args: Sequence[str]) -> None:
+        """Raise the error for a `docker ARGS` that failed, where `said` shows that the engine was the trouble."""
+        if (known := self.trouble(said, args)) is not None:
+            raise known
 
     def line(self, args: Sequence[str]) -> str:
         """Return `docker ARGS` as a person would type it."""
@@ -151,11 +134,10 @@ class Engine:
             try:
                 status, body = ask_socket(path, f"/containers/json?all={int(everything)}&filters={filters}")
             except OSError as error:
-                raise (
-                    explain(f"{error.strerror or error}: docker.sock")
-                    or explain("cannot connect to the docker daemon")
-                    or error
-                ) from None
+                from devbox.engine.trouble import unreachable
+
+                permitted = not isinstance(error, PermissionError)
+                raise unreachable(self.environ, str(error), permitted=permitted) from None
             if status == 200:
                 return tuple(_summary(item) for item in json.loads(body))
         args = ["ps", "--no-trunc", "--quiet", *(["--all"] if everything else [])]

@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from devbox.errors import DevboxError, EngineError
+from devbox.errors import DevboxError, EngineError, ProgramMissingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -51,10 +51,6 @@ def _exit_code(returncode: int) -> int:
     return 128 - returncode if returncode < 0 else returncode
 
 
-def _not_found(program: str) -> EngineError:
-    return EngineError(f"'{program}' is not installed, or not on PATH", hint=f"install {program} and run this again")
-
-
 def run(
     argv: Sequence[str],
     *,
@@ -86,7 +82,7 @@ def run(
     except FileNotFoundError:
         if cwd is not None and shutil.which(argv[0]) is not None:
             raise DevboxError(f"the folder {os.fspath(cwd)} does not exist") from None
-        raise _not_found(argv[0]) from None
+        raise ProgramMissingError(argv[0]) from None
     except subprocess.TimeoutExpired:
         raise EngineError(f"{shlex.join(list(argv)[:3])} … gave no answer within {timeout:g} s") from None
     done = Completed(tuple(argv), _exit_code(ended.returncode), ended.stdout, ended.stderr)
@@ -123,7 +119,7 @@ def stream(
             cwd=cwd,
         )
     except FileNotFoundError:
-        raise _not_found(argv[0]) from None
+        raise ProgramMissingError(argv[0]) from None
     assert process.stdout is not None  # noqa: S101  # PIPE was asked for
     with process:
         try:

@@ -6,7 +6,6 @@ is read from /proc of the process that starts containers.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -15,16 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from devbox.engine.api import socket_path
-from devbox.engine.docker import explain
+from devbox.engine.address import endpoint
 from devbox.errors import EngineError
 from devbox.facts import cdi
 from devbox.facts.cgroup import read_file
 from devbox.facts.model import EngineFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from devbox.engine.docker import Engine
 
 JSON = dict[str, Any]
@@ -63,7 +59,7 @@ def _info(engine: Engine) -> JSON:
     # Older clients exit with 0 and put the engine's failure into the answer.
     failures = info.get("ServerErrors") or ()
     if failures:
-        raise explain(" ".join(failures)) or EngineError(f"the Docker engine does not answer: {failures[0]}")
+        raise engine.trouble(" ".join(failures)) or EngineError(f"the Docker engine does not answer: {failures[0]}")
     return dict(info)
 
 
@@ -103,28 +99,6 @@ def free_storage(facts: EngineFacts) -> int | None:
         except OSError:
             continue
     return None
-
-
-def endpoint(environ: Mapping[str, str]) -> str:
-    """Return the address of the engine as the docker CLI would choose it, such as `unix:///var/run/docker.sock`.
-
-    The order is the CLI's: DOCKER_HOST, DOCKER_CONTEXT, `currentContext` of its config file. Empty where a context is
-    named that is not there.
-    """
-    path = socket_path(environ)
-    if path is not None:
-        return f"unix://{path}"
-    if environ.get("DOCKER_HOST"):
-        return environ["DOCKER_HOST"]
-    folder = Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME", "/"), ".docker"))
-    try:
-        name = environ.get("DOCKER_CONTEXT") or json.loads((folder / "config.json").read_bytes())["currentContext"]
-        # The CLI keeps each context under the hash of its name.
-        key = hashlib.sha256(name.encode()).hexdigest()
-        meta = json.loads((folder / "contexts" / "meta" / key / "meta.json").read_bytes())
-        return str(meta["Endpoints"]["docker"]["Host"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
 
 
 def _is_local(info: JSON, address: str) -> bool:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devbox.engine.docker import explain
 from devbox.errors import DevboxError, EngineError, UsageError
 from devbox.facts import gpu as gpu_facts
 from devbox.frameworks.model import RunRules
@@ -154,7 +153,7 @@ def run(engine: Engine, request: TaskRequest, plan: TaskPlan, facts: EngineFacts
     if not started.ok:
         # Docker leaves what it made and could not start.
         engine.run(["rm", "--force", "--volumes", request.called], check=False)
-        raise explain(started.stderr) or EngineError(
+        raise engine.trouble(started.stderr) or EngineError(
             f"the task {request.task.name} could not be started", hint="devbox doctor", detail=started.stderr.strip()
         )
     try:

@@ -9,7 +9,7 @@ import pytest
 
 from devbox.engine import process
 from devbox.engine.api import socket_path
-from devbox.engine.docker import Engine, explain
+from devbox.engine.docker import Engine
 from devbox.errors import EngineError
 
 if TYPE_CHECKING:
@@ -70,24 +70,58 @@ def test_a_context_in_the_cli_config_leaves_the_way_to_the_cli(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("stderr", "sentence"),
+    ("stderr", "environ", "sentence"),
     [
         (
             "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock",
-            "may not use",
+            {},
+            "you may not use the Docker engine at unix:///var/run/docker.sock (docker's default)",
         ),
-        ("Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?", "does not answer"),
-        ("write /x: no space left on device", "disk is full"),
-        ('unable to resolve docker endpoint: context "x": context not found', "DOCKER_CONTEXT"),
-        ('error during connect: Get "http://x:2375/info": dial tcp: lookup x: no such host', "DOCKER_HOST"),
+        (
+            "failed to connect to the docker API at unix:///x; check if the path is correct",
+            {"DOCKER_HOST": "unix:///x"},
+            "the Docker engine at unix:///x (DOCKER_HOST) does not answer",
+        ),
+        ("Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?", {}, "does not answer"),
+        ("write /x: no space left on device", {}, "disk is full"),
+        (
+            'unable to resolve docker endpoint: context "x": context not found',
+            {"DOCKER_CONTEXT": "x"},
+            "the Docker engine (the docker context 'x', by DOCKER_CONTEXT) does not answer",
+        ),
+        (
+            'error during connect: Get "http://x:2375/info": dial tcp: lookup x: no such host',
+            {"DOCKER_HOST": "tcp://x:2375"},
+            "at tcp://x:2375 (DOCKER_HOST)",
+        ),
+        ("client version 1.52 is too new. Maximum supported API version is 1.41", {}, "knows none after 1.41"),
+        ("client version 1.40 is too old. Minimum supported API version is 1.44, please", {}, "takes none before 1.44"),
     ],
 )
-def test_known_troubles_are_explained_with_a_remedy(stderr: str, sentence: str) -> None:
-    error = explain(stderr)
+def test_known_troubles_are_explained_with_a_remedy(stderr: str, environ: dict[str, str], sentence: str) -> None:
+    error = Engine(environ=environ).trouble(stderr)
     assert error is not None
     assert sentence in error.message
     assert error.hint
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "unknown flag: --progress\n\nUsage:  docker [OPTIONS] COMMAND\n\nRun 'docker --help'",
+        "unknown shorthand flag: 'f' in -f\nSee 'docker --help'.\n\nUsage:  docker [OPTIONS] COMMAND\n\nA self",
+        "docker: 'buildx' is not a docker command.\nSee 'docker --help'",
+        "docker: unknown command: docker buildx\n\nRun 'docker --help' for more information",
+    ],
+)
+def test_a_missing_plugin_is_told_from_a_flag_that_the_plugin_does_not_know(said: str) -> None:
+    engine = Engine(environ={})
+    error = engine.trouble(said, ["buildx", "build", "--progress=plain"])
+    assert error is not None
+    assert error.message == "docker's plugin buildx is missing, which builds images"
+    assert engine.trouble(said, ["run", "--progress"]) is None
+    assert engine.trouble("unknown flag: --new\nSee 'docker buildx build --help'.", ["buildx", "build"]) is None
+
+
 def test_an_unknown_trouble_is_not_explained_away() -> None:
-    assert explain("invalid reference format") is None
+    assert Engine(environ={}).trouble("invalid reference format") is None

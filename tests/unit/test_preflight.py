@@ -12,7 +12,7 @@ import pytest
 from devbox.container.checkout import preflight
 from devbox.container.checkout.prepare import prepare, running
 from devbox.errors import DevboxError, RefusedError
-from devbox.facts import gaps
+from devbox.facts import fitness, gaps
 from devbox.frameworks.load import load
 from devbox.frameworks.model import Framework, Preflight
 from devbox.reporter import Silent
@@ -169,12 +169,13 @@ def test_an_unpacked_archive_lacks_nothing(tmp_path: Path) -> None:
 
 
 def test_little_room_is_told_in_gib() -> None:
-    framework = rules(disk=60)
-    assert preflight.room(framework, 61 << 30) is None
-    assert preflight.room(framework, None) is None
-    little = preflight.room(framework, 12 << 30)
+    assert fitness.space(None, title="vLLM", wanted=60) is None
+    enough, little = (fitness.space(free << 30, title="vLLM", wanted=60) for free in (61, 12))
+    assert enough is not None
+    assert enough.severity == "ok"
     assert little is not None
-    assert little.message.endswith("takes about 60 GiB for its image and first build, and 12 GiB are free")
+    assert little.severity == "warning"
+    assert little.sentence == ("12 GiB are free for the engine: vLLM takes about 60 GiB for its image and first build")
 
 
 def test_the_warning_names_the_command() -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from devbox.errors import UsageError
+from devbox.finding import Finding
 from devbox.ui.console import Console, counted, seconds, size
 from devbox.ui.envelope import envelope
+from devbox.ui.findings import shown
 from devbox.ui.tables import age, table
 
 
@@ -45,6 +47,19 @@ def test_a_log_gets_plain_whole_lines() -> None:
     assert text.count("careful") == 1
     assert "[3/3]: a.cu" in text
     assert console.warnings == ["careful"]
+
+
+def test_a_finding_is_said_in_one_way_and_read_in_one_form() -> None:
+    seen = Finding("engine", "error", "the plugin is missing", "apt install it", "images are built with it")
+    placed = Finding("unused-arg", "warning", "nothing reads A", "delete it", path="Dockerfile", line=3)
+    assert shown([seen, placed], Console(io.StringIO(), environ={})).splitlines() == [
+        "✗ engine: the plugin is missing: images are built with it",
+        "    apt install it",
+        "Dockerfile:3: warning: nothing reads A [unused-arg]",
+        "    delete it",
+    ]
+    keys = {"check", "severity", "message", "why", "remedy", "path", "line", "fix"}
+    assert all(one.keys() == keys for one in json.loads(envelope("doctor", [seen, placed]))["data"])
 
 
 def test_quiet_leaves_warnings() -> None:

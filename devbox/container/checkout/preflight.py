@@ -5,19 +5,20 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from devbox.facts import gaps
+from devbox import finding
+from devbox.facts import fitness, gaps
 from devbox.finding import Finding
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from devbox.devcontainer.record import Record
+    from devbox.engine.docker import Engine
     from devbox.facts.gaps import Gaps
     from devbox.finding import Severity
     from devbox.frameworks.model import Framework
     from devbox.reporter import Reporter
 
-GIB = 1 << 30
 _NAMED = 3
 
 
@@ -78,23 +79,17 @@ def _gap(severity: Severity, message: str, *fix: tuple[str, ...], why: str | Non
     return Finding("checkout", severity, message, " && ".join(shlex.join(argv) for argv in fix), why, fix=fix)
 
 
-def room(framework: Framework, free: int | None) -> Finding | None:
-    """Say that a first build of the framework needs more than the `free` bytes where the engine keeps its data."""
-    wanted = framework.preflight.disk
-    if free is None or not wanted or free >= wanted * GIB:
-        return None
-    return Finding(
-        "checkout",
-        "warning",
-        f"{framework.title} takes about {wanted} GiB for its image and first build, and {free // GIB} GiB are free",
-        "docker system df   # shows what fills the engine's disk",
-    )
-
-
 def warn(checkout: Path, framework: Framework | None, reporter: Reporter) -> None:
     """Say what the checkout lacks, each with the command that mends it."""
-    for one in look(checkout, framework):
-        reporter.warn(f"{one.sentence} (devbox prepare, or: {one.remedy})")
+    finding.warn(look(checkout, framework), reporter, first="devbox prepare")
+
+
+def require_engine(engine: Engine, framework: Framework | None, reporter: Reporter) -> None:
+    """See that the engine can build the image of a framework. Raises EngineError where it cannot."""
+    if framework is None:
+        fitness.require(engine, reporter)
+    else:
+        fitness.require(engine, reporter, title=framework.title, wanted=framework.preflight.disk)
 
 
 def _named(paths: tuple[str, ...], what: str) -> str:

@@ -30,7 +30,7 @@ from devbox.devcontainer.compose.sources import (
 )
 from devbox.devcontainer.consent import is_secret_name
 from devbox.devcontainer.spelling import host_spelling
-from devbox.errors import ContractError, EngineError
+from devbox.errors import ContractError
 from devbox.files import write_atomically
 from devbox.masking import is_secret
 from devbox.paths import state_dir
@@ -166,12 +166,6 @@ def _config(
         if isinstance(config, dict):
             return config, list(dict.fromkeys(_UNSET.findall(done.stderr)))
     words = done.stderr.strip()
-    if "is not a docker command" in words or "unknown flag" in words or "unknown shorthand" in words:
-        raise EngineError(
-            f"{contract.path} needs docker's 'compose' command (version 2), and docker has none",
-            hint="install docker-compose-plugin",
-            detail=words,
-        )
     listed = engine.run(["compose", *files, "--profile", "*", "config", "--services"], check=False)
     if listed.ok:
         _see_named(contract, where, sorted(listed.stdout.split()))

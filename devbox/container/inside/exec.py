@@ -9,7 +9,7 @@ from signal import SIGCHLD, SIGHUP, SIGINT, SIGTERM
 from typing import TYPE_CHECKING
 
 from devbox.container.inside import supervise
-from devbox.errors import EngineError
+from devbox.errors import ProgramMissingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,7 +104,7 @@ def run_watched(
             reset = [*stoppers, signal.SIGPIPE, signal.SIGXFSZ]
             client = os.posix_spawnp(args[0], args, dict(environ), setsigdef=reset, setsigmask=before)
         except FileNotFoundError:
-            raise EngineError(f"'{args[0]}' is not installed, or not on PATH", hint="install Docker's CLI") from None
+            raise ProgramMissingError(args[0]) from None
         watcher.client(client)
         stopped, code = _wait(client, {*stoppers, SIGCHLD})
         if not stopped:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from devbox import config
 from devbox.container import memory
-from devbox.container.checkout import preflight
 from devbox.container.contract.choices import given
 from devbox.container.contract.inforce import InForce, in_force, see_consent
 from devbox.container.hooks import commands, secrets
@@ -189,8 +188,12 @@ class _Up:
             self.journal.would("features", lines)
             return image
         if todo.image is None:
+            from devbox.container.checkout import preflight
+
             known = preflight.framework_of(contract.record, contract.workspace)
             preflight.warn(contract.workspace, known, self.reporter)
+            if todo.build is not None:
+                preflight.require_engine(self.engine, known, self.reporter)
         from devbox.config.network import network_of
 
         proxies = network_of(settings, self.engine.environ).proxies()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from devbox.engine import process
 from devbox.engine.spec import ImageBuild
 from devbox.errors import EngineError, ImageError, UsageError
+from devbox.facts.fitness import require
 from devbox.files import lock
 from devbox.image.assembly.recipe import forwarded, site_secrets
 from devbox.image.assembly.stage_files import concatenate
@@ -135,6 +136,7 @@ def _bootstrap(distro: str, archive: str, network: Network, reporter: Reporter) 
 
 
 def _make_cuda(engine: Engine, name: str, *, cuda: str, distro: str, network: Network, reporter: Reporter) -> None:
+    require(engine, reporter)
     root = reference(None, distro)
     if engine.image(root) is None:
         _make_root(engine, root, distro, network, reporter)

@@ -18,6 +18,7 @@ from devbox.config.network import network_of
 from devbox.devcontainer.consent import is_secret_name
 from devbox.engine.spec import build_args
 from devbox.errors import ImageError
+from devbox.facts.fitness import require
 from devbox.files import write_atomically
 from devbox.image.assembly.recipe import CA_SECRET, forwarded, site_secrets
 from devbox.image.building import builder
@@ -162,6 +163,8 @@ def plan(engine: Engine, request: BuildRequest, settings: Settings, reporter: Re
     if not request.upstream:
         common = replace(common, secrets=(*site_secrets(network), *common.secrets))
     # Before a base image is looked for, which may take minutes.
+    if not request.dry_run:
+        require(engine, reporter)
     which = builder.gather(engine, request.builder) if request.builder or _asks_more(common) else None
     if which is not None:
         builder.check(which, common)
