@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
         context: typer.Context,
         path: WorkspaceOption = None,
         output: Annotated[
-            Optional[Path],  # noqa: UP045  # typer reads this at run time
+            Path | None,
             typer.Option(
                 "--output",
                 "-o",
@@ -33,11 +33,10 @@ def register(app: typer.Typer) -> None:
             ),
         ] = None,
         tree: Annotated[
-            Optional[str],  # noqa: UP045
-            typer.Option("--tree", metavar="KEY", help="The build tree.", show_default="the current one"),
+            str | None, typer.Option("--tree", metavar="KEY", help="The build tree.", show_default="the current one")
         ] = None,
         with_headers: Annotated[
-            Optional[Path],  # noqa: UP045
+            Path | None,
             typer.Option("--with-headers", metavar="FOLDER", help="Copy there what only the container has."),
         ] = None,
         force: Annotated[bool, typer.Option("--force", help="Replace a file that devbox did not write.")] = False,

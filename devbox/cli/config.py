@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -51,8 +51,7 @@ def contract(
     context: typer.Context,
     path: PathArgument = None,
     config: Annotated[
-        Optional[Path],  # noqa: UP045  # typer reads this at run time
-        typer.Option("--config", metavar="FILE", help="The devcontainer.json to read."),
+        Path | None, typer.Option("--config", metavar="FILE", help="The devcontainer.json to read.")
     ] = None,
     merged: Annotated[
         bool, typer.Option("--merged", help="Merge it with the metadata of its container or image.")

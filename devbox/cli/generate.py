@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
             typer.Option("--shared", help="Write the portable form, to be committed: nothing of you or your host."),
         ] = False,
         compose: Annotated[
-            Optional[bool],  # noqa: UP045
+            bool | None,
             typer.Option("--compose/--no-compose", help="Write a compose.yaml, with services beside the container."),
         ] = None,
         services: ServicesOption = None,
@@ -57,7 +57,7 @@ def register(app: typer.Typer) -> None:
         port: PortOption = None,
         run_arg: RunArgOption = None,
         inline: Annotated[
-            Optional[bool],  # noqa: UP045
+            bool | None,
             typer.Option(
                 "--inline/--no-inline",
                 help="Write the requirements into the Dockerfile, for tools that pass no build.options.",

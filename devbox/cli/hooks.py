@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -36,7 +36,7 @@ def list_(context: typer.Context, path: PathArgument = None, json: JsonOption = 
 def run(
     context: typer.Context,
     names: Annotated[
-        Optional[list[str]],  # noqa: UP045  # typer reads this at run time
+        list[str] | None,
         typer.Argument(metavar="[NAME]…", help="postCreateCommand, or short postCreate; without names, what is due."),
     ] = None,
     path: WorkspaceOption = None,

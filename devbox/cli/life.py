@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -66,8 +66,7 @@ def register(app: typer.Typer) -> None:
         path: PathArgument = None,
         follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until interrupted.")] = False,
         tail: Annotated[
-            Optional[int],  # noqa: UP045  # typer reads this at run time
-            typer.Option("--tail", "-n", min=0, metavar="LINES", help="Only the last lines."),
+            int | None, typer.Option("--tail", "-n", min=0, metavar="LINES", help="Only the last lines.")
         ] = None,
         timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Put the time before each line.")] = False,
         services: Annotated[bool, typer.Option("--services", help="Of every service of its compose project.")] = False,

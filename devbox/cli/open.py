@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
         ide: Annotated[str, typer.Argument(metavar="code|cursor|clion", help="The IDE.")],
         path: PathArgument = None,
         ssh_host: Annotated[
-            Optional[str],  # noqa: UP045  # typer reads this at run time
+            str | None,
             typer.Option(
                 "--ssh-host", metavar="NAME", help="What your own machine calls this one in its ssh configuration."
             ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from devbox.frameworks.model import Framework
 
 app = typer.Typer(help="Run a framework's tasks: compile an engine, serve a model.", no_args_is_help=True)
-Words = Optional[list[str]]  # noqa: UP045  # typer reads these at run time
-Word = Optional[str]  # noqa: UP045
+Words = list[str] | None
+Word = str | None
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task.")]
 ContainerArgument = Annotated[str, typer.Argument(metavar="TASK|CONTAINER", help="A running task, or its container.")]
 
@@ -165,8 +165,7 @@ def logs(
     name: ContainerArgument,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until interrupted.")] = False,
     tail: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option("--tail", "-n", min=0, metavar="LINES", help="Only the last lines."),
+        int | None, typer.Option("--tail", "-n", min=0, metavar="LINES", help="Only the last lines.")
     ] = None,
 ) -> None:
     """Show what a task wrote."""

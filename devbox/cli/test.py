@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
     def test(
         context: typer.Context,
         args: Annotated[
-            Optional[list[str]],  # noqa: UP045  # typer reads this at run time
+            list[str] | None,
             typer.Argument(
                 metavar="[-- ARGS]…", help="Arguments for the test program; files replace those of the framework."
             ),
@@ -27,17 +27,15 @@ def register(app: typer.Typer) -> None:
         repository: RepositoryOption = None,
         build: Annotated[bool, typer.Option("--build", help="Build first, and test only what was built.")] = False,
         type_: Annotated[
-            Optional[str],  # noqa: UP045
-            typer.Option("--type", metavar="TYPE", help="The build type, such as Release or Debug."),
+            str | None, typer.Option("--type", metavar="TYPE", help="The build type, such as Release or Debug.")
         ] = None,
         arch: ArchOption = None,
         define: Annotated[
-            Optional[list[str]],  # noqa: UP045
+            list[str] | None,
             typer.Option("-D", metavar="NAME=VALUE", help="A CMake variable of the build. May be repeated."),
         ] = None,
         jobs: Annotated[
-            Optional[int],  # noqa: UP045
-            typer.Option("--jobs", "-j", metavar="N", min=1, help="How many compilers or tests at once."),
+            int | None, typer.Option("--jobs", "-j", metavar="N", min=1, help="How many compilers or tests at once.")
         ] = None,
     ) -> None:
         """Run the framework's tests in the dev container; the exit code is theirs."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -51,13 +51,9 @@ def register(app: typer.Typer) -> None:
         gpus: GpusOption = None,
         arch: ArchOption = None,
         user: UserOption = None,
-        name: Annotated[
-            Optional[str],  # noqa: UP045
-            typer.Option("--name", metavar="NAME", help="The container's name."),
-        ] = None,
+        name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="The container's name.")] = None,
         config: Annotated[
-            Optional[Path],  # noqa: UP045
-            typer.Option("--config", metavar="FILE", help="The devcontainer.json to use."),
+            Path | None, typer.Option("--config", metavar="FILE", help="The devcontainer.json to use.")
         ] = None,
         compose: ComposeOption = False,
         services: ServicesOption = None,
@@ -77,17 +73,17 @@ def register(app: typer.Typer) -> None:
         ] = False,
         secrets_file: SecretsFileOption = None,
         dotfiles_repository: Annotated[
-            Optional[str],  # noqa: UP045
+            str | None,
             typer.Option(
                 "--dotfiles-repository", metavar="URL|OWNER/REPO", help="Your dotfiles, cloned into the container once."
             ),
         ] = None,
         dotfiles_install_command: Annotated[
-            Optional[str],  # noqa: UP045
+            str | None,
             typer.Option("--dotfiles-install-command", metavar="COMMAND", help="What installs them, in their folder."),
         ] = None,
         dotfiles_target_path: Annotated[
-            Optional[str],  # noqa: UP045
+            str | None,
             typer.Option("--dotfiles-target-path", metavar="FOLDER", help="Where they go.", show_default="~/dotfiles"),
         ] = None,
         trust: TrustOption = False,

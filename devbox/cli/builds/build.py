@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,26 +30,23 @@ def register(app: typer.Typer) -> None:
     def build(
         context: typer.Context,
         args: Annotated[
-            Optional[list[str]],  # noqa: UP045  # typer reads this at run time
-            typer.Argument(metavar="[-- ARGS]…", help="Further arguments for the build program."),
+            list[str] | None, typer.Argument(metavar="[-- ARGS]…", help="Further arguments for the build program.")
         ] = None,
         path: WorkspaceOption = None,
         repository: RepositoryOption = None,
         target: Annotated[
-            Optional[list[str]],  # noqa: UP045
+            list[str] | None,
             typer.Option("--target", "-t", metavar="NAME", help="Build only this target. May be repeated."),
         ] = None,
         type_: Annotated[
-            Optional[str],  # noqa: UP045
-            typer.Option("--type", metavar="TYPE", help="The build type, such as Release or Debug."),
+            str | None, typer.Option("--type", metavar="TYPE", help="The build type, such as Release or Debug.")
         ] = None,
         arch: ArchOption = None,
         define: Annotated[
-            Optional[list[str]],  # noqa: UP045
-            typer.Option("-D", metavar="NAME=VALUE", help="A CMake variable. May be repeated."),
+            list[str] | None, typer.Option("-D", metavar="NAME=VALUE", help="A CMake variable. May be repeated.")
         ] = None,
         preset: Annotated[
-            Optional[str],  # noqa: UP045
+            str | None,
             typer.Option("--preset", metavar="NAME", help="A configure preset of the checkout's CMakePresets.json."),
         ] = None,
         benchmarks: Annotated[
@@ -59,13 +56,13 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--cpp-only", help="Build no Python bindings, where the build script can do so.")
         ] = False,
         option: Annotated[
-            Optional[list[str]],  # noqa: UP045
+            list[str] | None,
             typer.Option(
                 "--option", metavar="NAME[=VALUE]", help="An option of the checkout's build script. May be repeated."
             ),
         ] = None,
         jobs: Annotated[
-            Optional[int],  # noqa: UP045
+            int | None,
             typer.Option(
                 "--jobs",
                 "-j",
@@ -87,14 +84,13 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--explain", help="Say why this tree, and why it was configured.")
         ] = False,
         seed_from: Annotated[
-            str,
-            typer.Option("--seed-from", metavar="auto|PATH|none", help="What a new tree starts as a copy of."),
+            str, typer.Option("--seed-from", metavar="auto|PATH|none", help="What a new tree starts as a copy of.")
         ] = "auto",
         no_heal: Annotated[bool, typer.Option("--no-heal", help="Leave the times of sources as they are.")] = False,
         compiler_cache: CompilerCacheOption = None,
         no_cache: Annotated[bool, typer.Option("--no-cache", help="Build without the compiler cache.")] = False,
         trace: Annotated[
-            Optional[Path],  # noqa: UP045
+            Path | None,
             typer.Option(
                 "--trace", metavar="FILE", help="Write a trace of the build for Perfetto or chrome://tracing."
             ),
@@ -103,7 +99,7 @@ def register(app: typer.Typer) -> None:
         python_: PythonOption = False,
         wheel: WheelOption = False,
         precompiled: Annotated[
-            Optional[str],  # noqa: UP045
+            str | None,
             typer.Option(
                 "--precompiled",
                 metavar="[=VERSION|PATH|URL]",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -98,15 +98,14 @@ def rm(
 def prune(
     context: typer.Context,
     older_than: Annotated[
-        Optional[str],  # noqa: UP045  # typer reads this at run time
-        typer.Option("--older-than", metavar="30d|12h", help="Remove trees that were not used for so long."),
+        str | None, typer.Option("--older-than", metavar="30d|12h", help="Remove trees that were not used for so long.")
     ] = None,
     keep: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option("--keep", min=1, metavar="N", help="Remove all but the N last used trees of each workspace."),
     ] = None,
     max_size: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option("--max-size", metavar="50G", help="Remove the longest unused until all take no more than this."),
     ] = None,
     path: WorkspaceOption = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,13 +23,12 @@ def register_report(app: typer.Typer) -> None:
     def report(
         context: typer.Context,
         key: Annotated[
-            Optional[str],  # noqa: UP045  # typer reads this at run time
+            str | None,
             typer.Argument(metavar="KEY", help="The build tree.", show_default="the one that was built last"),
         ] = None,
         path: WorkspaceOption = None,
         output: Annotated[
-            Optional[Path],  # noqa: UP045
-            typer.Option("--output", "-o", metavar="FILE", help="Write a picture: FILE.html or FILE.svg."),
+            Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write a picture: FILE.html or FILE.svg.")
         ] = None,
         json: JsonOption = False,
     ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from devbox.image.building.targets import Common
     from devbox.ui.console import Console
 
-Words = Optional[list[str]]  # noqa: UP045  # typer reads these at run time
-Word = Optional[str]  # noqa: UP045
+Words = list[str] | None
+Word = str | None
 
 
 def register(app: typer.Typer) -> None:
@@ -58,7 +58,7 @@ def register(app: typer.Typer) -> None:
         arch: ArchOption = None,
         python: Annotated[Word, typer.Option("--python", metavar="VERSION", help="The Python release.")] = None,
         jobs: Annotated[
-            Optional[int],  # noqa: UP045
+            int | None,
             typer.Option(
                 "--jobs", "-j", metavar="N", min=1, help="Compilers at once.", show_default="what memory allows"
             ),
@@ -96,7 +96,7 @@ def register(app: typer.Typer) -> None:
             Words, typer.Option("--output", "-o", metavar="FOLDER|type=…", help="Write the result elsewhere.")
         ] = None,
         network: Annotated[
-            Optional[Literal["default", "host", "none"]],  # noqa: UP045
+            Literal["default", "host", "none"] | None,
             typer.Option("--network", help="The network of all steps.", show_default="default"),
         ] = None,
         shm_size: Annotated[
@@ -114,7 +114,7 @@ def register(app: typer.Typer) -> None:
         ] = None,
         builder: Annotated[Word, typer.Option("--builder", metavar="NAME", help="The builder of buildx.")] = None,
         progress: Annotated[
-            Optional[Literal["auto", "plain", "tty", "quiet"]],  # noqa: UP045
+            Literal["auto", "plain", "tty", "quiet"] | None,
             typer.Option("--progress", help="What is shown: the newest line on a terminal, every line, nothing."),
         ] = None,
         efa: Annotated[bool, typer.Option("--efa", help="With AWS's Elastic Fabric Adapter.")] = False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from devbox.image.dockerfile.stages import Stages
 
 DockerfileArgument = Annotated[
-    Optional[Path],  # noqa: UP045  # typer reads this at run time
+    Path | None,
     typer.Argument(metavar="DOCKERFILE", help="A Dockerfile.", show_default="devbox's own of the framework"),
 ]
 ArgsOption = Annotated[
-    Optional[list[str]],  # noqa: UP045
+    list[str] | None,
     typer.Option("--arg", metavar="NAME=VALUE", help="A build argument, as a build is given it; may be repeated."),
 ]
 UpstreamOption = Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -39,29 +39,28 @@ def register(app: typer.Typer) -> None:
         variant: VariantOption = None,
         upstream: UpstreamOption = False,
         target: Annotated[
-            Optional[str],  # noqa: UP045  # typer reads this at run time
-            typer.Option("--target", metavar="STAGE", help="Only what a build of this stage needs."),
+            str | None, typer.Option("--target", metavar="STAGE", help="Only what a build of this stage needs.")
         ] = None,
         arg: ArgsOption = None,
         format_: Annotated[
-            Optional[Format],  # noqa: UP045
+            Format | None,
             typer.Option("--format", help="How it is drawn.", show_default="by the output's name, else text"),
         ] = None,
         output: Annotated[
-            Optional[Path],  # noqa: UP045
+            Path | None,
             typer.Option("--output", "-o", metavar="FILE", help="Write it to FILE.svg, FILE.mmd or FILE.dot."),
         ] = None,
         check: Annotated[
             bool, typer.Option("--check", help="Fail if the output file is not what would be written.")
         ] = False,
         image: Annotated[
-            Optional[list[str]],  # noqa: UP045
+            list[str] | None,
             typer.Option(
                 "--image", metavar="[STAGE=]IMAGE", help="What the target, or a stage, was built as; may be repeated."
             ),
         ] = None,
         sizes: Annotated[
-            Optional[bool],  # noqa: UP045
+            bool | None,
             typer.Option("--sizes/--no-sizes", help="With what the engine has built.", show_default="without --output"),
         ] = None,
         json: JsonOption = False,

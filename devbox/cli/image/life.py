@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -68,8 +68,7 @@ def rm(
 def prune(
     context: typer.Context,
     older_than: Annotated[
-        Optional[str],  # noqa: UP045  # typer reads this at run time
-        typer.Option("--older-than", metavar="30d|12h", help="Spare images that are newer."),
+        str | None, typer.Option("--older-than", metavar="30d|12h", help="Spare images that are newer.")
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Also the newest of each: all that no container is made from.")

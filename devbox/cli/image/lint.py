@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
     def lint(
         context: typer.Context,
         dockerfiles: Annotated[
-            Optional[list[Path]],  # noqa: UP045  # typer reads this at run time
+            list[Path] | None,
             typer.Argument(metavar="[DOCKERFILE]…", help="Dockerfiles.", show_default="devbox's own of the framework"),
         ] = None,
         path: WorkspaceOption = None,
@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
         upstream: UpstreamOption = False,
         arg: ArgsOption = None,
         build_context: Annotated[
-            Optional[Path],  # noqa: UP045
+            Path | None,
             typer.Option(
                 "--context", metavar="FOLDER", help="The folder that builds upload.", show_default="the checkout"
             ),

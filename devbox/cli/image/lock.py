@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,8 +21,7 @@ def register(app: typer.Typer) -> None:
     def lock(
         context: typer.Context,
         images: Annotated[
-            Optional[list[str]],  # noqa: UP045  # typer reads this at run time
-            typer.Argument(metavar="[IMAGE]...", help="Further images to lock."),
+            list[str] | None, typer.Argument(metavar="[IMAGE]...", help="Further images to lock.")
         ] = None,
         update: Annotated[bool, typer.Option("--update", help="Look up again what is locked already.")] = False,
         check: Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name with its tag, as in HOST/REPO:TAG.")]
 ImagesArgument = Annotated[
-    Optional[list[str]],  # noqa: UP045  # typer reads this at run time
+    list[str] | None,
     typer.Argument(metavar="[IMAGE]...", help="One for each platform.", show_default="NAME-amd64 and NAME-arm64"),
 ]
 ArchOption = Annotated[

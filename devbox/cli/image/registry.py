@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from devbox.image.registry.remote import Registries
 
 RefOption = Annotated[
-    Optional[str],  # noqa: UP045  # typer reads this at run time
+    str | None,
     typer.Option("--ref", metavar="HEAD|SHA|BRANCH", help="The image of this commit, or of the nearest one before it."),
 ]
 BackOption = Annotated[
-    Optional[int],  # noqa: UP045
+    int | None,
     typer.Option(
         "--back",
         metavar="N",
@@ -33,7 +33,7 @@ BackOption = Annotated[
     ),
 ]
 FilterOption = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option("--filter", metavar="PATTERN", help="Only tags that hold this text, or fit this shell pattern."),
 ]
 
@@ -49,7 +49,7 @@ def register(app: typer.Typer) -> None:
 def tags(
     context: typer.Context,
     repository: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Argument(metavar="REPO", help="A repository.", show_default="those of the checkout's framework"),
     ] = None,
     filter_: FilterOption = None,
@@ -118,11 +118,10 @@ def resolve_(
 def pull(
     context: typer.Context,
     image: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Argument(metavar="IMAGE|REPO", help="The image; with --ref the repository it is in."),
+        str | None, typer.Argument(metavar="IMAGE|REPO", help="The image; with --ref the repository it is in.")
     ] = None,
     stage: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option("--stage", metavar="STAGE", help="What it is for, where no image is named.", show_default="devel"),
     ] = None,
     ref: RefOption = None,
@@ -187,16 +186,13 @@ def pull(
 
 def push(
     context: typer.Context,
-    images: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Argument(metavar="[IMAGE]...", help="Images on the engine."),
-    ] = None,
+    images: Annotated[list[str] | None, typer.Argument(metavar="[IMAGE]...", help="Images on the engine.")] = None,
     stage: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option("--stage", metavar="STAGE", help="What `devbox image build STAGE` made; several times."),
     ] = None,
     rewrite: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(
             "--rewrite",
             metavar="OLD=NEW",
@@ -205,10 +201,7 @@ def push(
         ),
     ] = None,
     no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Push under the name as it is.")] = False,
-    to: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--to", metavar="NAME", help="Push the one image under this name."),
-    ] = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="NAME", help="Push the one image under this name.")] = None,
     path: WorkspaceOption = None,
     framework: FrameworkOption = None,
     variant: VariantOption = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from devbox.oneshot.image_run import RunPlan
 
 JSON = dict[str, Any]
-Words = Optional[list[str]]  # noqa: UP045  # typer reads these at run time
-Word = Optional[str]  # noqa: UP045
+Words = list[str] | None
+Word = str | None
 
 
 class RunCommand(TyperCommand):
@@ -50,8 +50,7 @@ def register(app: typer.Typer) -> None:
     def run(
         context: typer.Context,
         image: Annotated[
-            Word,
-            typer.Argument(metavar="[IMAGE|STAGE]", help="What to run.", show_default="the framework's release"),
+            Word, typer.Argument(metavar="[IMAGE|STAGE]", help="What to run.", show_default="the framework's release")
         ] = None,
         command: Annotated[Words, typer.Argument(metavar="[-- COMMAND]…", help="In place of the image's own.")] = None,
         path: WorkspaceOption = None,
