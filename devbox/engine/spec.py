@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass, field
+import posixpath
+import re
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -14,8 +16,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MountType = Literal["bind", "volume", "tmpfs"]
-_SOURCE_KEYS = ("source", "src")
-_TARGET_KEYS = ("target", "dst", "destination")
+# The keys of `--mount`, each with its one name. Source: `opts/mount.go` of docker's client.
+_MOUNT_KEYS = {
+    **{
+        name: name
+        for name in (
+            "type", "source", "target", "readonly", "consistency", "bind-propagation", "bind-nonrecursive",
+            "bind-recursive", "volume-nocopy", "volume-label", "volume-driver", "volume-opt", "volume-subpath",
+            "tmpfs-size", "tmpfs-mode",
+        )
+    },
+    "src": "source", "dst": "target", "destination": "target", "ro": "readonly",
+}  # fmt: skip
+_MOUNT_SWITCHES = frozenset({"readonly", "volume-nocopy"})
+_MOUNT_REPEATED = frozenset({"volume-label", "volume-opt"})
+_MOUNT_OWN = frozenset({"type", "source", "target", "readonly"})
+# What the engine takes for the name of a volume.
+VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", re.ASCII)
 
 
 def csv_record(fields: list[str]) -> str:
@@ -31,7 +48,7 @@ def csv_record(fields: list[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One `--mount`: a bind mount, a named volume or a tmpfs. `options` keeps every further key as it was written."""
+    """One `--mount`: a bind mount, a named volume or a tmpfs. `options` are the further keys, in lower case."""
 
     type: MountType
     target: str
@@ -50,31 +67,79 @@ class Mount:
         fields += [key if value is None else f"{key}={value}" for key, value in self.options]
         return csv_record(fields)
 
+    def beside(self, folder: str) -> Mount:
+        """Return the mount with one spelling of its paths: absolute, and a relative source counted from `folder`.
+
+        docker's client would count it from the folder that it is called in.
+        """
+        source = self.source
+        if self.type == "bind" and source is not None:
+            source = absolute(posixpath.join(folder, source) if source.startswith(".") else source)
+        return replace(self, source=source, target=absolute(self.target))
+
     @classmethod
     def parse(cls, text: str) -> Mount:
-        """Read the value of docker's `--mount`. Raises ContractError, naming it, if it makes no sense."""
-        kind, source, target, readonly = "volume", None, None, False
+        """Read the value of docker's `--mount`; only keys, types and spellings that are known are taken.
+
+        Docker reads it with Go's encoding/csv, and takes keys in any case. What those two and this could read
+        differently is refused. Raises ContractError, naming the mount, if it makes no sense.
+        """
+        fields: dict[str, str | None] = {}
         options: list[tuple[str, str | None]] = []
-        try:
-            items = next(csv.reader(io.StringIO(text, newline=""), strict=True), [])
-        except csv.Error as error:
-            raise ContractError(f"the mount '{text}' cannot be read: {error}") from None
-        for item in items:
+        for item in csv_fields(text, f"the mount {text!r}") if text else ():
             key, equals, value = item.partition("=")
-            name = key.strip().lower()
-            if name == "type":
-                kind = value.lower()
-            elif name in _SOURCE_KEYS:
-                source = value
-            elif name in _TARGET_KEYS:
-                target = value
-            elif name in {"readonly", "ro"}:
-                readonly = not equals or value.lower() in {"1", "true"}
-            else:
-                options.append((key, value if equals else None))
+            name = _MOUNT_KEYS.get(key.lower() if key.isascii() else key)
+            if name is None or (not equals and name not in _MOUNT_SWITCHES):
+                raise ContractError(f"the mount {text!r} has '{item}', which is no option of a mount")
+            if name in fields and name not in _MOUNT_REPEATED:
+                raise ContractError(f"the mount {text!r} says '{name}' twice")
+            fields[name] = value if equals else None
+            if name not in _MOUNT_OWN:
+                options.append((name, value if equals else None))
+        kind, target, source = (fields.get("type") or "volume").lower(), fields.get("target"), fields.get("source")
         if kind not in {"bind", "volume", "tmpfs"} or not target:
-            raise ContractError(f"the mount '{text}' has no target, or a type other than bind, volume and tmpfs")
-        return cls(cast("MountType", kind), target, source, readonly, tuple(options))
+            raise ContractError(f"the mount {text!r} has no target, or a type other than bind, volume and tmpfs")
+        if kind == "volume" and source and not VOLUME_NAME.fullmatch(source):
+            raise ContractError(f"the mount {text!r} has a source that is no volume's name; a folder needs type=bind")
+        if (kind == "tmpfs" and source) or (kind == "bind" and not source):
+            raise ContractError(f"the mount {text!r} has {'a' if source else 'no'} source, and is a {kind}")
+        if any(name.partition("-")[0] not in {kind, "consistency"} for name, _ in options):
+            raise ContractError(f"the mount {text!r} has options of another type than {kind}")
+        readonly = "readonly" in fields and switched(fields["readonly"], f"the mount {text!r}")
+        return cls(cast("MountType", kind), target, source or None, readonly, tuple(options))
+
+
+def absolute(path: str) -> str:
+    """Return a path as docker cleans it: one slash, no dots, `..` taken by the text and not by what links say."""
+    return posixpath.normpath(f"/{path.lstrip('/')}") if path.startswith("/") else posixpath.normpath(path)
+
+
+def switched(value: str | None, what: str) -> bool:
+    """Return what Go's ParseBool makes of `value`; true where there is none. Raises ContractError, naming `what`."""
+    if value is None or value in {"1", "t", "T", "true", "TRUE", "True"}:
+        return True
+    if value in {"0", "f", "F", "false", "FALSE", "False"}:
+        return False
+    raise ContractError(f"{what}: '{value}' is neither true nor false")
+
+
+def plain(text: str, what: str, *, lines: bool = False) -> str:
+    """Return `text`, which holds no control character; with `lines`, line breaks and tabs may be. Raises ContractError.
+
+    Programs cut, end and show texts at such characters, each in its own way.
+    """
+    for character in text:
+        if (character < " " or "\x7f" <= character <= "\x9f") and not (lines and character in "\n\t"):
+            raise ContractError(f"{what} holds the control character {character!r}")
+    return text
+
+
+def csv_fields(text: str, what: str) -> list[str]:
+    """Return the fields of a docker CSV value. Raises ContractError, naming `what`."""
+    try:
+        return next(csv.reader(io.StringIO(plain(text, what), newline=""), strict=True), [""])
+    except csv.Error as error:
+        raise ContractError(f"{what} cannot be read: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,267 @@
+"""Mounts, volumes, networks, labels and ports, spelled as hostile people would: what docker makes is what was judged.
+
+Each text goes through devbox's parser. What that takes is written again and given to docker, and what docker made of it
+is compared with the value. What it does not take never reaches docker.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from devbox.engine.networks import Network
+from devbox.engine.ports import Published
+from devbox.engine.run_args import Volume, parse
+from devbox.engine.spec import Mount
+from devbox.errors import ContractError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from devbox.engine.docker import Engine
+
+pytestmark = pytest.mark.engine
+
+SEED = 20261130
+PREFIX = "words-test-"
+ODD = ["\r", "\n", "\t", "\0", '"', "'", " ", ",", ":", "=", "\u00a0", "\u212a", "\x1b[2K", "..", "/", "//", "\ufeff"]
+
+
+class Case(NamedTuple):
+    """A text, the words for docker that devbox makes of it, and what must be there then."""
+
+    text: str
+    words: list[str]
+    holds: Callable[[dict[str, Any]], bool]
+
+
+def hostile(random_: random.Random, text: str) -> str:
+    """Return `text` with a few changes that readers may take differently."""
+    for _ in range(random_.choice([0, 0, 1, 1, 2])):
+        at = random_.randint(0, len(text))
+        match random_.randrange(5):
+            case 0:
+                text = text[:at] + random_.choice(ODD) + text[at:]
+            case 1:
+                text = text[:at] + text[at:].swapcase()
+            case 2:
+                fields = text.split(",")
+                random_.shuffle(fields)
+                text = ",".join([*fields, random_.choice(fields)] if random_.random() < 0.3 else fields)
+            case 3:
+                text = '"' + text.replace('"', '""') + '"' if random_.random() < 0.5 else text.replace(",", '","')
+            case _:
+                text = text[:at] + text[at + 1 :]
+    return text
+
+
+def mount(random_: random.Random, number: int, folder: str) -> Case:
+    source = random_.choice(
+        [folder, f"{folder}/a b", f"{folder}/c,d", f"{folder}/./x/..", ".", "./x", "/", f"{folder}//x"]
+    )
+    name = random_.choice(["source", "src", "SOURCE", "Src"])
+    kind = random_.choice(["type=bind", "type=bind", "TYPE=Bind", "type=volume", "type=tmpfs", ""])
+    if kind not in {"type=bind", "TYPE=Bind"}:
+        source = random_.choice([f"{PREFIX}v{number}", source])
+    extra = random_.choice(
+        ["", "readonly", "ro=false", "ro=TRUE", "readonly=1", "volume-opt=type=none", "Volume-Opt=device=/",
+         "tmpfs-size=1m", "bind-propagation=rslave", "volume-nocopy", "consistency=cached"]
+    )  # fmt: skip
+    target = random_.choice(
+        [f"target=/t{number}", f"dst=/t{number}/", f"Destination=/t{number}//x/..", f"target=t{number}"]
+    )
+    written = '"' + f"{name}={source}" + '"' if "," in source else f"{name}={source}"
+    fields = [field for field in (kind, written if kind != "type=tmpfs" else "", target, extra) if field]
+    text = hostile(random_, ",".join(fields))
+    made = Mount.parse(text).beside(folder)
+
+    def holds(inspected: dict[str, Any]) -> bool:
+        found = [one for one in inspected["HostConfig"].get("Mounts") or () if one["Target"] == made.target]
+        if len(found) != 1:
+            return False
+        options = dict(made.options)
+        driver = ((found[0].get("VolumeOptions") or {}).get("DriverConfig") or {}).get("Options") or {}
+        asked = dict(str(value).partition("=")[::2] for key, value in made.options if key == "volume-opt")
+        propagation = (found[0].get("BindOptions") or {}).get("Propagation")
+        return (
+            found[0]["Type"] == made.type
+            and (found[0].get("Source") or None) == made.source
+            and bool(found[0].get("ReadOnly")) == made.readonly
+            and driver == asked
+            and propagation == options.get("bind-propagation")
+        )
+
+    return Case(text, ["--mount", made.csv()], holds)
+
+
+def volume(random_: random.Random, number: int, folder: str) -> Case:
+    source = random_.choice([folder, ".", "./x", "..", "~", f"{folder}/a b", "/", f"{PREFIX}w{number}", "c:\\x", ""])
+    mode = random_.choice(["", ":ro", ":rw", ":RO", ":ro,z", ":nocopy", ":rslave", ":ro,rw", ":what", ":"])
+    target = random_.choice([f"/v{number}", f"/v{number}/", f"/v{number}/../v{number}", f"v{number}"])
+    text = hostile(random_, f"{source}:{target}{mode}" if source else target)
+    made = Volume.parse(text, folder)
+
+    def holds(inspected: dict[str, Any]) -> bool:
+        found = [one for one in inspected["Mounts"] if one["Destination"] == made.target]
+        if len(found) != 1:
+            return False
+        one, wanted = found[0], made.mount
+        where = one["Source"] if wanted.type == "bind" else one["Name"]
+        return (
+            one["Type"] == wanted.type
+            and (where == wanted.source if wanted.source else len(where) == 64)
+            and one["RW"] != wanted.readonly
+        )
+
+    return Case(text, [f"--volume={made}"], holds)
+
+
+def port(random_: random.Random, number: int, folder: str) -> Case:
+    base = 1000 + number * 4
+    inner = random_.choice(
+        [f"{base}", f"{base}-{base + 1}", f"0{base}", f"+{base}", f"{base + 1}-{base}", "0", "70000"]
+    )
+    outer = random_.choice(["", f"{base}:", f"{base}-{base + 1}:", ":", "-1:", f"{base:#x}:"])
+    host = random_.choice(
+        ["", "127.0.0.1:", "0.0.0.0:", "[::1]:", "::1:", "[0:0::1]:", "localhost:", "127.1:", "010.0.0.1:"]
+    )
+    text = hostile(
+        random_, f"{host if outer else ''}{outer}{inner}{random_.choice(['', '/udp', '/TCP', '/sctp', '/x'])}"
+    )
+    made = Published.parse(text)
+
+    def holds(inspected: dict[str, Any]) -> bool:
+        bindings = inspected["HostConfig"]["PortBindings"]
+        first, last = made.inner
+        for inside in range(first, last + 1):
+            found = bindings.get(f"{inside}/{made.protocol or 'tcp'}") or []
+            outside = None
+            if made.outer is not None:
+                low, high = made.outer
+                outside = str(low + inside - first) if high - low == last - first else f"{low}-{high}"
+            wanted = {"HostIp": made.host or "", "HostPort": outside or ""}
+            if wanted not in found:
+                return False
+        return True
+
+    return Case(text, [f"--publish={made}"], holds)
+
+
+def label(random_: random.Random, number: int, folder: str) -> Case:
+    key = random_.choice(
+        [f"k{number}", f"devcontainer.local_folder{number}", f"DEVBOX.workspace{number}", f" devbox.x{number}", ""]
+    )
+    text = hostile(random_, f"{key}={random_.choice(['', '1', 'a=b', 'a b', '/other'])}")
+    (made,) = parse(["--label", text], folder) if random_.random() < 0.5 else parse([f"-l{text}"], folder)
+    name, _, value = str(made.value).partition("=")
+
+    def holds(inspected: dict[str, Any]) -> bool:
+        labels = inspected["Config"]["Labels"]
+        mine = not any(one.lower().strip().startswith(("devbox.", "devcontainer.", "com.docker.")) for one in labels)
+        return mine and labels.get(name) == value
+
+    return Case(text, [made.word], holds)
+
+
+def network(random_: random.Random, number: int, folder: str) -> Case:
+    name = random_.choice(
+        ["host", "none", "bridge", "HOST", "Host", "name=host", "name=HOST", "NAME=host", "name= host"]
+    )
+    more = random_.choice(["", "", ",alias=a", ",driver-opt=a=b", ",alias=a,alias=b", ",ALIAS=a", ",name=none"])
+    text = hostile(random_, f"{name}{more}")
+    made = Network.parse(text)
+
+    def holds(inspected: dict[str, Any]) -> bool:
+        return bool(inspected["HostConfig"]["NetworkMode"] == made.name)
+
+    return Case(text, [f"--network={made}"], holds)
+
+
+ALONE = {network}
+
+
+def cases(count: int, folder: str) -> tuple[list[tuple[Any, Case]], int]:
+    """Return what devbox takes of `count` texts, and how many it refused."""
+    random_ = random.Random(SEED)
+    taken, refused = [], 0
+    for number in range(count):
+        kind = [mount, volume, port, label, network][number % 5]
+        try:
+            taken.append((kind, kind(random_, number, folder)))
+        except ContractError:
+            refused += 1
+    return taken, refused
+
+
+@pytest.fixture
+def image(engine: Engine, engine_name: Callable[[str], str], tmp_path: Path) -> Iterator[str]:
+    archive = tmp_path / "empty.tar"
+    archive.write_bytes(bytes(10240))
+    name = engine_name("words")
+    engine.run(["import", str(archive), name])
+    yield name
+    engine.run(["image", "rm", "--force", name], check=False)
+    volumes = engine.run(["volume", "ls", "--quiet", "--filter", f"name={PREFIX}"]).stdout.split()
+    if volumes:
+        engine.run(["volume", "rm", *volumes], check=False)
+
+
+def apart(group: list[Case]) -> Iterator[list[Case]]:
+    """Yield the cases a dozen at a time, none with another of one label's name: the last one would count."""
+    dozen: list[Case] = []
+    for case in group:
+        names = {
+            one.words[0].partition("=")[2].partition("=")[0] for one in dozen if one.words[0].startswith("--label")
+        }
+        if len(dozen) == 12 or case.words[0].partition("=")[2].partition("=")[0] in names:
+            yield dozen
+            dozen = []
+        dozen.append(case)
+    yield dozen
+
+
+def made(engine: Engine, image: str, group: list[Case]) -> dict[str, Any] | None:
+    """Return what docker makes of all of a group in one container; None where it refuses them."""
+    words = [word for case in group for word in case.words]
+    done = engine.run(["create", *words, image, "/none"], check=False)
+    if not done.ok:
+        return None
+    identifier = done.stdout.strip()
+    inspected = engine.container(identifier)
+    engine.run(["rm", "--force", "--volumes", identifier])
+    return inspected
+
+
+def compare(engine: Engine, image: str, count: int, folder: Path) -> None:
+    for name in ("a b", "c,d", "x"):
+        (folder / name).mkdir()
+    taken, refused = cases(count, str(folder))
+    assert refused > count / 10, "the texts are too tame to prove anything"
+    assert len(taken) > count / 5, "almost nothing is taken, so nothing is compared"
+    groups = [[case for kind, case in taken if kind is one] for one in (mount, volume, port, label)]
+    waiting = [one for group in groups for one in apart(group)]
+    waiting += [[case] for kind, case in taken if kind in ALONE]
+    compared = 0
+    while waiting:
+        group = waiting.pop()
+        inspected = made(engine, image, group)
+        if inspected is None:
+            # Docker refuses one of them: nothing was made, and the others are looked at without it.
+            waiting += [] if len(group) == 1 else [group[: len(group) // 2], group[len(group) // 2 :]]
+            continue
+        for case in group:
+            compared += 1
+            assert case.holds(inspected), (case.text, case.words, inspected)
+    assert compared > len(taken) / 3
+
+
+def test_what_docker_makes_is_what_was_judged(engine: Engine, image: str, tmp_path: Path) -> None:
+    compare(engine, image, 150, tmp_path)
+
+
+@pytest.mark.slow
+def test_what_docker_makes_of_five_thousand_is_what_was_judged(engine: Engine, image: str, tmp_path: Path) -> None:
+    compare(engine, image, 6000, tmp_path)
