@@ -118,14 +118,14 @@ def _wanted(
     network = network_of(config.load(workspace, environ=engine.environ, flags={}), engine.environ)
     if not consent.granted(contract):
         raise DevboxError(f"{path} needs your consent first", hint="devbox up")
-    project, made_from, by_compose = None, contract, []
+    project, made_from, by_compose = None, contract, None
     if contract.kind == "compose":
         project = resolve(engine, contract)
         if not consent.granted(contract, (), service.host_reach(contract, project)):
             raise DevboxError(f"{path} needs your consent first", hint="devbox up")
         by_compose = service.service_build(engine, contract, project)
-        if by_compose and lines is None:
-            service.build_service(engine, project, by_compose, reporter)
+        if by_compose is not None and lines is None:
+            service.build_service(engine, contract, project, by_compose, reporter)
         made_from = service.image_contract(contract, project, engine.environ)
     user = None if project is None else service.base_config(project, Image("", "", "")).get("User")
     todo = plan_image(engine, made_from)
@@ -133,7 +133,7 @@ def _wanted(
         image = ensure_image(engine, made_from, todo, reporter, environ=network.proxies(), user=user)
     else:
         image, features = foreseen_image(engine, made_from, todo, reporter, user=user)
-        lines += [*([engine.line(by_compose)] if by_compose else todo.lines(engine)), *features]
+        lines += [*([engine.line(by_compose.args)] if by_compose is not None else todo.lines(engine)), *features]
     entries = image_metadata(image.config.get("Labels"))
     if entries and not consent.granted(contract, entries):
         raise DevboxError(f"{path} needs your consent first", hint="devbox up")

@@ -319,6 +319,37 @@ def test_a_service_that_is_built(work: Work) -> None:
     work.engine.run(["rmi", "--force", made.image, again.image], check=False)
 
 
+@pytest.mark.parametrize("inline", [False, True])
+def test_what_only_compose_can_build_is_built_again(
+    work: Work, inline: bool, engine_name: Callable[[str], str]
+) -> None:
+    """Its definition, its Dockerfile's text and what that copies count; what it does not copy does not."""
+    dockerfile, tag = work.path / "Dockerfile", engine_name("tag")
+    (work.path / "copied").write_text("1")
+
+    def write(*lines: str) -> None:
+        text = "\n".join([f"FROM {IMAGE}", *lines, "COPY copied /", ""])
+        dockerfile.write_text(text)
+        build = {"dockerfile_inline": text} if inline else {"tags": [tag]}
+        app = {"volumes": ALONE["volumes"], "command": ALONE["command"], "build": {"context": "..", **build}}
+        work.write({"app": app}, postCreateCommand="", postStartCommand="")
+
+    write()
+    images = {work.up(skip_hooks=True).image, tag}
+    (work.path / "other").write_text("1")
+    assert work.up(skip_hooks=True).reasons == ()
+    write("RUN touch /new")
+    assert work.up(skip_hooks=True).outcome == "created"
+    assert work.engine.run(["exec", f"{work.project}-app-1", "cat", "/new", "/copied"]).stdout == "1"
+    (work.path / "copied").write_text("2")
+    assert work.up(skip_hooks=True).outcome == "created"
+    assert work.engine.run(["exec", f"{work.project}-app-1", "cat", "/copied"]).stdout == "2"
+    # Another text of the same steps makes the same image.
+    write("# a comment", "RUN touch /new")
+    assert work.up(skip_hooks=True).outcome == "running"
+    work.engine.run(["rmi", "--force", *images], check=False)
+
+
 def test_a_plain_project_becomes_a_dev_container(work: Work) -> None:
     file = str(work.path / ".devcontainer/compose.yaml")
     work.engine.run(["compose", "--project-name", work.project, "-f", file, "up", "--detach"])

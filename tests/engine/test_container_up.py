@@ -222,6 +222,27 @@ def test_an_image_is_built_once_and_again_when_what_it_is_built_from_changes(wor
     assert work.inside(changed.container, "cat", "/version") == "two\n"
 
 
+def test_a_file_that_makes_no_other_image_replaces_no_container(work: Work) -> None:
+    """What is not copied, or makes the same layers, is no reason to lose what somebody has made in the container."""
+    work.write(build={"dockerfile": "Dockerfile", "context": ".."})
+    dockerfile = work.path / ".devcontainer/Dockerfile"
+    dockerfile.write_text(f"FROM {work.image}\nCOPY req.txt /\nRUN true\n")
+    (work.path / "req.txt").write_text("1")
+    (work.path / "main.cpp").write_text("1")
+    made = work.up()
+    (work.path / "main.cpp").write_text("2")
+    assert work.up().container == made.container
+    dockerfile.write_text(f'# said otherwise\nFROM {work.image}\nCOPY ["req.txt", "/"]\nRUN true\n')
+    again = work.up()
+    assert (again.container, again.reasons) == (made.container, ())
+    # What takes part in the image's configuration alone counts, too.
+    dockerfile.write_text(f"FROM {work.image}\nCOPY req.txt /\nRUN true\nENV A=1\n")
+    changed = work.up()
+    assert changed.container != made.container
+    (work.path / "req.txt").write_text("2")
+    assert work.inside(work.up().container, "cat", "/req.txt") == "2"
+
+
 def test_an_ordinary_user_owns_new_volumes_and_is_who_runs_things(work: Work) -> None:
     volume = f"devbox-{os.getuid()}-test-{os.getpid()}"
     work.write(

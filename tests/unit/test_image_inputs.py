@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from devbox.engine.spec import ImageBuild
 from devbox.image.buildkit import inputs
-from devbox.image.buildkit.inputs import inputs_digest, reads_context
+from devbox.image.buildkit.inputs import inputs_digest, inputs_of
+from devbox.image.dockerfile.stages import context_reads, read_stages
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 
 @pytest.fixture
 def build(tmp_path: Path) -> ImageBuild:
     context = tmp_path / "context"
     context.mkdir()
-    (context / "Dockerfile").write_text("ARG BASE\nFROM ${BASE}\nRUN true\n")
+    (context / "Dockerfile").write_text("ARG BASE\nFROM ${BASE}\nCOPY --from=checkout . /r\n")
     (context / "devcontainer.json").write_text("{}")
     named = tmp_path / "requirements"
     (named / "build").mkdir(parents=True)
@@ -66,7 +68,7 @@ def test_what_makes_another_image_changes_it(build: ImageBuild, tmp_path: Path) 
     digests.append(inputs_digest(build, BASES))
     (tmp_path / "requirements/new.txt").write_text("")
     digests.append(inputs_digest(build, BASES))
-    (tmp_path / "context/Dockerfile").write_text("ARG BASE\nFROM ${BASE}\nRUN false\n")
+    (tmp_path / "context/Dockerfile").write_text("ARG BASE\nFROM ${BASE}\nCOPY --from=checkout . /s\n")
     digests.append(inputs_digest(build, BASES))
     assert len(set(digests)) == len(digests)
 
@@ -96,14 +98,147 @@ def test_a_large_file_counts_by_size_and_time(
     assert inputs_digest(build, BASES) != before
 
 
-def test_a_tree_of_too_many_files_is_named_only(
+def test_a_tree_of_too_many_files_counts_by_times_and_is_said(
     build: ImageBuild, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    file = tmp_path / "requirements/b.txt"
+    file.write_text("1")
+    assert inputs_of(build, BASES).notes == ()
     monkeypatch.setattr(inputs, "MAX_FILES", 1)
-    (tmp_path / "requirements/b.txt").write_text("1")
+    os.utime(file, ns=(1, 1))
+    before = inputs_of(build, BASES)
+    (note,) = before.notes
+    assert f"files of {tmp_path / 'requirements'}: above 1 they count by size and time" in note
+    os.utime(file, ns=(2, 2))
+    assert inputs_digest(build, BASES) != before.digest
+
+
+CONTEXT = (
+    "a.txt", "b.txt", "src/one.c", "src/two.h", "src/deep/three.c", "docs/x.md", "out/big", "out/keep/y", "odd/[z]",
+    "link@src/deep", "far@../elsewhere", "alias@a.txt", "src/inner@../a.txt", "empty/", ".git/HEAD",
+)  # fmt: skip
+
+
+@pytest.fixture
+def context(build: ImageBuild, tmp_path: Path) -> Callable[..., set[str]]:
+    """Return what makes another image of a Dockerfile: those files of CONTEXT that change the digest when changed."""
+    top = tmp_path / "context"
+    for name in CONTEXT:
+        path, at, leads = name.partition("@")
+        (top / path).parent.mkdir(parents=True, exist_ok=True)
+        if at:
+            (top / path).symlink_to(leads)
+        elif name.endswith("/"):
+            (top / name).mkdir()
+        else:
+            (top / path).write_text("1")
+    (tmp_path / "elsewhere").write_text("1")
+
+    def counted(dockerfile: str, ignore: str = "", beside: str | None = None, **options: Any) -> set[str]:
+        (top / "Dockerfile").write_text(dockerfile)
+        (top / ".dockerignore").write_text(ignore)
+        (top / "Dockerfile.dockerignore").unlink(missing_ok=True)
+        if beside is not None:
+            (top / "Dockerfile.dockerignore").write_text(beside)
+        made = replace(build, target=None)
+        before = inputs_of(made, {}, **options).digest
+        found = set()
+        for name in CONTEXT:
+            path = top / name.partition("@")[0]
+            if path.is_file() and not path.is_symlink():
+                path.write_text("2")
+                if inputs_of(made, {}, **options).digest != before:
+                    found.add(name)
+                path.write_text("1")
+        return found
+
+    return counted
+
+
+SOURCES = {"src/one.c", "src/two.h", "src/deep/three.c"}
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "expected"),
+    [
+        ("FROM a\nCOPY a.txt /", {"a.txt"}),
+        ('FROM a\nCOPY ["a.txt", "b.txt", "/"]', {"a.txt", "b.txt"}),
+        ("FROM a\nADD --chmod=755 ./src/ /x", SOURCES),
+        ("FROM a\nCOPY src/*.c *.txt /x/", {"src/one.c", "a.txt", "b.txt"}),
+        ("FROM a\nCOPY src/[^o]*.[ch] /x/", {"src/two.h"}),
+        ("FROM a\nCOPY --parents src/**/*.c /x/", {"src/one.c", "src/deep/three.c"}),
+        ("FROM a\nCOPY /../a.txt /x", {"a.txt"}),
+        ("FROM a\nARG F=b\nENV E=.txt\nCOPY $F${E} /x", {"b.txt"}),
+        ("FROM a\nARG X\nCOPY ${X}.txt /x", {"a.txt"}),
+        ("ARG D=docs\nFROM a\nARG D\nCOPY ${D} /x", {"docs/x.md"}),
+        ("FROM a\nRUN --mount=type=bind,source=docs,target=/d true", {"docs/x.md"}),
+        ("FROM a\nRUN --mount=type=cache,target=/c --mount=type=secret,id=s true", set()),
+        ("FROM a\nCOPY <<a.txt /x\nb.txt\na.txt", set()),
+        ("FROM a\nADD https://x/a.txt /x", set()),
+        ("FROM a\nONBUILD COPY a.txt /", {"a.txt"}),
+        ("FROM a\nCOPY link/three.c /x", {"src/deep/three.c"}),
+        ("FROM a\nCOPY link /x", {"src/deep/three.c"}),
+        ("FROM a\nCOPY far alias /x", {"a.txt"}),
+        ("FROM a AS x\nCOPY a.txt /\nFROM a AS y\nCOPY b.txt /\nFROM x\nCOPY --from=y /b /", {"a.txt", "b.txt"}),
+        ("FROM a AS unused\nCOPY a.txt /\nFROM a\nCOPY b.txt /", {"b.txt"}),
+        ("FROM a\nCOPY --from=b a.txt /", set()),
+        ("FROM a\nCOPY gone.txt a.txt /", {"a.txt"}),
+    ],
+)  # fmt: skip
+def test_what_the_dockerfile_copies_counts(
+    context: Callable[..., set[str]], build: ImageBuild, dockerfile: str, expected: set[str]
+) -> None:
+    # An argument's value, here X=1, is the build's own.
+    (Path(build.context) / "1.txt").symlink_to("a.txt")
+    assert context(dockerfile) == expected
+
+
+@pytest.mark.parametrize(
+    ("ignore", "beside", "expected"),
+    [
+        ("", None, {*SOURCES, "a.txt", "b.txt", "docs/x.md", "out/big", "out/keep/y", "odd/[z]"}),
+        ("out\n*.txt\n# src\n**/*.c\n", None, {"src/two.h", "docs/x.md", "odd/[z]"}),
+        ("out\n!out/keep\n*.txt\nsrc\ndocs\nodd", None, {"out/keep/y"}),
+        ("*\n!src\nsrc/deep", None, {"src/one.c", "src/two.h"}),
+        ("*\n!**/*.md", None, {"docs/x.md"}),
+        ("*", "*\n!a.txt", {"a.txt"}),
+    ],
+)
+def test_what_the_ignore_file_leaves_out_does_not_count(
+    context: Callable[..., set[str]], ignore: str, beside: str | None, expected: set[str]
+) -> None:
+    assert context("FROM a\nCOPY . /x", ignore, beside) == expected
+
+
+def test_an_image_may_copy_when_it_is_built_on(context: Callable[..., set[str]]) -> None:
+    assert context("FROM a\n", triggers=["COPY a.txt /", "RUN true"]) == {"a.txt"}
+
+
+def test_modes_links_and_empty_folders_count(build: ImageBuild, tmp_path: Path) -> None:
+    (tmp_path / "context/Dockerfile").write_text("FROM a\nCOPY x /x\n")
+    folder = tmp_path / "context/x"
+    folder.mkdir()
+    found = [inputs_digest(build, BASES)]
+    (folder / "empty").mkdir()
+    found.append(inputs_digest(build, BASES))
+    (folder / "link").symlink_to("a")
+    found.append(inputs_digest(build, BASES))
+    (folder / "file").write_text("")
+    found.append(inputs_digest(build, BASES))
+    (folder / "file").chmod(0o600)
+    found.append(inputs_digest(build, BASES))
+    assert len(set(found)) == len(found)
+
+
+def test_of_a_named_context_what_is_copied_counts(build: ImageBuild, tmp_path: Path) -> None:
+    (tmp_path / "context/Dockerfile").write_text("FROM a\nCOPY --from=checkout build/cuda.txt /\n")
     before = inputs_digest(build, BASES)
-    (tmp_path / "requirements/b.txt").write_text("2")
+    (tmp_path / "requirements/other").write_text("")
     assert inputs_digest(build, BASES) == before
+    (tmp_path / "context/Dockerfile").write_text("FROM checkout\n")
+    before = inputs_digest(build, BASES)
+    (tmp_path / "requirements/other").write_text("2")
+    assert inputs_digest(build, BASES) != before
 
 
 def test_odd_files_are_no_trouble(build: ImageBuild, tmp_path: Path) -> None:
@@ -128,4 +263,4 @@ def test_odd_files_are_no_trouble(build: ImageBuild, tmp_path: Path) -> None:
     ],
 )
 def test_reads_context(dockerfile: str, expected: bool) -> None:
-    assert reads_context(dockerfile) is expected
+    assert bool(context_reads(read_stages(dockerfile, {}), None).get("")) is expected

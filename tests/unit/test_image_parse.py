@@ -289,4 +289,4 @@ def test_dockerignore(text: str, path: str, ignored: bool) -> None:
     test, prune = ignore.walker()
     parts = path.split("/")
     folders = ["/".join(parts[:end]) for end in range(1, len(parts))]
-    assert bool((prune and any(test(folder) for folder in folders)) or test(path)) is ignored
+    assert bool(any(prune(folder) for folder in folders) or test(path)) is ignored

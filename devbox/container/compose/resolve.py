@@ -46,6 +46,8 @@ JSON = dict[str, Any]
 # What it says of a variable that a file names without a default.
 _UNSET = re.compile(r'\\"(\w+)\\" variable is not set')
 
+# What was done, which stays true when the files say something else.
+_DONE = ("applied", "built")
 _SCHEMA = 3
 _KEY_LENGTH = 16
 
@@ -68,7 +70,8 @@ def resolve(engine: Engine, contract: Contract, *, drafted: Mapping[Path, str] |
     if known is None or not _holds(known, contract, where, engine.environ):
         known = _ask(engine, contract, where, drafts)
         if not drafts:
-            remember(contract, {**known, "applied": (recall(contract) or {}).get("applied")})
+            before = recall(contract) or {}
+            remember(contract, {**known, **{key: before[key] for key in _DONE if key in before}})
     return Project(
         name=known["name"],
         sources=where,

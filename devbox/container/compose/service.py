@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from devbox.container.compose.resolve import one_shot_file, override_file, recal
 from devbox.container.contract.inforce import see_consent
 from devbox.container.inside.target import LOCAL_FOLDER, folder_of
 from devbox.container.up.desired import Desired, Image, canonical, desired_service
+from devbox.container.up.images import ids_of, triggers_of
 from devbox.container.up.plan import Actual, ComposeUp, Plan, adopt
 from devbox.container.up.runtime import best_of, container_of, left_behind
 from devbox.devcontainer import consent
@@ -26,12 +27,15 @@ from devbox.devcontainer.compose.model import CONFIG_FILES, PROJECT, SERVICE, Pr
 from devbox.devcontainer.compose.override import ProjectSpec, one_shot
 from devbox.devcontainer.compose.sources import Sources
 from devbox.devcontainer.consent import compose_reach
-from devbox.engine.spec import Mount
+from devbox.devcontainer.identity import absolute
+from devbox.engine.spec import ImageBuild, Mount
 from devbox.errors import ContractError, EngineError, RefusedError
 from devbox.files import write_atomically
+from devbox.image.buildkit.inputs import Inputs, inputs_of
+from devbox.image.dockerfile.stages import base_images
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from devbox.container.contract.inforce import InForce
     from devbox.container.up.request import Journal, UpRequest
@@ -114,11 +118,11 @@ class ComposeRuntime:
         """Return the contract of the service's image; what only docker compose can build, it builds here."""
         self.agree()
         again = self.request.recreate or self.request.pull
-        args = service_build(self.engine, self.contract, self.project, again=again)
-        if args and self.request.dry_run:
-            self.journal.would("image", [self.engine.line(args)])
-        elif args:
-            build_service(self.engine, self.project, args, self.reporter)
+        todo = service_build(self.engine, self.contract, self.project, again=again)
+        if todo is not None and self.request.dry_run:
+            self.journal.would("image", [self.engine.line(todo.args)])
+        elif todo is not None:
+            build_service(self.engine, self.contract, self.project, todo, self.reporter)
         return image_contract(self.contract, self.project, self.engine.environ)
 
     def base_config(self, image: Image) -> JSON:
@@ -195,28 +199,68 @@ def _with_repository(contract: Contract, project: Project) -> Contract:
     return contract
 
 
-def service_build(engine: Engine, contract: Contract, project: Project, *, again: bool = False) -> list[str]:
-    """Return the arguments of docker that build the service's image, where only docker compose can; else [].
+@dataclass(frozen=True, slots=True)
+class ServiceBuild:
+    """The build of a service's image by docker compose: docker's arguments, and what it is made from."""
 
-    [] also where the image is there, unless it is to be built `again`.
+    args: list[str]
+    inputs: Inputs
+
+
+def service_build(engine: Engine, contract: Contract, project: Project, *, again: bool = False) -> ServiceBuild | None:
+    """Return how the service's image is built where only docker compose can, and it has to be; else None.
+
+    It has to be where it is not there, or was built here of something else, or is to be built `again`. Raises
+    ContractError where the Dockerfile cannot be read.
     """
     if as_image_contract(contract, project, engine.environ) is not None:
-        return []
-    if not again and engine.image(project.image) is not None:
-        return []
-    return ["compose", "--project-name", project.name, *project.sources.args(), "build", project.service]
+        return None
+    inputs = _build_inputs(engine, contract, project)
+    built = (recall(contract) or {}).get("built")
+    if not again and built == inputs.digest and engine.image(project.image) is not None:
+        return None
+    args = ["compose", "--project-name", project.name, *project.sources.args(), "build", project.service]
+    return ServiceBuild(args, inputs)
 
 
-def build_service(engine: Engine, project: Project, args: Sequence[str], reporter: Reporter) -> None:
-    """Run `docker args`, which build the service's image. Raises EngineError."""
+def _build_inputs(engine: Engine, contract: Contract, project: Project) -> Inputs:
+    """Return what the service's image is made from: all that its definition says, and the files that it reads."""
+    build = project.definition["build"]
+    context = str(build.get("context") or "")
+    wanted = ImageBuild(
+        dockerfile=absolute(Path(context, build.get("dockerfile") or "Dockerfile")),
+        context=context,
+        target=build.get("target"),
+        args=tuple((name, str(value)) for name, value in (build.get("args") or {}).items() if value is not None),
+        contexts=tuple((build.get("additional_contexts") or {}).items()),
+    )
+    # What a repository elsewhere holds only the build itself can tell.
+    text = build.get("dockerfile_inline") or (None if context.startswith("/") else "")
+    try:
+        text = Path(wanted.dockerfile).read_text(encoding="utf-8") if text is None else text
+        bases = {name: engine.image(name) for name in base_images(text, dict(wanted.args), wanted.dockerfile)}
+        return inputs_of(wanted, ids_of(bases), text=text, triggers=triggers_of(bases), more=build)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ContractError(
+            f"{wanted.dockerfile}, the Dockerfile of the service {project.service}, cannot be read: {reason}",
+            hint=f"edit {contract.path}",
+        ) from None
+
+
+def build_service(engine: Engine, contract: Contract, project: Project, todo: ServiceBuild, reporter: Reporter) -> None:
+    """Have docker compose build the service's image, and remember what it was made from. Raises EngineError."""
+    for note in todo.inputs.notes:
+        reporter.info(note)
     with reporter.step(f"Building the service {project.service}"):
-        done = engine.stream(args, lambda line: reporter.output(line, prefix="build"))
+        done = engine.stream(todo.args, lambda line: reporter.output(line, prefix="build"))
         if not done.ok:
             raise EngineError(
                 f"docker compose could not build the service {project.service}",
-                hint=engine.line(args),
+                hint=engine.line(todo.args),
                 detail="\n".join(done.stderr.strip().splitlines()[-20:]),
             )
+    remember(contract, {**(recall(contract) or {}), "built": todo.inputs.digest})
 
 
 def image_contract(contract: Contract, project: Project, environ: Mapping[str, str]) -> Contract:

@@ -10,7 +10,7 @@ from devbox.container.up.feature_layer import with_features
 from devbox.engine.spec import ImageBuild, build_args
 from devbox.errors import ContractError, ImageError
 from devbox.image.buildkit.build import build, current
-from devbox.image.buildkit.inputs import inputs_digest
+from devbox.image.buildkit.inputs import LABEL, inputs_of
 from devbox.image.dockerfile.stages import base_images
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class ImagePlan:
     """How a contract's image is had: `build` it, or `pull` it by its name; neither where `image` is there already.
 
     Its Features come on top of that. `missing` are base images to be pulled first. `digest` stands for what a built
-    image is made from. `pull` looks for newer Features too.
+    image is made from. `pull` looks for newer Features too. `notes` say what of its inputs is not looked at in full.
     """
 
     reference: str
@@ -39,6 +39,7 @@ class ImagePlan:
     build: ImageBuild | None = None
     missing: tuple[str, ...] = ()
     pull: bool = False
+    notes: tuple[str, ...] = ()
 
     def lines(self, engine: Engine) -> list[str]:
         """Return the docker commands that would make the image."""
@@ -70,34 +71,47 @@ def plan_image(engine: Engine, contract: Contract, *, pull: bool = False, docker
     try:
         text = recipe.dockerfile.read_text(encoding="utf-8") if dockerfile is None else dockerfile
         bases = {name: engine.image(name) for name in base_images(text, dict(recipe.args), str(recipe.dockerfile))}
-        ids = {name: str(found["Id"]) for name, found in bases.items() if found is not None}
-        digest = inputs_digest(wanted, ids) if dockerfile is None else _digest_of_text(wanted, ids, dockerfile)
+        inputs = inputs_of(wanted, ids_of(bases), text=text, triggers=triggers_of(bases))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ContractError(f"{recipe.dockerfile} cannot be read: {reason}") from None
+    digest = inputs.digest
     reference = f"devbox-{slug(contract.record.framework or contract.workspace.name)}:{digest[:12]}"
     # What devbox made from packages is in no registry.
     missing = tuple(name for name, found in bases.items() if found is None or (pull and not name.startswith(_OWN)))
     identity = None if missing else current(engine, reference, digest)
     there = engine.image(reference) if identity is not None else None
     image = None if there is None else image_of(reference, there, digest)
-    return ImagePlan(reference, digest, image, replace(wanted, tags=(reference,)), missing, pull)
+    return ImagePlan(reference, digest, image, replace(wanted, tags=(reference,)), missing, pull, inputs.notes)
 
 
-def _digest_of_text(wanted: ImageBuild, ids: Mapping[str, str], dockerfile: str) -> str:
-    """Return the digest that `wanted` will have once its Dockerfile is written, which is alone in its context."""
-    import tempfile
-    from pathlib import Path
+def ids_of(bases: Mapping[str, JSON | None]) -> dict[str, str]:
+    """Return the ids of those of the inspected images that are there."""
+    return {name: str(found["Id"]) for name, found in bases.items() if found is not None}
 
-    with tempfile.TemporaryDirectory(prefix="devbox-") as folder:
-        path = Path(folder, "Dockerfile")
-        path.write_text(dockerfile, encoding="utf-8")
-        return inputs_digest(replace(wanted, dockerfile=str(path), context=folder), ids)
+
+def triggers_of(bases: Mapping[str, JSON | None]) -> list[str]:
+    """Return the ONBUILD instructions of inspected images."""
+    return [text for found in bases.values() for text in ((found or {}).get("Config") or {}).get("OnBuild") or ()]
 
 
 def image_of(reference: str, inspected: JSON, inputs: str) -> Image:
     """Return an inspected image. One that was not built here is its own input."""
     return Image(reference, str(inspected["Id"]), inputs or str(inspected["Id"]), inspected.get("Config") or {})
+
+
+def is_same(engine: Engine, one: str, other: str) -> bool:
+    """Tell whether two local images are the same to a container: in layers and configuration, whatever made them."""
+    first, second = engine.image(one), engine.image(other)
+    return first is not None and second is not None and _essence(first) == _essence(second)
+
+
+def _essence(inspected: JSON) -> JSON:
+    config = inspected.get("Config") or {}
+    labels = {name: value for name, value in (config.get("Labels") or {}).items() if name != LABEL}
+    # What it was made from, and by whom, is not what it is.
+    kept = {key: value for key, value in {**config, "Labels": labels}.items() if value and key != "Image"}
+    return {"layers": inspected.get("RootFS"), "system": (inspected.get("Os"), inspected.get("Architecture")), **kept}
 
 
 def ensure_image(
@@ -163,6 +177,8 @@ def _ensure_plain(
     if plan.missing:
         return _ensure_plain(engine, contract, plan_image(engine, contract), reporter, environ=environ)
 
+    for note in plan.notes:
+        reporter.info(note)
     with reporter.step(f"Building the image {plan.reference}"):
         # A proxy is passed on by name: its URL may hold a password.
         forwarded = tuple(f"--build-arg={name}" for name in environ if name.isupper())

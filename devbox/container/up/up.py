@@ -23,7 +23,7 @@ from devbox.container.inside.target import Target, known_as
 from devbox.container.person import dotfiles, git_identity, ssh_agent
 from devbox.container.up.apply import apply, mend_groups, mend_owners, sessions
 from devbox.container.up.desired import Desired, Image, secret_names
-from devbox.container.up.images import ensure_image, foreseen_image, plan_image
+from devbox.container.up.images import ensure_image, foreseen_image, is_same, plan_image
 from devbox.container.up.needs import with_gpus
 from devbox.container.up.plan import UNSTARTED, Actual, Plan, plan
 from devbox.container.up.request import Journal, StepDone, UpRequest, UpResult
@@ -230,6 +230,8 @@ class _Up:
 
     def plan(self, wanted: Desired, actual: Actual | None, inspected: JSON | None) -> Plan:
         """Compare the container that is there with the one that is wanted."""
+        if actual is not None and inspected is not None:
+            wanted = self.with_known_inputs(wanted, actual, inspected)
         todo = plan(wanted, actual, recreate=self.request.recreate)
         if actual is not None and inspected is not None and actual.state == "running" and todo.outcome == "created":
             # Only now does it matter whether somebody works in it.
@@ -246,6 +248,15 @@ class _Up:
                 f"({', '.join(actual.sessions)}): {'; '.join(todo.pending)}. `devbox up --recreate` replaces it now"
             )
         return todo
+
+    def with_known_inputs(self, wanted: Desired, actual: Actual, inspected: JSON) -> Desired:
+        """Return `wanted` with the recorded inputs of the image where others have made the same one."""
+        before = actual.recorded.get("inputs")
+        if before in {None, wanted.state.get("inputs")} or not is_same(
+            self.engine, str(inspected["Image"]), wanted.spec.image
+        ):
+            return wanted
+        return replace(wanted, state={**wanted.state, "inputs": before})
 
     def may_interrupt(self, actual: Actual) -> None:
         """See that the person agrees to end what runs in the container. Raises RefusedError."""

@@ -34,6 +34,11 @@ class ProjectSpec:
         """The name of the dev container."""
         return self.project.container_name
 
+    @property
+    def image(self) -> str:
+        """The name of the dev container's image."""
+        return str(self.override["services"][self.project.service].get("image") or self.project.image)
+
     def text(self) -> str:
         """Return the override as a file: JSON, which compose reads as YAML."""
         return json.dumps(self.override, ensure_ascii=False, indent=1) + "\n"

@@ -4,54 +4,80 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox.image.dockerfile.instructions import parse
-from devbox.image.dockerfile.stages import local_sources
+from devbox.image.dockerfile.stages import context_reads, read_stages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from devbox.engine.spec import ImageBuild
 
 LABEL = "devbox.inputs"
 # Above this a file counts by its size and time. Wheels and archives do not change under the same name, size and time.
 CONTENT_BYTES = 1 << 20
-# A context of more files is a whole source tree. Reading it at each `up` costs more than the build that it would save.
+# Of a folder of more files each counts so: reading a whole source tree at each `up` would cost more than a build.
 MAX_FILES = 5000
 
 
-def inputs_digest(build: ImageBuild, base_ids: Mapping[str, str]) -> str:
-    """Return the SHA-256 over everything that `build` is made from, as 64 hex digits.
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What an image is made from: the SHA-256 over it as 64 hex digits, and what of it is not looked at in full."""
 
-    That is the Dockerfile, target, arguments, the files of the context (if the Dockerfile reads it) and of the named
-    contexts, and `base_ids`: the ids of the images that it starts from, by name. Secrets and arguments without a value
-    are left out: they are how a build reaches the network, not what it makes. Raises OSError if the Dockerfile cannot
-    be read.
+    digest: str
+    notes: tuple[str, ...] = ()
+
+
+def inputs_digest(build: ImageBuild, base_ids: Mapping[str, str]) -> str:
+    """Return the digest of `inputs_of`. Raises OSError if the Dockerfile cannot be read."""
+    return inputs_of(build, base_ids).digest
+
+
+def inputs_of(
+    build: ImageBuild,
+    base_ids: Mapping[str, str],
+    *,
+    text: str | None = None,
+    triggers: Iterable[str] = (),
+    more: object = None,
+) -> Inputs:
+    """Return everything that `build` is made from, as one digest.
+
+    That is the Dockerfile (`text` where it is in no file), target, arguments, the files that it copies of its context
+    and of the named ones, less what their ignore files leave out, the ids of the images that it starts from, by name,
+    and `more`. `triggers` are the ONBUILD instructions of those images. Secrets and arguments without a value are left
+    out: they are how a build reaches the network, not what it makes. Raises OSError if the Dockerfile cannot be read.
     """
-    dockerfile = Path(build.dockerfile).read_text(encoding="utf-8")
+    path = Path(build.dockerfile)
+    dockerfile = path.read_text(encoding="utf-8") if text is None else text
+    args = [*build.args, *_options(build, "--build-arg")]
+    named = {name.lower(): place for name, place in [*build.contexts, *_options(build, "--build-context")]}
+    stages = read_stages(dockerfile, dict(args), name=build.dockerfile)
+    reads = context_reads(stages, build.target, parse("\n".join(triggers)).instructions)
+    notes: list[str] = []
     facts = {
         "dockerfile": dockerfile,
         "target": build.target,
-        "args": sorted([*build.args, *_options(build, "--build-arg")]),
-        "context": _tree(Path(build.context)) if reads_context(dockerfile) else None,
-        "contexts": {name: _place(place) for name, place in [*build.contexts, *_options(build, "--build-context")]},
+        "args": sorted(args),
+        "contexts": {
+            name: _place(place, reads[name], path if not name else Path(place, "Dockerfile"), notes)
+            for name, place in {**named, "": build.context}.items()
+            if name in reads
+        },
         "bases": dict(base_ids),
+        **({} if more is None else {"more": more}),
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return Inputs(digest, tuple(notes))
 
 
 def files_below(folder: Path) -> object:
     """Return the files below `folder` with what tells them apart, to be part of a digest."""
-    return _tree(folder)
-
-
-def reads_context(dockerfile: str) -> bool:
-    """Return whether a Dockerfile reads files of its build context. Raises DockerfileError where it cannot be read."""
-    return any(local_sources(instruction) for instruction in parse(dockerfile).instructions)
+    return _place(str(folder), {"."}, folder / "Dockerfile", [])
 
 
 def _options(build: ImageBuild, flag: str) -> list[tuple[str, str]]:
@@ -66,38 +92,38 @@ def _options(build: ImageBuild, flag: str) -> list[tuple[str, str]]:
     return [(name, value) for name, equals, value in (text.partition("=") for text in values) if equals]
 
 
-def _place(place: str) -> object:
-    path = Path(place)
-    return _tree(path) if path.is_dir() else place
+def _place(place: str, sources: Collection[str], dockerfile: Path, notes: list[str]) -> object:
+    """Return what tells the files of a context apart that a build of `dockerfile` reads; of one elsewhere its name."""
+    from devbox.image.dockerfile.context import sent
+    from devbox.image.dockerfile.ignore import read_ignore
+
+    folder = Path(place)
+    if not folder.is_dir():
+        return place
+    # git changes its own files at each command.
+    ignore = read_ignore(dockerfile, folder).and_also("**/.git")
+    found = dict(sent(folder, sources, ignore))
+    if len(found) > MAX_FILES:
+        notes.append(
+            f"the image's build reads {len(found):,} files of {folder}: above {MAX_FILES:,} they count by size and "
+            "time; an ignore file can leave out what no build needs"
+        )
+    return {name: _file(path, most=0 if len(found) > MAX_FILES else CONTENT_BYTES) for name, path in found.items()}
 
 
-def _tree(folder: Path) -> object:
-    """Return the files below `folder` with what tells them apart, or only its path if there are too many of them."""
-    found: dict[str, str] = {}
-    for path in _files(folder):
-        if len(found) >= MAX_FILES:
-            return str(folder)
-        found[path.relative_to(folder).as_posix()] = _file(path)
-    return found
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name != ".git")
-        yield from (Path(parent, name) for name in sorted(names))
-
-
-def _file(path: Path) -> str:
+def _file(path: Path, *, most: int) -> str:
+    """Return what tells a file apart: its mode, and its content where that has at most `most` bytes."""
     try:
-        if path.is_symlink():
+        status = path.lstat()
+        if stat.S_ISLNK(status.st_mode):
             return f"link {path.readlink()}"
-        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            return f"folder {status.st_mode:o}"
         if not stat.S_ISREG(status.st_mode):
             # Reading a named pipe would wait for a writer.
             return f"special {stat.S_IFMT(status.st_mode)}"
-        if status.st_size > CONTENT_BYTES:
-            return f"{status.st_size} {status.st_mtime_ns}"
-        executable = "x" if status.st_mode & 0o111 else "-"
-        return f"{executable} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+        if status.st_size > most:
+            return f"{status.st_mode:o} {status.st_size} {status.st_mtime_ns}"
+        return f"{status.st_mode:o} {hashlib.sha256(path.read_bytes()).hexdigest()}"
     except OSError as error:
         return f"unreadable {error.errno}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,19 +17,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ignore:
-    """The patterns in order, each with whether it takes files back in (`!`)."""
+    """The patterns in order, each with whether it takes files back in (`!`). `back` are those that do, as written."""
 
     patterns: tuple[tuple[re.Pattern[str], bool], ...] = ()
+    back: tuple[str, ...] = ()
 
-    def walker(self) -> tuple[Callable[[str], object], bool]:
+    def walker(self) -> tuple[Callable[[str], object], Callable[[str], object]]:
         """Return (test, prune) for a walk from the top: whether a path is left out, and whether all below it is too.
 
         Where nothing is taken back, a path whose folders have been seen needs one look, not one a pattern and folder.
         """
-        if any(back for _, back in self.patterns):
-            return self.ignores, False
+        if self.back:
+            return self.ignores, lambda folder: self.ignores(folder) and not self._reaches_below(folder)
         every = "|".join(f"(?:{pattern.pattern})" for pattern, _ in self.patterns) or r"\Z."
-        return re.compile(every, re.DOTALL).fullmatch, True
+        test = re.compile(every, re.DOTALL).fullmatch
+        return test, test
+
+    def _reaches_below(self, folder: str) -> bool:
+        """Tell whether something below a folder may be taken back, by what its patterns say before a wildcard."""
+        for glob in self.back:
+            wild = re.search(r"[*?\[\\]", glob)
+            literal = glob if wild is None else glob[: wild.start()]
+            if literal.startswith(f"{folder}/") or (wild is not None and f"{folder}/".startswith(literal)):
+                return True
+        return False
+
+    def and_also(self, glob: str) -> Ignore:
+        """Return it with a pattern more, which is left out whatever the others say."""
+        return replace(self, patterns=(*self.patterns, (_pattern(glob), False)))
 
     def ignores(self, path: str) -> bool:
         """Whether a path below the context is left out: the last pattern that matches it or a folder of it decides."""
@@ -44,7 +59,7 @@ class Ignore:
 
 def parse_ignore(text: str) -> Ignore:
     """Read a `.dockerignore`."""
-    patterns = []
+    patterns, taken_back = [], []
     for line in text.removeprefix("\ufeff").splitlines():
         word = line.strip()
         if not word or line.startswith("#"):
@@ -53,13 +68,20 @@ def parse_ignore(text: str) -> Ignore:
         path = posixpath.normpath(word.removeprefix("!").strip()).lstrip("/")
         if path not in {"", "."}:
             patterns.append((_pattern(path), back))
-    return Ignore(tuple(patterns))
+            taken_back += [path] if back else []
+    return Ignore(tuple(patterns), tuple(taken_back))
 
 
 def ignore_file(dockerfile: Path, context: Path) -> Path | None:
     """Return the file that a build of `dockerfile` leaves files out by: one beside the Dockerfile comes first."""
     candidates = (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), context / ".dockerignore")
     return next((path for path in candidates if path.is_file()), None)
+
+
+def read_ignore(dockerfile: Path, context: Path) -> Ignore:
+    """Return what a build of `dockerfile` leaves out of `context`. Raises OSError where the file cannot be read."""
+    file = ignore_file(dockerfile, context)
+    return Ignore() if file is None else parse_ignore(file.read_text(encoding="utf-8", errors="replace"))
 
 
 def _pattern(glob: str) -> re.Pattern[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -200,16 +201,52 @@ def mounts(instruction: Instruction) -> list[dict[str, str]]:
 
 def local_sources(instruction: Instruction) -> list[str]:
     """Return what an instruction reads of the build context, as it is written: "." is all of it."""
+    return [path for name, path in reads_of(instruction) if not name]
+
+
+def reads_of(instruction: Instruction) -> list[tuple[str, str]]:
+    """Return (name, path) of what an instruction reads of a stage, image or context, "" being the build's own context.
+
+    Both are as they are written: "." is all of it.
+    """
     holder = instruction.trigger or instruction
     if holder.keyword == "RUN":
-        bound = (mount for mount in mounts(holder) if mount["type"] == "bind" and not mount.get("from"))
-        return [mount.get("source") or mount.get("src") or "." for mount in bound]
-    if holder.keyword not in {"COPY", "ADD"} or holder.flag("from") is not None:
+        bound = (mount for mount in mounts(holder) if mount["type"] == "bind")
+        return [(mount.get("from") or "", mount.get("source") or mount.get("src") or ".") for mount in bound]
+    if holder.keyword not in {"COPY", "ADD"}:
         return []
     words = json_words(holder.text) or [
         unquoted(word, "\\") or word for word in split_words(holder.text, "\\") or holder.text.split()
     ]
-    return [word for word in words[:-1] if "://" not in word and not word.startswith(("<<", "git@"))]
+    name = holder.flag("from") or ""
+    return [(name, word) for word in words[:-1] if "://" not in word and not word.startswith(("<<", "git@"))]
+
+
+def context_reads(
+    stages: Stages, target: str | None, triggers: tuple[Instruction, ...] = ()
+) -> dict[str, frozenset[str]]:
+    """Return what a build of `target` (None: the last stage) reads of each context, by name in lower case.
+
+    "" is the build's own context; names that are stages or images are in it, too. Paths are relative to the context's
+    top: "." is all of it, which is also said where a variable has no value. `triggers` are what base images hold.
+    """
+    found: dict[str, set[str]] = {}
+    aim = stages.find(target) if target else None
+    for stage in stages.needed(aim):
+        found.setdefault(stage.base.lower(), set()).add(".")
+        for instruction, values, _ in stages.scopes(stage):
+            _take(found, instruction, values, stages.dockerfile.escape)
+    for instruction in triggers:
+        _take(found, instruction, {}, stages.dockerfile.escape)
+    return {name: frozenset(paths) for name, paths in found.items()}
+
+
+def _take(found: dict[str, set[str]], instruction: Instruction, values: Mapping[str, str], escape: str) -> None:
+    for name, path in reads_of(instruction):
+        filled = fill(path, values, escape)
+        # As from a top folder: nothing is above the context.
+        inside = posixpath.normpath(f"/{filled.text}").strip("/") or "."
+        found.setdefault(fill(name, values, escape).text.lower(), set()).add("." if filled.unset else inside)
 
 
 def _closed(stages: list[Stage], inside: list[Instruction]) -> list[Stage]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbox.image.dockerfile.context import sent
 from devbox.image.dockerfile.ignore import Ignore, parse_ignore
 from devbox.image.dockerfile.stages import local_sources
 from devbox.image.graph.text import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from devbox.finding import Finding
     from devbox.image.dockerfile.instructions import Instruction
@@ -96,29 +96,10 @@ def _read_by(instruction: Instruction) -> list[str]:
 def measure(context: Path, sources: set[str] | None, ignore: Ignore) -> Upload:
     """Count what a build sends of a folder: what `sources` name (None: all) and `ignore` does not leave out."""
     found = Upload()
-    left_out, prune = ignore.walker()
-    roots = [context] if sources is None else [path for source in sorted(sources) for path in _named(context, source)]
-    for root in dict.fromkeys(roots):
-        if root != context and ignore.ignores(root.relative_to(context).as_posix()) and prune:
-            continue
-        if root.is_file():
-            _count(found, root, root.relative_to(context).as_posix())
-        for folder, inner, names in os.walk(root):
-            here = os.path.relpath(folder, context)
-            prefix = "" if here == "." else f"{here}/"
-            if prune:
-                inner[:] = [name for name in inner if not left_out(prefix + name)]
-            for name in names:
-                if not left_out(prefix + name):
-                    _count(found, Path(folder, name), prefix + name)
+    for name, path in sent(context, {"."} if sources is None else sources, ignore):
+        if path.is_symlink() or not path.is_dir():
+            _count(found, path, name)
     return found
-
-
-def _named(context: Path, source: str) -> list[Path]:
-    if any(character in source for character in "*?["):
-        return sorted(context.glob(source))
-    path = context / source
-    return [path] if path.exists() and "$" not in source else []
 
 
 def _count(found: Upload, path: Path, name: str) -> None:
