@@ -39,7 +39,7 @@ PROFILE = r"""printf 'export FROM_RC=login\nexport MULTI="a\nb"\nPATH=/rc/bin:$P
 RUN = """
 import sys
 from pathlib import Path
-from devbox.container.run import run
+from devbox.oneshot.run import run
 from devbox.engine.docker import Engine
 from devbox.reporter import Silent
 sys.exit(run(Engine(), Path(sys.argv[1]), sys.argv[2:], Silent(), cwd=Path.cwd()))
