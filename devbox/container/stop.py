@@ -16,10 +16,10 @@ from devbox.container import memory
 from devbox.container.compose.resolve import forget, last_projects
 from devbox.container.inside.target import LOCAL_FOLDER, candidate, containers_of, folder_of, no_container
 from devbox.container.up.apply import remove
-from devbox.devcontainer.compose.file import OWN_VOLUME
 from devbox.devcontainer.compose.model import PROJECT
 from devbox.devcontainer.identity import CONFIG_FILE, devcontainer_id, volume_name, workspace_hash
 from devbox.devcontainer.merge import image_metadata
+from devbox.devcontainer.writing.compose_file import OWN_VOLUME
 from devbox.errors import EngineError
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from devbox.paths import state_dir
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from devbox.devcontainer.model import JSON, Contract
+    from devbox.devcontainer.jsonc import JSON
+    from devbox.devcontainer.model import Contract
 
 _SOCKETS = ("docker.sock", "containerd.sock", "podman.sock", "buildkitd.sock")
 _HOST_VARIABLE = re.compile(r"\$\{(?:local)?[eE]nv:([^:}]+)")

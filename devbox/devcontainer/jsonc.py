@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from devbox.errors import ContractError
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from devbox.devcontainer.model import JSON
+
+JSON = dict[str, Any]
 
 # A string, a line comment, a block comment, or a comma: the first alternative that matches at a place wins, so that a
 # `//` inside a string is never taken for a comment.

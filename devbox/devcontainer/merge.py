@@ -17,7 +17,8 @@ from devbox.errors import ContractError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from devbox.devcontainer.model import JSON, Command, Contract
+    from devbox.devcontainer.jsonc import JSON
+    from devbox.devcontainer.model import Command, Contract
 
 # What of a devcontainer.json goes into the label, in the reference's order. Not name, runArgs, workspaceMount, build …
 LABEL_PROPERTIES = (

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from devbox.devcontainer.jsonc import JSON
     from devbox.devcontainer.record import Record
 
-JSON = dict[str, Any]
 Kind = Literal["image", "build", "compose"]
 # A lifecycle command as written: a shell line, an argv, or several of these by name that run in parallel.
 Command = str | tuple[str, ...]

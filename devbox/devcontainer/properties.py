@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from devbox.devcontainer.model import JSON
+    from devbox.devcontainer.jsonc import JSON
 
     # The keys and indices that lead to a value, and the place of that value in the file, as a person reads it.
     Keys = tuple[str | int, ...]

@@ -18,7 +18,8 @@ from devbox.errors import ContractError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from devbox.devcontainer.model import JSON, Kind
+    from devbox.devcontainer.jsonc import JSON
+    from devbox.devcontainer.model import Kind
     from devbox.devcontainer.properties import Keys
 
 FILE_NAMES = ("devcontainer.json", ".devcontainer.json")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from devbox.devcontainer.model import JSON
+    from devbox.devcontainer.jsonc import JSON
 
 # A record of a later schema is another devbox's: its contract is used as it stands, and never written again.
 SCHEMA = 1

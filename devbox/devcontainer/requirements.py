@@ -9,13 +9,14 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from devbox.devcontainer.gpu import CDI_KIND, GpuChoice, gpu_args
 from devbox.devcontainer.properties import SIZE
-from devbox.devcontainer.writing.gpu import CDI_KIND, GpuChoice, gpu_args
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from devbox.devcontainer.model import JSON, Contract
+    from devbox.devcontainer.jsonc import JSON
+    from devbox.devcontainer.model import Contract
     from devbox.facts.model import EngineFacts, Gpus, Host
 
 _UNITS = {"tb": 2**40, "gb": 2**30, "mb": 2**20, "kb": 2**10, None: 1}

@@ -18,7 +18,7 @@ from devbox.errors import ContractError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from devbox.devcontainer.model import JSON
+    from devbox.devcontainer.jsonc import JSON
 
     # Takes the text as written, the variable's name and its arguments; returns what goes in its place.
     Lookup = Callable[[str, str, list[str]], str]

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from devbox.devcontainer.consent import is_secret_name
+from devbox.devcontainer.gpu import gpu_args
 from devbox.devcontainer.identity import volume_name
 from devbox.devcontainer.writing.draft import CA_BUNDLE, CA_VARIABLES, CACHE_FOLDER, CACHE_VARIABLES
-from devbox.devcontainer.writing.gpu import gpu_args
 from devbox.devcontainer.writing.limits import limit_args
 from devbox.engine.ports import ports
 from devbox.engine.spec import ContainerSpec, Mount, container_args

@@ -141,13 +141,14 @@ class Console:
         """Show a build's progress: a bar on a terminal, now and then a line in a log."""
         if self.quiet:
             return
+        left = "" if eta is None else f"{seconds(eta)} left"
         if self._live:
             if self._bar is None:
                 from devbox.ui.progress import Bar
 
                 self._forget_tail()
                 self._bar = Bar(self._stream, colour=self._colour)
-            self._bar.update(done, total, eta=eta, running=running)
+            self._bar.update(done, total, left=left, running=running)
             if done >= total:
                 self._end_bar()
             return
@@ -155,7 +156,7 @@ class Console:
         if done < total and now - self._said_progress < _PLAIN_PROGRESS_SECONDS:
             return
         self._said_progress = now
-        left = f", {seconds(eta)} left" if eta is not None and done < total else ""
+        left = f", {left}" if left and done < total else ""
         self._line(f"[{done}/{total}]{left}{': ' + ', '.join(running) if running else ''}")
 
     def confirm(self, question: str) -> bool | None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, TextIO
 
-from devbox.ui.console import seconds
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -62,10 +60,9 @@ class Bar:
         self._task = self._progress.add_task("build", total=None, left="", files=self._running)
         self._progress.start()
 
-    def update(self, done: int, total: int, *, eta: float | None, running: Sequence[str]) -> None:
-        """Show the counts, the seconds left and the running files."""
+    def update(self, done: int, total: int, *, left: str, running: Sequence[str]) -> None:
+        """Show the counts, the time that is left, and the running files."""
         self._running.update(running)
-        left = "" if eta is None else f"{seconds(eta)} left"
         self._progress.update(self._task, completed=done, total=total, left=left)
 
     def close(self) -> None:

@@ -10,15 +10,16 @@ from devbox.config.network import Network
 from devbox.devcontainer.find import place
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read
-from devbox.devcontainer.writing.draft import GenerateRequest, generate
+from devbox.devcontainer.users import ContainerUser
+from devbox.devcontainer.writing.draft import generate
 from devbox.devcontainer.writing.limits import limit_args
+from devbox.devcontainer.writing.request import GenerateRequest
 from devbox.devcontainer.writing.write import write
 from devbox.facts import engine as engine_facts
 from devbox.facts.model import Checkout
 from devbox.frameworks.arch import Arch
 from devbox.frameworks.load import load
 from devbox.image.assembly.recipe import recipe
-from devbox.image.assembly.users import ContainerUser
 
 if TYPE_CHECKING:
     from collections.abc import Callable

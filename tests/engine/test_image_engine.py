@@ -14,12 +14,13 @@ import pytest
 
 from devbox import config
 from devbox.config.network import Network, network_of
+from devbox.devcontainer.users import ROOT, ContainerUser
+from devbox.devcontainer.writing.request import WORKSPACE
 from devbox.engine.spec import ImageBuild
 from devbox.errors import ImageError
 from devbox.frameworks import load
 from devbox.image.assembly import stage_files
-from devbox.image.assembly.recipe import WORKSPACE, recipe
-from devbox.image.assembly.users import ROOT, ContainerUser
+from devbox.image.assembly.recipe import recipe
 from devbox.image.base.choose import choose
 from devbox.image.base.package import ensure
 from devbox.image.buildkit.build import build, current

@@ -17,19 +17,19 @@ from devbox import config
 from devbox.config.network import Network
 from devbox.container.contract.author import draft_shared
 from devbox.devcontainer.find import Placement
+from devbox.devcontainer.gpu import ALL, Grant
 from devbox.devcontainer.identity import volume_name
 from devbox.devcontainer.record import is_generated
+from devbox.devcontainer.users import ContainerUser
 from devbox.devcontainer.writing.additions import Additions
-from devbox.devcontainer.writing.draft import GenerateRequest, generate
+from devbox.devcontainer.writing.draft import generate
 from devbox.devcontainer.writing.form import Form
-from devbox.devcontainer.writing.gpu import ALL, Grant
+from devbox.devcontainer.writing.request import GenerateRequest, Recipe
 from devbox.engine.spec import Mount
 from devbox.facts.model import Checkout
 from devbox.frameworks.arch import Arch
 from devbox.frameworks.load import available, load, variants
 from devbox.frameworks.services import load as services
-from devbox.image.assembly.recipe import Recipe
-from devbox.image.assembly.users import ContainerUser
 
 HERE = Path(__file__).with_name("devcontainer")
 SCHEMA = Path(__file__).parents[1] / "data/devcontainers-spec/devContainer.base.schema.json"

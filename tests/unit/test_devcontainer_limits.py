@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from devbox.devcontainer.writing.gpu import gpu_args
+from devbox.devcontainer.gpu import gpu_args
 from devbox.devcontainer.writing.limits import UNCLAMPED, limit_args, memlock_arg
 from devbox.errors import UsageError
 from devbox.facts.model import EngineFacts, Gpu, Gpus

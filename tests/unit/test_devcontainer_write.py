@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from devbox.devcontainer import consent
 from devbox.devcontainer.read import read
 from devbox.devcontainer.record import dump, sealed, text_hash
-from devbox.devcontainer.writing.draft import Generated
+from devbox.devcontainer.writing.request import Generated
 from devbox.devcontainer.writing.write import excluded, preview, remove, write
 from devbox.errors import RefusedError
 from devbox.facts.checkout import gather

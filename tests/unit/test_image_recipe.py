@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from devbox.config.network import Network
+from devbox.devcontainer.users import ContainerUser
 from devbox.frameworks import load
 from devbox.image.assembly import stage_files
-from devbox.image.assembly.recipe import Recipe, recipe
-from devbox.image.assembly.users import ContainerUser
+from devbox.image.assembly.recipe import recipe
+
+if TYPE_CHECKING:
+    from devbox.devcontainer.writing.request import Recipe
 
 ALICE = ContainerUser("alice", 1000, 100, "/home/alice")
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devbox.devcontainer.users import ROOT, ContainerUser, resolve
 from devbox.errors import UsageError
 from devbox.facts.host import account_name
 from devbox.facts.model import EngineFacts, User
-from devbox.image.assembly.users import ROOT, ContainerUser, resolve
 
 ALICE = User(1000, 100, "alice", "/home/alice")
 ROOTFUL = EngineFacts("26.1", rootless=False, local=True, cdi=True, cdi_devices=(), nvidia_runtime=False, memlock=None)

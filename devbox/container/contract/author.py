@@ -20,18 +20,17 @@ from devbox.container.contract.choices import (
 )
 from devbox.container.person import ssh_agent
 from devbox.devcontainer.find import place
+from devbox.devcontainer.gpu import ALL, gpu_args
 from devbox.devcontainer.record import NOTHING, Record
 from devbox.devcontainer.writing.form import PERSONAL, Form, definition
-from devbox.devcontainer.writing.gpu import ALL, gpu_args
 from devbox.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
     from devbox.config import Settings
-    from devbox.devcontainer.writing.draft import Generated
+    from devbox.devcontainer.writing.request import Generated, Recipe
     from devbox.engine.docker import Engine
     from devbox.facts.model import Checkout, EngineFacts
     from devbox.frameworks.model import Framework, Service
-    from devbox.image.assembly.recipe import Recipe
     from devbox.reporter import Reporter
 
 
@@ -73,8 +72,10 @@ def draft(
     """
     from devbox.config.network import network_of
     from devbox.container.contract import checkouts, personal
-    from devbox.devcontainer.writing.draft import GenerateRequest, generate
+    from devbox.devcontainer.users import resolve as resolve_user
+    from devbox.devcontainer.writing.draft import generate
     from devbox.devcontainer.writing.limits import limit_args
+    from devbox.devcontainer.writing.request import GenerateRequest
     from devbox.facts import checkout as checkout_facts
     from devbox.facts import engine as engine_facts
     from devbox.facts import gpu as gpu_facts
@@ -82,7 +83,6 @@ def draft(
     from devbox.frameworks.arch import resolve
     from devbox.frameworks.load import load
     from devbox.image.assembly.recipe import recipe
-    from devbox.image.assembly.users import resolve as resolve_user
     from devbox.image.base.choose import pinned
 
     before, asked = recorded(existing, framework), asked_before(existing, framework)
@@ -189,13 +189,14 @@ def draft_shared(
     """
     from devbox.config.network import Network
     from devbox.container.contract import personal
-    from devbox.devcontainer.writing.draft import GenerateRequest, generate
+    from devbox.devcontainer.users import SHARED as SHARED_USER
+    from devbox.devcontainer.writing.draft import generate
     from devbox.devcontainer.writing.limits import GRANTED_EVERYWHERE, UNCLAMPED
+    from devbox.devcontainer.writing.request import GenerateRequest
     from devbox.facts.model import Checkout, Gpus
     from devbox.frameworks.arch import resolve
     from devbox.frameworks.load import load
     from devbox.image.assembly.recipe import ANYBODYS_BUNDLE, CA_SECRET, recipe
-    from devbox.image.assembly.users import SHARED as SHARED_USER
     from devbox.image.base.choose import pinned
 
     for key in PERSONAL_CHOICES:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from devbox.config import Settings
     from devbox.devcontainer.features.lock import Lock
     from devbox.devcontainer.features.order import Feature
-    from devbox.devcontainer.model import JSON, Contract
+    from devbox.devcontainer.jsonc import JSON
+    from devbox.devcontainer.model import Contract
     from devbox.engine.docker import Engine
     from devbox.image.features.layer import Layer
     from devbox.reporter import Reporter

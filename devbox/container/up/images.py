@@ -16,7 +16,8 @@ from devbox.image.dockerfile.stages import base_images
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from devbox.devcontainer.model import JSON, Contract
+    from devbox.devcontainer.jsonc import JSON
+    from devbox.devcontainer.model import Contract
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
 

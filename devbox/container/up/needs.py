@@ -10,8 +10,8 @@ from devbox.devcontainer import requirements
 
 if TYPE_CHECKING:
     from devbox.container.up.plan import Plan, Step
+    from devbox.devcontainer.gpu import Grant
     from devbox.devcontainer.model import Contract, Merged
-    from devbox.devcontainer.writing.gpu import Grant
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from devbox.devcontainer.compose.sources import Sources
-    from devbox.devcontainer.model import JSON, BuildRecipe, Contract
+    from devbox.devcontainer.jsonc import JSON
+    from devbox.devcontainer.model import BuildRecipe, Contract
 
 PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
 CONFIG_FILES = "com.docker.compose.project.config_files"

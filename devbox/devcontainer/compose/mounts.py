@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from devbox.errors import ContractError
 
 if TYPE_CHECKING:
-    from devbox.devcontainer.model import JSON
+    from devbox.devcontainer.jsonc import JSON
     from devbox.engine.spec import Mount
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from devbox.devcontainer.model import JSON, Merged
+    from devbox.devcontainer.jsonc import JSON
+    from devbox.devcontainer.model import Merged
 
 
 @dataclass(frozen=True, slots=True)

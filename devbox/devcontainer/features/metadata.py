@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devbox.devcontainer.features.ids import Value
-    from devbox.devcontainer.model import JSON
+    from devbox.devcontainer.jsonc import JSON
 
 _ID = re.compile(r"[a-zA-Z0-9_-][a-zA-Z0-9._-]*", re.ASCII)
 _VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from devbox.devcontainer.features.ids import Value
     from devbox.devcontainer.features.metadata import Metadata
-    from devbox.devcontainer.model import JSON
+    from devbox.devcontainer.jsonc import JSON
 
 
 def variable(option: str) -> str:

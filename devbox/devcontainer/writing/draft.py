@@ -7,32 +7,20 @@ each tool starts the same container from the same words. In the shared form noth
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from devbox.devcontainer.compose.file import SERVICE, compose_file
 from devbox.devcontainer.identity import group_volume_name, volume_name
 from devbox.devcontainer.properties import PROPERTIES
 from devbox.devcontainer.record import Record, dump, sealed, text_hash
 from devbox.devcontainer.worktree import git_mounts
-from devbox.devcontainer.writing.additions import Additions
+from devbox.devcontainer.writing.compose_file import SERVICE, compose_file
 from devbox.devcontainer.writing.editors import editors
-from devbox.devcontainer.writing.form import PERSONAL, Form, definition
-from devbox.devcontainer.writing.limits import UNCLAMPED
+from devbox.devcontainer.writing.form import definition
+from devbox.devcontainer.writing.request import Generated, GenerateRequest
 from devbox.engine.spec import Mount, csv_record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from devbox.config.network import Network
-    from devbox.devcontainer.find import Placement
-    from devbox.devcontainer.model import JSON
-    from devbox.devcontainer.writing.gpu import Grant
-    from devbox.devcontainer.writing.repositories import Repository
-    from devbox.facts.model import Checkout
-    from devbox.frameworks.arch import Arch
-    from devbox.frameworks.model import Framework, Service
+    from devbox.devcontainer.jsonc import JSON
 
 BUILD_FOLDER = "/build"
 CACHE_FOLDER = "/cache"
@@ -60,104 +48,6 @@ CACHE_VARIABLES = {
     "sccache": "SCCACHE_DIR",
     "uv": "UV_CACHE_DIR",
 }
-
-
-class Recipe(Protocol):
-    """What the contract says of its image's build. The image room has the recipe itself."""
-
-    @property
-    def dockerfile(self) -> str:
-        """The text of a self-contained Dockerfile."""
-
-    @property
-    def target(self) -> str:
-        """Its last stage."""
-
-    @property
-    def args(self) -> tuple[tuple[str, str], ...]:
-        """Build arguments."""
-
-    @property
-    def contexts(self) -> tuple[tuple[str, str], ...]:
-        """Named contexts; a path is absolute, or relative to the workspace."""
-
-    @property
-    def secrets(self) -> tuple[tuple[str, str], ...]:
-        """The host files of secrets, by id."""
-
-    @property
-    def forwarded(self) -> tuple[str, ...]:
-        """Build arguments whose values the client's environment has."""
-
-    def options(self) -> list[str]:
-        """Return further arguments for `docker build`: named contexts, secrets."""
-
-
-class ContainerUser(Protocol):
-    """Who works in the container."""
-
-    @property
-    def name(self) -> str:
-        """A name with a passwd entry in the image: tools do not take a number."""
-
-
-@dataclass(frozen=True, slots=True)
-class GenerateRequest:
-    """All that a generated contract depends on.
-
-    `owner` is the uid of the person whose volumes are mounted; None in the shared form. `guest` is the uid inside where
-    it is not the one that stands for that person: it has caches of its own, because files of two users in one would
-    lock either out. `gpu` and `limits` (arguments for `docker run`) are what the engine can grant. `arch` is None where
-    every machine is to find its own. `choices` are what a person asked for, as it was written: they are recorded, so
-    that the next contract can be made from them. `settings` are those of files and variables that it was made by,
-    recorded to tell when they are others. `ssh_agent` is the host folder in which devbox keeps a socket to the user's
-    agent, if it is to be mounted. `environ` is the host's environment: it tells by which name a proxy's URL that holds
-    a password can be passed on without being written down. The members of the host's group `cache_group` share their
-    compiler caches. `devices` are the host's device files of hardware that is no GPU of NVIDIA's. `additions` are what
-    the person adds, which wins over what devbox says.
-    """
-
-    checkout: Checkout
-    framework: Framework
-    recipe: Recipe
-    user: ContainerUser
-    placement: Placement
-    network: Network
-    owner: int | None = None
-    guest: int | None = None
-    form: Form = PERSONAL
-    arch: Arch | None = None
-    gpu: Grant | None = None
-    limits: tuple[str, ...] = UNCLAMPED
-    services: tuple[Service, ...] = ()
-    repositories: tuple[Repository, ...] = ()
-    devices: tuple[str, ...] = ()
-    additions: Additions = field(default_factory=Additions)
-    ccache_size: str = "20G"
-    cache_group: int | None = None
-    container_name: str | None = None
-    choices: tuple[tuple[str, str], ...] = ()
-    settings: tuple[tuple[str, str], ...] = ()
-    ssh_agent: Path | None = None
-    environ: Mapping[str, str] = field(default_factory=dict, hash=False)
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        """The groups that the user is a member of besides its own: that of the caches, and those of the devices."""
-        cache = (str(self.cache_group),) if self.cache_group is not None else ()
-        return (*cache, *(self.framework.run.groups if self.devices else ()))
-
-
-@dataclass(frozen=True, slots=True)
-class Generated:
-    """The files of a contract, (path relative to the workspace, text), the devcontainer.json first; and its content.
-
-    `shared` files are meant to be committed.
-    """
-
-    files: tuple[tuple[str, str], ...]
-    devcontainer: JSON = field(hash=False)
-    shared: bool = False
 
 
 def generate(request: GenerateRequest) -> Generated:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from devbox.devcontainer.model import JSON
+    from devbox.devcontainer.jsonc import JSON
     from devbox.frameworks.model import Framework
 
 # `devbox build` keeps this link on the build tree that was built last.

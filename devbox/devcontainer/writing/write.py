@@ -19,7 +19,7 @@ from devbox.files import write_atomically
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from devbox.devcontainer.writing.draft import Generated
+    from devbox.devcontainer.writing.request import Generated
     from devbox.facts.model import Checkout
 
 _BEGIN = "# >>> devbox: written by devbox, kept out of git status >>>"

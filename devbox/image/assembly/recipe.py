@@ -3,55 +3,26 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devbox.engine.spec import csv_record
+from devbox.devcontainer.writing.request import Recipe
 from devbox.image.assembly.inline import inlined, requirements
 from devbox.image.assembly.stage_files import assemble
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from devbox.config.network import Network
+    from devbox.devcontainer.users import ContainerUser
     from devbox.frameworks.model import Framework, Pairs
-    from devbox.image.assembly.users import ContainerUser
 
 TARGET = "user"
 WHEELS = "wheels"
 CA_SECRET = "ca_bundle"  # noqa: S105  # the name of a secret
-# As the specification spells it: it is replaced by whoever runs the contract.
-WORKSPACE = "${localWorkspaceFolder}"
 # The CA bundle of whoever builds; where none is named, an empty file, which the stages take for none.
 ANYBODYS_BUNDLE = "${localEnv:SSL_CERT_FILE:/dev/null}"
 
 _ARG = re.compile(r"^ARG (\w+)", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What is built, and with what. A context's path is absolute, or relative to the workspace.
-
-    `forwarded` are build arguments that are named without a value: docker takes them from the client's environment if
-    they are there, so that a proxy's password is in no file and no argv. BuildKit keeps them out of the history.
-    """
-
-    dockerfile: str
-    target: str
-    args: Pairs
-    contexts: Pairs
-    secrets: Pairs
-    forwarded: tuple[str, ...] = ()
-
-    def options(self) -> list[str]:
-        """Return `build.options` of a devcontainer.json: the parts of the recipe that it has no key for."""
-        options: list[str] = []
-        for name, path in self.contexts:
-            options += ["--build-context", f"{name}={path if Path(path).is_absolute() else f'{WORKSPACE}/{path}'}"]
-        for name, path in self.secrets:
-            options += ["--secret", csv_record([f"id={name}", f"src={path}"])]
-        for name in self.forwarded:
-            options += ["--build-arg", name]
-        return options
 
 
 def recipe(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from devbox.devcontainer.record import text_hash
+from devbox.devcontainer.users import resolve as resolve_user
 from devbox.errors import UsageError
 from devbox.facts import engine as engine_facts
 from devbox.facts import gpu as gpu_facts
@@ -15,7 +16,6 @@ from devbox.frameworks.arch import form, resolve
 from devbox.frameworks.load import load, variants
 from devbox.image.assembly.recipe import CA_SECRET, WHEELS
 from devbox.image.assembly.stage_files import EFA, assemble
-from devbox.image.assembly.users import resolve as resolve_user
 from devbox.image.base import choose, package
 from devbox.image.building import source as sources
 from devbox.image.building import upstream

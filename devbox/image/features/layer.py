@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from devbox.config.network import Network
     from devbox.devcontainer.features.order import Feature
-    from devbox.devcontainer.model import JSON
+    from devbox.devcontainer.jsonc import JSON
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
 

@@ -17,8 +17,8 @@ from devbox.devcontainer.identity import workspace_hash
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from devbox.devcontainer.model import JSON
-    from devbox.devcontainer.writing.draft import GenerateRequest
+    from devbox.devcontainer.jsonc import JSON
+    from devbox.devcontainer.writing.request import GenerateRequest
     from devbox.engine.spec import Mount
     from devbox.frameworks.model import Service
 

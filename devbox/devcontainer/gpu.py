@@ -9,7 +9,7 @@ from devbox.config import kinds
 from devbox.errors import UsageError
 
 if TYPE_CHECKING:
-    from devbox.devcontainer.model import JSON
+    from devbox.devcontainer.jsonc import JSON
     from devbox.facts.model import EngineFacts, Gpus
 
 CDI_KIND = "nvidia.com/gpu"
