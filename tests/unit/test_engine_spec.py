@@ -10,9 +10,7 @@ from devbox.engine.spec import ContainerSpec, ImageBuild, Mount, build_args, con
 from devbox.errors import ContractError
 
 # Control characters are refused: programs cut, end and show texts at them, each in its own way.
-paths = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1).map(
-    lambda text: f"/{text}"
-)
+paths = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1).map(lambda text: f"/{text}")
 
 
 @given(source=paths, target=paths, readonly=st.booleans())
