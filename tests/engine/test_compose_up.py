@@ -249,8 +249,12 @@ def test_a_changed_contract_says_what_changed(work: Work) -> None:
         plan.reasons
     )
     lines = [line for step in plan.steps for line in step.lines]
-    assert lines[0] == f"docker rm --force --volumes {work.project}-app-1"
-    assert any(line.startswith(f"docker compose --project-name {work.project} -f ") for line in lines)
+    made, removed = (
+        next(index for index, line in enumerate(lines) if line.startswith(begin))
+        for begin in (f"docker compose --project-name {work.project} -f ", "docker rm ")
+    )
+    assert made < removed, "the old one stays until the new one is there"
+    assert lines[removed] == f"docker rm --force --volumes {work.project}-app-1"
     db = work.containers()["db"].id
     second = work.up()
     assert (second.outcome, second.container != first.container) == ("created", True)

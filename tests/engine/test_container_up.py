@@ -353,9 +353,7 @@ def test_ctrl_c_in_a_command_ends_it(work: Work) -> None:
 
 def test_a_container_that_was_only_created_is_replaced(work: Work) -> None:
     work.write()
-    made = work.up()
-    line = next(line for step in work.up(recreate=True, dry_run=True).steps for line in step.lines if " run " in line)
-    work.engine.run(["rm", "--force", made.container])
+    line = next(line for step in work.up(dry_run=True).steps for line in step.lines if " run " in line)
     args = shlex.split(line)
     work.engine.run(["create", *args[args.index("--detach") + 1 :]])
     result = work.up()

@@ -47,6 +47,8 @@ def test_a_limit_is_lowered_at_most_twice() -> None:
         ('could not select device driver "" with capabilities: [[gpu]].', "GPUs"),
         ("Bind for 127.0.0.1:80 failed: port is already allocated.", "port"),
         ("invalid mount config for type bind: bind source path does not exist: /no/where", "/no/where"),
+        ("unknown or invalid runtime name: nvidia", "GPUs"),
+        ('exec: "/bin/sh": stat /bin/sh: no such file or directory: unknown', "the image has no /bin/sh"),
         ("something else", "could not start"),
     ],
 )

@@ -16,7 +16,7 @@ from devbox.container.up.desired import (
     entry_script,
     run_args_name,
 )
-from devbox.container.up.plan import Actual, CreateContainer, RemoveContainer, StartContainer, adopt, plan
+from devbox.container.up.plan import Actual, CreateContainer, RemoveContainer, Replace, StartContainer, adopt, plan
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read
 from devbox.masking import is_secret
@@ -170,10 +170,10 @@ def test_a_plan_for_each_state(tmp_path: Path) -> None:
     assert steps("exited", same) == [StartContainer]
     assert steps("paused", same) == [StartContainer]
     assert steps("created", same) == [RemoveContainer, CreateContainer]
-    assert steps("running", old) == [RemoveContainer, CreateContainer]
-    assert steps("exited", old) == [RemoveContainer, CreateContainer]
+    assert steps("running", old) == [Replace]
+    assert steps("exited", old) == [Replace]
     assert steps("running", old, "bash") == []
-    assert steps("running", same, recreate=True) == [RemoveContainer, CreateContainer]
+    assert steps("running", same, recreate=True) == [Replace]
     kept = plan(new, Actual("i", "n", "running", old, ("bash",)))
     assert kept.outcome == "running"
     assert kept.pending == ("init: true → nothing",)

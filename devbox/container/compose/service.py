@@ -20,8 +20,8 @@ from devbox.container.contract.inforce import see_consent
 from devbox.container.inside.target import LOCAL_FOLDER, folder_of
 from devbox.container.up.desired import Desired, Image, canonical, desired_service
 from devbox.container.up.images import ids_of, triggers_of
-from devbox.container.up.plan import Actual, ComposeUp, Plan, adopt
-from devbox.container.up.runtime import best_of, container_of, left_behind
+from devbox.container.up.plan import Actual, ComposeUp, Plan, Replace, adopt
+from devbox.container.up.runtime import There, best_of, left_behind, there
 from devbox.devcontainer import consent
 from devbox.devcontainer.compose.model import CONFIG_FILES, PROJECT, SERVICE, Project, as_image_contract
 from devbox.devcontainer.compose.override import ProjectSpec, one_shot
@@ -68,14 +68,14 @@ class ComposeRuntime:
             self.reporter.warn(f"{self.contract.path}: {warning}")
         return project
 
-    def find(self) -> JSON | None:
-        """Return the inspected container, by every tool's labels or else by the project's, as the reference finds it.
+    def find(self) -> There:
+        """Return the container, by every tool's labels or else by the project's, as the reference finds it.
 
         Raises RefusedError where a project of this name is another checkout's.
         """
-        found = container_of(self.engine, self.contract)
-        if found is not None:
-            return found
+        known = there(self.engine, self.contract)
+        if known.inspected is not None:
+            return known
         project = self.project
         found = best_of(self.engine, self.engine.containers({PROJECT: project.name, SERVICE: project.service}))
         owner = folder_of(found["Config"]["Labels"]) if found is not None and self.is_ready(found) else None
@@ -85,7 +85,7 @@ class ComposeRuntime:
                 hint="give this one its own: `name:` at the top of its compose file, or COMPOSE_PROJECT_NAME in its "
                 f".env; or remove the other: devbox down {owner}",
             )
-        return found
+        return known._replace(inspected=found)
 
     def is_ready(self, inspected: JSON) -> bool:
         """Tell whether a tool made it as a dev container; a plain `docker compose up` did not."""
@@ -143,7 +143,7 @@ class ComposeRuntime:
         project = self.project
         if plan.outcome == "created" or not isinstance(wanted.spec, ProjectSpec):
             self.journal.notes += left_behind(self.engine, plan, project.name)
-            return plan
+            return self._after_others(plan, wanted)
         others = [name for name in project.started() if name != project.service]
         known = (recall(self.contract) or {}).get("applied") or {}
         changed = tuple(name for name in others if name in known and known[name] != _digest(project, name))
@@ -159,6 +159,18 @@ class ComposeRuntime:
         for reason in reasons:
             self.reporter.info(reason)
         return replace(plan, steps=tuple(steps), reasons=(*plan.reasons, *reasons))
+
+    def _after_others(self, plan: Plan, wanted: Desired) -> Plan:
+        """Return a plan that replaces the container with the services started before that it needs to start itself.
+
+        Compose waits until they are ready when it starts all; so the new container stays stopped until then.
+        """
+        needed = self.project.needs() if any(isinstance(step, Replace) for step in plan.steps) else ()
+        if not isinstance(wanted.spec, ProjectSpec) or set(needed) <= (self._up() if needed else set()):
+            return plan
+        first = ComposeUp(self.project.name, self.project.sources, wanted.spec, needed)
+        steps = [replace(step, halted=True) if isinstance(step, Replace) else step for step in plan.steps]
+        return replace(plan, steps=(first, *steps))
 
     def _up(self) -> set[str]:
         """Return the services that run, or have done what another one waits for."""

@@ -9,7 +9,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from devbox.container import memory
-from devbox.container.up.plan import ComposeUp, CreateContainer, Plan, RemoveContainer, StartContainer, Step
+from devbox.container.up.plan import (
+    ComposeUp,
+    CreateContainer,
+    FinishReplacing,
+    Plan,
+    RemoveContainer,
+    Replace,
+    StartContainer,
+    Step,
+)
 from devbox.devcontainer.identity import group_of_volume
 from devbox.engine.api import ask_socket, socket_path
 from devbox.engine.process import CommandError
@@ -21,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from devbox.engine.docker import Engine
+    from devbox.engine.process import Completed
     from devbox.reporter import Reporter
 
 JSON = dict[str, Any]
@@ -31,14 +41,23 @@ _LIMITS = (
     "nice", "rtprio", "rttime",
 )  # fmt: skip
 _REFUSED_LIMIT = re.compile(r"error setting rlimit type (\d+): operation not permitted")
-_NO_GPU = ("could not select device driver", "cdi device injection failed", "unresolvable cdi")
+_NO_GPU = (
+    "could not select device driver", "cdi device injection failed", "unresolvable cdi", "runtime name: nvidia",
+)  # fmt: skip
+_NO_SHELL = re.compile(r'exec: "/bin/sh": (?:stat /bin/sh: )?(?:no such file|executable file not found)')
 # What docker adds to each error of its command line.
-_USAGE = re.compile(r"^(?:Usage:|Run 'docker run --help'|See 'docker run --help')", re.MULTILINE)
+_USAGE = re.compile(
+    r"^(?:Usage:|Run 'docker \w+ --help'|See 'docker \w+ --help'|Error: failed to start containers:)", re.MULTILINE
+)
 _UNKNOWN = "devbox up --dry-run   # shows its command"
 _PORT = re.compile(r":(\d+)( failed: port is already allocated|: bind: address already in use)")
 # What docker compose says of a service whose image it cannot pull.
 _NO_IMAGE = re.compile(r"^ (\S+) Error (.+)$", re.MULTILINE)
 _NAME_TAKEN = re.compile(r'container name "/?([^"]+)" is already in use')
+
+
+class NoGpusError(EngineError):
+    """The engine has not the GPUs that a container asks for; who knows the contract knows a better hint."""
 
 
 def apply(engine: Engine, plan: Plan, reporter: Reporter) -> tuple[str, ...]:
@@ -65,6 +84,14 @@ def _do(engine: Engine, step: Step, reporter: Reporter) -> list[str]:
             return create(engine, step.spec)
         case ComposeUp():
             return start_project(engine, step, reporter)
+        case Replace():
+            from devbox.container.up.replacing import replace_container
+
+            return replace_container(engine, step, reporter)
+        case FinishReplacing():
+            remove(engine, step.old)
+            engine.run(["rename", step.id, step.called])
+            return []
 
 
 def remove(engine: Engine, container: str) -> None:
@@ -86,14 +113,22 @@ def create(engine: Engine, spec: ContainerSpec) -> list[str]:
         if done.ok:
             return notes
         _remove_unstarted(engine, spec)
-        name = _refused_limit(done.stderr)
-        if name is None:
-            raise refused(done.stderr, spec.called)
-        lowered, note = clamped(spec.run_args, name, partial(_hard_limit, engine, name))
-        if lowered == spec.run_args:
-            raise refused(done.stderr, spec.called)
+        spec, note = with_lower_limit(engine, spec, done.stderr)
         notes.append(note)
-        spec = replace(spec, run_args=lowered)
+
+
+def with_lower_limit(engine: Engine, spec: ContainerSpec, stderr: str) -> tuple[ContainerSpec, str]:
+    """Return `spec` with the limit lowered that docker refused, and a sentence on it.
+
+    Raises EngineError where something else than a limit was refused.
+    """
+    name = _refused_limit(stderr)
+    if name is None:
+        raise refused(stderr, spec.called)
+    lowered, note = clamped(spec.run_args, name, partial(_hard_limit, engine, name))
+    if lowered == spec.run_args:
+        raise refused(stderr, spec.called)
+    return replace(spec, run_args=lowered), note
 
 
 def start_project(engine: Engine, step: ComposeUp, reporter: Reporter) -> list[str]:
@@ -101,24 +136,35 @@ def start_project(engine: Engine, step: ComposeUp, reporter: Reporter) -> list[s
 
     What it made before a failure stays, and the next `up` goes on from there. Raises EngineError with compose's words.
     """
-    from devbox.devcontainer.compose.override import with_limit
-
     notes: list[str] = []
     while True:
-        if step.spec is not None:
-            write_atomically(step.spec.path, step.spec.text(), mode=0o600)
-        done = engine.stream(step.args(), lambda line: reporter.output(line, prefix="compose"))
+        done = compose_up(engine, step, reporter)
         if done.ok:
             return notes
-        name = _refused_limit(done.stderr)
-        most = _hard_limit(engine, name) if name is not None else None
-        if step.spec is None or name is None or most is None:
-            raise _project_refused(done.stderr, step)
-        lowered = with_limit(step.spec, name, most)
-        if lowered.override == step.spec.override:
-            raise _project_refused(done.stderr, step)
-        notes.append(f"the engine refused the limit {name} of a service: it was set to {most}, the most it can grant")
-        step = replace(step, spec=lowered)
+        step, note = project_with_lower_limit(engine, step, done.stderr)
+        notes.append(note)
+
+
+def compose_up(engine: Engine, step: ComposeUp, reporter: Reporter) -> Completed:
+    """Write the override and run `docker compose up` once."""
+    if step.spec is not None:
+        write_atomically(step.spec.path, step.spec.text(), mode=0o600)
+    return engine.stream(step.args(), lambda line: reporter.output(line, prefix="compose"))
+
+
+def project_with_lower_limit(engine: Engine, step: ComposeUp, stderr: str) -> tuple[ComposeUp, str]:
+    """Return `step` with the limit lowered that docker refused, as `with_lower_limit` does."""
+    from devbox.devcontainer.compose.override import with_limit
+
+    name = _refused_limit(stderr)
+    most = _hard_limit(engine, name) if name is not None else None
+    if step.spec is None or name is None or most is None:
+        raise _project_refused(stderr, step)
+    lowered = with_limit(step.spec, name, most)
+    if lowered.override == step.spec.override:
+        raise _project_refused(stderr, step)
+    note = f"the engine refused the limit {name} of a service: it was set to {most}, the most it can grant"
+    return replace(step, spec=lowered), note
 
 
 def _project_refused(text: str, step: ComposeUp) -> EngineError:
@@ -214,8 +260,14 @@ def refused(stderr: str, what: str) -> EngineError:
             f"another container is called {taken[1]}", hint="devbox up --name NAME   # or: docker rm " + taken[1]
         )
     if any(words in lower for words in _NO_GPU):
-        return EngineError(
+        return NoGpusError(
             "the engine cannot hand out the GPUs that are asked for", hint="devbox up --gpus none", detail=text
+        )
+    if _NO_SHELL.search(text):
+        return EngineError(
+            "the image has no /bin/sh, which is a dev container's first process",
+            hint="name an image with a shell in the contract: debian, ubuntu, busybox",
+            detail=text,
         )
     if "port is already allocated" in lower or "address already in use" in lower:
         return _port_taken(text)

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from devbox.container.inside.target import LOCAL_FOLDER, containers_of
 from devbox.container.up.desired import Desired, Image, desired
-from devbox.container.up.plan import Actual, Plan, RemoveContainer, adopt
+from devbox.container.up.plan import Actual, Plan, Replace, Step, adopt, is_stray, unfinished
 from devbox.devcontainer.compose.model import PROJECT
 
 if TYPE_CHECKING:
@@ -23,11 +23,18 @@ if TYPE_CHECKING:
 JSON = dict[str, Any]
 
 
+class There(NamedTuple):
+    """The inspected container that is there, if any, and the steps that finish what was interrupted before."""
+
+    inspected: JSON | None
+    unfinished: tuple[Step, ...] = ()
+
+
 class Runtime(Protocol):
     """How a contract becomes a container."""
 
-    def find(self) -> JSON | None:
-        """Return the inspected container that is there, or None."""
+    def find(self) -> There:
+        """Return the container that is there."""
 
     def is_ready(self, inspected: JSON) -> bool:
         """Tell whether a container that devbox did not make was made as a dev container, and is used as it is."""
@@ -63,9 +70,9 @@ class SingleRuntime:
         self.contract = force.contract
         self.name = None if force.contract.generated else request.name
 
-    def find(self) -> JSON | None:
-        """Return the inspected container that carries the contract's labels."""
-        return container_of(self.engine, self.contract)
+    def find(self) -> There:
+        """Return the container that carries the contract's labels."""
+        return there(self.engine, self.contract)
 
     def is_ready(self, inspected: JSON) -> bool:
         """Whoever wrote the two labels made a dev container."""
@@ -107,24 +114,33 @@ def left_behind(engine: Engine, plan: Plan, project: str | None = None) -> list[
     """
     notes = []
     for step in plan.steps:
-        if isinstance(step, RemoveContainer):
-            labels = ((engine.container(step.id) or {}).get("Config") or {}).get("Labels") or {}
-            former = labels.get(PROJECT)
-            if former not in {None, project} and any(one.id != step.id for one in engine.containers({PROJECT: former})):
+        if isinstance(step, Replace):
+            former = step.old.labels.get(PROJECT)
+            others = engine.containers({PROJECT: former}) if former not in {None, project} else ()
+            if any(one.id != step.old.id for one in others):
                 notes.append(f"the other services of {former} are left: docker compose --project-name {former} down")
     return notes
 
 
-def container_of(engine: Engine, contract: Contract) -> JSON | None:
-    """Return the inspected dev container of a contract: of those that carry its labels, one that runs, or the newest.
+def there(engine: Engine, contract: Contract) -> There:
+    """Return the dev container of a contract: of those that carry its labels, one that runs, or the newest.
 
     The engine's list is a copy that may be a moment old, so what is done depends on the inspection alone.
     """
-    return best_of(engine, containers_of(engine, str(contract.workspace), str(contract.path)))
+    found = containers_of(engine, str(contract.workspace), str(contract.path))
+    return There(best_of(engine, found), unfinished(found))
+
+
+def container_of(engine: Engine, contract: Contract) -> JSON | None:
+    """Return the inspected dev container of a contract, None if there is none."""
+    return there(engine, contract).inspected
 
 
 def best_of(engine: Engine, containers: Iterable[ContainerSummary]) -> JSON | None:
-    """Return the inspected container that runs, or the newest; None if there is none."""
-    found = [one for one in containers if one.state != "removing"]
+    """Return the inspected container that runs, or the newest; None if there is none.
+
+    One that was to replace another and has never run is none.
+    """
+    found = [one for one in containers if one.state != "removing" and not is_stray(one)]
     best = max(found, key=lambda one: (one.running, one.created), default=None)
     return None if best is None else engine.container(best.id)

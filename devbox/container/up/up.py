@@ -8,6 +8,7 @@ Each step looks at what is there first. So a run that was interrupted anywhere i
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from contextlib import nullcontext
 from dataclasses import replace
@@ -21,11 +22,11 @@ from devbox.container.hooks import commands, secrets
 from devbox.container.inside.probe import Reading, learn, reading, recorded
 from devbox.container.inside.target import Target, known_as
 from devbox.container.person import dotfiles, git_identity, ssh_agent
-from devbox.container.up.apply import apply, mend_groups, mend_owners, sessions
+from devbox.container.up.apply import NoGpusError, apply, mend_groups, mend_owners, sessions
 from devbox.container.up.desired import Desired, Image, secret_names
 from devbox.container.up.images import ensure_image, foreseen_image, is_same, plan_image
 from devbox.container.up.needs import with_gpus
-from devbox.container.up.plan import UNSTARTED, Actual, Plan, plan
+from devbox.container.up.plan import NEXT, REPLACES, UNSTARTED, Actual, Plan, plan
 from devbox.container.up.request import Journal, StepDone, UpRequest, UpResult
 from devbox.container.up.runtime import SingleRuntime, container_of
 from devbox.container.up.uid import host_ids_lines, wants_host_ids, with_host_ids
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 __all__ = ["StepDone", "UpRequest", "UpResult", "container_of", "up"]
 
 JSON = dict[str, Any]
+
+_GPU_WORD = re.compile(r"^--gpus|nvidia")
 
 
 def up(request: UpRequest, engine: Engine, reporter: Reporter) -> UpResult:
@@ -75,9 +78,10 @@ def renamed(request: UpRequest, name: Path) -> UpRequest:
 
 def actual_of(inspected: JSON) -> Actual:
     """Return an inspected container as the plan compares it."""
-    name = str(inspected["Name"]).removeprefix("/")
     labels = inspected["Config"].get("Labels") or {}
-    return Actual(str(inspected["Id"]), name, str(inspected["State"]["Status"]), recorded(labels))
+    name = str(inspected["Name"]).removeprefix("/")
+    name = name.removesuffix(NEXT) if REPLACES in labels else name
+    return Actual(str(inspected["Id"]), name, str(inspected["State"]["Status"]), recorded(labels), labels=labels)
 
 
 class _Up:
@@ -123,7 +127,7 @@ class _Up:
         """Do the steps from the image on."""
         request, journal, contract = self.request, self.journal, force.contract
         runtime = self.runtime(force)
-        inspected = runtime.find()
+        inspected, unfinished = runtime.find()
         actual = None if inspected is None else actual_of(inspected)
         merged = wanted = None
         if inspected is not None and actual is not None and self.is_others(runtime, actual, inspected):
@@ -138,14 +142,19 @@ class _Up:
             todo = runtime.complete(self.plan(wanted, actual, inspected), wanted)
             todo = with_gpus(self.engine, contract, merged, todo, self.reporter)
             image = found.reference
+        todo = replace(todo, steps=(*unfinished, *todo.steps))
         if request.dry_run:
             return self.dry_result(force, merged, wanted, todo, actual, image=image)
         if todo.steps:
             ssh_agent.restore(contract)
             with journal.timed("container"):
-                journal.notes += apply(self.engine, todo, self.reporter)
+                try:
+                    journal.notes += apply(self.engine, todo, self.reporter)
+                except NoGpusError as error:
+                    error.hint = without_gpus(contract, merged)
+                    raise
             runtime.applied(todo)
-            inspected = runtime.find()
+            inspected = runtime.find().inspected
         result = self.finish(force, wanted, todo, inspected, image=image)
         return replace(result, notes=(*result.notes, *runtime.fallen(todo)))
 
@@ -275,8 +284,7 @@ class _Up:
     ) -> UpResult:
         """Do what the running container still needs, remember it, and return the result."""
         engine, request, contract = self.engine, self.request, force.contract
-        if inspected is None or not inspected["State"].get("Running"):
-            raise ended(engine, contract, inspected)
+        inspected = must_run(engine, contract, inspected)
         read = reading(engine, inspected)
         framework = contract.record.framework
         memory.remember(request.path, contract=contract.path, framework=framework)
@@ -284,9 +292,7 @@ class _Up:
             target = self.settle(read, wanted, fresh=todo.outcome != "running")
         except DevboxError:
             # Everything fails in a container whose own command has ended meanwhile.
-            inspected = engine.container(read.id)
-            if inspected is None or not inspected["State"].get("Running"):
-                raise ended(engine, contract, inspected) from None
+            must_run(engine, contract, engine.container(read.id))
             raise
         hint = advice(request.path, contract.path)
         return UpResult(
@@ -401,10 +407,17 @@ class _Up:
         )
 
 
-def ended(engine: Engine, contract: Contract, inspected: JSON | None) -> EngineError:
-    """Return the error for a container that did not stay up."""
+def must_run(engine: Engine, contract: Contract, inspected: JSON | None) -> JSON:
+    """Return the inspected container. Raises EngineError where it did not stay up."""
     if inspected is None:
-        return EngineError(f"the container of {contract.workspace} is gone again", hint="devbox up")
+        raise EngineError(f"the container of {contract.workspace} is gone again", hint="devbox up")
+    if not inspected["State"].get("Running"):
+        raise ended(engine, contract, inspected) from None
+    return inspected
+
+
+def ended(engine: Engine, contract: Contract, inspected: JSON) -> EngineError:
+    """Return the error for a container that did not stay up."""
     done = engine.run(["logs", "--tail", "20", inspected["Id"]], check=False)
     hint = 'remove "overrideCommand": false from the contract, unless the image\'s own command keeps running'
     if contract.kind == "compose":
@@ -414,3 +427,14 @@ def ended(engine: Engine, contract: Contract, inspected: JSON | None) -> EngineE
         hint=hint,
         detail=(done.stdout + done.stderr).strip() or None,
     )
+
+
+def without_gpus(contract: Contract, merged: Merged | None) -> str:
+    """Return what to type or edit where a contract asks for GPUs that the engine cannot hand out."""
+    if contract.generated:
+        return "devbox up --gpus none"
+    if contract.kind == "compose":
+        return "edit its compose file: gpus, runtime, devices and deploy.resources of the service ask for GPUs"
+    asking = [word for word in (merged.run_args if merged is not None else ()) if _GPU_WORD.search(word)]
+    what = f"{', '.join(asking)} of runArgs" if asking else "hostRequirements.gpu"
+    return f"edit {contract.path}: {what} asks for GPUs"

@@ -14,13 +14,14 @@ from devbox.engine.spec import csv_record
 from devbox.masking import MASK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from devbox.devcontainer.compose.sources import Sources
     from devbox.devcontainer.jsonc import JSON
     from devbox.devcontainer.model import BuildRecipe, Contract
 
 PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
+NUMBER = "com.docker.compose.container-number"
 CONFIG_FILES = "com.docker.compose.project.config_files"
 # By this part of its name the reference finds the override of a stopped container again.
 OVERRIDE_NAME = "docker-compose.devcontainer.containerFeatures"
@@ -79,7 +80,15 @@ class Project:
     def started(self) -> tuple[str, ...]:
         """Return the services that run when the dev container does: those that are named, and what they depend on."""
         services = self.config["services"]
-        waiting = list(self.named() or [name for name in services if self._is_enabled(name)])
+        return self._closure(self.named() or [name for name in services if self._is_enabled(name)])
+
+    def needs(self) -> tuple[str, ...]:
+        """Return the services that the dev container depends on, and those that these do."""
+        return self._closure(self.definition.get("depends_on") or ())
+
+    def _closure(self, names: Iterable[str]) -> tuple[str, ...]:
+        services = self.config["services"]
+        waiting = list(names)
         found: dict[str, None] = {}
         while waiting:
             name = waiting.pop()

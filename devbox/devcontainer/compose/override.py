@@ -116,6 +116,17 @@ def with_gpus(spec: ProjectSpec, reservation: JSON) -> ProjectSpec:
     return _with(spec, spec.project.service, {"deploy": {"resources": {"reservations": {"devices": [reservation]}}}})
 
 
+def with_label(spec: ProjectSpec, name: str, value: str) -> ProjectSpec:
+    """Return `spec` with one more label of the dev container."""
+    labels = spec.override["services"][spec.project.service].get("labels") or {}
+    return _with(spec, spec.project.service, {"labels": {**labels, name: escaped(value)}})
+
+
+def without_name(spec: ProjectSpec) -> ProjectSpec:
+    """Return `spec` for a second container of the service, which cannot have the name that its definition gives."""
+    return _with(spec, spec.project.service, {"container_name": ""})
+
+
 def with_limit(spec: ProjectSpec, name: str, most: int) -> ProjectSpec:
     """Return `spec` with the resource limit `name` at `most` in each service that sets it."""
     for service, definition in spec.project.config["services"].items():
