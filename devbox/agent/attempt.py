@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import history, timeline
 from .caches import setup
@@ -20,6 +20,7 @@ from .proof.healing import Healing
 from .proof.known import recall
 from .proof.record import Attempt, ninja_identity
 from .proof.sources import Sources
+from .protocol import Built, Tree
 from .trees import note_owner
 
 if TYPE_CHECKING:
@@ -29,17 +30,18 @@ if TYPE_CHECKING:
     from .events import Events
     from .process import Supervisor
     from .proof.sources import Entry
+    from .protocol import Build
 
 SLOWEST = 5
 # How many files of each kind `--explain` names.
 NAMED = 20
 
 
-def build(request: Mapping[str, Any], events: Events, supervisor: Supervisor) -> dict[str, Any]:
+def build(request: Build, events: Events, supervisor: Supervisor) -> Built:
     """Do what a request asks, and return the report. Raises AgentError where a build cannot even begin."""
     begin = time.monotonic()
     decided = configuration(request)
-    events.send("tree", key=decided.key, path=decided.tree)
+    events.send(Tree(key=decided.key, path=decided.tree))
     context = Context(decided, request, events, supervisor)
     work = Work(context)
     try:
@@ -50,7 +52,7 @@ def build(request: Mapping[str, Any], events: Events, supervisor: Supervisor) ->
                 work.remember(time.monotonic() - begin)
     except Interrupted:
         context.result["code"] = INTERRUPTED
-    return {**context.result, "seconds": time.monotonic() - begin}
+    return Built(**context.result, seconds=time.monotonic() - begin)
 
 
 class Work:
@@ -68,9 +70,9 @@ class Work:
         """Build; the result is in `result`, also where this raises Interrupted."""
         context, decided = self.context, self.decided
         self.start = time.time_ns()
-        note_owner(decided.volume, context.request.get("owner", ""))
+        note_owner(decided.volume, context.request.owner)
         installing = None
-        if decided.rules["install"]:
+        if decided.rules.install:
             installing = Install(decided.state, decided.key, decided.tree, decided.values["prefix"])
         self.sources = Sources(
             decided.workspace, decided.tree, installing.files(decided.workspace) if installing else ()
@@ -108,7 +110,7 @@ class Work:
         kept = ("code", "configured", "commands", "compiled", "cached", "missed", "jobs", "configure_seconds")
         entry = {name: result[name] for name in kept if result.get(name) not in (None, [])}
         reasons = self.context.reasons[: history.REASONS]
-        client = self.context.request["client"]
+        client = self.context.request.client
         more = {"start": self.start, "seconds": round(seconds, 3), "client": client, "reasons": reasons}
         history.note(self.records.path(self.decided.key, history.NAME), {**more, **entry})
 
@@ -222,7 +224,7 @@ class Work:
         timeline.keep(self.decided, self.result, done.commands, self.cache.counts(), start_ns=self.start)
 
     def _install(self, driver: Driver, installing: Install) -> None:
-        targets = self.context.request["targets"]
+        targets = self.context.request.targets
         with self.context.lock("install", tell=True):
             if installing.needed(targets):
                 outcome = driver.install(installing)

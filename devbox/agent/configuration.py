@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .drivers.base import Driver
+    from .protocol import Configured, Rules
 
 STATE = ".devbox"
 TOOLCHAIN = "/etc/devbox/toolchain.json"
@@ -44,7 +45,7 @@ class Configuration(NamedTuple):
     key: str
     digest: str
     inputs: dict[str, Any]
-    rules: Mapping[str, Any]
+    rules: Rules
     environ: dict[str, str]
     values: dict[str, str]
     defines: Sequence[tuple[str, str]]
@@ -53,33 +54,33 @@ class Configuration(NamedTuple):
     cache: setup.Cache
 
 
-def configuration(request: Mapping[str, Any]) -> Configuration:
+def configuration(request: Configured[Any]) -> Configuration:
     """Decide the configuration of a request (see `devbox.builds.build.request_for`), asking the container's tools.
 
     Raises AgentError where there is nothing to build, or nothing to build it with.
     """
-    volume, workspace = request["volume"], request["workspace"]
+    volume, workspace = request.volume, request.workspace
     state = os.path.join(volume, STATE)
-    source = _source(request["rules"]["source"], workspace)
-    kind = kind_of(request["rules"])
+    source = _source(request.rules.source, workspace)
+    kind = kind_of(request.rules)
     kind.check(request, source)
     environ = _clean_environment(volume)
-    if request.get("preset"):
-        request = _with_preset(request, source, environ)
-    rules = request["rules"]
+    if request.preset:
+        request = _with_preset(request, request.preset, source, environ)
+    rules = request.rules
     values = {
         "source": source,
         "build": "",
         "python": first_on_path(["python3", "python"], environ) or "",
-        "type": request["type"],
-        "profile": PROFILES.get(request["type"], request["type"].lower()),
-        "arch": request["arch"] or "",
-        "threads": str(rules["nvcc_threads"]),
+        "type": request.type,
+        "profile": PROFILES.get(request.type, request.type.lower()),
+        "arch": request.arch or "",
+        "threads": str(rules.nvcc_threads),
         "jobs": "",
         "prefix": _prefix(request, source),
     }
-    environ.update(_framework_env(rules, request["arch"], values))
-    cache = setup.choose(request, environ, state)
+    environ.update(_framework_env(rules, request.arch, values))
+    cache = setup.choose(request.cache, environ, state)
     launchers = launcher.own(environ)
     environ = {**dict.fromkeys(launcher.NAMES, launcher.write(state)), **environ, **cache.environ}
     ninja = kind.ninja(rules, environ)
@@ -91,12 +92,12 @@ def configuration(request: Mapping[str, Any]) -> Configuration:
     probe.save()
     name = key(inputs)
     values["build"] = os.path.join(volume, name)
-    environ.update(_framework_env(rules, request["arch"], values))
+    environ.update(_framework_env(rules, request.arch, values))
     cache = setup.for_tree(cache, request, state, values["build"])
     environ.update(cache.environ)
     return Configuration(
         volume, state, workspace, source, values["build"], name, digest(inputs), inputs, rules, environ, values,
-        request["defines"], ninja, version_tuple(inputs.get("ninja", "")) >= START_COUNTS_SINCE, cache,
+        request.defines, ninja, version_tuple(inputs.get("ninja", "")) >= START_COUNTS_SINCE, cache,
     )  # fmt: skip
 
 
@@ -106,34 +107,32 @@ def _source(alternatives: Sequence[str], workspace: str) -> str:
     return next((place for place in places if os.path.isdir(place)), places[0])
 
 
-def _prefix(request: Mapping[str, Any], source: str) -> str:
+def _prefix(request: Configured[Any], source: str) -> str:
     """Return the folder to install into: the user's or the preset's, else the framework's."""
-    chosen = [right for left, right in request["defines"] if cmake_call.name_of(left) == PREFIX]
-    prefix = str((chosen or [request["rules"]["install_prefix"] or "."])[-1]).replace("{source}", source)
-    return os.path.normpath(os.path.join(request["workspace"], prefix))
+    chosen = [right for left, right in request.defines if cmake_call.name_of(left) == PREFIX]
+    prefix = str((chosen or [request.rules.install_prefix or "."])[-1]).replace("{source}", source)
+    return os.path.normpath(os.path.join(request.workspace, prefix))
 
 
-def _with_preset(request: Mapping[str, Any], source: str, environ: dict[str, str]) -> dict[str, Any]:
+def _with_preset(request: Configured[Any], name: str, source: str, environ: dict[str, str]) -> Configured[Any]:
     """Return the request with what a CMake preset sets: before what the user says, after what the framework says.
 
     `chosen` names what the user said on the command line, `type` and `arch`.
     """
     from .drivers import presets
 
-    rules = request["rules"]
-    preset = presets.read(request["preset"], source, required("cmake", environ), environ)
+    rules = request.rules
+    preset = presets.read(name, source, required("cmake", environ), environ)
     environ.update(preset.environ)
     build_type = preset.take("CMAKE_BUILD_TYPE")
-    chosen = request.get("chosen") or ()
-    if rules["arch_define"] and "arch" in chosen:
-        preset.take(rules["arch_define"])
-    return {
-        **request,
-        "type": build_type if build_type and "type" not in chosen else request["type"],
-        "defines": [*preset.defines, *request["defines"]],
+    if rules.arch_define and "arch" in request.chosen:
+        preset.take(rules.arch_define)
+    return request.but(
+        type=build_type if build_type and "type" not in request.chosen else request.type,
+        defines=[*preset.defines, *request.defines],
         # A change of one of them asks for an empty cache, as for the framework's own variables.
-        "rules": {**rules, "env": [*rules["env"], *preset.environ.items()]},
-    }
+        rules=rules.but(env=[*rules.env, *preset.environ.items()]),
+    )
 
 
 def _clean_environment(volume: str) -> dict[str, str]:
@@ -144,15 +143,15 @@ def _clean_environment(volume: str) -> dict[str, str]:
     return environ
 
 
-def _framework_env(rules: Mapping[str, Any], arch: str | None, values: Mapping[str, str]) -> dict[str, str]:
-    found = {name: cmake_call.expand(value, values) for name, value in rules["env"]}
-    if rules["arch_env"] and arch:
-        found[rules["arch_env"]] = arch
+def _framework_env(rules: Rules, arch: str | None, values: Mapping[str, str]) -> dict[str, str]:
+    found = {name: cmake_call.expand(value, values) for name, value in rules.env}
+    if rules.arch_env and arch:
+        found[rules.arch_env] = arch
     return found
 
 
 def _inputs(
-    request: Mapping[str, Any],
+    request: Configured[Any],
     kind: type[Driver],
     probe: Probe,
     environ: dict[str, str],
@@ -161,25 +160,25 @@ def _inputs(
     launchers: Sequence[str],
 ) -> dict[str, Any]:
     """Gather what every driver's key is made from; the compilers that it names are pinned in `environ`."""
-    rules = request["rules"]
-    uses_torch = kind.uses_torch or rules["arch_form"] == "torch"
-    uses_python = uses_torch or any("{python}" in value for _, value in [*rules["defines"], *rules["env"]])
+    rules = request.rules
+    uses_torch = kind.uses_torch or rules.arch_form == "torch"
+    uses_python = uses_torch or any("{python}" in value for _, value in [*rules.defines, *rules.env])
     return {
-        "framework": request["framework"],
-        "variant": request["variant"],
-        "driver": rules["driver"],
-        "type": request["type"],
-        "arch": request["arch"],
+        "framework": request.framework,
+        "variant": request.variant,
+        "driver": rules.driver,
+        "type": request.type,
+        "arch": request.arch,
         "source": values["source"],
-        "threads": rules["nvcc_threads"],
+        "threads": rules.nvcc_threads,
         "launcher": launchers,
         "c": _compiler(probe, environ, "CC", ["cc", "gcc", "clang"]),
         "cxx": _compiler(probe, environ, "CXX", ["c++", "g++", "clang++"]),
         "cuda": _compiler(probe, environ, "CUDACXX", ["nvcc"], [CUDA_HOME]),
         "python": probe.python(values["python"], torch=uses_torch) if values["python"] and uses_python else None,
         "packages": packages_digest(TOOLCHAIN),
-        "defines": cmake_call.keyed(request["defines"]),
-        **({"preset": request["preset"]} if request.get("preset") else {}),
+        "defines": cmake_call.keyed(request.defines),
+        **({"preset": request.preset} if request.preset else {}),
     }
 
 

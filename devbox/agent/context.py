@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 from .locks import lock, lock_path
 from .proof.record import Records
+from .protocol import AsRoot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
     from .configuration import Configuration
     from .events import Events
     from .process import Supervisor
+    from .protocol import Configured
 
 
 class Context:
     """One attempt's surroundings, and its `result`, which grows; `reasons` are what `--explain` says."""
 
     def __init__(
-        self, decided: Configuration, request: Mapping[str, Any], events: Events, supervisor: Supervisor
+        self, decided: Configuration, request: Configured[Any], events: Events, supervisor: Supervisor
     ) -> None:
         """Take the configuration, the request, where to speak, and what runs programs."""
         self.decided = decided
@@ -44,10 +45,10 @@ class Context:
             if tell:
                 self.events.info(f"waiting for {name}: {holder}")
 
-        note = f"{self.request['client']} (process {os.getpid()} in the container)"
+        note = f"{self.request.client} (process {os.getpid()} in the container)"
         return lock(lock_path(state or self.decided.state, name), note, wait=self.supervisor.wait, on_wait=on_wait)
 
     def set_as_root(self, files: list[tuple[str, int]]) -> None:
         """Have the client set times of the image's files, which belong to root; it answers with a line."""
-        self.events.send("as_root", files=files)
+        self.events.send(AsRoot(files=files))
         self.supervisor.answer()

@@ -1,10 +1,14 @@
-"""What the agent says to its client: one JSON object a line on stdout."""
+"""How the agent speaks to its client: one event of the protocol a line, on stdout."""
 
 from __future__ import annotations
 
-import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING
+
+from . import protocol
+
+if TYPE_CHECKING:
+    from .protocol import Event
 
 
 class AgentError(Exception):
@@ -24,23 +28,27 @@ class Events:
     def __init__(self, descriptor: int = 1) -> None:
         self._descriptor = descriptor
 
-    def send(self, event: str, **fields: Any) -> None:
+    def send(self, event: Event) -> None:
         """Say one thing."""
-        line = json.dumps({"event": event, **fields}, separators=(",", ":")).encode() + b"\n"
+        line = event.to_line().encode() + b"\n"
         try:
             while line:
                 line = line[os.write(self._descriptor, line) :]
         except OSError:
             self._descriptor = -1
 
+    def phase(self, title: str, step: str = "") -> None:
+        """Say that something begins that takes a while."""
+        self.send(protocol.Phase(title=title, step=step))
+
     def info(self, text: str) -> None:
         """Say one line."""
-        self.send("info", text=text)
+        self.send(protocol.Info(text=text))
 
     def warn(self, text: str) -> None:
         """Say one line that should not be missed."""
-        self.send("warn", text=text)
+        self.send(protocol.Warn(text=text))
 
     def output(self, line: str, source: str) -> None:
         """Pass on one line that the program `source` wrote."""
-        self.send("output", line=line, source=source)
+        self.send(protocol.Output(line=line, source=source))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from . import protocol
 from .events import AgentError, Events
 from .process import INTERRUPTED, Interrupted, Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
+
+    from .protocol import R
 
 LONGEST_REQUEST = 1 << 20
 
@@ -19,105 +21,118 @@ LONGEST_REQUEST = 1 << 20
 def main() -> int:
     """Do what the request says and return the exit code; what happened is told by the last event."""
     events = Events()
-    events.send("hello", python=sys.version.split()[0])
+    events.send(protocol.Hello(version=protocol.VERSION, python=sys.version.split()[0]))
     try:
-        request = json.loads(_read_line(0))
-        result = COMMANDS[request["command"]](request, events)
+        request = protocol.read_request(_read_line(0))
+        result = COMMANDS[type(request)](request, events)
     except AgentError as fault:
-        events.send("fault", message=fault.message, hint=fault.hint, code=fault.code)
+        events.send(protocol.Fault(message=fault.message, hint=fault.hint, code=fault.code))
+        return 1
+    except protocol.ProtocolError as fault:
+        events.send(protocol.Fault(message=str(fault)))
         return 1
     except Interrupted:
         return INTERRUPTED
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        events.send("fault", message=f"{error.strerror or error}{where}", hint=None, code="build")
+        events.send(protocol.Fault(message=f"{error.strerror or error}{where}"))
         return 1
-    events.send("result", **result)
+    events.send(result)
     return 0
 
 
 def _read_line(descriptor: int) -> bytes:
     """Read up to the first newline. Raises Interrupted if there is none."""
     data = b""
-    while b"\n" not in data and len(data) < LONGEST_REQUEST:
+    while b"\n" not in data:
         chunk = os.read(descriptor, 1 << 16)
         if not chunk:
             raise Interrupted
         data += chunk
+        if len(data) > LONGEST_REQUEST:
+            raise protocol.ProtocolError(f"the request is longer than {LONGEST_REQUEST >> 10} KiB")
     return data.partition(b"\n")[0]
 
 
-def build(request: Mapping[str, Any], events: Events) -> dict[str, Any]:
+def build(request: protocol.Build, events: Events) -> protocol.Built:
     """Build one tree."""
     from .attempt import build as start
 
     return start(request, events, Supervisor(0))
 
 
-def trees(request: Mapping[str, Any], events: Events) -> dict[str, Any]:  # noqa: ARG001
-    """List the trees of the volume, or of several `volumes`."""
-    from .trees import describe, each
+def trees(request: protocol.List, _: Events) -> protocol.TreesTold:
+    """List the trees of the volume."""
+    from .trees import describe
 
-    if "volumes" in request:
-        return {"volumes": each(request["volumes"], request)}
-    return {"trees": describe(request["volume"])}
+    return protocol.TreesTold(trees=describe(request.volume))
 
 
-def remove(request: Mapping[str, Any], events: Events) -> dict[str, Any]:
-    """Remove trees of several volumes: `remove` gives keys by the volume's folder."""
+def look(request: protocol.Look, _: Events) -> protocol.VolumesTold:
+    """List the trees of several volumes."""
+    from .trees import look as start
+
+    return start(request)
+
+
+def remove(request: protocol.Remove, events: Events) -> protocol.Removed:
+    """Remove trees of several volumes."""
     from .trees import as_owner
     from .trees import remove as start
 
     done = {}
-    for volume, keys in request["remove"].items():
+    for volume, keys in request.trees.items():
         with as_owner(volume):
             done[volume] = start(volume, keys, events)
-    return {"removed": done}
+    return protocol.Removed(removed=done)
 
 
-def seed(request: Mapping[str, Any], events: Events) -> dict[str, Any]:
+def seed(request: protocol.Seed, events: Events) -> protocol.Seeded:
     """Copy a tree of another workspace into the volume."""
     from .seed import copy
 
-    supervisor = Supervisor(0)
-    return copy(request, events, supervisor)
+    return copy(request, events, Supervisor(0))
 
 
-def cache(request: Mapping[str, Any], events: Events) -> dict[str, Any]:  # noqa: ARG001
+def cache(request: protocol.CacheRequest[R], _: Events) -> R:
     """Ask or change the compiler cache."""
     from .caches.requests import act
 
     return act(request)
 
 
-def report(request: Mapping[str, Any], events: Events) -> dict[str, Any]:  # noqa: ARG001
+def report(request: protocol.Report, _: Events) -> protocol.Reported:
     """Tell of the builds of one tree."""
     from .timeline import tell
 
     return tell(request)
 
 
-def python(request: Mapping[str, Any], events: Events) -> dict[str, Any]:
+def python(request: protocol.Python, events: Events) -> protocol.PythonDone:
     """Install the Python package, or make a wheel of it."""
     from .python.package import act
 
     return act(request, events, Supervisor(0))
 
 
-def test(request: Mapping[str, Any], events: Events) -> dict[str, Any]:  # noqa: ARG001
+def test(request: protocol.Test, _: Events) -> protocol.TestCommand:
     """Tell how the tests are run."""
     from .testing import command
 
     return command(request)
 
 
-COMMANDS = {
-    "build": build,
-    "python": python,
-    "test": test,
-    "list": trees,
-    "remove": remove,
-    "seed": seed,
-    "cache": cache,
-    "report": report,
+COMMANDS: dict[type[protocol.Request[Any]], Callable[[Any, Events], protocol.Result]] = {
+    protocol.Build: build,
+    protocol.Python: python,
+    protocol.Test: test,
+    protocol.List: trees,
+    protocol.Look: look,
+    protocol.Remove: remove,
+    protocol.Seed: seed,
+    protocol.CountCache: cache,
+    protocol.ClearCache: cache,
+    protocol.LookAtCache: cache,
+    protocol.ExplainCache: cache,
+    protocol.Report: report,
 }

@@ -15,13 +15,14 @@ import contextlib
 import fcntl
 import os
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import history
 from .files import read_json, write_json
 from .locks import lock_path
 from .proof.record import Attempt, Records, base, ninja_identity
 from .proof.sources import UNKNOWN
+from .protocol import Seeded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from .events import Events
     from .process import Supervisor
     from .proof.sources import Entry
+    from .protocol import Seed
 
 FOLDER = "seeds"
 WANTED = "wanted.json"
@@ -120,14 +122,10 @@ class Candidate(NamedTuple):
     attempt: Attempt
 
 
-def copy(request: Mapping[str, Any], events: Events, supervisor: Supervisor) -> dict[str, Any]:
-    """Copy the nearest tree of `request["from"]` into the new tree's volume, and return what was done.
-
-    Each of `from` has the `volume`'s folder here, the `workspace` that it belongs to, whether it is a `sibling` (of
-    the same repository), and the `least` part of the sources that must be the same. `why` says why none was taken.
-    """
-    key, state = request["key"], os.path.join(request["volume"], ".devbox")
-    folder = folder_for(state, key, request["token"])
+def copy(request: Seed, events: Events, supervisor: Supervisor) -> Seeded:
+    """Copy the nearest tree of `request.sources` into the new tree's volume, and return what was done."""
+    key, state = request.key, os.path.join(request.volume, ".devbox")
+    folder = folder_for(state, key, request.token)
     wanted = read_json(os.path.join(folder, WANTED)) or {}
     total = sum(content != UNKNOWN for content in wanted.values())
     found, why = _candidates(request, wanted, total)
@@ -137,39 +135,39 @@ def copy(request: Mapping[str, Any], events: Events, supervisor: Supervisor) -> 
                 why.append(f"{candidate.workspace}: is being built")
                 continue
             began = time.time_ns()
-            events.send("phase", title=f"seeding {key} from {candidate.workspace}")
-            failed = _copy(candidate, folder, supervisor, request["volume"])
+            events.phase(f"seeding {key} from {candidate.workspace}")
+            failed = _copy(candidate, folder, supervisor, request.volume)
             if failed:
                 why.append(f"{candidate.workspace}: {failed}")
                 continue
         attempt = candidate.attempt._replace(start=candidate.attempt.end, created=began)
         about = {"from": candidate.workspace, "equal": candidate.equal, "total": total, "began": began}
         write_json(os.path.join(folder, DONE), {**about, "attempt": attempt._asdict()})
-        return {"seeded": candidate.workspace, "why": why}
-    return {"seeded": "", "why": why}
+        return Seeded(seeded=candidate.workspace, why=why)
+    return Seeded(seeded="", why=why)
 
 
-def _candidates(request: Mapping[str, Any], wanted: Mapping[str, str], total: int) -> tuple[list[Candidate], list[str]]:
+def _candidates(request: Seed, wanted: Mapping[str, str], total: int) -> tuple[list[Candidate], list[str]]:
     """Return the trees that may be copied, the nearest first, and why the others may not."""
     found = []
     why = []
-    for source in request["from"]:
-        known = read_json(os.path.join(source["volume"], ".devbox", OWNER)) or {}
-        about = known.get("workspace") or source["workspace"]
-        records = Records(os.path.join(source["volume"], ".devbox", "records"))
-        attempt = records.attempt(request["key"])
-        if attempt is None or attempt.digest != request["digest"]:
-            why.append(f"{about}: has no tree {request['key']}")
+    for source in request.sources:
+        known = read_json(os.path.join(source.volume, ".devbox", OWNER)) or {}
+        about = known.get("workspace") or source.workspace
+        records = Records(os.path.join(source.volume, ".devbox", "records"))
+        attempt = records.attempt(request.key)
+        if attempt is None or attempt.digest != request.digest:
+            why.append(f"{about}: has no tree {request.key}")
             continue
-        doubt, files = _doubt(source["volume"], attempt, records)
+        doubt, files = _doubt(source.volume, attempt, records)
         if doubt:
             why.append(f"{about}: {doubt}")
             continue
         equal = sum(path in files and files[path].content == content != UNKNOWN for path, content in wanted.items())
-        if equal < source["least"] * total:
+        if equal < source.least * total:
             why.append(f"{about}: only {equal} of {total} sources are the same there")
             continue
-        found.append(Candidate(equal, source["sibling"], attempt.start, source["volume"], about, attempt))
+        found.append(Candidate(equal, source.sibling, attempt.start, source.volume, about, attempt))
     return sorted(found, key=lambda one: one[:3], reverse=True), why
 
 

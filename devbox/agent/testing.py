@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .drivers import cmake_call
 from .events import AgentError
+from .protocol import TestCommand
 from .python import environment
 from .tools import which
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from .protocol import Test
 
-def command(request: Mapping[str, Any]) -> dict[str, Any]:
+
+def command(request: Test) -> TestCommand:
     """Return the command line of the framework's tests (`argv`), the variables that it gets, and whether it can run.
 
-    `built` is False where it is about a build tree, `key`, that is not there. `request["test"]` are a person's own
+    `built` is False where it is about a build tree, `key`, that is not there. `request.words` are a person's own
     arguments. Raises AgentError as `configuration` does.
     """
-    words, more = request["rules"]["test"], request["test"]
+    words, more = request.rules.test, request.words
     values: Mapping[str, str] = {}
     built, key = True, ""
     if any(cmake_call.PLACEHOLDER.search(word) for word in words):
@@ -29,19 +32,14 @@ def command(request: Mapping[str, Any]) -> dict[str, Any]:
 
         decided = configuration(request)
         key = decided.key
-        values = {**decided.values, "jobs": str(request["jobs"] or len(os.sched_getaffinity(0)))}
+        values = {**decided.values, "jobs": str(request.jobs or len(os.sched_getaffinity(0)))}
         built = Records(os.path.join(decided.state, "records")).attempt(key) is not None and os.path.isdir(decided.tree)
     argv = [cmake_call.expand(word, values) if values else word for word in words]
-    variables = _variables(request["volume"]) if request["python"] else {}
+    variables = _variables(request.volume) if request.python else {}
     if which(argv[0], {**os.environ, **variables}) is None:
-        install = f"python3 -m pip install {argv[0]}" if request["python"] else f"sudo apt-get install {argv[0]}"
+        install = f"python3 -m pip install {argv[0]}" if request.python else f"sudo apt-get install {argv[0]}"
         raise AgentError(f"{argv[0]} is not installed in the container", hint=f"devbox exec -- {install}")
-    return {
-        "argv": replaced(argv, more, request["workspace"]),
-        "env": variables,
-        "built": built,
-        "key": key,
-    }
+    return TestCommand(argv=replaced(argv, more, request.workspace), env=variables, built=built, key=key)
 
 
 def _variables(volume: str) -> dict[str, str]:

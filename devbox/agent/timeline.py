@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from . import history
 from .files import read_json, write_json
 from .ninja import output
+from .protocol import Reported
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from .caches.counts import Counts
     from .configuration import Configuration
+    from .protocol import Report
 
 
 def keep(
@@ -80,17 +82,17 @@ def describe(state: str, tree: str) -> dict[str, Any] | None:
     return {**{name: kept[name] for name in ("key", "begun", "jobs", "cache")}, "steps": steps}
 
 
-def tell(request: Mapping[str, Any]) -> dict[str, Any]:
+def tell(request: Report) -> Reported:
     """Return the timeline of a tree's last build that ran anything, and the tree's history.
 
     The tree is that with the request's `key`, or the one that was built last ("" if none was).
     """
-    volume = request["volume"]
+    volume = request.volume
     state = os.path.join(volume, ".devbox")
     current = os.path.join(volume, "current")
-    key = request.get("key") or (os.path.basename(os.path.realpath(current)) if os.path.islink(current) else "")
+    key = request.key or (os.path.basename(os.path.realpath(current)) if os.path.islink(current) else "")
     past = history.read(os.path.join(state, "records", key, history.NAME))
-    return {"key": key, "timeline": describe(state, os.path.join(volume, key)), "history": past}
+    return Reported(key=key, timeline=describe(state, os.path.join(volume, key)), history=past)
 
 
 def phases(folder: str) -> dict[str, list[list[Any]]]:

@@ -11,18 +11,20 @@ from . import history, seed
 from .files import read_json, write_json
 from .locks import held, lock_path
 from .proof.record import Records
+from .protocol import Removal, TreeTold, VolumesTold, VolumeTold
 from .python.environment import REPOSITORIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from .events import Events
+    from .protocol import Look
 
 STATE = ".devbox"
 TRASH = "trash"
 
 
-def describe(volume: str, *, sizes: bool = True, details: str | None = None) -> list[dict[str, Any]]:
+def describe(volume: str, *, sizes: bool = True, details: str | None = None) -> list[TreeTold]:
     """Return each tree with a record or a folder: key, bytes, times, the key's inputs, whether it is being built.
 
     For the tree `details` this includes what it was configured from, the number of its sources, and its history.
@@ -36,7 +38,7 @@ def describe(volume: str, *, sizes: bool = True, details: str | None = None) -> 
         tree = os.path.join(volume, key)
         if attempt is None and not os.path.isdir(tree):
             continue
-        about = {
+        about: dict[str, Any] = {
             "key": key,
             "path": tree,
             "bytes": disk_use(tree) if sizes else 0,
@@ -57,7 +59,7 @@ def describe(volume: str, *, sizes: bool = True, details: str | None = None) -> 
                 environment=attempt.environment if attempt else {},
                 history=history.read(records.path(key, history.NAME)),
             )
-        found.append(about)
+        found.append(TreeTold(**about))
     return found
 
 
@@ -94,7 +96,7 @@ def note_owner(volume: str, workspace: str) -> None:
         write_json(os.path.join(volume, STATE, seed.OWNER), {"workspace": workspace})
 
 
-def remove(volume: str, keys: Iterable[str], events: Events) -> list[dict[str, Any]]:
+def remove(volume: str, keys: Iterable[str], events: Events) -> list[Removal]:
     """Remove trees with their records, and what killed removals and copies left; say of each what became of it.
 
     The tree in use is refused: the one that was built last, and one whose lock somebody holds. First the record goes,
@@ -114,13 +116,13 @@ def remove(volume: str, keys: Iterable[str], events: Events) -> list[dict[str, A
             with _trying(lock_path(state, key)) as busy:
                 why = f"it is being built: {busy}" if busy else ""
                 if not why:
-                    events.send("phase", title=f"removing {key}")
+                    events.phase(f"removing {key}")
                     os.makedirs(trash, exist_ok=True)
                     beside = os.path.join(trash, f"{key}.{os.getpid()}")
                     for source, name in ((os.path.dirname(records.path(key, "")), f"{beside}.record"), (tree, beside)):
                         with contextlib.suppress(FileNotFoundError):
                             os.rename(source, name)
-        done.append({"key": key, "removed": not why, "why": why})
+        done.append(Removal(key=key, removed=not why, why=why))
     shutil.rmtree(trash, ignore_errors=True)
     for key in seed.left_over(state):
         if not held(lock_path(state, key)):
@@ -161,17 +163,14 @@ def as_owner(volume: str) -> Iterator[None]:
         os.setegid(group)
 
 
-def each(volumes: Mapping[str, str], request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the trees and the owner of several volumes: `volumes` gives their folders by name.
-
-    `further` has those of the further checkouts of the volume's container, by their folder in the volume.
-    """
+def look(request: Look) -> VolumesTold:
+    """Return the trees and the owner of several volumes, and of what further checkouts have in them."""
     found = {}
-    for name, folder in volumes.items():
+    for name, folder in request.volumes.items():
         with as_owner(folder):
             inner = {place: _told(os.path.join(folder, place), request) for place in further(folder)}
-            found[name] = {**_told(folder, request), "further": inner}
-    return found
+            found[name] = _told(folder, request).but(further=inner)
+    return VolumesTold(volumes=found)
 
 
 def further(volume: str) -> list[str]:
@@ -180,11 +179,9 @@ def further(volume: str) -> list[str]:
     return [os.path.join(REPOSITORIES, name) for name in (sorted(os.listdir(top)) if os.path.isdir(top) else ())]
 
 
-def _told(folder: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "trees": describe(folder, sizes=bool(request.get("sizes", True)), details=request.get("details")),
-        "workspace": owner(folder).get("workspace"),
-    }
+def _told(folder: str, request: Look) -> VolumeTold:
+    trees = describe(folder, sizes=request.sizes, details=request.details)
+    return VolumeTold(trees=trees, workspace=owner(folder).get("workspace"))
 
 
 def disk_use(folder: str) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import asdict
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
+from devbox.agent import protocol
 from devbox.builds.report.summary import BuildReport, BuildRequest, report
 from devbox.builds.talk import ask
 from devbox.container.hooks.secrets import hide_passed
@@ -16,23 +17,26 @@ from devbox.frameworks import arch
 from devbox.paths import state_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
 
+    from devbox.agent.protocol import Built, Event, Request, WantSeed
+    from devbox.builds.talk import Answers
     from devbox.container.inside.target import Target
     from devbox.engine.docker import Engine
     from devbox.frameworks.model import BuildRules, Pairs
     from devbox.reporter import Reporter
 
     # Takes `[path, mtime, size, ctime, inode]` of each file whose time was set.
-    OnHealed = Callable[[list[list[Any]]], object]
+    OnHealed = Callable[[Sequence[Sequence[Any]]], object]
     # Takes the name and the fields of an event.
     OnEvent = Callable[[str, dict[str, Any]], object]
 
 KEPT_LOGS = 20
+Done = TypeVar("Done", protocol.Built, protocol.PythonDone)
 # What `--json-events` passes on; the rest is between the agent and this process.
-TOLD = frozenset({"tree", "phase", "progress", "output", "info", "warn"})
+TOLD = (protocol.Tree, protocol.Phase, protocol.Progress, protocol.Output, protocol.Info, protocol.Warn)
 
 
 def build(
@@ -52,72 +56,79 @@ def build(
     of everything that goes on, by the names in docs/caches.md.
     """
 
-    def on_seed(event: dict[str, Any]) -> None:
+    def on_seed(wanted: WantSeed) -> None:
         from devbox.builds.seed import seed
 
-        seed(event, request.seed, target, engine, reporter)
+        seed(wanted, request.seed, target, engine, reporter)
+
+    def note(event: Event) -> None:
+        if isinstance(event, protocol.Phase) and event.step == "configure":
+            # Before a tree is configured, say what the checkout lacks for it. Nothing to do costs nothing.
+            from devbox.container.checkout import preflight
+
+            preflight.warn(target.workspace, request.framework, reporter)
+        elif isinstance(event, protocol.Healed) and on_healed is not None:
+            on_healed(event.files)
 
     hide_passed(target, engine.environ, reporter)
     reporter.mask.hide(request.cache.secrets())
-    events = ask(request_for(request, target), target, engine, answers={"seed": on_seed})
-    events = _looked_at(events, request, target, reporter)
-    result, log = relay(events, target, reporter, on_healed=on_healed, on_event=on_event)
+    asked = protocol.Build(
+        **configured(request, target),
+        trace=request.trace,
+        seed=request.seed != "none",
+        watch=request.watch,
+        owner=str(target.workspace),
+    )
+    answers: Answers = {protocol.WantSeed: on_seed}
+    result, log = relay(asked, target, engine, reporter, on_event=on_event, note=note, answers=answers)
     _warn_of_storage(result, reporter)
     return report(result, log)
 
 
-def _looked_at(
-    events: Iterator[dict[str, Any]], request: BuildRequest, target: Target, reporter: Reporter
-) -> Iterator[dict[str, Any]]:
-    """Pass events on; before a tree is configured, say what the checkout lacks for it. Nothing to do costs nothing."""
-    for event in events:
-        if event.get("step") == "configure":
-            from devbox.container.checkout import preflight
-
-            preflight.warn(target.workspace, request.framework, reporter)
-        yield event
-
-
 def relay(
-    events: Iterator[dict[str, Any]],
+    request: Request[Done],
     target: Target,
+    engine: Engine,
     reporter: Reporter,
     *,
-    on_healed: OnHealed | None = None,
     on_event: OnEvent | None = None,
-) -> tuple[dict[str, Any], Path | None]:
-    """Show what the agent says and keep it in a log on the host; return its last event, and where the log is."""
-    result: dict[str, Any] | None = None
+    note: Callable[[Event], object] | None = None,
+    answers: Answers | None = None,
+) -> tuple[Done, Path | None]:
+    """Ask the agent, show what it says and keep it in a log on the host; return the result, and where the log is.
+
+    `note` is told each event before that, and `on_event` those that are of use outside.
+    """
     with _Log(target) as log, _Phases(reporter) as phases:
-        for event in map(reporter.mask.data, events):
-            kind = event["event"]
+
+        def take(event: Event) -> None:
+            if note is not None:
+                note(event)
             log.take(event)
-            if on_event is not None and kind in TOLD:
-                on_event(kind, {name: value for name, value in event.items() if name != "event"})
-            if kind == "phase":
-                phases.begin(event["title"])
-            elif kind == "output":
-                reporter.output(event["line"], prefix=event["source"])
-            elif kind == "progress":
-                reporter.progress(event["done"], event["total"], eta=event["eta"], running=event["running"])
-            elif kind == "info":
-                reporter.info(event["text"])
-            elif kind == "warn":
-                reporter.warn(event["text"])
-            elif kind == "healed" and on_healed is not None:
-                on_healed(event["files"])
-            elif kind == "result":
-                result = event
-                if event["code"] != 0:
-                    phases.fail()
-    assert result is not None  # noqa: S101  # `ask` ends with it or raises
+            if on_event is not None and isinstance(event, TOLD):
+                on_event(event.KIND, event.values())
+            if isinstance(event, protocol.Phase):
+                phases.begin(event.title)
+            elif isinstance(event, protocol.Output):
+                reporter.output(event.line, prefix=event.source)
+            elif isinstance(event, protocol.Progress):
+                reporter.progress(event.done, event.total, eta=event.eta, running=event.running)
+            elif isinstance(event, protocol.Info):
+                reporter.info(event.text)
+            elif isinstance(event, protocol.Warn):
+                reporter.warn(event.text)
+
+        result = ask(request, target, engine, on_event=take, answers=answers, mask=reporter.mask)
+        if result.code != 0:
+            phases.fail()
     return result, log.path
 
 
-def _warn_of_storage(result: dict[str, Any], reporter: Reporter) -> None:
-    failures = result.get("cache", {}).get("errors")
-    if failures:
-        reporter.warn(f"the compiler cache's shared storage failed {failures} times (see: devbox cache doctor)")
+def _warn_of_storage(result: Built, reporter: Reporter) -> None:
+    if result.cache.errors:
+        reporter.warn(
+            f"the compiler cache's shared storage failed {result.cache.errors} times (see: devbox cache doctor)"
+        )
 
 
 def _switches(rules: BuildRules, architectures: str | None) -> Pairs:
@@ -125,8 +136,8 @@ def _switches(rules: BuildRules, architectures: str | None) -> Pairs:
     return arch.switches(arch.parse(architectures), rules.arch_switches) if architectures else ()
 
 
-def request_for(request: BuildRequest, target: Target) -> dict[str, Any]:
-    """Return what the agent is asked, as it travels. Raises UsageError where the request makes no sense."""
+def configured(request: BuildRequest, target: Target) -> dict[str, Any]:
+    """Return the values of a `protocol.Configured`. Raises UsageError where the request makes no sense."""
     rules = request.framework.build
     build_type = request.build_type or rules.build_type
     known = {one.lower(): one for one in rules.build_types}
@@ -139,11 +150,10 @@ def request_for(request: BuildRequest, target: Target) -> dict[str, Any]:
         if name.partition(":")[0] == "CMAKE_BUILD_TYPE":
             raise UsageError("the build type is not chosen with -D", hint=f"--type {' | '.join(rules.build_types)}")
     return {
-        "command": "build",
         "client": request.client,
         "framework": request.framework.name,
         "variant": request.framework.variant,
-        "rules": {**asdict(rules), "defines": [*rules.defines, *_switches(rules, request.arch)]},
+        "rules": protocol.Rules.of({**asdict(rules), "defines": [*rules.defines, *_switches(rules, request.arch)]}),
         "type": known[build_type.lower()],
         "arch": request.arch,
         "jobs": request.jobs,
@@ -156,10 +166,6 @@ def request_for(request: BuildRequest, target: Target) -> dict[str, Any]:
         "mode": request.mode,
         "heal": request.heal,
         "cache": request.cache.asked(),
-        "trace": request.trace,
-        "seed": request.seed != "none",
-        "watch": request.watch,
-        "owner": str(target.workspace),
         "workspace": target.folder,
         "container": target.container,
     }
@@ -206,13 +212,12 @@ class _Log:
     def __enter__(self) -> Self:
         return self
 
-    def take(self, event: dict[str, Any]) -> None:
+    def take(self, event: Event) -> None:
         """Write what belongs into a log."""
-        if event["event"] == "tree":
-            self._begin(event["key"])
+        if isinstance(event, protocol.Tree):
+            self._begin(event.key)
         if self._stream is not None:
-            said = event.get("line") or event.get("title") or event.get("text")
-            for text in event.get("finished", ()) if said is None else (said,):
+            for text in _written(event):
                 self._stream.write(f"{text}\n")
 
     def _begin(self, key: str) -> None:
@@ -225,3 +230,14 @@ class _Log:
     def __exit__(self, *_: object) -> None:
         if self._stream is not None:
             self._stream.close()
+
+
+def _written(event: Event) -> Sequence[str]:
+    """Return the lines that a log has of an event."""
+    if isinstance(event, protocol.Phase):
+        return [event.title]
+    if isinstance(event, protocol.Output):
+        return [event.line]
+    if isinstance(event, (protocol.Info, protocol.Warn)):
+        return [event.text]
+    return event.finished if isinstance(event, protocol.Progress) else ()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from devbox.agent import protocol
 from devbox.builds import deliver
 from devbox.builds.talk import NoPythonError, ask_alone
 from devbox.container.inside.target import LOCAL_FOLDER
@@ -14,20 +15,28 @@ from devbox.image.buildkit.inputs import LABEL
 from devbox.image.names import repository
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Sequence
 
+    from devbox.agent.protocol import Event, R, Request
+    from devbox.builds.talk import OnEvent
     from devbox.engine.docker import Engine
+    from devbox.reporter import Reporter
 
-JSON = dict[str, Any]
 ROOT = "0:0"
 # Of each kind of images, so many are tried.
 MOST = 3
 
 
 def ask_helper(
-    request: JSON, mounts: Sequence[Mount], engine: Engine, *, images: Sequence[str], user: str = ROOT
-) -> Iterator[JSON]:
-    """Send a request to an agent in a container with these mounts, and yield its events; see `talk.ask`.
+    request: Request[R],
+    mounts: Sequence[Mount],
+    engine: Engine,
+    *,
+    images: Sequence[str],
+    user: str = ROOT,
+    on_event: OnEvent | None = None,
+) -> R:
+    """Send a request to an agent in a container with these mounts, and return its result; see `talk.ask`.
 
     The container is of the first of `images` that has Python.
 
@@ -35,7 +44,8 @@ def ask_helper(
     agent acts as the owner of each volume that it changes. Raises BuildError, KeyboardInterrupt.
     """
     program, *arguments = deliver.alone_argv()
-    for number, image in enumerate(images):
+    nothing: NoPythonError | None = None
+    for image in images:
         spec = ContainerSpec(
             image=image,
             entrypoint=program,
@@ -46,12 +56,21 @@ def ask_helper(
             init=True,
         )
         try:
-            yield from ask_alone(request, ["run", *container_args(spec)], engine)
-        except NoPythonError:
-            if number + 1 == len(images):
-                raise
-        else:
-            return
+            return ask_alone(request, ["run", *container_args(spec)], engine, on_event=on_event)
+        except NoPythonError as error:
+            nothing = error
+    assert nothing is not None  # noqa: S101  # there is at least one image
+    raise nothing
+
+
+def say_phases(reporter: Reporter) -> OnEvent:
+    """Return what tells a person which phase a helper is in, each with a line."""
+
+    def say(event: Event) -> None:
+        if isinstance(event, protocol.Phase):
+            reporter.info(event.title)
+
+    return say
 
 
 def helper_images(engine: Engine, volumes: Collection[str]) -> tuple[str, ...]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from devbox.builds.build import relay, request_for
+from devbox.agent import protocol
+from devbox.builds.build import configured, relay
 from devbox.builds.report.summary import Failure, PythonReport
-from devbox.builds.talk import ask
 from devbox.container.hooks.secrets import hide_passed
 from devbox.errors import UsageError
 
@@ -46,16 +46,15 @@ def python(
     rules = rules_of(request)
     hide_passed(target, engine.environ, reporter)
     reporter.mask.hide(request.cache.secrets())
-    asked = {
-        "action": action,
-        "rules": asdict(rules),
-        "precompiled": None if precompiled is None else asdict(precompiled),
-        "force": force,
-        "deps": deps,
-    }
-    events = ask({**request_for(request, target), "command": "python", "python": asked}, target, engine)
-    result, log = relay(events, target, reporter, on_event=on_event)
-    return _report(result, log)
+    asked = protocol.Python(
+        **configured(request, target),
+        action=action,
+        package=protocol.PythonRules.of(asdict(rules)),
+        precompiled=None if precompiled is None else protocol.Precompiled.of(asdict(precompiled)),
+        force=force,
+        deps=deps,
+    )
+    return _report(*relay(asked, target, engine, reporter, on_event=on_event))
 
 
 def rules_of(request: BuildRequest) -> PythonRules:
@@ -66,18 +65,17 @@ def rules_of(request: BuildRequest) -> PythonRules:
     return framework.python
 
 
-def _report(result: dict[str, Any], log: Path | None) -> PythonReport:
-    failure = result.get("failure")
+def _report(result: protocol.PythonDone, log: Path | None) -> PythonReport:
     return PythonReport(
-        code=result["code"],
-        did=result["did"],
-        seconds=result["seconds"],
+        code=result.code,
+        did=result.did,
+        seconds=result.seconds,
         log=log,
-        package=result.get("package", ""),
-        environment=result.get("environment", ""),
-        made=result.get("made", False),
-        wheel=result.get("wheel"),
-        size=result.get("bytes", 0),
-        added=result.get("added", 0),
-        failure=Failure(**failure) if failure else None,
+        package=result.package,
+        environment=result.environment,
+        made=result.made,
+        wheel=result.wheel,
+        size=result.bytes,
+        added=result.added,
+        failure=Failure(**result.failure) if result.failure else None,
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from devbox.builds.helper import ask_helper
+from devbox.agent import protocol
+from devbox.builds.helper import ask_helper, say_phases
 from devbox.builds.volumes import PLACE, BuildVolume, build_volumes
 from devbox.container.inside.target import VOLUME
 from devbox.devcontainer.identity import absolute, volume_name
@@ -15,11 +16,11 @@ from devbox.errors import BuildError, UsageError
 from devbox.facts.git import git
 
 if TYPE_CHECKING:
+    from devbox.agent.protocol import WantSeed
     from devbox.container.inside.target import Target
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
 
-JSON = dict[str, Any]
 AUTO = "auto"
 # The part of the sources that a tree of another repository must have in common; below it, copying is not worth it.
 LEAST = 0.5
@@ -35,7 +36,7 @@ def named(choice: str, workspace: Path) -> str:
     return folder
 
 
-def seed(event: JSON, choice: str, target: Target, engine: Engine, reporter: Reporter) -> None:
+def seed(wanted: WantSeed, choice: str, target: Target, engine: Engine, reporter: Reporter) -> None:
     """Answer the agent's question for a tree to copy: look for the nearest and have it copied.
 
     Without one the build starts from nothing, and a warning says why where the person named a workspace. Raises
@@ -46,12 +47,12 @@ def seed(event: JSON, choice: str, target: Target, engine: Engine, reporter: Rep
     if own is None or not offered:
         return
     sources = [
-        {
-            "volume": f"{PLACE}/{number}",
-            "workspace": volume.title,
-            "sibling": sibling,
-            "least": 0.0 if sibling or choice != AUTO else LEAST,
-        }
+        protocol.Source(
+            volume=f"{PLACE}/{number}",
+            workspace=volume.title,
+            sibling=sibling,
+            least=0.0 if sibling or choice != AUTO else LEAST,
+        )
         for number, (volume, sibling) in enumerate(offered)
     ]
     mounts = [Mount("volume", VOLUME, own)]
@@ -59,14 +60,12 @@ def seed(event: JSON, choice: str, target: Target, engine: Engine, reporter: Rep
         Mount("volume", f"{PLACE}/{number}", volume.name, readonly=True, options=(("volume-nocopy", None),))
         for number, (volume, _) in enumerate(offered)
     ]
-    request = {**event, "command": "seed", "volume": VOLUME, "from": sources}
+    request = protocol.Seed(volume=VOLUME, sources=sources, **vars(wanted))
     image = (engine.container(target.container) or {}).get("Image", "")
     try:
-        for said in ask_helper(request, mounts, engine, images=[image], user=target.user):
-            if said["event"] == "phase":
-                reporter.info(said["title"])
-            elif said["event"] == "result" and not said["seeded"] and choice != AUTO:
-                reporter.warn(f"the new tree starts from nothing; {'; '.join(said['why'])}")
+        said = ask_helper(request, mounts, engine, images=[image], user=target.user, on_event=say_phases(reporter))
+        if not said.seeded and choice != AUTO:
+            reporter.warn(f"the new tree starts from nothing; {'; '.join(said.why)}")
     except BuildError as error:
         # Seeding saves time, and nothing else depends on it.
         reporter.warn(f"the new tree starts from nothing: {error.message}")

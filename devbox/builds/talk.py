@@ -8,8 +8,10 @@ import signal
 import subprocess
 import tempfile
 import threading
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Generic, Self, cast
 
+from devbox.agent import protocol
+from devbox.agent.protocol import R
 from devbox.builds import deliver
 from devbox.container.inside.exec import exec_argv
 from devbox.errors import EXIT_INTERRUPTED, BuildError, ProgramMissingError, Stopped
@@ -17,11 +19,15 @@ from devbox.errors import EXIT_INTERRUPTED, BuildError, ProgramMissingError, Sto
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from devbox.agent.protocol import Event, Request
     from devbox.container.inside.target import Target
     from devbox.engine.docker import Engine
+    from devbox.masking import Mask
 
-JSON = dict[str, Any]
-Answers = dict[str, "Callable[[JSON], object]"]
+    OnEvent = Callable[[Event], object]
+    # What is called for each kind of question.
+    Answers = Mapping[type[Event], Callable[[Any], object]]
+
 SET_TIMES = """
 import json, os, sys
 for path, mtime in json.load(sys.stdin):
@@ -39,65 +45,102 @@ class NoPythonError(BuildError):
     """A container has nothing to run the agent with."""
 
 
-def ask(request: JSON, target: Target, engine: Engine, *, answers: Answers | None = None) -> Iterator[JSON]:
-    """Send a request to the agent in the container, and yield its events; the last one is `result`.
+def ask(
+    request: Request[R],
+    target: Target,
+    engine: Engine,
+    *,
+    on_event: OnEvent | None = None,
+    answers: Answers | None = None,
+    mask: Mask | None = None,
+) -> R:
+    """Send a request to the agent in the container, and return its result; what it says on the way goes to `on_event`.
 
-    Where the agent asks something, in an event that `answers` names, that function is called, and the agent waits.
+    Where the agent asks something, by an event that `answers` names, that function is called, and the agent waits. All
+    that it says goes through `mask`.
 
     On the warm path this is one `docker exec`; where the container has not seen this version of the agent, it is sent
     there and asked again. The first Ctrl-C, SIGTERM or SIGHUP cuts the lifeline: the agent ends what it runs, closes
-    the record, and its last words are still yielded. A second one is as always. If the caller stops listening, the
-    lifeline is cut as well.
+    the record, and its last words still count. A second one is as always. An exception of `on_event` cuts the lifeline
+    as well.
     Raises BuildError if the agent cannot be run, fails, or is cut off, KeyboardInterrupt if it was stopped too early
     for a result. The code of a result that a signal brought about is 128 + its number.
     """
     volume = target.volume
-    answers = {**(answers or {}), "as_root": lambda event: _set_times(event["files"], target, engine)}
+    known = _Listener(
+        request.but(volume=volume),
+        on_event,
+        {protocol.AsRoot: lambda event: _set_times(event, target, engine), **(answers or {})},
+        mask,
+    )
     for attempt in ("first", "after delivery"):
-        known = False
         with _exec(target, engine, deliver.run_argv(volume)) as agent, _cut_by_signals(agent):
-            agent.send(json.dumps({**request, "volume": volume}))
-            for event in agent.events():
-                known = known or event["event"] == "hello"
-                if event["event"] in answers:
-                    answers[event["event"]](event)
-                    agent.send("")
-                elif event["event"] != "hello":
-                    yield _checked(event, agent)
-                    if event["event"] == "result":
-                        return
+            result = known.talk(agent)
+            if result is not None:
+                return result
         agent.raise_if_cut()
-        if known or agent.code != deliver.MISSING or attempt != "first":
-            raise _failure(agent, engine, known=known)
+        if known.began or agent.code != deliver.MISSING or attempt != "first":
+            break
         _deliver(target, engine, volume)
+    raise _failure(agent, engine, began=known.began)
 
 
-def ask_alone(request: JSON, args: Sequence[str], engine: Engine) -> Iterator[JSON]:
-    """Send the agent and a request to a container that `docker ARGS` starts for this, and yield its events like `ask`.
+def ask_alone(request: Request[R], args: Sequence[str], engine: Engine, *, on_event: OnEvent | None = None) -> R:
+    """Send the agent and a request to a container that `docker ARGS` starts for it, and return its result like `ask`.
 
     `args` end with the image's arguments for `deliver.alone_argv`. Raises as `ask` does.
     """
-    known = False
+    known = _Listener(request, on_event)
     with _Line([engine.docker, *args], engine.environ) as agent, _cut_by_signals(agent):
         agent.send(json.dumps(deliver.bundle()))
-        agent.send(json.dumps(request))
-        for event in agent.events():
-            known = True
-            if event["event"] != "hello":
-                yield _checked(event, agent)
-                if event["event"] == "result":
-                    return
+        result = known.talk(agent)
+        if result is not None:
+            return result
     agent.raise_if_cut()
-    raise _failure(agent, engine, known=known)
+    raise _failure(agent, engine, began=known.began)
 
 
-def _checked(event: JSON, agent: _Line) -> JSON:
-    if event["event"] == "fault":
-        raise BuildError(event["message"], hint=event["hint"])
-    if event["event"] == "result" and event.get("code") == EXIT_INTERRUPTED and agent.cut_by is not None:
-        # The agent knows only that its lifeline was cut.
-        return {**event, "code": 128 + agent.cut_by}
-    return event
+class _Listener(Generic[R]):
+    """Follows what the agent says to one request. `began` says that it runs, and so is not in want of anything."""
+
+    def __init__(
+        self,
+        request: Request[R],
+        on_event: OnEvent | None,
+        answers: Answers | None = None,
+        mask: Mask | None = None,
+    ) -> None:
+        self._request = request
+        self._on_event = on_event
+        self._answers = answers or {}
+        self._mask = mask
+        self.began = False
+
+    def talk(self, agent: _Line) -> R | None:
+        """Send the request and return its result; None where the line ended without one. Raises BuildError."""
+        agent.send(self._request.to_line())
+        for said in agent.lines():
+            try:
+                event = protocol.read_event(self._mask.data(said) if self._mask else said, self._request)
+                if isinstance(event, protocol.Hello):
+                    self.began = True
+                    protocol.check_version(event.version)
+            except protocol.ProtocolError as error:
+                raise BuildError(f"the build's agent cannot be understood: {error}", hint="devbox build -v") from None
+            answer = self._answers.get(type(event)) if event is not None else None
+            if answer is not None:
+                answer(event)
+                agent.send("")
+            elif isinstance(event, protocol.Fault):
+                raise BuildError(event.message, hint=event.hint)
+            elif isinstance(event, protocol.Result):
+                if getattr(event, "code", 0) == EXIT_INTERRUPTED and agent.cut_by is not None:
+                    # The agent knows only that its lifeline was cut.
+                    event = event.but(code=128 + agent.cut_by)
+                return cast("R", event)
+            elif event is not None and self._on_event is not None:
+                self._on_event(event)
+        return None
 
 
 @contextlib.contextmanager
@@ -125,11 +168,11 @@ def _cut_by_signals(agent: _Line) -> Iterator[None]:
         restore()
 
 
-def _failure(agent: _Line, engine: Engine, *, known: bool) -> BuildError:
+def _failure(agent: _Line, engine: Engine, *, began: bool) -> BuildError:
     reached = engine.trouble(agent.stderr)
     if reached is not None:
         return BuildError(reached.message, hint=reached.hint, detail=reached.detail)
-    if not known and agent.code in CANNOT_RUN:
+    if not began and agent.code in CANNOT_RUN:
         return NoPythonError(
             "the container has no python3, which builds need",
             hint="devbox exec -- apt-get install -y python3   # or add it to the image's packages",
@@ -152,10 +195,10 @@ def _deliver(target: Target, engine: Engine, volume: str) -> None:
         )
 
 
-def _set_times(files: list[list[Any]], target: Target, engine: Engine) -> None:
+def _set_times(asked: protocol.AsRoot, target: Target, engine: Engine) -> None:
     """Set times of the image's files as root. What cannot be set stays newer, which costs no more than a rebuild."""
     with _exec(target._replace(user="root"), engine, [*deliver.PYTHON, "-c", SET_TIMES]) as setter:
-        setter.send(json.dumps(files))
+        setter.send(json.dumps(asked.files))
         setter.hang_up()
 
 
@@ -208,14 +251,14 @@ class _Line:
         if self.cut_by is not None:
             raise KeyboardInterrupt if self.cut_by == signal.SIGINT else Stopped(self.cut_by)
 
-    def events(self) -> Iterator[JSON]:
-        """Yield what the agent says. What is no event of its own is dropped: a tool may have written past it."""
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """Yield the objects that the agent writes. What is none is dropped: a tool may have written past it."""
         assert self._client.stdout is not None  # noqa: S101
         for line in self._client.stdout:
             with contextlib.suppress(ValueError):
-                event = json.loads(line)
-                if isinstance(event, dict) and "event" in event:
-                    yield event
+                said = json.loads(line)
+                if isinstance(said, dict):
+                    yield said
 
     def __exit__(self, *_: object) -> None:
         self.hang_up()

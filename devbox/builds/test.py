@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devbox.builds.build import request_for
+from devbox.agent import protocol
+from devbox.builds.build import configured
 from devbox.builds.talk import ask
 from devbox.errors import BuildError, UsageError
 
@@ -25,13 +26,9 @@ def argv_of_tests(request: BuildRequest, args: Sequence[str], target: Target, en
     framework = request.framework
     if not framework.build.test:
         raise UsageError(f"{framework.title} has no test command", hint='test = ["ctest"]   # in its [build] table')
-    asked = {**request_for(request, target), "command": "test", "test": list(args)}
-    for event in ask({**asked, "python": framework.python is not None}, target, engine):
-        if event["event"] == "result":
-            if not event["built"]:
-                raise BuildError(
-                    f"{event['key']} is not built, so there is nothing to test", hint="devbox test --build"
-                )
-            variables = [f"{name}={value}" for name, value in event["env"].items()]
-            return [*(["env", *variables] if variables else ()), *event["argv"]]
-    raise BuildError("the container did not answer", hint="devbox up")
+    asked = protocol.Test(**configured(request, target), words=list(args), python=framework.python is not None)
+    said = ask(asked, target, engine)
+    if not said.built:
+        raise BuildError(f"{said.key} is not built, so there is nothing to test", hint="devbox test --build")
+    variables = [f"{name}={value}" for name, value in said.env.items()]
+    return [*(["env", *variables] if variables else ()), *said.argv]

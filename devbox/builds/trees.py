@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from devbox.agent import protocol
 from devbox.builds.talk import ask
 from devbox.container.inside.target import find
 from devbox.errors import DevboxError
@@ -12,6 +13,7 @@ from devbox.errors import DevboxError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from devbox.agent.protocol import TreeTold
     from devbox.container.inside.target import Target
     from devbox.container.status import ContainerStatus
     from devbox.engine.docker import Engine
@@ -65,29 +67,29 @@ class TreeDetails:
     history: tuple[Past, ...] = ()
 
 
-def tree_of(found: Mapping[str, Any]) -> BuildTree:
+def tree_of(found: TreeTold) -> BuildTree:
     """Make the tree from the agent's words."""
     return BuildTree(
-        key=found["key"],
-        path=found["path"],
-        size=found["bytes"],
-        current=found["current"],
-        building=found["building"],
-        state=found["state"],
-        created=found["created"] / 1e9,
-        built=found["built"] / 1e9,
-        code=found["code"],
-        inputs=found["inputs"],
+        key=found.key,
+        path=found.path,
+        size=found.bytes,
+        current=found.current,
+        building=found.building,
+        state=found.state,
+        created=found.created / 1e9,
+        built=found.built / 1e9,
+        code=found.code,
+        inputs=found.inputs,
     )
 
 
-def details_of(found: Mapping[str, Any]) -> TreeDetails:
+def details_of(found: TreeTold) -> TreeDetails:
     """Make the details from the agent's words."""
     return TreeDetails(
-        sources=found["sources"],
-        configured=found["configured"],
-        arguments=tuple(found["arguments"]),
-        environment=found["environment"],
+        sources=found.sources,
+        configured=found.configured,
+        arguments=tuple(found.arguments),
+        environment=found.environment,
         history=tuple(
             Past(
                 start=one.get("start", 0) / 1e9,
@@ -97,17 +99,14 @@ def details_of(found: Mapping[str, Any]) -> TreeDetails:
                 reasons=tuple(one.get("reasons", ())),
                 client=one.get("client", ""),
             )
-            for one in found["history"]
+            for one in found.history
         ),
     )
 
 
 def trees(target: Target, engine: Engine) -> tuple[BuildTree, ...]:
     """Return the build trees in the container's volume, by key. Raises BuildError if the container cannot be asked."""
-    for event in ask({"command": "list"}, target, engine):
-        if event["event"] == "result":
-            return tuple(map(tree_of, event["trees"]))
-    return ()
+    return tuple(map(tree_of, ask(protocol.List(), target, engine).trees))
 
 
 def all_trees(engine: Engine, containers: Iterable[ContainerStatus]) -> dict[str, tuple[BuildTree, ...]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from devbox.builds.helper import ask_helper, helper_images
+from devbox.agent import protocol
+from devbox.builds.helper import ask_helper, helper_images, say_phases
 from devbox.builds.trees import BuildTree, TreeDetails, details_of, tree_of
 from devbox.container.inside.target import LOCAL_FOLDER, VOLUME
 from devbox.container.status import status
@@ -18,6 +19,7 @@ from devbox.files import may_exist
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from devbox.agent.protocol import TreeTold, VolumeTold
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
 
@@ -118,35 +120,35 @@ def details(volume: BuildVolume, key: str, engine: Engine) -> TreeDetails:
     """Return what is recorded of one tree. Raises BuildError as `with_trees`."""
     for part, trees in _look([volume], engine, sizes=False, details=key):
         for tree in trees:
-            if part.folder == volume.folder and tree["key"] == key:
+            if part.folder == volume.folder and tree.key == key:
                 return details_of(tree)
     raise UsageError(f"there is no build tree {key} in {volume.title}", hint="devbox builds list")
 
 
 def _look(
-    volumes: Sequence[BuildVolume], engine: Engine, **request: object
-) -> Iterator[tuple[BuildVolume, list[dict[str, Any]]]]:
+    volumes: Sequence[BuildVolume], engine: Engine, *, sizes: bool, details: str | None = None
+) -> Iterator[tuple[BuildVolume, Sequence[TreeTold]]]:
     if not volumes:
         return
     places = {volume.name: f"{PLACE}/{number}" for number, volume in enumerate(volumes)}
     mounts = [Mount("volume", places[volume.name], volume.name, readonly=True) for volume in volumes]
     images = helper_images(engine, set(places))
-    for event in ask_helper({"command": "list", "volumes": places, **request}, mounts, engine, images=images):
-        if event["event"] == "result":
-            for volume in volumes:
-                told = event["volumes"][volume.name]
-                yield _part(replace(volume, folder=""), told), told["trees"]
-                for folder, inner in told["further"].items():
-                    if inner["trees"]:
-                        yield _part(replace(volume, workspace=None, folder=folder), inner), inner["trees"]
+    request = protocol.Look(volumes=places, sizes=sizes, details=details)
+    answer = ask_helper(request, mounts, engine, images=images)
+    for volume in volumes:
+        told = answer.volumes[volume.name]
+        yield _part(replace(volume, folder=""), told), told.trees
+        for folder, inner in told.further.items():
+            if inner.trees:
+                yield _part(replace(volume, workspace=None, folder=folder), inner), inner.trees
 
 
-def _part(volume: BuildVolume, told: Mapping[str, Any]) -> BuildVolume:
+def _part(volume: BuildVolume, told: VolumeTold) -> BuildVolume:
     """Return a volume, or its part of a further checkout, with what the helper told of it."""
     # The helper has the volumes elsewhere than a dev container.
     place = "/".join(filter(None, (VOLUME, volume.folder)))
-    trees = (replace(tree_of(tree), path=f"{place}/{tree['key']}") for tree in told["trees"])
-    workspace = volume.workspace or told["workspace"]
+    trees = (replace(tree_of(tree), path=f"{place}/{tree.key}") for tree in told.trees)
+    workspace = volume.workspace or told.workspace
     return replace(
         volume,
         trees=tuple(sorted(trees, key=lambda tree: -tree.built)),
@@ -268,14 +270,9 @@ def _remove_trees(doomed: Sequence[Doomed], engine: Engine, reporter: Reporter) 
     keys: dict[str, list[str]] = {}
     for one in doomed:
         keys.setdefault(_place(places, one), []).append(str(one.key))
-    answer: Mapping[str, list[dict[str, Any]]] = {}
-    request = {"command": "remove", "remove": keys}
-    for event in ask_helper(request, mounts, engine, images=helper_images(engine, names)):
-        if event["event"] == "phase":
-            reporter.info(event["title"])
-        elif event["event"] == "result":
-            answer = event["removed"]
-    said = {(place, one["key"]): one["why"] for place, ones in answer.items() for one in ones}
+    images = helper_images(engine, names)
+    answer = ask_helper(protocol.Remove(trees=keys), mounts, engine, images=images, on_event=say_phases(reporter))
+    said = {(place, one.key): one.why for place, ones in answer.removed.items() for one in ones}
     for one in doomed:
         yield one, said[_place(places, one), str(one.key)]
 

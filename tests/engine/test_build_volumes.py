@@ -247,16 +247,16 @@ class TestMemory:
 def test_an_image_without_python_is_passed_over(
     place: Place, engine: Engine, engine_name: Callable[[str], str]
 ) -> None:
+    from devbox.agent.protocol import Look
     from devbox.builds.helper import ask_helper
 
     bare = engine_name("bare")
     place.run("sh", "-c", "while found=$(command -v python3); do rm $found; hash -r; done")
     engine.run(["commit", place.inside.container, bare])
     try:
-        events = list(ask_helper({"command": "list", "volumes": {}}, [], engine, images=[bare, place.image]))
-        assert events[-1]["volumes"] == {}
+        assert ask_helper(Look(volumes={}), [], engine, images=[bare, place.image]).volumes == {}
         with pytest.raises(BuildError, match="python3"):
-            list(ask_helper({"command": "list", "volumes": {}}, [], engine, images=[bare]))
+            ask_helper(Look(volumes={}), [], engine, images=[bare])
     finally:
         engine.run(["image", "rm", "--force", bare])
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from devbox.agent import protocol
 from devbox.builds import deliver
 from devbox.frameworks.model import BuildRules
 
@@ -68,7 +69,7 @@ def path_with_tools(*more: str) -> str:
 class Running:
     """An agent at work; closing `stdin` is what the death of its client looks like."""
 
-    def __init__(self, lab: Lab, request: JSON) -> None:
+    def __init__(self, lab: Lab, request: protocol.Request[Any]) -> None:
         self.process = subprocess.Popen(
             lab.agent_argv(),
             stdin=subprocess.PIPE,
@@ -78,7 +79,7 @@ class Running:
         )
         self.events: list[JSON] = []
         self.lab = lab
-        self._write(json.dumps(request))
+        self._write(request.to_line())
 
     def answer(self) -> None:
         """Answer what the agent asked."""
@@ -187,8 +188,10 @@ class Lab:
             self.git("switch", "-q", "main")
 
     def start(self, **fields: object) -> Running:
-        request = {
-            "command": "build",
+        return self.ask(protocol.Build, **fields)
+
+    def ask(self, kind: type[protocol.Configured[Any]], /, **fields: object) -> Running:
+        request: JSON = {
             "client": "the lab",
             "framework": "lab",
             "variant": "default",
@@ -208,7 +211,7 @@ class Lab:
             **self.request,
             **fields,
         }
-        self.started.append(Running(self, request))
+        self.started.append(Running(self, kind.of(request)))
         return self.started[-1]
 
     def close(self) -> None:

@@ -146,15 +146,14 @@ def test_a_second_worktree_is_seeded(lab: CudaLab, engine_name: Callable[[str], 
 
 def copy(lab: CudaLab, other: CudaLab, asked: dict[str, object]) -> None:
     """Copy the tree through a helper that mounts both volumes, as the client does."""
+    from devbox.agent.protocol import Seed, Source
     from devbox.builds.helper import ask_helper
     from devbox.engine.spec import Mount
 
-    source = {"volume": "/volumes/0", "workspace": str(lab.workspace), "sibling": True, "least": 0.0}
+    source = Source(volume="/volumes/0", workspace=str(lab.workspace), sibling=True, least=0.0)
     mounts = [Mount("volume", VOLUME, other.volume_name), Mount("volume", "/volumes/0", lab.volume_name, readonly=True)]
-    request = {**asked, "command": "seed", "volume": VOLUME, "from": [source]}
-    for said in ask_helper(request, mounts, lab.engine, images=[lab.image], user="1000:1000"):
-        if said["event"] == "result":
-            assert said["seeded"] == str(lab.workspace), said
+    request = Seed.of({**asked, "volume": VOLUME, "sources": [vars(source)]})
+    assert ask_helper(request, mounts, lab.engine, images=[lab.image], user="1000:1000").seeded == str(lab.workspace)
 
 
 def test_a_submodule_that_moves(lab: CudaLab) -> None:

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from devbox.agent import protocol
 from devbox.frameworks.model import BuildRules, PythonRules
-from tests.oracle.build_lab import Lab
+from tests.oracle.build_lab import Lab, Running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,12 +46,14 @@ class PythonLab:
     image: Path
 
     def python(self, action: str = "install", *, mode: str = "incremental", **asked: object) -> JSON:
-        fields = {"action": action, "rules": asdict(RULES), "precompiled": None, "force": False, "deps": True, **asked}
-        return self.lab.start(command="python", mode=mode, python=fields).result()
+        return self.start(action=action, mode=mode, **{"precompiled": None, **asked}).result()
+
+    def start(self, **asked: object) -> Running:
+        fields = {"action": "install", "package": asdict(RULES), "force": False, "deps": True, **asked}
+        return self.lab.ask(protocol.Python, **fields)
 
     def refused(self, **asked: object) -> str:
-        fields = {"action": "install", "rules": asdict(RULES), "force": False, "deps": True, **asked}
-        running = self.lab.start(command="python", python=fields)
+        running = self.start(**asked)
         message = str(running.until("fault")["message"])
         running.close()
         return message
@@ -243,22 +246,21 @@ class TestBackend:
         assert told["PYEXT_SOURCE"] == str(work.lab.workspace)
 
     def test_what_it_says_when_it_fails_is_the_report(self, work: PythonLab) -> None:
-        done = work.python(rules={**asdict(RULES), "env": ()})
+        done = work.python(package={**asdict(RULES), "env": ()})
         assert done["code"] != 0
         assert "compiling for an hour" in done["failure"]["output"]
         assert done["failure"]["step"] == "pip"
 
     def test_a_client_that_is_gone_ends_it(self, work: PythonLab) -> None:
         work.lab.write("backend.py", "import time\ntime.sleep(600)\n")
-        fields = {"action": "install", "rules": asdict(RULES), "precompiled": None, "force": False, "deps": True}
-        running = work.lab.start(command="python", python=fields)
+        running = work.start(precompiled=None)
         running.until("output")
         running.hang_up()
         assert running.until("result")["code"] == 130
         running.close()
 
     def test_a_checkout_without_a_project_says_so(self, work: PythonLab) -> None:
-        assert "no Python project" in work.refused(rules={**asdict(RULES), "project": ["python"]}, precompiled=None)
+        assert "no Python project" in work.refused(package={**asdict(RULES), "project": ["python"]}, precompiled=None)
 
 
 class TestWheel:
@@ -296,7 +298,7 @@ class TestWheel:
     def test_nothing_is_added_where_the_backend_builds_all_of_it(self, work: PythonLab) -> None:
         work.lab.build()
         rules = {**asdict(RULES), "wheel_env": (("PYEXT_PREBUILT", "{empty}"),)}
-        assert work.python("wheel", rules=rules).get("added", 0) == 0
+        assert work.python("wheel", package=rules).get("added", 0) == 0
 
 
 class TestPrecompiled:
@@ -355,13 +357,13 @@ class TestPrecompiled:
 
     def test_a_framework_that_knows_none_says_so(self, work: PythonLab) -> None:
         rules = {**asdict(RULES), "precompiled": ()}
-        assert "does not know" in work.refused(rules=rules, precompiled={"kind": "", "value": ""})
+        assert "does not know" in work.refused(package=rules, precompiled={"kind": "", "value": ""})
 
 
 class TestTests:
     def command(self, work: PythonLab, *words: str, more: tuple[str, ...] = ()) -> JSON:
         rules = {**asdict(work.lab.rules), "test": list(words)}
-        return work.lab.start(command="test", rules=rules, test=list(more), python=True).result()
+        return work.lab.ask(protocol.Test, rules=rules, words=list(more), python=True).result()
 
     def test_they_run_in_the_environment(self, work: PythonLab) -> None:
         work.lab.build()
@@ -378,8 +380,7 @@ class TestTests:
         assert (said["built"], said["argv"]) == (True, ["ctest", "--test-dir", built["tree"]])
 
     def test_a_program_that_is_not_there_is_named(self, work: PythonLab) -> None:
-        running = work.lab.start(
-            command="test", rules={**asdict(work.lab.rules), "test": ["nosuchtest"]}, test=[], python=True
-        )
+        rules = {**asdict(work.lab.rules), "test": ["nosuchtest"]}
+        running = work.lab.ask(protocol.Test, rules=rules, words=[], python=True)
         assert "nosuchtest" in running.until("fault")["message"]
         running.close()

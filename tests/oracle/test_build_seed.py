@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from devbox.agent.protocol import Seed
 from devbox.builds import deliver
 from tests.oracle.build_lab import COUNT, FILES, Lab, Running
 
@@ -61,7 +62,7 @@ class Second:
         return running.result()
 
     def copy(self, asked: dict[str, Any]) -> dict[str, Any]:
-        request = {**asked, "command": "seed", "volume": str(self.lab.volume), "from": self.sources}
+        request = Seed.of({**asked, "volume": str(self.lab.volume), "sources": self.sources})
         running = Running(self.lab, request)
         try:
             return running.result()

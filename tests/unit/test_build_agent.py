@@ -8,6 +8,7 @@ import os
 import struct
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,10 @@ from devbox.agent.ninja.output import (
     short,
 )
 from devbox.agent.proof.outside import Outside
+from devbox.agent.protocol import Rules
 from devbox.agent.tools import version_tuple
 from devbox.builds import deliver
+from devbox.frameworks.model import BuildRules
 
 VALUES = {
     "source": "/w/s", "build": "/b/k", "python": "/v/bin/python3", "type": "Release", "arch": "90-real", "threads": "2",
@@ -103,11 +106,7 @@ class TestCmake:
         assert cmake_call.expand("-j{jobs} {source}/x ${source} {other}", VALUES) == "-j8 /w/s/x ${source} {other}"
 
     def test_the_user_s_definitions_replace_the_framework_s(self) -> None:
-        rules = {
-            "arch_define": "CMAKE_CUDA_ARCHITECTURES",
-            "install_prefix": None,
-            "defines": [("A:BOOL", "ON"), ("B", "{build}")],
-        }
+        rules = Rules.of(asdict(BuildRules(defines=(("A:BOOL", "ON"), ("B", "{build}")))))
         found = cmake_call.defines(rules, VALUES, [("A", "OFF"), ("C:STRING", "x")])
         assert list(found.items()) == [
             ("CMAKE_BUILD_TYPE", "Release"),

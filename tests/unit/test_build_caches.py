@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from devbox import config
 from devbox.agent.caches import counts, launcher
+from devbox.agent.protocol import CacheLook
 from devbox.builds.caches import choose
 from devbox.builds.caches.choose import CompilerCache, compiler_cache
 from devbox.builds.caches.doctor import diagnose
@@ -160,7 +161,7 @@ class TestSettings:
         assert (cache.prefix, cache.group) == ("icecc", True)
         mask = Mask()
         mask.hide(cache.secrets())
-        assert "hunter2" not in mask(json.dumps(cache.asked()))
+        assert "hunter2" not in mask(json.dumps(cache.asked(), default=vars))
 
     def test_a_storage_without_a_password_is_no_secret(self) -> None:
         assert list(compiler_cache(self.settings(cache_remote=REDIS), {}).secrets()) == []
@@ -254,14 +255,15 @@ class TestWhy:
         assert why_ccache(log)[1]
 
 
-def said(**values: Any) -> dict[str, Any]:
+def said(**values: Any) -> CacheLook:
     settings = {name: [value, "environment"] for name, value in {"sloppiness": "", "compiler_check": "content"}.items()}
-    return {
+    found = {
         "kind": "ccache", "folder": "/cache/ccache", "exists": True, "writable": True, "uid": 1000, "shared": True,
         "owner": 1000, "group": 1000, "mode": 0o40755, "groups": [1000], "free": 50 << 30, "foreign": "", "skew": 0.0,
         "settings": settings, "by_hand": settings, "languages": {},
         "counters": {"cache_size_kibibyte": 100, "max_cache_size_kibibyte": 1000}, **values,
     }  # fmt: skip
+    return CacheLook(**found)
 
 
 class TestDoctor:
@@ -298,7 +300,7 @@ class TestDoctor:
         ],
     )
     def test_settings_that_only_ninja_by_hand_would_meet(self, name: str, value: str, severity: str) -> None:
-        by_hand = {**said()["by_hand"], name: [value, "/etc/ccache.conf"]}
+        by_hand = {**said().by_hand, name: [value, "/etc/ccache.conf"]}
         (found,) = diagnose(said(by_hand=by_hand), CompilerCache())
         assert found.severity == severity
         assert found.message.startswith(f"by hand: {name}")

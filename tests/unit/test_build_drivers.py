@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ from devbox.agent.drivers.build_wheel import NOT_PASSED, OWN, Script, plain
 from devbox.agent.drivers.cargo import Conversation, only
 from devbox.agent.drivers.choose import DRIVERS, kind_of
 from devbox.agent.events import AgentError
+from devbox.agent.protocol import Rules
 from devbox.frameworks.load import available, variants
 from devbox.frameworks.model import BuildRules
 
@@ -52,7 +54,7 @@ def script(folder: Path, text: str) -> Script:
 def test_every_framework_names_a_driver_that_exists() -> None:
     for name in available():
         for framework in variants(name):
-            kind = kind_of({"driver": framework.build.driver})
+            kind = kind_of(Rules.of(asdict(framework.build)))
             assert bool(framework.build.steps) == (kind.__name__ == "CargoDriver"), (name, framework.variant)
     assert BuildRules().driver in DRIVERS
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from devbox.agent import history
 from devbox.agent.events import Events
+from devbox.agent.protocol import Removal
 from devbox.agent.trees import describe, remove
 from devbox.builds.trees import BuildTree
 from devbox.builds.volumes import BuildVolume, find_trees, prunable
@@ -153,14 +154,14 @@ class TestRemove:
         return tmp_path
 
     def test_a_tree_goes_with_its_record(self, volume: Path) -> None:
-        assert remove(str(volume), ["b"], Events(-1)) == [{"key": "b", "removed": True, "why": ""}]
+        assert remove(str(volume), ["b"], Events(-1)) == [Removal(key="b", removed=True, why="")]
         assert not (volume / "b").exists()
         assert not (volume / ".devbox/records/b").exists()
         assert not (volume / ".devbox/trash").exists()
-        assert [one["key"] for one in describe(str(volume))] == ["a"]
+        assert [one.key for one in describe(str(volume))] == ["a"]
 
     def test_the_current_one_stays(self, volume: Path) -> None:
-        assert not remove(str(volume), ["a"], Events(-1))[0]["removed"]
+        assert not remove(str(volume), ["a"], Events(-1))[0].removed
         assert (volume / "a/x.o").exists()
 
     def test_one_that_is_being_built_stays(self, volume: Path) -> None:
@@ -173,7 +174,7 @@ class TestRemove:
             holder.stdout.readline()
             (done,) = remove(str(volume), ["b"], Events(-1))
             holder.communicate()
-        assert done == {"key": "b", "removed": False, "why": "it is being built: somebody"}
+        assert done == Removal(key="b", removed=False, why="it is being built: somebody")
         assert (volume / "b/x.o").exists()
 
     def test_what_a_killed_removal_left_goes_with_the_next(self, volume: Path) -> None:

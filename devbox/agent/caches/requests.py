@@ -8,11 +8,12 @@ import shlex
 import shutil
 import tempfile
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..events import AgentError
 from ..files import read_json
 from ..proof.record import Records
+from ..protocol import ClearCache, CountCache, ExplainCache, LookAtCache
 from ..tools import first_on_path, run
 from ..trees import disk_use
 from . import sccache, setup
@@ -22,6 +23,8 @@ from .setup import CCACHE, NONE
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ..protocol import CacheRequest, R
+
 STATE = ".devbox"
 COMMANDS = "compile_commands.json"
 # Longer than any compile.
@@ -29,25 +32,26 @@ SECONDS = 3600
 LOG_LINES = 400
 
 
-def act(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Do what `action` says: `stats`, `clear`, `look` or `explain`. Raises AgentError where there is no cache."""
-    state = os.path.join(request["volume"], STATE)
-    cache = setup.choose(request, os.environ, state)
+def act(request: CacheRequest[R]) -> R:
+    """Do what one of the requests about the cache says. Raises AgentError where there is no cache."""
+    state = os.path.join(request.volume, STATE)
+    cache = setup.choose(request.cache, os.environ, state)
     if cache.kind == NONE:
         raise AgentError(
             "there is no compiler cache in this container", hint="devbox config show   # compiler_cache says which"
         )
     work = Work(cache, request, state)
-    actions: dict[str, Callable[[], dict[str, Any]]] = {
-        "stats": work.stats, "clear": work.clear, "look": work.look, "explain": work.explain,
+    actions: dict[type[Any], Callable[[], dict[str, Any]]] = {
+        CountCache: work.stats, ClearCache: work.clear, LookAtCache: work.look,
     }  # fmt: skip
-    return {"kind": cache.kind, "folder": cache.folder, **actions[request["action"]]()}
+    found = work.explain(request) if isinstance(request, ExplainCache) else actions[type(request)]()
+    return cast("R", request.RESULT(kind=cache.kind, folder=cache.folder, **found))
 
 
 class Work:
     """One of the actions, on one cache."""
 
-    def __init__(self, cache: setup.Cache, request: Mapping[str, Any], state: str) -> None:
+    def __init__(self, cache: setup.Cache, request: CacheRequest[Any], state: str) -> None:
         """Take the cache, the request, and the volume's state folder."""
         self._cache = cache
         self._request = request
@@ -91,7 +95,7 @@ class Work:
             "exists": os.path.isdir(folder),
             "writable": os.access(folder, os.W_OK | os.X_OK),
             "uid": os.getuid(),
-            "shared": self._remote() or folder == self._request["cache"]["folders"][self._cache.kind],
+            "shared": self._remote() or folder == self._request.cache.folders[self._cache.kind],
         }
         if found["exists"]:
             status = os.stat(folder)
@@ -115,15 +119,15 @@ class Work:
 
     def _remote(self) -> bool:
         """Return whether sccache keeps everything elsewhere; ccache has its folder in any case."""
-        return self._cache.kind != CCACHE and bool(self._cache.storage.get("variables"))
+        return self._cache.kind != CCACHE and bool(self._cache.storage.variables)
 
-    def explain(self) -> dict[str, Any]:
+    def explain(self, request: ExplainCache) -> dict[str, Any]:
         """Compile one source of a tree again, with the outputs elsewhere, and return what the cache says to it.
 
         ccache is only read. `last` is what it answered in the tree's last build.
         """
-        tree = os.path.join(self._request["volume"], self._request.get("key") or "current")
-        command = _command(os.path.join(tree, COMMANDS), self._request["file"])
+        tree = os.path.join(request.volume, request.key or "current")
+        command = _command(os.path.join(tree, COMMANDS), request.file)
         with tempfile.TemporaryDirectory() as beside:
             argv = _elsewhere(self._argv(command, tree), beside)
             if self._cache.kind == CCACHE:

@@ -28,7 +28,7 @@ IDLE_SECONDS = 3600
 
 def socket_path(cache: Cache) -> str:
     """Return where the server of this configuration listens: in the container, where only this user may go."""
-    identity = json.dumps([cache.folder, sorted(cache.storage.items()), cache.group], sort_keys=True)
+    identity = json.dumps([cache.folder, cache.size, cache.storage.values(), cache.group], sort_keys=True)
     name = hashlib.sha256(identity.encode()).hexdigest()[:16]
     return f"/tmp/devbox-sccache-{os.getuid()}/{name}"  # noqa: S108  # the folder is looked at before it is used
 
@@ -48,8 +48,8 @@ def start(cache: Cache) -> str | None:
             return None
         remove([path])
         environ = _server_environment(cache)
-        keys = [_in_memory(text) for text in cache.storage.get("files", {}).values()]
-        environ.update(zip(cache.storage.get("files", {}), (f"/proc/self/fd/{key}" for key in keys)))
+        keys = [_in_memory(text) for text in cache.storage.files.values()]
+        environ.update(zip(cache.storage.files, (f"/proc/self/fd/{key}" for key in keys)))
         os.makedirs(cache.folder, exist_ok=True)
         said = os.memfd_create("sccache")
         mask = os.umask(0o002 if cache.group else 0o022)
@@ -70,16 +70,16 @@ def start(cache: Cache) -> str | None:
 
 def _server_environment(cache: Cache) -> dict[str, str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("SCCACHE_")}
-    environ.update(cache.storage.get("variables", {}))
-    environ.update(cache.storage.get("secrets", {}))
+    environ.update(cache.storage.variables)
+    environ.update(cache.storage.secrets)
     environ.update(
         SCCACHE_SERVER_UDS=socket_path(cache),
         SCCACHE_START_SERVER="1",
         SCCACHE_NO_DAEMON="1",
         SCCACHE_IDLE_TIMEOUT=str(IDLE_SECONDS),
     )
-    if not cache.storage.get("variables"):
-        environ.update(SCCACHE_DIR=cache.folder, SCCACHE_CACHE_SIZE=cache.storage["size"])
+    if not cache.storage.variables:
+        environ.update(SCCACHE_DIR=cache.folder, SCCACHE_CACHE_SIZE=cache.size)
     return environ
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..events import AgentError
 from ..files import remove
+from ..protocol import Storage
 from ..tools import which
 from . import launcher, sccache
 from .counts import Counts, difference, read_log
@@ -14,14 +15,17 @@ from .counts import Counts, difference, read_log
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..protocol import CacheChoice, Configured
+
 CCACHE, SCCACHE, NONE = "ccache", "sccache", "none"
 
 
 class Cache(NamedTuple):
     """The cache of one build: its program, the environment of the compilers, and how to ask it what it did.
 
-    `storage` is what the request says of the shared storage; its secrets stay out of `environ` with sccache, whose
-    server alone needs them. `log` is ccache's log for one tree, `phases` the folder of nvcc's tables; "" for none.
+    `size` is its limit, `storage` what the request says of the shared storage; its secrets stay out of `environ` with
+    sccache, whose server alone needs them. `log` is ccache's log for one tree, `phases` the folder of nvcc's tables; ""
+    for none.
     """
 
     kind: str
@@ -29,18 +33,18 @@ class Cache(NamedTuple):
     environ: dict[str, str]
     folder: str
     log: str
-    storage: Mapping[str, Any]
+    size: str
+    storage: Storage
     group: bool
     phases: str = ""
 
 
-def choose(request: Mapping[str, Any], environ: Mapping[str, str], state: str) -> Cache:
+def choose(wanted: CacheChoice, environ: Mapping[str, str], state: str) -> Cache:
     """Return the cache that a request asks for. ccache that is not installed is no cache.
 
     Raises AgentError where sccache is asked for and is not there.
     """
-    wanted = request["cache"]
-    kind = wanted["kind"]
+    kind = wanted.kind
     program = which(kind, environ) if kind != NONE else None
     if kind == SCCACHE and program is None:
         raise AgentError(
@@ -49,23 +53,22 @@ def choose(request: Mapping[str, Any], environ: Mapping[str, str], state: str) -
         )
     if program is None:
         # A tree may look for ccache by itself.
-        return Cache(NONE, "", {launcher.CACHE: "", "CCACHE_DISABLE": "1"}, "", "", {}, group=False)
-    group = bool(wanted.get("group"))
-    storage = wanted.get("storage") or {}
+        return Cache(NONE, "", {launcher.CACHE: "", "CCACHE_DISABLE": "1"}, "", "", "", Storage(), group=False)
+    group, storage = wanted.group, wanted.storage
     if kind == SCCACHE:
-        if wanted.get("prefix"):
+        if wanted.prefix:
             raise AgentError(
                 "sccache puts no other program before the compiler",
                 hint='compiler_cache = "ccache"   # in devbox.toml, with compiler_prefix',
             )
-        folder = _folder(wanted["folders"][SCCACHE], os.path.join(state, "caches", SCCACHE))
+        folder = _folder(wanted.folders[SCCACHE], os.path.join(state, "caches", SCCACHE))
         found = {launcher.CACHE: program, "SCCACHE_IGNORE_SERVER_IO_ERROR": "1"}
-        cache = Cache(SCCACHE, program, found, folder, "", {**storage, "size": wanted["size"]}, group)
+        cache = Cache(SCCACHE, program, found, folder, "", wanted.size, storage, group)
         found["SCCACHE_SERVER_UDS"] = sccache.socket_path(cache)
         return cache
-    folder = _folder(wanted["folders"][CCACHE], os.path.join(state, "caches", CCACHE))
-    settings = _ccache_environment(program, folder, wanted["size"], storage, group=group)
-    return Cache(CCACHE, program, settings, folder, "", storage, group)
+    folder = _folder(wanted.folders[CCACHE], os.path.join(state, "caches", CCACHE))
+    settings = _ccache_environment(program, folder, wanted.size, storage, group=group)
+    return Cache(CCACHE, program, settings, folder, "", wanted.size, storage, group)
 
 
 def _folder(shared: str, own: str) -> str:
@@ -73,9 +76,7 @@ def _folder(shared: str, own: str) -> str:
     return shared if os.access(shared, os.W_OK) else own
 
 
-def _ccache_environment(
-    program: str, folder: str, size: str, storage: Mapping[str, Any], *, group: bool
-) -> dict[str, str]:
+def _ccache_environment(program: str, folder: str, size: str, storage: Storage, *, group: bool) -> dict[str, str]:
     """Return ccache's settings: by the compiler's content, without sloppiness, whatever its configuration file says."""
     return {
         launcher.CACHE: program,
@@ -84,19 +85,19 @@ def _ccache_environment(
         "CCACHE_SLOPPINESS": "",
         "CCACHE_MAXSIZE": size,
         **({"CCACHE_UMASK": "002"} if group else {}),
-        **storage.get("variables", {}),
-        **storage.get("secrets", {}),
+        **storage.variables,
+        **storage.secrets,
     }
 
 
-def for_tree(cache: Cache, request: Mapping[str, Any], state: str, tree: str) -> Cache:
+def for_tree(cache: Cache, request: Configured[Any], state: str, tree: str) -> Cache:
     """Return the cache of one build tree: what compiles for it knows the tree, its log, and what goes before nvcc."""
     name = os.path.basename(tree)
-    phases = os.path.join(state, "phases", name) if request.get("trace") else ""
+    phases = os.path.join(state, "phases", name) if request.trace else ""
     environ = {**cache.environ, sccache.TREE: tree}
     log = ""
     if cache.kind != SCCACHE:
-        environ.update(launcher.step(state, prefix=request["cache"].get("prefix") or "", phases=phases))
+        environ.update(launcher.step(state, prefix=request.cache.prefix or "", phases=phases))
     if cache.kind == CCACHE:
         log = environ["CCACHE_STATSLOG"] = os.path.join(state, "ccache", f"{name}.log")
         os.makedirs(os.path.dirname(log), exist_ok=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..install import Install
     from ..ninja.output import Command
     from ..proof.record import Attempt
+    from ..protocol import Configured, Rules
     from ..tools import Probe
 
 TAIL_LINES = 60
@@ -65,25 +66,25 @@ class Driver:
     # Before there is a tree: what its key is made from.
 
     @classmethod
-    def check(cls, request: Mapping[str, Any], source: str) -> None:
+    def check(cls, request: Configured[Any], source: str) -> None:
         """Raise AgentError where there is nothing to build in `source`, or where the request cannot be done."""
         if not os.path.isfile(os.path.join(source, cls.marker)):
             raise AgentError(
                 f"{source} has no {cls.marker}", hint="devbox up --framework NAME   # if the framework is another one"
             )
-        if request.get("options"):
+        if request.options:
             raise AgentError(
-                f"{request['framework']} has no build script of its own that takes '{request['options'][0][0]}'",
+                f"{request.framework} has no build script of its own that takes '{request.options[0][0]}'",
                 hint="devbox build -D NAME=VALUE   # a variable of CMake",
             )
 
     @classmethod
-    def ninja(cls, rules: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:
+    def ninja(cls, rules: Rules, environ: Mapping[str, str]) -> str | None:
         """Return ninja's path where ninja builds the tree: its log is what proves that nobody else did."""
         raise NotImplementedError
 
     @classmethod
-    def inputs(cls, rules: Mapping[str, Any], source: str, environ: Mapping[str, str], probe: Probe) -> dict[str, Any]:
+    def inputs(cls, rules: Rules, source: str, environ: Mapping[str, str], probe: Probe) -> dict[str, Any]:
         """Return what the key is made from beside compilers, type and architectures: the build system's own tools."""
         raise NotImplementedError
 
@@ -95,8 +96,8 @@ class Driver:
         self._configuration = context.decided
         self._request = context.request
         self._events = context.events
-        asked = context.request["jobs"]
-        self.jobs = Jobs(asked, "--jobs") if asked else measure(context.decided.rules["memory_per_job"])
+        asked = context.request.jobs
+        self.jobs = Jobs(asked, "--jobs") if asked else measure(context.decided.rules.memory_per_job)
 
     def plan(self, last: Attempt | None) -> Plan:
         """Compare what the build system would be told with what the tree was configured from."""
@@ -130,7 +131,7 @@ class Driver:
     def build(self) -> tuple[Outcome, Jobs]:
         """Run the build program, with half the jobs again as long as compilers are killed for memory."""
         jobs = self.jobs
-        self._events.send("phase", title=f"building {self._configuration.key} with {jobs.number} jobs ({jobs.reason})")
+        self._events.phase(f"building {self._configuration.key} with {jobs.number} jobs ({jobs.reason})")
         while True:
             kills = memory_kills()
             outcome = self._build_with(jobs.number)
@@ -144,7 +145,7 @@ class Driver:
     def _say_configuring(self, plan: Plan) -> None:
         """Say that the tree is being configured, and why; the client looks then for what the checkout lacks."""
         title = f"configuring {self._configuration.key} ({plan.reasons[0]})"
-        self._events.send("phase", title=title, step="configure")
+        self._events.phase(title, step="configure")
 
     def _run(self, argv: Sequence[str], step: str, *, cwd: str | None = None, **environ: str) -> Outcome:
         """Run a program whose output is only lines; if it fails, the last of them are what is shown.

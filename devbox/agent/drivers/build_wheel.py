@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..context import Context
     from ..jobs import Jobs
     from ..proof.record import Attempt
+    from ..protocol import Configured
     from .base import Plan
 
 SCRIPT = "scripts/build_wheel.py"
@@ -122,11 +123,11 @@ class BuildWheelDriver(CmakeDriver):
         self._script = Script(context.decided.workspace)
 
     @classmethod
-    def check(cls, request: Mapping[str, Any], source: str) -> None:
+    def check(cls, request: Configured[Any], source: str) -> None:
         """Raise AgentError where there is no such script, or where it cannot be told what was asked."""
-        super().check({**request, "options": ()}, source)
-        Script(request["workspace"]).chosen(request.get("options") or ())
-        for left, right in request["defines"]:
+        super().check(request.but(options=()), source)
+        Script(request.workspace).chosen(request.options)
+        for left, right in request.defines:
             if NOT_PASSED.search(right):
                 raise AgentError(
                     f"-D {left}={right} cannot be passed through {SCRIPT}: it splits values at ';' and quotes nothing",
@@ -160,7 +161,7 @@ class BuildWheelDriver(CmakeDriver):
         known, script = self._configuration, self._script
         self._say_configuring(plan)
         arguments = plan.arguments
-        if self._request["mode"] == "clean":
+        if self._request.mode == "clean":
             # `--clean` empties the build folder too, with what was downloaded into it.
             arguments = [*arguments, *([*script.has("generate-fmha")] or script.has("clean"))]
         if not self.compiles_to_configure:
@@ -177,8 +178,8 @@ class BuildWheelDriver(CmakeDriver):
     def build(self) -> tuple[Outcome, Jobs]:
         """Build with ninja, and have the script link the libraries where the links in the checkout are not these."""
         outcome, jobs = super().build()
-        if outcome.code == 0 and not self._request["targets"] and self._links and not self._are_linked():
-            self._events.send("phase", title=f"linking the libraries into {PACKAGE}")
+        if outcome.code == 0 and not self._request.targets and self._links and not self._are_linked():
+            self._events.phase(f"linking the libraries into {PACKAGE}")
             arguments = self._arguments(self._defines(str(jobs.number)))
             outcome = self._run_script([*arguments, *self._linking()], "install")
             if outcome.code == 0:
@@ -189,7 +190,7 @@ class BuildWheelDriver(CmakeDriver):
 
     def _arguments(self, given: Mapping[str, str]) -> list[str]:
         known, script = self._configuration, self._script
-        generator = [f"--generator={known.rules['generator']}"] if known.ninja else []
+        generator = [f"--generator={known.rules.generator}"] if known.ninja else []
         arch = known.values["arch"]
         return [
             f"--build_type={known.values['type']}",
@@ -200,13 +201,13 @@ class BuildWheelDriver(CmakeDriver):
             *(f"{option}={os.path.join(known.state, 'build_wheel')}" for option in script.has("build-root")),
             *script.has("yes"),
             *self._without_requirements(script),
-            *script.chosen(self._request.get("options") or ()),
+            *script.chosen(self._request.options),
             *(f"--extra-cmake-vars={left}={right}" for left, right in given.items()),
         ]
 
     def _defines(self, jobs: str) -> dict[str, str]:
         """Return the defines that the script has no option for."""
-        said = {"CMAKE_BUILD_TYPE", self._configuration.rules["arch_define"]}
+        said = {"CMAKE_BUILD_TYPE", self._configuration.rules.arch_define}
         return {left: right for left, right in super()._defines(jobs).items() if cmake_call.name_of(left) not in said}
 
     def _without_requirements(self, script: Script) -> list[str]:
@@ -220,7 +221,7 @@ class BuildWheelDriver(CmakeDriver):
     @property
     def _links(self) -> bool:
         """Whether the libraries belong into the checkout: C++ alone stays in the tree, and so does all out of tree."""
-        said = {plain(str(name)) for name, _ in self._request.get("options") or ()}
+        said = {plain(str(name)) for name, _ in self._request.options}
         return not said & {"cpp-only", "out-of-tree"}
 
     def _run_script(self, arguments: Sequence[str], step: str) -> Outcome:

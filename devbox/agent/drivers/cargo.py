@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..events import AgentError
 from ..ninja.output import Command
+from ..protocol import Progress
 from ..python import environment
 from ..tools import required, run, which
 from . import cmake_call
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ..proof.record import Attempt
+    from ..protocol import Configured, Rules
     from ..tools import Probe
 
 CARGO = "cargo"
@@ -40,25 +42,25 @@ class CargoDriver(Driver):
     speaker: ClassVar[str] = CARGO
 
     @classmethod
-    def check(cls, request: Mapping[str, Any], source: str) -> None:
+    def check(cls, request: Configured[Any], source: str) -> None:
         """Raise AgentError as every driver does, and for a define: cargo has none."""
         super().check(request, source)
-        if not request["rules"]["steps"]:
+        if not request.rules.steps:
             raise AgentError(
-                f"{request['framework']} says no step of its build", hint="devbox frameworks show NAME   # build.steps"
+                f"{request.framework} says no step of its build", hint="devbox frameworks show NAME   # build.steps"
             )
-        if request["defines"] or request.get("preset"):
+        if request.defines or request.preset:
             raise AgentError(
                 "cargo takes neither -D nor --preset", hint="devbox build -- --features NAME   # arguments for cargo"
             )
 
     @classmethod
-    def ninja(cls, rules: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:  # noqa: ARG003
+    def ninja(cls, rules: Rules, environ: Mapping[str, str]) -> str | None:  # noqa: ARG003
         """Return None: ninja builds nothing here that a record could prove."""
         return None
 
     @classmethod
-    def inputs(cls, rules: Mapping[str, Any], source: str, environ: Mapping[str, str], probe: Probe) -> dict[str, Any]:
+    def inputs(cls, rules: Rules, source: str, environ: Mapping[str, str], probe: Probe) -> dict[str, Any]:
         """Return the Rust compiler that the checkout's toolchain file chooses, and cmake for build scripts."""
         required(CARGO, environ)
         # rustup's rustc is another one in each folder with a rust-toolchain.toml, so it is asked there, each time.
@@ -66,13 +68,13 @@ class CargoDriver(Driver):
         program = which("cmake", environ)
         return {
             "rustc": rustc,
-            "steps": [step["command"] for step in rules["steps"]],
+            "steps": [step.command for step in rules.steps],
             "cmake": probe.version(program).partition("\n")[0] if program else "",
         }
 
     def plan(self, last: Attempt | None) -> Plan:  # noqa: ARG002
         """Return a plan without a reason: cargo decides by itself, there is nothing to configure."""
-        names = [name for name, _ in self._configuration.rules["env"]]
+        names = [name for name, _ in self._configuration.rules.env]
         return Plan([], {}, [], cmake_call.environment(self._configuration.environ, names), [])
 
     def mark(self) -> None:
@@ -86,15 +88,15 @@ class CargoDriver(Driver):
     def _build_with(self, jobs: int) -> Outcome:
         known = self._configuration
         values = {**known.values, "jobs": str(jobs)}
-        packages = self._request["targets"]
-        for step in known.rules["steps"]:
-            argv = [cmake_call.expand(word, values) for word in step["command"]]
+        packages = self._request.targets
+        for step in known.rules.steps:
+            argv = [cmake_call.expand(word, values) for word in step.command]
             if argv[0] == CARGO:
-                argv = [*only(argv, packages), *self._request["args"]]
+                argv = [*only(argv, packages), *self._request.args]
             elif packages:
                 continue
-            with self._python() if step["python"] else nullcontext(dict(known.environ)) as environ:
-                outcome = self._step(argv, self._folder(step["folder"]), jobs, environ)
+            with self._python() if step.python else nullcontext(dict(known.environ)) as environ:
+                outcome = self._step(argv, self._folder(step.folder), jobs, environ)
             if outcome.code:
                 return outcome
         return Outcome(0)
@@ -126,7 +128,7 @@ class CargoDriver(Driver):
         if known.cache.kind == "sccache":
             environ.setdefault("RUSTC_WRAPPER", known.cache.program)
         talk = Conversation(
-            lambda **now: self._events.send("progress", **now),
+            lambda **now: self._events.send(Progress(**now)),
             lambda line: self._events.output(line, argv[0]),
         )
         began = len(talk.commands)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ..context import Context
+    from ..protocol import Rules
     from .base import Driver
 
 # The module and the class of each.
@@ -20,9 +19,9 @@ DRIVERS = {
 }
 
 
-def kind_of(rules: Mapping[str, Any]) -> type[Driver]:
+def kind_of(rules: Rules) -> type[Driver]:
     """Return the class of the driver that a framework's rules name."""
-    module, name = DRIVERS[rules["driver"]]
+    module, name = DRIVERS[rules.driver]
     return cast("type[Driver]", getattr(import_module(f".{module}", __package__), name))
 
 

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..ninja import output
+from ..protocol import Progress
 from ..tools import required
 from . import cmake_call
 from .base import Done, Driver, Outcome, Plan
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..install import Install
     from ..proof.record import Attempt
+    from ..protocol import Rules
     from ..tools import Probe
 
 NINJA = "Ninja"
@@ -27,14 +29,14 @@ class CmakeDriver(Driver):
     speaker: ClassVar[str] = "cmake"
 
     @classmethod
-    def ninja(cls, rules: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:
+    def ninja(cls, rules: Rules, environ: Mapping[str, str]) -> str | None:
         """Return ninja's path, None for another generator. Raises AgentError if it is not installed."""
-        return required("ninja", environ) if rules["generator"] == NINJA else None
+        return required("ninja", environ) if rules.generator == NINJA else None
 
     @classmethod
     def inputs(
         cls,
-        rules: Mapping[str, Any],
+        rules: Rules,
         source: str,  # noqa: ARG003
         environ: Mapping[str, str],
         probe: Probe,
@@ -42,7 +44,7 @@ class CmakeDriver(Driver):
         """Return the generator and the versions of cmake and ninja."""
         program = cls.ninja(rules, environ)
         return {
-            "generator": rules["generator"],
+            "generator": rules.generator,
             "cmake": probe.version(required("cmake", environ)).partition("\n")[0],
             "ninja": probe.version(program) if program else "",
         }
@@ -52,8 +54,8 @@ class CmakeDriver(Driver):
         known = self._configuration
         given = self._defines("{jobs}")
         arguments = self._arguments(given)
-        variables = cmake_call.environment(known.environ, [name for name, _ in known.rules["env"]])
-        fresh = cmake_call.why_fresh(last, variables, self._request["mode"])
+        variables = cmake_call.environment(known.environ, [name for name, _ in known.rules.env])
+        fresh = cmake_call.why_fresh(last, variables, self._request.mode)
         unset = [] if fresh else cmake_call.dropped(last, given)
         if fresh:
             cmake_call.forget(known.tree)
@@ -81,8 +83,8 @@ class CmakeDriver(Driver):
 
     def install(self, installing: Install) -> Outcome:
         """Run cmake's installation into the stage."""
-        self._events.send("phase", title=f"installing into {self._configuration.values['prefix']}")
-        for argv in installing.commands(self._request["targets"]):
+        self._events.phase(f"installing into {self._configuration.values['prefix']}")
+        for argv in installing.commands(self._request.targets):
             outcome = self._run(
                 [*argv, *self._more_to_install()], "install", DESTDIR=installing.stage, CMAKE_INSTALL_ALWAYS="1"
             )
@@ -96,7 +98,7 @@ class CmakeDriver(Driver):
 
     def _targets(self) -> Sequence[str]:
         """Return what is built: the targets that were asked for, else ninja's default."""
-        return list(self._request["targets"])
+        return list(self._request.targets)
 
     def _defines(self, jobs: str) -> dict[str, str]:
         known = self._configuration
@@ -104,7 +106,7 @@ class CmakeDriver(Driver):
 
     def _arguments(self, given: Mapping[str, str]) -> list[str]:
         known = self._configuration
-        return cmake_call.arguments(known.source, known.tree, known.rules["generator"], given)
+        return cmake_call.arguments(known.source, known.tree, known.rules.generator, given)
 
     def _build_with(self, jobs: int) -> Outcome:
         program = self._configuration.ninja
@@ -116,12 +118,12 @@ class CmakeDriver(Driver):
         def on_progress(now: output.Progress) -> None:
             if now.eta is None and now.done:
                 now = now._replace(eta=(time.monotonic() - began) / now.done * (now.total - now.done))
-            self._events.send("progress", **now._asdict())
+            self._events.send(Progress(**now._asdict()))
 
         status = output.STATUS_WITH_ETA if self._configuration.start_counts else output.STATUS
         talk = output.Conversation(on_progress, lambda line: self._events.output(line, "ninja"))
         code = self._context.supervisor.run(
-            [program, "-j", str(count), *self._request["args"], *self._targets()],
+            [program, "-j", str(count), *self._request.args, *self._targets()],
             cwd=self._configuration.tree,
             environ={**self._configuration.environ, "NINJA_STATUS": status, "TERM": "xterm"},
             on_text=talk.feed,
@@ -133,4 +135,4 @@ class CmakeDriver(Driver):
     def _make(self, count: int) -> Outcome:
         targets = ["--target", *self._targets()] if self._targets() else []
         argv = ["cmake", "--build", self._configuration.tree, "--parallel", str(count), *targets]
-        return self._run([*argv, "--", *self._request["args"]], "build")
+        return self._run([*argv, "--", *self._request.args], "build")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..files import remove
 from ..key import KEYED
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..proof.record import Attempt
+    from ..protocol import Rules
 
 CACHE = "CMakeCache.txt"
 # CMake reads these when it fills an empty cache, and never again.
@@ -36,14 +37,14 @@ def name_of(define: str) -> str:
     return define.partition(":")[0]
 
 
-def defines(rules: Mapping[str, Any], values: Mapping[str, str], more: Sequence[Sequence[str]]) -> dict[str, str]:
+def defines(rules: Rules, values: Mapping[str, str], more: Sequence[Sequence[str]]) -> dict[str, str]:
     """Return every `-D` by its left side; the user's (`more`) replace the framework's of the same name."""
     found: dict[str, str] = {"CMAKE_BUILD_TYPE": values["type"], "CMAKE_EXPORT_COMPILE_COMMANDS": "ON"}
-    if rules.get("arch_define") and values["arch"]:
-        found[rules["arch_define"]] = values["arch"]
-    if rules.get("install_prefix"):
+    if rules.arch_define and values["arch"]:
+        found[rules.arch_define] = values["arch"]
+    if rules.install_prefix:
         found["CMAKE_INSTALL_PREFIX"] = values["prefix"]
-    given = [(left, expand(right, values)) for left, right in rules.get("defines") or ()]
+    given = [(left, expand(right, values)) for left, right in rules.defines]
     for left, right in [*given, *((left, right) for left, right in more)]:
         for known in [known for known in found if name_of(known) == name_of(left)]:
             del found[known]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..proof.record import Attempt
+    from ..protocol import Configured
     from .base import Outcome, Plan
 
 BACKEND = "scikit_build_core.build"
@@ -43,7 +44,7 @@ class ScikitDriver(CmakeDriver):
     uses_torch: ClassVar[bool] = True
 
     @classmethod
-    def check(cls, request: Mapping[str, Any], source: str) -> None:
+    def check(cls, request: Configured[Any], source: str) -> None:
         """Raise AgentError as every driver does, and where another build backend is named."""
         super().check(request, source)
         with open(os.path.join(source, cls.marker), encoding="utf-8", errors="replace") as stream:
@@ -75,7 +76,7 @@ class ScikitDriver(CmakeDriver):
         argv = [known.values["python"], "-c", HOOK, wheel, json.dumps(settings)]
         os.makedirs(wheel, exist_ok=True)
         try:
-            return self._run(argv, "configure", cwd=known.source, CMAKE_GENERATOR=known.rules["generator"])
+            return self._run(argv, "configure", cwd=known.source, CMAKE_GENERATOR=known.rules.generator)
         finally:
             shutil.rmtree(wheel, ignore_errors=True)
 

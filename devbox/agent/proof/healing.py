@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..locks import held, lock_path
 from ..ninja import output
+from ..protocol import Healed
 from . import rules
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Healing:
         self._seen = {}
         changes = [] if self._base is None else self._plan(files, self._base, load_others)
         changes = self._without_unused_git(changes)
-        if not self._context.request["heal"]:
+        if not self._context.request.heal:
             # Nothing is set, and what ninja may therefore miss is not recorded as built.
             for change in changes:
                 if not change.lowers:
@@ -66,10 +67,10 @@ class Healing:
         for all_of_them, new in zip(self.done, done):
             all_of_them.extend(new)
         self._warn(done)
-        if self._context.request.get("watch"):
+        if self._context.request.watch:
             # Who watches the files has to tell these changes from a person's.
             touched = [path for path in (*done.lowered, *done.lifted, *done.raised) if path in files]
-            self._context.events.send("healed", files=[[path, *files[path].stamp] for path in touched])
+            self._context.events.send(Healed(files=[[path, *files[path].stamp] for path in touched]))
         return files
 
     def _plan(

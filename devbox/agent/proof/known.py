@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..drivers import cmake_call
 from ..events import AgentError
 from ..files import remove
+from ..protocol import WantSeed
 from ..seed import Seeding
 from . import outside, record
 
@@ -45,7 +46,7 @@ def recall(context: Context, sources: Sources) -> Past:
     decided, request = context.decided, context.request
     key, tree = decided.key, decided.tree
     last = context.records.attempt(key)
-    clean = request["mode"] == "clean"
+    clean = request.mode == "clean"
     if last is not None and (last.digest != decided.digest or not os.path.isdir(tree)):
         last = None
     if not clean:
@@ -55,10 +56,10 @@ def recall(context: Context, sources: Sources) -> Past:
         last = None
     seen: Mapping[str, Entry] = {}
     # What a seeded tree may miss has to be made newer: without healing there is no seed.
-    if last is None and request.get("seed") and request["heal"] and not clean:
+    if last is None and request.seed and request.heal and not clean:
         last, seen = _seed(context, sources)
     os.makedirs(tree, exist_ok=True)
-    around = outside.identity(request["container"])
+    around = outside.identity(request.container)
     beyond = outside.Outside(context.records.path(key, "outside.json"), tree, decided.workspace)
     if last is None:
         _explain_new_tree(context)
@@ -95,7 +96,7 @@ def _seed(context: Context, sources: Sources) -> tuple[Attempt | None, Mapping[s
         context.reasons.append(f"not seeded: {foreign} belongs to another user, so its time cannot be set")
         return None, seen
     seeding.ask(seen)
-    context.events.send("seed", key=decided.key, digest=decided.digest, token=seeding.token)
+    context.events.send(WantSeed(key=decided.key, digest=decided.digest, token=seeding.token))
     context.supervisor.answer()
     taken = seeding.take(context.records)
     if taken is None:
@@ -110,7 +111,7 @@ def _empty(context: Context) -> None:
     import shutil
 
     tree = context.decided.tree
-    context.events.send("phase", title=f"emptying {tree}")
+    context.events.phase(f"emptying {tree}")
     names = ("attempt.json", "sources.json", "outside.json")
     remove(context.records.path(context.decided.key, name) for name in names)
     if not os.path.isdir(tree):

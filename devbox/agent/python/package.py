@@ -18,6 +18,7 @@ from ..key import digest
 from ..locks import lock, lock_path
 from ..process import INTERRUPTED, Interrupted
 from ..proof.sources import digest_file
+from ..protocol import PythonDone, Tree
 from ..tools import run
 from . import environment, precompiled, requirements, wheel
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from ..events import Events
     from ..process import Supervisor
+    from ..protocol import Python
     from .environment import Environment
 
 STATE = ".devbox"
@@ -40,12 +42,12 @@ class Failed(NamedTuple):
     failure: dict[str, str]
 
 
-def act(request: Mapping[str, Any], events: Events, supervisor: Supervisor) -> dict[str, Any]:
-    """Do what `request["python"]` asks; see `devbox.builds.python`. Raises AgentError where it cannot be begun."""
+def act(request: Python, events: Events, supervisor: Supervisor) -> PythonDone:
+    """Install the package or make a wheel of it. Raises AgentError where it cannot be begun."""
     begin = time.monotonic()
     work = Work(request, events, supervisor)
     path = lock_path(work.shared, environment.NAME)
-    note = f"{request['client']} (process {os.getpid()} in the container)"
+    note = f"{request.client} (process {os.getpid()} in the container)"
     try:
         with lock(
             path, note, wait=supervisor.wait, on_wait=lambda holder: events.info(f"waiting for Python: {holder}")
@@ -53,20 +55,19 @@ def act(request: Mapping[str, Any], events: Events, supervisor: Supervisor) -> d
             work.run()
     except Interrupted:
         work.result["code"] = INTERRUPTED
-    return {**work.result, "seconds": time.monotonic() - begin}
+    return PythonDone(**work.result, seconds=time.monotonic() - begin)
 
 
 class Work:
     """One installation, or one wheel, from the moment that the environment's lock is held."""
 
-    def __init__(self, request: Mapping[str, Any], events: Events, supervisor: Supervisor) -> None:
+    def __init__(self, request: Python, events: Events, supervisor: Supervisor) -> None:
         """Take the request, where to speak, and what runs programs."""
         self.request = request
-        self.asked: Mapping[str, Any] = request["python"]
-        self.rules: Mapping[str, Any] = self.asked["rules"]
+        self.rules = request.package
         self.events = events
         self.supervisor = supervisor
-        self.volume, self.workspace = request["volume"], request["workspace"]
+        self.volume, self.workspace = request.volume, request.workspace
         self.state = os.path.join(self.volume, STATE)
         self.shared = os.path.join(environment.home(self.volume), STATE)
         self.environ = environment.outside(os.environ, self.volume)
@@ -76,9 +77,9 @@ class Work:
         """Do it; the result is in `result`, also where this raises Interrupted."""
         self.project = self._project()
         self._check_precompiled()
-        self.events.send("tree", key=environment.NAME, path=environment.link(self.volume))
+        self.events.send(Tree(key=environment.NAME, path=environment.link(self.volume)))
         # A wheel needs none of what is installed, and takes none of it away.
-        clean = self.request["mode"] == "clean" and self.asked["action"] == "install"
+        clean = self.request.mode == "clean" and self.request.action == "install"
         self.layer = environment.ensure(self.volume, self.shared, self.environ, clean=clean)
         self.result.update(environment=environment.link(self.volume), made=self.layer.made)
         if self.layer.made:
@@ -88,12 +89,12 @@ class Work:
                 f"{environment.link(self.volume)}/bin is not on PATH: devbox up writes that into its own contract; "
                 "in another one, remoteEnv has to say it"
             )
-        failed = self._wheel() if self.asked["action"] == "wheel" else self._install()
+        failed = self._wheel() if self.request.action == "wheel" else self._install()
         if failed is not None:
             self.result.update(failed._asdict())
 
     def _project(self) -> str:
-        names: list[str] = self.rules["project"]
+        names = self.rules.project
         for name in names:
             folder = os.path.normpath(os.path.join(self.workspace, name))
             if any(os.path.isfile(os.path.join(folder, file)) for file in ("pyproject.toml", "setup.py")):
@@ -104,9 +105,9 @@ class Work:
         )
 
     def _check_precompiled(self) -> None:
-        named = self.asked["precompiled"]
-        if named is not None and not self.asked["force"]:
-            precompiled.check(self.workspace, named, self.rules["native"], self.environ, self.events)
+        named = self.request.precompiled
+        if named is not None and not self.request.force:
+            precompiled.check(self.workspace, named, self.rules.native, self.environ, self.events)
 
     # Installing.
 
@@ -114,17 +115,17 @@ class Work:
         record = os.path.join(self.layer.path, "installed.json")
         known = read_json(record) or {}
         others = {project: state for project, state in known.items() if project != self.project}
-        variables = self._variables(self.rules["env"])
+        variables = self._variables(self.rules.env)
         state = self._state(variables)
-        prebuilt = self.asked["precompiled"] is not None
+        prebuilt = self.request.precompiled is not None
         # A prebuilt C++ part is written into the checkout, where another build may have replaced it since.
-        if known.get(self.project) == state and not prebuilt and self.request["mode"] == "incremental":
+        if known.get(self.project) == state and not prebuilt and self.request.mode == "incremental":
             installed = installed_from(self.layer, self.project)
             if installed is not None:
                 self.result.update(did="nothing", package=_title(installed))
                 return None
         write_json(record, others)
-        self.events.send("phase", title=f"installing {self.project} for editing")
+        self.events.phase(f"installing {self.project} for editing")
         failed = self._pip(["install", "--no-deps", "--no-build-isolation", "--editable", self.project], variables)
         if failed is not None:
             return failed
@@ -134,7 +135,7 @@ class Work:
                 f"pip left nothing of {self.project} in {self.layer.path}", hint="devbox build --python -v"
             )
         self.result.update(did="installed", package=_title(installed))
-        if self.asked["deps"]:
+        if self.request.deps:
             failed = self._install_needs(installed)
             if failed is not None:
                 return failed
@@ -152,22 +153,22 @@ class Work:
             return None
         pinned = os.path.join(self.layer.path, "pinned.txt")
         write_bytes(pinned, "".join(f"{name}=={version}\n" for name, version in needs.kept.items()).encode())
-        self.events.send("phase", title=f"installing what it needs ({len(needs.missing)} packages and theirs)")
+        self.events.phase(f"installing what it needs ({len(needs.missing)} packages and theirs)")
         return self._pip(["install", "--constraint", pinned, *needs.missing], {})
 
     def _state(self, variables: Mapping[str, str]) -> str:
         """Return the hash of what an installation depends on: the files that say what the package is, and how."""
         files = {name: digest_file(os.path.join(self.project, name)) for name in _project_files(self.project)}
-        return digest({"files": files, "project": self.project, "env": variables, "deps": self.asked["deps"]})
+        return digest({"files": files, "project": self.project, "env": variables, "deps": self.request.deps})
 
     # The wheel.
 
     def _wheel(self) -> Failed | None:
-        built = self.rules["wheel_env"]
-        variables = self._variables(built or self.rules["env"])
+        built = self.rules.wheel_env
+        variables = self._variables(built or self.rules.env)
         name = os.path.basename(self.project)
         work, stage = os.path.join(self.state, "wheel", name), os.path.join(self.state, "stage", "wheel")
-        self.events.send("phase", title=f"making a wheel of {self.project}")
+        self.events.phase(f"making a wheel of {self.project}")
         argv = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", stage]
         with wheel.staged(stage):
             settings = wheel.setuptools_settings(self.project, work)
@@ -175,7 +176,7 @@ class Work:
             if failed is not None:
                 return failed
             made = wheel.only(stage)
-            if not built and self.asked["precompiled"] is None:
+            if not built and self.request.precompiled is None:
                 files = wheel.built_files(self.state, self.project)
                 added = wheel.add(made, files)
                 self.result["added"] = len(added)
@@ -187,7 +188,7 @@ class Work:
 
     def _variables(self, pairs: Sequence[Sequence[str]]) -> dict[str, str]:
         """Return the backend's variables, with those of a prebuilt C++ part in place of the others."""
-        named = self.asked["precompiled"]
+        named = self.request.precompiled
         taken = ""
         if named is not None:
             pairs = precompiled.pairs(self.rules, named)
@@ -202,7 +203,7 @@ class Work:
     def _values(self) -> dict[str, str]:
         from ..configuration import configuration
 
-        jobs = str(self.request["jobs"] or len(os.sched_getaffinity(0)))
+        jobs = str(self.request.jobs or len(os.sched_getaffinity(0)))
         return {**configuration(self.request).values, "jobs": jobs}
 
     def _empty(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..events import AgentError
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..events import Events
+    from ..protocol import Precompiled, PythonRules
 
 # Where the branch may be that prebuilt wheels are made of, the likeliest first.
 MAIN = (
@@ -25,13 +26,13 @@ LOCAL_COMMIT = re.compile(r"(?:\+|%2B|\.)g([0-9a-f]{7,40})\b", re.IGNORECASE)
 NAMED = 8
 
 
-def pairs(rules: Mapping[str, Any], named: Mapping[str, str]) -> Sequence[Sequence[str]]:
+def pairs(rules: PythonRules, named: Precompiled) -> Sequence[Sequence[str]]:
     """Return the variables that tell the build backend to take the prebuilt C++ part `named`.
 
     See `devbox.builds.precompiled`. Raises AgentError where the framework has none for this kind.
     """
-    kind = named["kind"]
-    found: Sequence[Sequence[str]] = rules[f"precompiled_{kind}" if kind else "precompiled"]
+    kind = named.kind
+    found: Sequence[Sequence[str]] = getattr(rules, f"precompiled_{kind}" if kind else "precompiled")
     if not found:
         what = {"": "a prebuilt C++ part", "version": "one of a version", "location": "one from a file or URL"}[kind]
         raise AgentError(
@@ -40,15 +41,15 @@ def pairs(rules: Mapping[str, Any], named: Mapping[str, str]) -> Sequence[Sequen
     return found
 
 
-def in_full(named: Mapping[str, str], workspace: str, environ: Mapping[str, str]) -> str:
+def in_full(named: Precompiled, workspace: str, environ: Mapping[str, str]) -> str:
     """Return what was named, a short commit in full: indexes name it so."""
-    value = named["value"]
-    short = named["kind"] == "version" and re.fullmatch(r"[0-9a-f]{7,39}", value)
+    value = named.value
+    short = named.kind == "version" and re.fullmatch(r"[0-9a-f]{7,39}", value)
     return (_commit(workspace, value, environ) if short else None) or value
 
 
 def check(
-    workspace: str, named: Mapping[str, str], native: Sequence[str], environ: Mapping[str, str], events: Events
+    workspace: str, named: Precompiled, native: Sequence[str], environ: Mapping[str, str], events: Events
 ) -> None:
     """Compare the sources of the C++ part with those that the prebuilt one is made of.
 
@@ -78,9 +79,9 @@ def check(
     events.info(f"the C++ sources are those of {what}")
 
 
-def _made_of(workspace: str, named: Mapping[str, str], environ: Mapping[str, str]) -> tuple[str | None, str]:
+def _made_of(workspace: str, named: Precompiled, environ: Mapping[str, str]) -> tuple[str | None, str]:
     """Return the commit that a prebuilt C++ part is of, and how to call it; None and why it is not known."""
-    kind, value = named["kind"], named["value"]
+    kind, value = named.kind, named.value
     if kind == "":
         return _merge_base(workspace, environ)
     if kind == "location" and os.path.isdir(value):

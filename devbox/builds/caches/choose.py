@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from devbox.agent import protocol
 from devbox.agent.caches.counts import PARTS
 from devbox.builds.caches.storage import Storage, storage
 from devbox.builds.talk import ask
-from devbox.errors import BuildError, UsageError
+from devbox.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from devbox.agent.protocol import CacheCounts
     from devbox.config import Settings
     from devbox.container.inside.target import Target
     from devbox.engine.docker import Engine
@@ -33,22 +35,17 @@ class CompilerCache:
     prefix: str | None = None
     group: bool = False
 
-    def asked(self) -> dict[str, Any]:
+    def asked(self) -> protocol.CacheChoice:
         """Return what the agent is told."""
-        found: dict[str, Any] = {
-            "kind": self.kind,
-            "size": self.size,
-            "folders": FOLDERS,
-            "prefix": self.prefix,
-            "group": self.group,
-        }
-        if self.storage is not None:
-            found["storage"] = {
-                "variables": dict(self.storage.variables),
-                "secrets": dict(self.storage.secrets),
-                "files": dict(self.storage.files),
-            }
-        return found
+        known = self.storage or Storage("")
+        return protocol.CacheChoice(
+            kind=self.kind,
+            size=self.size,
+            folders=FOLDERS,
+            prefix=self.prefix,
+            group=self.group,
+            storage=protocol.Storage(variables=known.variables, secrets=known.secrets, files=known.files),
+        )
 
     def secrets(self) -> Iterator[str]:
         """Return the values that nobody may see."""
@@ -81,15 +78,6 @@ def compiler_cache(settings: Settings, environ: Mapping[str, str]) -> CompilerCa
     )
 
 
-def ask_about(action: str, cache: CompilerCache, target: Target, engine: Engine, **more: object) -> dict[str, Any]:
-    """Return what the container answers to `action` (see `agent/cachework.py`). Raises BuildError without an answer."""
-    request = {"command": "cache", "action": action, "cache": cache.asked(), **more}
-    for event in ask(request, target, engine):
-        if event["event"] == "result":
-            return event
-    raise BuildError("the container did not answer", hint="devbox up")
-
-
 @dataclass(frozen=True, slots=True)
 class CacheStats:
     """What a cache holds and answered: bytes, and hits and misses as counted since `since` says.
@@ -117,34 +105,34 @@ def hit_rate(hits: int, misses: int) -> str:
 
 def stats(cache: CompilerCache, target: Target, engine: Engine) -> CacheStats:
     """Return the cache's size and counters. Raises BuildError if the container cannot be asked."""
-    return read_stats(ask_about("stats", cache, target, engine), cache)
+    return read_stats(ask(protocol.CountCache(cache=cache.asked()), target, engine), cache)
 
 
-def read_stats(said: Mapping[str, Any], cache: CompilerCache) -> CacheStats:
+def read_stats(said: CacheCounts, cache: CompilerCache) -> CacheStats:
     """Return the statistics in what the container said."""
     remote = cache.storage.url if cache.storage else None
-    if said["kind"] == "ccache":
-        count = said["counters"].get
+    if said.kind == "ccache":
+        count = said.counters.get
         return CacheStats(
             "ccache",
-            said["folder"],
+            said.folder,
             count("cache_size_kibibyte", 0) << 10,
             count("max_cache_size_kibibyte", 0) << 10,
             count("direct_cache_hit", 0) + count("preprocessed_cache_hit", 0),
             count("cache_miss", 0),
             "since it was cleared",
-            {name: (pair[0], pair[1]) for name, pair in said["languages"].items()},
+            {name: (pair[0], pair[1]) for name, pair in said.languages.items()},
             remote,
             count("remote_storage_hit", 0),
             count("remote_storage_error", 0) + count("remote_storage_timeout", 0),
         )
-    server = said.get("server") or {}
+    server = said.server or {}
     counted = server.get("stats", {})
     hits, misses = (dict(counted.get(name, {}).get("counts", {})) for name in ("cache_hits", "cache_misses"))
     return CacheStats(
         "sccache",
-        said["folder"],
-        server.get("cache_size") or (0 if remote else said.get("bytes", 0)),
+        said.folder,
+        server.get("cache_size") or (0 if remote else said.bytes),
         server.get("max_cache_size") or 0,
         sum(count for name, count in hits.items() if name not in PARTS),
         sum(count for name, count in misses.items() if name not in PARTS),
@@ -158,4 +146,4 @@ def read_stats(said: Mapping[str, Any], cache: CompilerCache) -> CacheStats:
 
 def clear(cache: CompilerCache, target: Target, engine: Engine) -> int:
     """Remove what the cache holds in its folder; return the bytes. A storage that machines share is left as it is."""
-    return int(ask_about("clear", cache, target, engine)["removed"])
+    return ask(protocol.ClearCache(cache=cache.asked()), target, engine).removed

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from devbox.builds.caches.choose import FOLDERS, CacheStats, CompilerCache, ask_about, hit_rate, read_stats
+from devbox.agent import protocol
+from devbox.builds.caches.choose import FOLDERS, CacheStats, CompilerCache, hit_rate, read_stats
+from devbox.builds.talk import ask
 from devbox.finding import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
+    from devbox.agent.protocol import CacheLook
     from devbox.container.inside.target import Target
     from devbox.engine.docker import Engine
     from devbox.finding import Severity
@@ -37,10 +40,10 @@ _SETTINGS = (
 
 def findings(cache: CompilerCache, target: Target, engine: Engine) -> tuple[Finding, ...]:
     """Look at how the cache is set up in the container, and return what is well and what is not."""
-    return diagnose(ask_about("look", cache, target, engine), cache)
+    return diagnose(ask(protocol.LookAtCache(cache=cache.asked()), target, engine), cache)
 
 
-def diagnose(said: Mapping[str, Any], cache: CompilerCache) -> tuple[Finding, ...]:
+def diagnose(said: CacheLook, cache: CompilerCache) -> tuple[Finding, ...]:
     """Return the findings in what the container said of its cache."""
     found: list[Finding] = []
 
@@ -49,53 +52,53 @@ def diagnose(said: Mapping[str, Any], cache: CompilerCache) -> tuple[Finding, ..
 
     if not _diagnose_folder(said, cache, note):
         return tuple(found)
-    if said["kind"] == "ccache":
+    if said.kind == "ccache":
         _diagnose_ccache(said, note)
-    elif said["problem"]:
-        note("error", f"sccache does not start: {said['problem']}", "devbox config show   # cache_remote")
+    elif said.problem:
+        note("error", f"sccache does not start: {said.problem}", "devbox config show   # cache_remote")
     statistics = read_stats(said, cache)
     _diagnose_space(said, statistics, note)
     if statistics.errors:
         note("warning", f"the shared storage failed {statistics.errors} times", "devbox config show   # cache_remote")
     if not any(one.severity in {"warning", "error"} for one in found):
         rate = hit_rate(statistics.hits, statistics.misses)
-        note("ok", f"{statistics.kind} in {said['folder']}: {statistics.size >> 20} MiB, hit rate {rate}")
+        note("ok", f"{statistics.kind} in {said.folder}: {statistics.size >> 20} MiB, hit rate {rate}")
     return tuple(found)
 
 
-def _diagnose_folder(said: Mapping[str, Any], cache: CompilerCache, note: Note) -> bool:
+def _diagnose_folder(said: CacheLook, cache: CompilerCache, note: Note) -> bool:
     """Look at the cache's folder; return whether it can be used at all."""
-    folder = said["folder"]
-    if not said["exists"] or not said["writable"]:
-        owner = f", it belongs to uid {said['owner']}" if said["exists"] and said["owner"] != said["uid"] else ""
-        what = f"you (uid {said['uid']}) may not write to it{owner}" if said["exists"] else "it is not there"
+    folder = said.folder
+    if not said.exists or not said.writable:
+        owner = f", it belongs to uid {said.owner}" if said.exists and said.owner != said.uid else ""
+        what = f"you (uid {said.uid}) may not write to it{owner}" if said.exists else "it is not there"
         note("error", f"the cache's folder {folder}: {what}", "devbox up   # makes the volume and sets its owner")
         return False
-    if not said["shared"]:
+    if not said.shared:
         note(
             "warning",
-            f"the cache lies in {folder}, for this workspace alone: the container has no {FOLDERS[said['kind']]}",
-            f'devbox up --framework NAME   # with compiler_cache = "{said["kind"]}" in devbox.toml',
+            f"the cache lies in {folder}, for this workspace alone: the container has no {FOLDERS[said.kind]}",
+            f'devbox up --framework NAME   # with compiler_cache = "{said.kind}" in devbox.toml',
         )
-    if said["foreign"]:
+    if said.foreign:
         note(
             "error",
-            f"{said['foreign']} in the cache belongs to another user, and cannot be written to",
+            f"{said.foreign} in the cache belongs to another user, and cannot be written to",
             "devbox cache clear   # or share it: cache_group = NAME in devbox.toml",
         )
-    if cache.group and said["shared"] and said["mode"] & _GROUP_MODE != _GROUP_MODE:
-        note("error", f"{folder} is not its group's: its mode is {said['mode'] & 0o7777:04o}", "devbox up")
-    if abs(said["skew"]) > _SKEW_SECONDS:
+    if cache.group and said.shared and said.mode & _GROUP_MODE != _GROUP_MODE:
+        note("error", f"{folder} is not its group's: its mode is {said.mode & 0o7777:04o}", "devbox up")
+    if abs(said.skew) > _SKEW_SECONDS:
         note(
             "warning",
-            f"the cache's file system is {said['skew']:+.1f} s off the container's clock",
+            f"the cache's file system is {said.skew:+.1f} s off the container's clock",
             "synchronise the clocks of this machine and its file server",
             "files may look too new",
         )
     return True
 
 
-def _diagnose_space(said: Mapping[str, Any], statistics: CacheStats, note: Note) -> None:
+def _diagnose_space(said: CacheLook, statistics: CacheStats, note: Note) -> None:
     size, limit = statistics.size, statistics.limit
     if limit and size > _FULL * limit:
         note(
@@ -104,13 +107,13 @@ def _diagnose_space(said: Mapping[str, Any], statistics: CacheStats, note: Note)
             'ccache_size = "50G"   # in devbox.toml',
             "old results go early",
         )
-    if said["free"] < _LITTLE:
-        note("warning", f"only {said['free'] >> 20} MiB are free where the cache lies", "devbox builds prune")
+    if said.free < _LITTLE:
+        note("warning", f"only {said.free >> 20} MiB are free where the cache lies", "devbox builds prune")
 
 
-def _diagnose_ccache(said: Mapping[str, Any], note: Note) -> None:
+def _diagnose_ccache(said: CacheLook, note: Note) -> None:
     """Look at ccache's settings, those of a build and those that ninja would meet when it is run by hand."""
-    for title, settings in (("", said["settings"]), ("by hand: ", said["by_hand"])):
+    for title, settings in (("", said.settings), ("by hand: ", said.by_hand)):
         values = {name: (pair[0], pair[1]) for name, pair in settings.items()}
         unsafe = [word for word in re.split(r"[\s,]+", values["sloppiness"][0]) if _UNSAFE.fullmatch(word)]
         if unsafe:

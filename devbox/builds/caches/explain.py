@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from devbox.agent import protocol
 from devbox.agent.caches.counts import UNCACHEABLE
-from devbox.builds.caches.choose import CompilerCache, ask_about
+from devbox.builds.talk import ask
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from devbox.agent.protocol import CacheExplained
+    from devbox.builds.caches.choose import CompilerCache
     from devbox.container.inside.target import Target
     from devbox.engine.docker import Engine
 
@@ -39,21 +42,21 @@ def explain(cache: CompilerCache, target: Target, engine: Engine, path: Path) ->
     source = str(path)
     if path.is_relative_to(target.workspace):
         source = f"{target.folder}/{path.relative_to(target.workspace)}"
-    return read_explanation(ask_about("explain", cache, target, engine, file=source))
+    return read_explanation(ask(protocol.ExplainCache(cache=cache.asked(), file=source), target, engine))
 
 
-def read_explanation(said: Mapping[str, Any]) -> Explanation:
+def read_explanation(said: CacheExplained) -> Explanation:
     """Return the explanation in what the container said."""
-    if said["kind"] == "ccache":
-        hit, why = why_ccache(said["log"], said["compilers"])
-        log = tuple(said["log"])
+    if said.kind == "ccache":
+        hit, why = why_ccache(said.log, said.compilers)
+        log = tuple(said.log)
     else:
         hit, why = _why_sccache(said)
         log = ()
-    return Explanation(said["source"], said["tree"], said["kind"], hit, why, said["last"], log)
+    return Explanation(said.source, said.tree, said.kind, hit, why, said.last, log)
 
 
-def why_ccache(log: list[str] | tuple[str, ...], compilers: list[str] | tuple[str, ...] = ()) -> tuple[bool, str]:
+def why_ccache(log: Sequence[str], compilers: Sequence[str] = ()) -> tuple[bool, str]:
     """Return whether ccache's log of one call tells of a hit, and the reason as a sentence.
 
     `compilers` are the compilers that differ from another tree's, as JSON of (variable, then, now). The log's lines are
@@ -85,13 +88,13 @@ def why_ccache(log: list[str] | tuple[str, ...], compilers: list[str] | tuple[st
     return False, why
 
 
-def _why_sccache(said: Mapping[str, Any]) -> tuple[bool, str]:
-    if said["refused"]:
-        return False, f"it cannot be cached: {', '.join(said['refused'])}"
-    if said["hits"] and not said["misses"]:
+def _why_sccache(said: CacheExplained) -> tuple[bool, str]:
+    if said.refused:
+        return False, f"it cannot be cached: {', '.join(said.refused)}"
+    if said.hits and not said.misses:
         return True, "it comes from the cache"
-    if said["hits"]:
-        return False, f"{said['hits']} of its parts come from the cache, {said['misses']} do not"
-    if said["misses"]:
+    if said.hits:
+        return False, f"{said.hits} of its parts come from the cache, {said.misses} do not"
+    if said.misses:
         return False, "it was never compiled with this content, these options and this compiler"
     return False, "sccache passed it on to the compiler"

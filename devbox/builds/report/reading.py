@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from devbox.agent import protocol
 from devbox.builds.report.timeline import Build, Timeline, history, timeline
 from devbox.builds.talk import ask
-from devbox.errors import BuildError, UsageError
+from devbox.errors import UsageError
 
 if TYPE_CHECKING:
     from devbox.container.inside.target import Target
@@ -27,8 +28,5 @@ def read(target: Target, engine: Engine, key: str | None = None) -> Past:
     """Return what is known of the tree `key`, or of the one that was built last. Raises BuildError, UsageError."""
     if key is not None and ("/" in key or key.startswith(".")):
         raise UsageError(f"'{key}' is no build key", hint="devbox builds list")
-    for event in ask({"command": "report", "key": key}, target, engine):
-        if event["event"] == "result":
-            said = event["timeline"]
-            return Past(event["key"], timeline(said) if said else None, history(event["history"]))
-    raise BuildError("the container did not answer", hint="devbox up")
+    said = ask(protocol.Report(key=key), target, engine)
+    return Past(said.key, timeline(said.timeline) if said.timeline else None, history(said.history))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from devbox.builds.caches.choose import CompilerCache
 from devbox.builds.report.timeline import Timeline, timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
+    from devbox.agent.protocol import Built
     from devbox.frameworks.model import Framework, Pairs
 
 Mode = Literal["incremental", "clean", "reconfigure"]
@@ -136,33 +136,30 @@ class BuildReport:
         return self.code in _CUT_OFF
 
 
-def report(result: Mapping[str, Any], log: Path | None) -> BuildReport:
-    """Make the report from the agent's last event."""
-    healed = result.get("healed") or {}
-    failure = result.get("failure")
-    cache = result.get("cache") or {}
+def report(result: Built, log: Path | None) -> BuildReport:
+    """Make the report from the agent's result."""
     return BuildReport(
-        code=result["code"],
-        key=result["key"],
-        tree=result["tree"],
+        code=result.code,
+        key=result.key,
+        tree=result.tree,
         log=log,
-        seconds=result["seconds"],
-        configure_seconds=result.get("configure_seconds", 0.0),
-        configured=tuple(result.get("configured", ())),
-        commands=result.get("commands", 0),
-        compiled=result.get("compiled", 0),
-        cached=result.get("cached"),
-        missed=result.get("missed"),
-        cache=cache.get("kind", "none"),
-        languages=tuple((name, *pair) for name, pair in sorted(cache.get("languages", {}).items())),
-        timeline=timeline(result["timeline"]) if result.get("timeline") else None,
-        slowest=tuple((name, seconds) for name, seconds in result.get("slowest", ())),
-        jobs=result.get("jobs", 0),
-        jobs_reason=result.get("jobs_reason", ""),
-        lowered=healed.get("lowered", 0),
-        raised=healed.get("raised", 0),
-        installed=tuple(result.get("installed", ())),
-        seeded=result.get("seeded"),
-        failure=Failure(**failure) if failure else None,
-        reasons=tuple(result.get("reasons", ())),
+        seconds=result.seconds,
+        configure_seconds=result.configure_seconds,
+        configured=tuple(result.configured),
+        commands=result.commands,
+        compiled=result.compiled,
+        cached=result.cached,
+        missed=result.missed,
+        cache=result.cache.kind,
+        languages=tuple((name, pair[0], pair[1]) for name, pair in sorted(result.cache.languages.items())),
+        timeline=timeline(result.timeline) if result.timeline else None,
+        slowest=tuple((name, seconds) for name, seconds in result.slowest),
+        jobs=result.jobs,
+        jobs_reason=result.jobs_reason,
+        lowered=result.healed.get("lowered", 0),
+        raised=result.healed.get("raised", 0),
+        installed=tuple(result.installed),
+        seeded=result.seeded,
+        failure=Failure(**result.failure) if result.failure else None,
+        reasons=tuple(result.reasons),
     )
