@@ -224,6 +224,33 @@ def command_line() -> str:
     return "\n".join([COMMAND_LINE, *(section(name, command) for name, command in commands(root, "devbox"))])
 
 
+def settings() -> str:
+    """Return the page about the settings, its table made anew."""
+    import typer
+
+    from devbox.cli.app import app
+    from devbox.config.table import TABLE, Settings
+
+    every = (one for _, command in commands(typer.main.get_command(app), "devbox") for one in command.params)
+    flags = {name for one in every for name in one.opts}
+    lines = ["| key | value | variable | flag | default | meaning |", "|---|---|---|---|---|---|"]
+    for key, one in TABLE.items():
+        value = Settings().text(key)
+        never = "Never in a checkout's file." if one.reach is not None and one.reach(()) is not None else ""
+        cells = (
+            f"`{key}`",
+            f"`{one.metavar}`" if one.metavar else one.kind.words,
+            f"`{one.variable}`",
+            f"`{one.flag}`" if one.flag in flags else "",
+            one.default or ("-" if value is None else f"`{value}`"),
+            " ".join(word for word in (one.help, never, one.more) if word),
+        )
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    page = (REFERENCE / "settings.md").read_text(encoding="utf-8")
+    before, after = page.split("| key |", 1)
+    return before + "\n".join(lines) + after[after.index("\n\n") :]
+
+
 def build_key() -> str:
     """Return the page about what each input of a build changes."""
     from devbox.agent.key import EFFECTS
@@ -236,6 +263,7 @@ def main(args: list[str]) -> int:
     pages = {
         REFERENCE / "cli.md": command_line(),
         REFERENCE / "build-key.md": build_key(),
+        REFERENCE / "settings.md": settings(),
         REFERENCE / "differences.md": differences(),
         **definitions(),
         **pictures(),

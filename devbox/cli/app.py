@@ -116,6 +116,11 @@ class _LazyGroup(TyperGroup):
         super().__init__(**settings)
         self.commands = _Commands()  # type: ignore[assignment]  # nothing is added to it
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  # as the group's is
+        """Write the list of commands, for which none of them has to be imported."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
 
 app = typer.Typer(
     name="devbox",

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import Application, application, workspace
-from devbox.cli.options import CompilerCacheOption, JsonOption, WorkspaceOption, YesOption
+from devbox.cli.flags import Flags, from_settings
+from devbox.cli.options import JsonOption, WorkspaceOption, YesOption
 
 if TYPE_CHECKING:
     from devbox.builds.caches.choose import CacheStats, CompilerCache
@@ -19,26 +20,30 @@ app = typer.Typer(help="Look at the compiler cache, clear it, and ask why a file
 
 
 @app.command()
+@from_settings("compiler_cache")
 def stats(
     context: typer.Context,
     path: WorkspaceOption = None,
-    compiler_cache: CompilerCacheOption = None,
+    *,
+    flags: Flags,
     json: JsonOption = False,
 ) -> None:
     """Show what the cache holds, and how many compiles it answered."""
     from devbox.builds.caches import choose
 
     run = application(context)
-    cache, inside = _cache(run, path, compiler_cache)
+    cache, inside = _cache(run, path, flags)
     found = choose.stats(cache, inside, run.engine)
     run.show(found, lambda: _stats(found))
 
 
 @app.command()
+@from_settings("compiler_cache")
 def clear(
     context: typer.Context,
     path: WorkspaceOption = None,
-    compiler_cache: CompilerCacheOption = None,
+    *,
+    flags: Flags,
     yes: YesOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -49,7 +54,7 @@ def clear(
 
     run = application(context)
     run.console.yes = yes
-    cache, inside = _cache(run, path, compiler_cache)
+    cache, inside = _cache(run, path, flags)
     found = choose.stats(cache, inside, run.engine)
     run.console.info(f"{found.kind} in {found.folder}: {size(found.size)}, used by every workspace that mounts it")
     if found.remote:
@@ -64,10 +69,12 @@ def clear(
 
 
 @app.command()
+@from_settings("compiler_cache")
 def doctor(
     context: typer.Context,
     path: WorkspaceOption = None,
-    compiler_cache: CompilerCacheOption = None,
+    *,
+    flags: Flags,
     json: JsonOption = False,
 ) -> None:
     """Find what is wrong with how the cache is set up: owner, settings, space, clock, server."""
@@ -76,7 +83,7 @@ def doctor(
     from devbox.ui.findings import shown
 
     run = application(context)
-    cache, inside = _cache(run, path, compiler_cache)
+    cache, inside = _cache(run, path, flags)
     found = findings(cache, inside, run.engine)
     run.show(found, lambda: shown(found, run.console))
     if any(one.severity == "error" for one in found):
@@ -84,11 +91,13 @@ def doctor(
 
 
 @app.command()
+@from_settings("compiler_cache")
 def explain(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A source of the checkout that the build compiles.")],
     path: WorkspaceOption = None,
-    compiler_cache: CompilerCacheOption = None,
+    *,
+    flags: Flags,
     log: Annotated[bool, typer.Option("--log", help="Print ccache's log of the compile, too.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -96,13 +105,13 @@ def explain(
     from devbox.builds.caches import explain
 
     run = application(context)
-    cache, inside = _cache(run, path, compiler_cache)
+    cache, inside = _cache(run, path, flags)
     with run.console.step(f"compiling {file.name} behind {cache.kind}"):
         found = explain.explain(cache, inside, run.engine, Path.cwd() / file)
     run.show(found, lambda: _explanation(found, log=log))
 
 
-def _cache(run: Application, path: Path | None, kind: str | None) -> tuple[CompilerCache, Target]:
+def _cache(run: Application, path: Path | None, flags: Flags) -> tuple[CompilerCache, Target]:
     """Return the cache that the settings choose, and the container that is asked about it."""
     from devbox import config
     from devbox.builds.caches import choose
@@ -110,7 +119,7 @@ def _cache(run: Application, path: Path | None, kind: str | None) -> tuple[Compi
     from devbox.errors import UsageError
 
     inside = find(run.engine, workspace(path))
-    settings = config.load(inside.workspace, environ=run.environ, flags={"compiler_cache": kind})
+    settings = config.load(inside.workspace, environ=run.environ, flags=flags)
     cache = choose.compiler_cache(settings, run.environ)
     if cache.kind == "none":
         origin = settings.origin("compiler_cache")

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from devbox.cli.application import application, workspace
-from devbox.cli.options import JsonOption, VariantOption, WorkspaceOption
+from devbox.cli.flags import Flags, from_settings
+from devbox.cli.options import JsonOption, WorkspaceOption
 from devbox.errors import EXIT_USAGE
 
 app = typer.Typer(help="Look at the frameworks that devbox knows.", no_args_is_help=True)
@@ -37,10 +38,12 @@ def list_(context: typer.Context, checkout: WorkspaceOption = None, json: JsonOp
 
 
 @app.command()
+@from_settings("variant")
 def show(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The framework.")],
-    variant: VariantOption = None,
+    *,
+    flags: Flags,
     checkout: WorkspaceOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -50,7 +53,7 @@ def show(
     from devbox.ui.outline import outline
 
     run, folder = application(context), workspace(checkout)
-    framework = load(name, variant, folder)
+    framework = load(name, flags.get("variant"), folder)
 
     def text() -> str:
         data = plain(framework)

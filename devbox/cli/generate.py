@@ -7,25 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, workspace
-from devbox.cli.options import (
-    ArchOption,
-    BaseImageOption,
-    EnvOption,
-    FindLinksOption,
-    FlatOption,
-    FrameworkOption,
-    GpusOption,
-    JsonOption,
-    MountOption,
-    NameOption,
-    PathArgument,
-    PortOption,
-    RepositoriesOption,
-    RunArgOption,
-    ServicesOption,
-    UserOption,
-    VariantOption,
-)
+from devbox.cli.flags import Flags, from_settings
+from devbox.cli.options import FlatOption, JsonOption, NameOption, PathArgument
+from devbox.config.table import CHOICES
 from devbox.ui.console import CYAN
 
 if TYPE_CHECKING:
@@ -37,11 +21,12 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @app.command()
+    @from_settings("framework", *CHOICES)
     def generate(
         context: typer.Context,
         path: PathArgument = None,
-        framework: FrameworkOption = None,
-        variant: VariantOption = None,
+        *,
+        flags: Flags,
         shared: Annotated[
             bool,
             typer.Option("--shared", help="Write the portable form, to be committed: nothing of you or your host."),
@@ -50,12 +35,6 @@ def register(app: typer.Typer) -> None:
             bool | None,
             typer.Option("--compose/--no-compose", help="Write a compose.yaml, with services beside the container."),
         ] = None,
-        services: ServicesOption = None,
-        repositories: RepositoriesOption = None,
-        mount: MountOption = None,
-        env: EnvOption = None,
-        port: PortOption = None,
-        run_arg: RunArgOption = None,
         inline: Annotated[
             bool | None,
             typer.Option(
@@ -64,12 +43,7 @@ def register(app: typer.Typer) -> None:
             ),
         ] = None,
         flat: FlatOption = False,
-        base_image: BaseImageOption = None,
-        gpus: GpusOption = None,
-        arch: ArchOption = None,
-        user: UserOption = None,
         name: NameOption = None,
-        find_links: FindLinksOption = None,
         check: Annotated[
             bool, typer.Option("--check", help="Write nothing; fail (8) if the files are not what would be written.")
         ] = False,
@@ -91,20 +65,8 @@ def register(app: typer.Typer) -> None:
         result, error = write(
             GenerateOptions(
                 path=workspace(path),
-                framework=framework,
-                variant=variant,
-                base_image=base_image,
-                gpus=gpus,
-                arch=arch,
-                user=user,
+                flags=flags,
                 name=name,
-                find_links=find_links,
-                services=services,
-                repositories=repositories,
-                mounts=tuple(mount or ()),
-                env=tuple(env or ()),
-                ports=tuple(port or ()),
-                run_args=tuple(run_arg or ()),
                 shared=shared,
                 compose=compose,
                 inline=inline,

@@ -1,4 +1,4 @@
-"""Options that several commands share, each written once."""
+"""Options that several commands share, each written once. Those that make settings are in `devbox.cli.flags`."""
 
 from __future__ import annotations
 
@@ -21,31 +21,11 @@ YesOption = Annotated[
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Print the docker commands that would run, and change nothing.")
 ]
-FrameworkOption = Annotated[
-    str | None,
-    typer.Option("--framework", "-f", metavar="NAME", help="The framework; without it, detected from the checkout."),
-]
-VariantOption = Annotated[
-    str | None, typer.Option("--variant", metavar="NAME", help="The framework's variant, such as cuda13 or cpu.")
-]
-ArchOption = Annotated[
-    str | None, typer.Option("--arch", metavar="auto|90|9.0", help="The GPU architectures to compile for.")
-]
 TrustOption = Annotated[bool, typer.Option("--trust", help="Consent to what the contract reaches on the host.")]
-BaseImageOption = Annotated[
-    str | None,
-    typer.Option("--base-image", metavar="IMAGE", help="Build on this image; 'package' means the package base."),
-]
-GpusOption = Annotated[
-    str | None, typer.Option("--gpus", metavar="none|auto|all|0,1|UUID", help="The GPUs that the container gets.")
-]
-UserOption = Annotated[
-    str | None, typer.Option("--user", metavar="host|root|UID:GID[:NAME]", help="Who you are inside.")
-]
 FlatOption = Annotated[bool, typer.Option("--flat", help="Write .devcontainer.json at the top of the checkout.")]
-FindLinksOption = Annotated[
-    Path | None,
-    typer.Option("--find-links", metavar="FOLDER|none", help="A folder of wheels that image builds may install from."),
+NameOption = Annotated[str | None, typer.Option("--name", metavar="NAME", help="The container's name.")]
+RepositoryOption = Annotated[
+    str | None, typer.Option("--repository", metavar="NAME", help="A further checkout in the container, such as vllm.")
 ]
 SecretsFileOption = Annotated[
     Path | None,
@@ -56,44 +36,6 @@ SecretsFileOption = Annotated[
         help="A JSON file of names and values, for lifecycle commands alone; - is stdin.",
     ),
 ]
-NameOption = Annotated[str | None, typer.Option("--name", metavar="NAME", help="The container's name.")]
-ServicesOption = Annotated[
-    str | None, typer.Option("--services", metavar="redis,etcd|none", help="What runs beside it, with --compose.")
-]
-RepositoriesOption = Annotated[
-    str | None, typer.Option("--repositories", metavar="PATH,…|none", help="Further checkouts in the same container.")
-]
-RepositoryOption = Annotated[
-    str | None, typer.Option("--repository", metavar="NAME", help="A further checkout in the container, such as vllm.")
-]
-MountOption = Annotated[
-    list[str] | None,
-    typer.Option("--mount", metavar="SOURCE:TARGET[:ro]|type=…|none", help="A further mount. May be repeated."),
-]
-EnvOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--env", "-e", metavar="NAME[=VALUE]|none", help="A variable; by its name, the host's. May be repeated."
-    ),
-]
-PortOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--port",
-        "-p",
-        metavar="[[ADDRESS:]OUTER:]INNER|none",
-        help="A port to publish, on this machine alone unless an address is named. May be repeated.",
-    ),
-]
-RunArgOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--run-arg", metavar="WORD|none", help="A word for `docker run`, such as --network=host. May be repeated."
-    ),
-]
 ComposeOption = Annotated[
     bool, typer.Option("--compose", help="Start it with Docker Compose, with services beside it.")
-]
-CompilerCacheOption = Annotated[
-    str | None, typer.Option("--compiler-cache", metavar="ccache|sccache|none", help="The compiler cache.")
 ]

@@ -5,17 +5,20 @@ from __future__ import annotations
 import typer
 
 from devbox.cli.application import application, workspace
-from devbox.cli.options import DryRunOption, FrameworkOption, JsonOption, PathArgument
+from devbox.cli.flags import Flags, from_settings
+from devbox.cli.options import DryRunOption, JsonOption, PathArgument
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @app.command()
+    @from_settings("framework")
     def prepare(
         context: typer.Context,
         path: PathArgument = None,
-        framework: FrameworkOption = None,
+        *,
+        flags: Flags,
         dry_run: DryRunOption = False,
         json: JsonOption = False,
     ) -> None:
@@ -26,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
         run = application(context)
         folder = workspace(path)
-        known = load(framework, None, folder) if framework else framework_at(folder)
+        known = load(flags["framework"], None, folder) if flags else framework_at(folder)
         done = mend(folder, known, run.console, environ=run.environ, dry_run=dry_run)
 
         def text() -> str | None:

@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import Application, application, workspace
-from devbox.cli.options import (
-    DryRunOption,
-    FrameworkOption,
-    GpusOption,
-    JsonOption,
-    NameOption,
-    VariantOption,
-    WorkspaceOption,
-)
+from devbox.cli.flags import Flags, from_settings
+from devbox.cli.options import DryRunOption, JsonOption, NameOption, WorkspaceOption
 from devbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +24,8 @@ ContainerArgument = Annotated[str, typer.Argument(metavar="TASK|CONTAINER", help
 
 
 @app.command("list")
-def list_(context: typer.Context, framework: FrameworkOption = None, json: JsonOption = False) -> None:
+@from_settings("framework")
+def list_(context: typer.Context, *, flags: Flags, json: JsonOption = False) -> None:
     """List the tasks of every framework, and which of them run."""
     from devbox.errors import EngineError
     from devbox.frameworks.load import available, load
@@ -39,7 +33,7 @@ def list_(context: typer.Context, framework: FrameworkOption = None, json: JsonO
     from devbox.ui.tables import table
 
     run = application(context)
-    known = [load(name) for name in ([framework] if framework else available())]
+    known = [load(name) for name in ([flags["framework"]] if flags else available())]
     states: dict[str, str] = {}
     try:
         states = {one.labels[LABEL]: one.status or one.state for one in reversed(of_user(run.engine))}
@@ -55,12 +49,13 @@ def list_(context: typer.Context, framework: FrameworkOption = None, json: JsonO
 
 
 @app.command()
+@from_settings("framework", "variant")
 def show(
     context: typer.Context,
     name: TaskArgument,
     path: WorkspaceOption = None,
-    framework: FrameworkOption = None,
-    variant: VariantOption = None,
+    *,
+    flags: Flags,
     json: JsonOption = False,
 ) -> None:
     """Show a task and its options."""
@@ -68,7 +63,7 @@ def show(
     from devbox.ui.tables import table
 
     run = application(context)
-    chosen = _framework(run, workspace(path), name, framework, variant)
+    chosen = _framework(run, workspace(path), name, flags)
     task = task_of(chosen, name)
 
     def text() -> str:
@@ -94,15 +89,15 @@ def show(
 
 
 @app.command("run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@from_settings("framework", "variant", "gpus")
 def run_(
     context: typer.Context,
     name: TaskArgument,
     path: WorkspaceOption = None,
-    framework: FrameworkOption = None,
-    variant: VariantOption = None,
+    *,
+    flags: Flags,
     image: Annotated[Word, typer.Option("--image", metavar="IMAGE", help="Another image.")] = None,
     container: NameOption = None,
-    gpus: GpusOption = None,
     user: Annotated[
         Word, typer.Option("--user", metavar="USER|UID[:GID]", help="Who it runs as.", show_default="you, if it writes")
     ] = None,
@@ -123,7 +118,7 @@ def run_(
 
     run = application(context)
     folder = workspace(path)
-    chosen = _framework(run, folder, name, framework, variant)
+    chosen = _framework(run, folder, name, flags)
     task = task_of(chosen, name)
     request = task_run.TaskRequest(
         framework=chosen,
@@ -131,7 +126,7 @@ def run_(
         values=parse(task, context.args, folder=Path.cwd()),
         image=image,
         name=container,
-        gpus=gpus,
+        gpus=flags.get("gpus"),
         user=user,
         ports=tuple(port or ()),
         network=network,
@@ -199,13 +194,13 @@ def _container(run: Application, name: str) -> str:
     return named[0].called
 
 
-def _framework(run: Application, folder: Path, task: str, framework: str | None, variant: str | None) -> Framework:
+def _framework(run: Application, folder: Path, task: str, flags: Flags) -> Framework:
     """Return the framework whose task is meant: the named one, the checkout's, or the only one that has such a task."""
     from devbox import config
     from devbox.frameworks.detect import detect
     from devbox.frameworks.load import available, load
 
-    settings = config.load(folder, environ=run.environ, flags={"framework": framework, "variant": variant})
+    settings = config.load(folder, environ=run.environ, flags=flags)
     if settings.framework is not None:
         return load(settings.framework, settings.variant, folder)
     for match in detect(folder):

@@ -8,13 +8,15 @@ from typing import Annotated
 import typer
 
 from devbox.cli.application import application, workspace
-from devbox.cli.options import ArchOption, RepositoryOption, WorkspaceOption
+from devbox.cli.flags import Flags, from_settings
+from devbox.cli.options import RepositoryOption, WorkspaceOption
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @app.command()
+    @from_settings("build_type", "arch", "jobs")
     def test(
         context: typer.Context,
         args: Annotated[
@@ -26,16 +28,11 @@ def register(app: typer.Typer) -> None:
         path: WorkspaceOption = None,
         repository: RepositoryOption = None,
         build: Annotated[bool, typer.Option("--build", help="Build first, and test only what was built.")] = False,
-        type_: Annotated[
-            str | None, typer.Option("--type", metavar="TYPE", help="The build type, such as Release or Debug.")
-        ] = None,
-        arch: ArchOption = None,
+        *,
+        flags: Flags,
         define: Annotated[
             list[str] | None,
             typer.Option("-D", metavar="NAME=VALUE", help="A CMake variable of the build. May be repeated."),
-        ] = None,
-        jobs: Annotated[
-            int | None, typer.Option("--jobs", "-j", metavar="N", min=1, help="How many compilers or tests at once.")
         ] = None,
     ) -> None:
         """Run the framework's tests in the dev container; the exit code is theirs."""
@@ -47,7 +44,6 @@ def register(app: typer.Typer) -> None:
         from devbox.container.inside.exec import execute
 
         run = application(context)
-        flags = {"arch": arch, "build_type": type_, "jobs": None if jobs is None else str(jobs)}
         inside = place(run.engine, workspace(path), repository)
         asked = replace(request(run, inside, flags), defines=tuple(define_of(text) for text in define or ()))
         if build:

@@ -8,29 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, workspace
+from devbox.cli.flags import Flags, from_settings
 from devbox.cli.options import (
-    ArchOption,
-    BaseImageOption,
     ComposeOption,
     DryRunOption,
-    EnvOption,
-    FindLinksOption,
     FlatOption,
-    FrameworkOption,
-    GpusOption,
     JsonOption,
-    MountOption,
+    NameOption,
     PathArgument,
-    PortOption,
-    RepositoriesOption,
-    RunArgOption,
     SecretsFileOption,
-    ServicesOption,
     TrustOption,
-    UserOption,
-    VariantOption,
     YesOption,
 )
+from devbox.config.table import CHOICES, DOTFILES
 from devbox.ui.console import BOLD, CYAN
 
 if TYPE_CHECKING:
@@ -42,28 +32,18 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @app.command()
+    @from_settings("framework", *CHOICES, *DOTFILES)
     def up(
         context: typer.Context,
         path: PathArgument = None,
-        framework: FrameworkOption = None,
-        variant: VariantOption = None,
-        base_image: BaseImageOption = None,
-        gpus: GpusOption = None,
-        arch: ArchOption = None,
-        user: UserOption = None,
-        name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="The container's name.")] = None,
+        *,
+        flags: Flags,
+        name: NameOption = None,
         config: Annotated[
             Path | None, typer.Option("--config", metavar="FILE", help="The devcontainer.json to use.")
         ] = None,
         compose: ComposeOption = False,
-        services: ServicesOption = None,
-        repositories: RepositoriesOption = None,
-        mount: MountOption = None,
-        env: EnvOption = None,
-        port: PortOption = None,
-        run_arg: RunArgOption = None,
         flat: FlatOption = False,
-        find_links: FindLinksOption = None,
         pull: Annotated[bool, typer.Option("--pull", help="Look for a newer base image.")] = False,
         recreate: Annotated[bool, typer.Option("--recreate", help="Replace the container. Volumes stay.")] = False,
         force: Annotated[bool, typer.Option("--force", help="Overwrite a generated file that was edited.")] = False,
@@ -72,20 +52,6 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--no-wait", help="Run the lifecycle commands after `waitFor` in the background.")
         ] = False,
         secrets_file: SecretsFileOption = None,
-        dotfiles_repository: Annotated[
-            str | None,
-            typer.Option(
-                "--dotfiles-repository", metavar="URL|OWNER/REPO", help="Your dotfiles, cloned into the container once."
-            ),
-        ] = None,
-        dotfiles_install_command: Annotated[
-            str | None,
-            typer.Option("--dotfiles-install-command", metavar="COMMAND", help="What installs them, in their folder."),
-        ] = None,
-        dotfiles_target_path: Annotated[
-            str | None,
-            typer.Option("--dotfiles-target-path", metavar="FOLDER", help="Where they go.", show_default="~/dotfiles"),
-        ] = None,
         trust: TrustOption = False,
         yes: YesOption = False,
         dry_run: DryRunOption = False,
@@ -100,32 +66,17 @@ def register(app: typer.Typer) -> None:
         result = start(
             UpRequest(
                 path=workspace(path),
-                framework=framework,
-                variant=variant,
-                base_image=base_image,
-                gpus=gpus,
-                arch=arch,
-                user=user,
+                flags=flags,
                 name=name,
                 config=config,
                 compose=compose,
-                services=services,
-                repositories=repositories,
-                mounts=tuple(mount or ()),
-                env=tuple(env or ()),
-                ports=tuple(port or ()),
-                run_args=tuple(run_arg or ()),
                 flat=flat,
-                find_links=find_links,
                 pull=pull,
                 recreate=recreate,
                 force=force,
                 skip_hooks=skip_hooks,
                 no_wait=no_wait,
                 secrets_file=secrets_file,
-                dotfiles_repository=dotfiles_repository,
-                dotfiles_install_command=dotfiles_install_command,
-                dotfiles_target_path=dotfiles_target_path,
                 trust=trust,
                 yes=yes,
                 dry_run=dry_run,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from devbox.config.kinds import Kind
 
 DEFAULT = "default"
+# What was typed on the command line: by the settings' keys, a text or a list of them.
+Flags = Mapping[str, Any]
 
 
 class Setting(NamedTuple):
@@ -71,7 +74,7 @@ class Settings:
     """The settings in force. None and () are what nobody said, or switched off. Paths are absolute."""
 
     framework: str | None = _of(
-        Text(), "The framework; without it, detected from the checkout.", default="detected", short="-f", metavar="NAME"
+        Text(), "The framework of the checkout.", default="detected", short="-f", metavar="NAME"
     )
     variant: str | None = _of(
         Text(), "The framework's variant, such as cuda13 or cpu.", default="the framework's", choice=True,
@@ -96,7 +99,7 @@ class Settings:
         Text(), "The build type, such as Release or Debug.", default="the framework's", flag="--type", metavar="TYPE"
     )
     jobs: int | None = _of(
-        Number("jobs"), "How many compilers at once.", default="what memory allows", short="-j", metavar="N"
+        Number("jobs"), "How many compilers, or tests, at once.", default="what memory allows", short="-j", metavar="N"
     )
     compiler_cache: str = _of(
         Choice("compiler cache", "ccache", "sccache", "none"), "The compiler cache.", more="[More](../caches.md).",
@@ -124,7 +127,7 @@ class Settings:
         metavar="FOLDER|none",
     )  # fmt: skip
     services: tuple[str, ...] | None = _of(
-        Items(), "What runs beside it, with --compose.", default="the framework's", choice=True,
+        Items(), "What runs beside the container, with --compose.", default="the framework's", choice=True,
         metavar="redis,etcd|none",
     )  # fmt: skip
     repositories: tuple[Path, ...] = _of(
@@ -150,14 +153,18 @@ class Settings:
         metavar="WORD|none",
     )  # fmt: skip
     push_rewrite: tuple[str, ...] = _of(
-        Items(), "Replace a part of the name.", more="Of what `image push` pushes.", value=(), flag="--rewrite",
+        Items(), "Push under another name: OLD in it becomes NEW.", more="Of `image push`.", value=(), flag="--rewrite",
         metavar="OLD=NEW",
     )  # fmt: skip
     ssh_agent: bool = _of(
         Switch(), "Whether a personal contract mounts the way to your ssh-agent.", value=True, written=True
     )
     ca_bundle: Path | None = _of(  # noqa: RUF009
-        File(), "A private CA bundle, PEM.", default="from the host", written=True, metavar="FILE|none"
+        File(),
+        "A private CA bundle, PEM; `none` for none at all.",
+        default="from the host",
+        written=True,
+        metavar="FILE|none",
     )
     http_proxy: str | None = _of(
         Text(none=True), "The proxy for http.", default="from the host", secret=True, metavar="URL|none"
@@ -170,7 +177,7 @@ class Settings:
     )
     features_lock: str = _of(
         Choice("way to treat a lock file", "write", "frozen", "off"),
-        "What is done with devcontainer-lock.json: written and honoured; must be there and fit; or neither read nor "
+        "The lock file of Features: `write` and honour it; `frozen`: it must be there and fit; `off`: neither read nor "
         "written.", value="write", metavar="write|frozen|off",
     )  # fmt: skip
     dotfiles_repository: str | None = _of(
@@ -218,5 +225,7 @@ TABLE: dict[str, Setting] = {one.name: _setting(one.name, **one.metadata) for on
 CHOICES = tuple(key for key, setting in TABLE.items() if setting.choice)
 # Of these, what means something on one machine or for one person alone.
 PERSONAL = tuple(key for key in CHOICES if TABLE[key].personal)
+# What `up` alone has options for, beside them.
+DOTFILES = tuple(key for key in TABLE if key.startswith("dotfiles_"))
 # What else of the settings is in a contract.
 WRITTEN = tuple(key for key, setting in TABLE.items() if setting.written)

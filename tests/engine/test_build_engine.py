@@ -21,6 +21,7 @@ from devbox.container.up.up import UpRequest, up
 from devbox.errors import BuildError, UsageError
 from devbox.frameworks.load import load
 from devbox.reporter import Silent
+from tests.asked import asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,7 +64,11 @@ def image(engine: Engine, base_image: str, tmp_path_factory: pytest.TempPathFact
     """The development image of the framework `cuda` in its variant without CUDA, as `devbox up` makes it."""
     work = small_tree(tmp_path_factory.mktemp("image") / "small")
     user = "1000:1000:dev" if os.getuid() == 0 else None
-    up(UpRequest(path=work, framework="cuda", variant="cpu", base_image=base_image, user=user), engine, Silent())
+    up(
+        UpRequest(path=work, **asked(framework="cuda", variant="cpu", base_image=base_image, user=user)),
+        engine,
+        Silent(),
+    )
     found = engine.containers({"devcontainer.local_folder": str(work)})
     return found[0].image_id
 

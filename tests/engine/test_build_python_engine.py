@@ -15,6 +15,7 @@ import pytest
 
 from devbox.container.up.up import UpRequest, up
 from devbox.reporter import Silent
+from tests.asked import asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,7 +58,11 @@ def image(engine: Engine, base_image: str, tmp_path_factory: pytest.TempPathFact
     work.mkdir()
     (work / "CMakeLists.txt").touch()
     user = "1000:1000:dev" if os.getuid() == 0 else None
-    up(UpRequest(path=work, framework="cuda", variant="cpu", base_image=base_image, user=user), engine, Silent())
+    up(
+        UpRequest(path=work, **asked(framework="cuda", variant="cpu", base_image=base_image, user=user)),
+        engine,
+        Silent(),
+    )
     parent = engine.containers({"devcontainer.local_folder": str(work)})[0].image_id
     context = folder / "context"
     shutil.copytree(Path(pip.__file__).parent, context / "pip", ignore=shutil.ignore_patterns("__pycache__"))

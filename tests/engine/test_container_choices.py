@@ -11,6 +11,7 @@ from devbox import config
 from devbox.container.contract.inforce import in_force
 from devbox.container.up.request import UpRequest
 from devbox.reporter import Silent
+from tests.asked import asked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,9 +23,8 @@ pytestmark = pytest.mark.engine
 
 
 def write(engine: Engine, tree: Path, **flags: Any) -> InForce:
-    given = {key: value for key, value in flags.items() if key not in {"name", "force"}}
-    settings = config.load(tree, environ={}, flags=given)
-    return in_force(UpRequest(tree, **flags), settings, engine, Silent())
+    request = UpRequest(tree, **asked(**flags))
+    return in_force(request, config.load(tree, environ={}, flags=request.flags), engine, Silent())
 
 
 def test_a_second_run_keeps_the_choices_of_the_first(saxpy: Path, engine: Engine, base_image: str) -> None:

@@ -22,6 +22,7 @@ from devbox.container.person.dotfiles import Dotfiles
 from devbox.container.up.up import UpRequest, UpResult, up
 from devbox.errors import HookError, UsageError
 from devbox.reporter import Silent
+from tests.asked import asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +63,7 @@ class Tree:
 
     def up(self, **options: Any) -> UpResult:
         self.said = Silent()
-        return up(UpRequest(path=self.path, trust=True, **options), self.engine, self.said)
+        return up(UpRequest(path=self.path, trust=True, **asked(**options)), self.engine, self.said)
 
     def cli(self, *args: str, **environ: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

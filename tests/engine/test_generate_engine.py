@@ -16,6 +16,7 @@ from devbox import paths
 from devbox.container.contract.generate import GenerateOptions, generate
 from devbox.container.up.up import UpRequest, up
 from devbox.reporter import Silent
+from tests.asked import asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,7 @@ GOLDEN = Path(__file__).parents[1] / "golden/devcontainer"
 
 
 def write(path: Path, engine: Engine, **values: Any) -> Path:
-    result, error = generate(GenerateOptions(path=path, **values), engine, Silent())
+    result, error = generate(GenerateOptions(path=path, **asked(**values)), engine, Silent())
     assert error is None
     return result.contract
 
@@ -44,7 +45,7 @@ def test_the_personal_form_is_what_up_writes(saxpy: Path, engine: Engine, base_i
     planned = up(UpRequest(path=saxpy, dry_run=True), engine, Silent())
     assert planned.contract == contract
     assert planned.written == ()
-    again = up(UpRequest(path=saxpy, framework="cuda", dry_run=True), engine, Silent())
+    again = up(UpRequest(path=saxpy, flags={"framework": "cuda"}, dry_run=True), engine, Silent())
     assert again.written == ()
     assert contract.read_text() == text
     git = subprocess.run(["git", "status", "--porcelain"], cwd=saxpy, capture_output=True, text=True, check=True)
@@ -54,7 +55,7 @@ def test_the_personal_form_is_what_up_writes(saxpy: Path, engine: Engine, base_i
 def test_what_was_flat_stays_flat(saxpy: Path, engine: Engine, base_image: str) -> None:
     contract = write(saxpy, engine, variant="cpu", base_image=base_image, flat=True)
     assert contract == saxpy / ".devcontainer.json"
-    planned = up(UpRequest(path=saxpy, user="root", dry_run=True), engine, Silent())
+    planned = up(UpRequest(path=saxpy, flags={"user": "root"}, dry_run=True), engine, Silent())
     assert planned.written == (contract,)
     assert write(saxpy, engine, user="2000:2000:ada") == contract
     assert json.loads(contract.read_text())["remoteUser"] == "ada"

@@ -19,6 +19,7 @@ from devbox.container.inside.target import Target
 from devbox.container.up.up import UpRequest, up
 from devbox.frameworks.load import load
 from devbox.reporter import Silent
+from tests.asked import asked
 from tests.oracle.cuda_lab import INSIDE, VOLUME, CudaLab
 
 if TYPE_CHECKING:
@@ -41,7 +42,11 @@ def image(engine: Engine, cuda_base_image: str, repository: Path, tmp_path_facto
     if os.getuid() == 0:
         subprocess.run(["chown", "-R", "1000:1000", str(work)], check=True)
     user = "1000:1000:dev" if os.getuid() == 0 else None
-    up(UpRequest(path=work, framework="cuda", base_image=cuda_base_image, user=user, trust=True), engine, Silent())
+    up(
+        UpRequest(path=work, trust=True, **asked(framework="cuda", base_image=cuda_base_image, user=user)),
+        engine,
+        Silent(),
+    )
     return engine.containers({"devcontainer.local_folder": str(work)})[0].image_id
 
 

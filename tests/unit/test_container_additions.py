@@ -24,6 +24,7 @@ from devbox.engine.spec import Mount
 from devbox.errors import ConfigError, RefusedError, UsageError
 from devbox.frameworks.load import load
 from devbox.reporter import Silent
+from tests.asked import asked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -197,7 +198,7 @@ def test_what_was_asked_for_stays_and_a_change_in_a_file_is_said(tmp_path: Path)
 
 def shared(tree: Path, **values: Any) -> dict[str, Any]:
     (tree / "CMakeLists.txt").touch()
-    result, _ = generate(GenerateOptions(path=tree, shared=True, gpus="none", **values), NO_ENGINE, Silent())
+    result, _ = generate(GenerateOptions(path=tree, shared=True, **asked(gpus="none", **values)), NO_ENGINE, Silent())
     found: dict[str, Any] = json.loads(result.contract.read_text())
     return found
 

@@ -17,6 +17,7 @@ from devbox.devcontainer.find import find
 from devbox.engine.docker import Engine
 from devbox.errors import ConfigError, DriftError, RefusedError, UsageError
 from devbox.reporter import Silent
+from tests.asked import asked
 
 CONFIG, DOCKERFILE, COMPOSE = (f".devcontainer/{name}" for name in ("devcontainer.json", "Dockerfile", "compose.yaml"))
 # There is no docker on this PATH: whoever asked the engine would fail.
@@ -45,7 +46,7 @@ def shared(tree: Path, **values: Any) -> GenerateResult:
 
 
 def attempt(tree: Path, **values: Any) -> tuple[GenerateResult, DriftError | None]:
-    return generate(GenerateOptions(path=tree, shared=True, **values), NO_ENGINE, Silent())
+    return generate(GenerateOptions(path=tree, shared=True, **asked(**values)), NO_ENGINE, Silent())
 
 
 def content(tree: Path, name: str = CONFIG) -> Any:
@@ -224,7 +225,7 @@ def test_requirements_are_inlined_and_their_drift_is_seen(vllm: Path) -> None:
 def test_nothing_outside_the_requirements_is_inlined(vllm: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("hunter2\n")
-    options = GenerateOptions(path=vllm, shared=True, framework="vllm", variant="cpu", inline=True)
+    options = GenerateOptions(path=vllm, shared=True, flags={"framework": "vllm", "variant": "cpu"}, inline=True)
     (vllm / "requirements/common.txt").unlink()
     (vllm / "requirements/common.txt").symlink_to(secret)
     with pytest.raises(Exception, match="leads out of"):

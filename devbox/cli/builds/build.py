@@ -13,7 +13,8 @@ from devbox.cli.builds import python
 from devbox.cli.builds.python import BuildCommand, ForceOption, InstallOption, NoDepsOption, PythonOption, WheelOption
 from devbox.cli.builds.request import define_of, mode_of, options_of, request, seed_of
 from devbox.cli.builds.told import check_trace, outcome, tell, tell_python, write_trace
-from devbox.cli.options import ArchOption, CompilerCacheOption, JsonOption, RepositoryOption, WorkspaceOption
+from devbox.cli.flags import Flags, from_settings
+from devbox.cli.options import JsonOption, RepositoryOption, WorkspaceOption
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +28,7 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @app.command(cls=BuildCommand, context_settings={"ignore_unknown_options": False})
+    @from_settings("build_type", "arch", "jobs", "compiler_cache")
     def build(
         context: typer.Context,
         args: Annotated[
@@ -38,10 +40,8 @@ def register(app: typer.Typer) -> None:
             list[str] | None,
             typer.Option("--target", "-t", metavar="NAME", help="Build only this target. May be repeated."),
         ] = None,
-        type_: Annotated[
-            str | None, typer.Option("--type", metavar="TYPE", help="The build type, such as Release or Debug.")
-        ] = None,
-        arch: ArchOption = None,
+        *,
+        flags: Flags,
         define: Annotated[
             list[str] | None, typer.Option("-D", metavar="NAME=VALUE", help="A CMake variable. May be repeated.")
         ] = None,
@@ -61,17 +61,6 @@ def register(app: typer.Typer) -> None:
                 "--option", metavar="NAME[=VALUE]", help="An option of the checkout's build script. May be repeated."
             ),
         ] = None,
-        jobs: Annotated[
-            int | None,
-            typer.Option(
-                "--jobs",
-                "-j",
-                metavar="N",
-                min=1,
-                help="How many compilers at once.",
-                show_default="what memory allows",
-            ),
-        ] = None,
         incremental: Annotated[bool, typer.Option("--incremental", help="Build what changed: the default.")] = False,
         reconfigure: Annotated[
             bool, typer.Option("--reconfigure", help="Run cmake again, with an empty cache.")
@@ -87,7 +76,6 @@ def register(app: typer.Typer) -> None:
             str, typer.Option("--seed-from", metavar="auto|PATH|none", help="What a new tree starts as a copy of.")
         ] = "auto",
         no_heal: Annotated[bool, typer.Option("--no-heal", help="Leave the times of sources as they are.")] = False,
-        compiler_cache: CompilerCacheOption = None,
         no_cache: Annotated[bool, typer.Option("--no-cache", help="Build without the compiler cache.")] = False,
         trace: Annotated[
             Path | None,
@@ -130,21 +118,16 @@ def register(app: typer.Typer) -> None:
         if trace is not None:
             check_trace(trace)
         mode = mode_of(incremental=incremental, clean=clean, reconfigure=reconfigure)
-        flags = {
-            "arch": arch,
-            "build_type": type_,
-            "jobs": None if jobs is None else str(jobs),
-            "compiler_cache": "none" if no_cache else compiler_cache,
-        }
+        chosen = {**flags, "compiler_cache": "none"} if no_cache else flags
 
         def asked(inside: Target) -> BuildRequest:
             made = replace(
-                request(run, inside, flags),
+                request(run, inside, chosen),
                 targets=tuple(target or ()),
                 defines=tuple(define_of(text) for text in define or ()),
                 options=options_of(option or (), benchmarks=benchmarks, cpp_only=cpp_only),
                 preset=preset,
-                chosen=frozenset(name for name, flag in (("type", type_), ("arch", arch)) if flag is not None),
+                chosen=frozenset(name for name, key in (("type", "build_type"), ("arch", "arch")) if key in flags),
                 args=tuple(args or ()),
                 heal=not no_heal,
                 trace=trace is not None,

@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING
 from devbox.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from devbox.builds.report.summary import BuildRequest, Mode
     from devbox.cli.application import Application
+    from devbox.config.table import Flags
     from devbox.container.inside.target import Target
 
 
-def request(run: Application, inside: Target, flags: Mapping[str, str | None]) -> BuildRequest:
+def request(run: Application, inside: Target, flags: Flags) -> BuildRequest:
     """Return what settings, contract and `flags` (settings by name) say of a build, for a command to add to."""
     from devbox import config
     from devbox.builds.caches import choose
     from devbox.builds.choose import architectures, framework_of
     from devbox.builds.report.summary import BuildRequest
 
-    given = {name: flag for name, flag in flags.items() if flag is not None}
-    settings = config.load(inside.workspace, environ=run.environ, flags=given)
+    settings = config.load(inside.workspace, environ=run.environ, flags=flags)
     framework = framework_of(inside, settings)
     return BuildRequest(
         framework=framework,

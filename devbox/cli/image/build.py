@@ -8,17 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from devbox.cli.application import Application, application, workspace
-from devbox.cli.options import (
-    ArchOption,
-    BaseImageOption,
-    DryRunOption,
-    FindLinksOption,
-    JsonOption,
-    TrustOption,
-    UserOption,
-    VariantOption,
-    WorkspaceOption,
-)
+from devbox.cli.flags import Flags, from_settings
+from devbox.cli.options import DryRunOption, JsonOption, TrustOption, WorkspaceOption
 from devbox.errors import UsageError
 from devbox.ui.console import BOLD, counted, seconds, size
 
@@ -37,6 +28,7 @@ def register(app: typer.Typer) -> None:
     """Add the command to the group."""
 
     @app.command()
+    @from_settings("variant", "base_image", "arch", "jobs", "user", "find_links")
     def build(
         context: typer.Context,
         stages: Annotated[
@@ -52,17 +44,10 @@ def register(app: typer.Typer) -> None:
                 help="The framework; without it, detected from the checkout. May be repeated.",
             ),
         ] = None,
-        variant: VariantOption = None,
-        base_image: BaseImageOption = None,
+        *,
+        flags: Flags,
         cuda: Annotated[Word, typer.Option("--cuda", metavar="VERSION", help="The CUDA release to build on.")] = None,
-        arch: ArchOption = None,
         python: Annotated[Word, typer.Option("--python", metavar="VERSION", help="The Python release.")] = None,
-        jobs: Annotated[
-            int | None,
-            typer.Option(
-                "--jobs", "-j", metavar="N", min=1, help="Compilers at once.", show_default="what memory allows"
-            ),
-        ] = None,
         tag: Annotated[
             Words,
             typer.Option(
@@ -121,8 +106,6 @@ def register(app: typer.Typer) -> None:
         sccache: Annotated[
             Word, typer.Option("--sccache", metavar="redis://…|s3://…", help="The storage that compilers share.")
         ] = None,
-        user: UserOption = None,
-        find_links: FindLinksOption = None,
         upstream: Annotated[
             bool, typer.Option("--upstream", help="Build the checkout's own Dockerfile, with its own arguments.")
         ] = False,
@@ -145,8 +128,7 @@ def register(app: typer.Typer) -> None:
         folder = workspace(path)
         if push and load:
             raise UsageError("--push and --load cannot go together", hint="devbox image push   # pushes what is loaded")
-        flags = {"variant": variant, "base_image": base_image, "arch": arch, "user": user, "jobs": jobs}
-        settings = config.load(folder, environ=run.environ, flags={**flags, "find_links": find_links})
+        settings = config.load(folder, environ=run.environ, flags=flags)
         request = BuildRequest(
             wanted=_wanted(run, folder, framework or [], settings, cuda),
             stages=tuple(stages or ()),

@@ -12,6 +12,7 @@ import typer
 from devbox.cli.application import Application, workspace
 
 if TYPE_CHECKING:
+    from devbox.config.table import Flags
     from devbox.frameworks.model import Framework
     from devbox.image.dockerfile.stages import Stages
 
@@ -58,8 +59,7 @@ def choose(
     run: Application,
     dockerfile: Path | None,
     path: Path | None,
-    framework: str | None,
-    variant: str | None,
+    flags: Flags,
     *,
     upstream: bool,
 ) -> Source:
@@ -70,11 +70,11 @@ def choose(
     from devbox.image.building import upstream as own
 
     if dockerfile is not None:
-        if framework or variant or upstream:
+        if flags or upstream:
             raise UsageError("a Dockerfile and a framework were named", hint="leave one of them out")
         return Source(str(dockerfile), read(dockerfile), dockerfile, _checkout(dockerfile) if path is None else path)
     folder = workspace(path)
-    settings = config.load(folder, environ=run.environ, flags={"framework": framework, "variant": variant})
+    settings = config.load(folder, environ=run.environ, flags=flags)
     chosen = framework_for(folder, settings, run.console)
     if upstream:
         found = own.dockerfile(own.rules(chosen), folder)

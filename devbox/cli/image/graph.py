@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from devbox.cli.application import Application, application
+from devbox.cli.flags import Flags, from_settings
 from devbox.cli.image.dockerfile import ArgsOption, DockerfileArgument, UpstreamOption, choose, stages_of
-from devbox.cli.options import FrameworkOption, JsonOption, VariantOption, WorkspaceOption
+from devbox.cli.options import JsonOption, WorkspaceOption
 
 if TYPE_CHECKING:
     from devbox.cli.image.dockerfile import Source
@@ -31,12 +32,13 @@ def register(app: typer.Typer) -> None:
     """Add the command to the group."""
 
     @app.command()
+    @from_settings("framework", "variant")
     def graph(
         context: typer.Context,
         dockerfile: DockerfileArgument = None,
         path: WorkspaceOption = None,
-        framework: FrameworkOption = None,
-        variant: VariantOption = None,
+        *,
+        flags: Flags,
         upstream: UpstreamOption = False,
         target: Annotated[
             str | None, typer.Option("--target", metavar="STAGE", help="Only what a build of this stage needs.")
@@ -78,7 +80,7 @@ def register(app: typer.Typer) -> None:
                 f"{output} does not say what to write by its suffix: {', '.join(_SUFFIXES)}",
                 hint=f"--output {output} --format svg",
             )
-        source = choose(run, dockerfile, path, framework, variant, upstream=upstream)
+        source = choose(run, dockerfile, path, flags, upstream=upstream)
         stages = stages_of(source, arg)
         found = graph_of(stages, target, default=None if source.framework is None else DEFAULT_STAGE)
         if sizes or (sizes is None and output is None):

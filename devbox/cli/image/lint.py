@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from devbox.cli.application import Application, application
+from devbox.cli.flags import Flags, from_settings
 from devbox.cli.image.dockerfile import ArgsOption, UpstreamOption, choose, stages_of
-from devbox.cli.options import FrameworkOption, JsonOption, VariantOption, WorkspaceOption
+from devbox.cli.options import JsonOption, WorkspaceOption
 from devbox.errors import EXIT_FAILURE
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
     """Add the command to the group."""
 
     @app.command()
+    @from_settings("framework", "variant")
     def lint(
         context: typer.Context,
         dockerfiles: Annotated[
@@ -30,8 +32,8 @@ def register(app: typer.Typer) -> None:
             typer.Argument(metavar="[DOCKERFILE]…", help="Dockerfiles.", show_default="devbox's own of the framework"),
         ] = None,
         path: WorkspaceOption = None,
-        framework: FrameworkOption = None,
-        variant: VariantOption = None,
+        *,
+        flags: Flags,
         upstream: UpstreamOption = False,
         arg: ArgsOption = None,
         build_context: Annotated[
@@ -54,7 +56,7 @@ def register(app: typer.Typer) -> None:
 
         run = application(context)
         paths: list[Path | None] = [*dockerfiles] if dockerfiles else [None]
-        chosen = [choose(run, one, path, framework, variant, upstream=upstream) for one in paths]
+        chosen = [choose(run, one, path, flags, upstream=upstream) for one in paths]
         found: dict[Finding, None] = {}
         for source in chosen:
             found |= dict.fromkeys(examine(_subject(run, source, arg, build_context)))

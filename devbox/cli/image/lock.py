@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, workspace
+from devbox.cli.flags import Flags, from_settings
 from devbox.cli.image.registry import framework_for, registries_of
-from devbox.cli.options import FrameworkOption, JsonOption, VariantOption, WorkspaceOption
+from devbox.cli.options import JsonOption, WorkspaceOption
 
 if TYPE_CHECKING:
     from devbox.image.base.pin import Pin
@@ -18,6 +19,7 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @app.command()
+    @from_settings("framework", "variant")
     def lock(
         context: typer.Context,
         images: Annotated[
@@ -28,8 +30,8 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--check", help="Write nothing; fail (8) where a registry has something else by now.")
         ] = False,
         path: WorkspaceOption = None,
-        framework: FrameworkOption = None,
-        variant: VariantOption = None,
+        *,
+        flags: Flags,
         json: JsonOption = False,
     ) -> None:
         """Hold the base images of a checkout at their digests, in devbox.lock, which is meant to be committed."""
@@ -39,7 +41,7 @@ def register(app: typer.Typer) -> None:
         run = application(context)
         folder = workspace(path)
         held = lock_file.read(folder)
-        wanted = pin.wanted(held, framework_for(run, folder, framework, variant), images or ())
+        wanted = pin.wanted(held, framework_for(run, folder, flags), images or ())
         pins = pin.look(wanted, held, registries_of(run, folder), update=update or check)
         error = pin.drift(pins, folder) if check else None
         changed = any(one.changed for one in pins)

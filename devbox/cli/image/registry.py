@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, workspace
-from devbox.cli.options import DryRunOption, FrameworkOption, JsonOption, VariantOption, WorkspaceOption
+from devbox.cli.flags import Flags, from_settings
+from devbox.cli.options import DryRunOption, JsonOption, WorkspaceOption
 from devbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def register(app: typer.Typer) -> None:
     app.command()(push)
 
 
+@from_settings("framework", "variant")
 def tags(
     context: typer.Context,
     repository: Annotated[
@@ -60,8 +62,8 @@ def tags(
     ref: RefOption = None,
     back: BackOption = None,
     path: WorkspaceOption = None,
-    framework: FrameworkOption = None,
-    variant: VariantOption = None,
+    *,
+    flags: Flags,
     json: JsonOption = False,
 ) -> None:
     """List the tags of a repository in a registry, the newest first; with --ref, find the image of a commit."""
@@ -72,13 +74,13 @@ def tags(
     folder = workspace(path)
     registries = registries_of(run, folder)
     if ref is not None:
-        known = None if repository else framework_for(run, folder, framework, variant)
+        known = None if repository else framework_for(run, folder, flags)
         found = find_commit(
             run.engine, registries, folder, ref, framework=known, repository=repository, pattern=filter_, back=back
         )
         _found(run, found, f"image of {ref}")
         return
-    names = (repository,) if repository else repositories(framework_for(run, folder, framework, variant))
+    names = (repository,) if repository else repositories(framework_for(run, folder, flags))
     if not names:
         raise UsageError("no repository of this framework is known", hint="devbox image tags REPO")
     listed = []
@@ -93,14 +95,15 @@ def tags(
     run.show({"repositories": listed}, lambda: _tags_text(run, listed))
 
 
+@from_settings("framework", "variant")
 def resolve_(
     context: typer.Context,
     stage: Annotated[str, typer.Option("--stage", metavar="STAGE", help="What the image is for.")] = "devel",
     everything: Annotated[bool, typer.Option("--all", help="Look for every candidate, not just the first.")] = False,
     back: BackOption = None,
     path: WorkspaceOption = None,
-    framework: FrameworkOption = None,
-    variant: VariantOption = None,
+    *,
+    flags: Flags,
     json: JsonOption = False,
 ) -> None:
     """Find the image that somebody has built for this checkout already; nothing is pulled. Its name is the result."""
@@ -108,13 +111,14 @@ def resolve_(
 
     run = application(context)
     folder = workspace(path)
-    known = framework_for(run, folder, framework, variant)
+    known = framework_for(run, folder, flags)
     _known_stage(known, stage)
     registries = registries_of(run, folder)
     found = find(run.engine, registries, folder, known, stage=stage, back=back, everything=everything)
     _found(run, found, f"image of {known.name}'s stage {stage}", hint=f"devbox image build {stage}")
 
 
+@from_settings("framework", "variant")
 def pull(
     context: typer.Context,
     image: Annotated[
@@ -129,8 +133,8 @@ def pull(
     filter_: FilterOption = None,
     build: Annotated[bool, typer.Option("--build", help="Build the stage where nobody has.")] = False,
     path: WorkspaceOption = None,
-    framework: FrameworkOption = None,
-    variant: VariantOption = None,
+    *,
+    flags: Flags,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -145,7 +149,7 @@ def pull(
     if image is not None and stage is not None:
         raise UsageError("an image and a stage cannot both be meant", hint=f"devbox image pull {image}")
     registries = registries_of(run, folder)
-    known = None if image else framework_for(run, folder, framework, variant)
+    known = None if image else framework_for(run, folder, flags)
     found = None
     if ref is not None:
         found = find_commit(
@@ -184,6 +188,7 @@ def pull(
     run.show({"image": reference, "id": there.get("Id"), "pulled": not local}, lambda: reference)
 
 
+@from_settings("push_rewrite", "framework", "variant")
 def push(
     context: typer.Context,
     images: Annotated[list[str] | None, typer.Argument(metavar="[IMAGE]...", help="Images on the engine.")] = None,
@@ -191,20 +196,11 @@ def push(
         list[str] | None,
         typer.Option("--stage", metavar="STAGE", help="What `devbox image build STAGE` made; several times."),
     ] = None,
-    rewrite: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--rewrite",
-            metavar="OLD=NEW",
-            help="Push under another name: OLD in it becomes NEW.",
-            show_default="the setting push_rewrite",
-        ),
-    ] = None,
     no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Push under the name as it is.")] = False,
     to: Annotated[str | None, typer.Option("--to", metavar="NAME", help="Push the one image under this name.")] = None,
     path: WorkspaceOption = None,
-    framework: FrameworkOption = None,
-    variant: VariantOption = None,
+    *,
+    flags: Flags,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -218,11 +214,11 @@ def push(
     folder = workspace(path)
     names = list(images or ())
     if stage:
-        known = framework_for(run, folder, framework, variant)
+        known = framework_for(run, folder, flags)
         names += [built_here(known, one) for one in stage]
     if not names:
         raise UsageError("no image is named", hint="devbox image push IMAGE   # or --stage STAGE")
-    settings = config.load(folder, environ=run.environ, flags={"push_rewrite": rewrite or None})
+    settings = config.load(folder, environ=run.environ, flags=flags)
     rules = () if no_rewrite else settings.push_rewrite
     plan = transfer.plan(names, [transfer.rewrite(text) for text in rules], to=to)
     if dry_run:
@@ -238,12 +234,12 @@ def push(
     run.show({"pushed": pushed}, lambda: "\n".join(f"{one['reference']}@{one['digest']}" for one in pushed))
 
 
-def framework_for(run: Application, folder: Path, framework: str | None, variant: str | None) -> Framework:
+def framework_for(run: Application, folder: Path, flags: Flags) -> Framework:
     """Return the framework of a checkout, as it is asked for, set or detected."""
     from devbox import config
     from devbox.container.contract import choices
 
-    settings = config.load(folder, environ=run.environ, flags={"framework": framework, "variant": variant})
+    settings = config.load(folder, environ=run.environ, flags=flags)
     return choices.framework_for(folder, settings, run.console)
 
 

@@ -10,15 +10,8 @@ import typer
 from typer.core import TyperCommand
 
 from devbox.cli.application import Application, application, workspace
-from devbox.cli.options import (
-    DryRunOption,
-    FrameworkOption,
-    GpusOption,
-    JsonOption,
-    NameOption,
-    VariantOption,
-    WorkspaceOption,
-)
+from devbox.cli.flags import Flags, from_settings
+from devbox.cli.options import DryRunOption, JsonOption, NameOption, WorkspaceOption
 from devbox.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
@@ -47,6 +40,7 @@ def register(app: typer.Typer) -> None:
     """Add the command to the group."""
 
     @app.command(cls=RunCommand)
+    @from_settings("framework", "variant", "gpus")
     def run(
         context: typer.Context,
         image: Annotated[
@@ -54,10 +48,9 @@ def register(app: typer.Typer) -> None:
         ] = None,
         command: Annotated[Words, typer.Argument(metavar="[-- COMMAND]…", help="In place of the image's own.")] = None,
         path: WorkspaceOption = None,
-        framework: FrameworkOption = None,
-        variant: VariantOption = None,
+        *,
+        flags: Flags,
         name: NameOption = None,
-        gpus: GpusOption = None,
         user: Annotated[
             Word, typer.Option("--user", metavar="USER|UID[:GID]", help="Who it runs as.", show_default="the image's")
         ] = None,
@@ -101,7 +94,7 @@ def register(app: typer.Typer) -> None:
 
         run_ = application(context)
         folder = workspace(path)
-        settings = config.load(folder, environ=run_.environ, flags={"framework": framework, "variant": variant})
+        settings = config.load(folder, environ=run_.environ, flags=flags)
         chosen, reference, stage = _resolve(run_, folder, settings, image)
         found = run_.engine.image(reference) if dry_run else None
         if found is None or not dry_run:
@@ -114,7 +107,7 @@ def register(app: typer.Typer) -> None:
             framework=chosen,
             command=tuple(command or ()),
             name=called,
-            gpus=gpus,
+            gpus=flags.get("gpus"),
             user=user,
             ports=tuple(port or ()),
             shm=shm,
@@ -126,14 +119,14 @@ def register(app: typer.Typer) -> None:
             uid=os.getuid(),
         )
         todo = image_run.plan(run_.engine, request, found, network_of(settings, run_.environ))
-        flags = ([] if keep else ["--rm"]) + _attached(detach=detach)
+        given = ([] if keep else ["--rm"]) + _attached(detach=detach)
         if dry_run:
             first = [["pull", reference]] if stage is None and (pull or not found) else []
             first += [todo.preparation()] if todo.owned else []
-            lines = [run_.engine.line(args) for args in (*first, todo.args(*flags))]
+            lines = [run_.engine.line(args) for args in (*first, todo.args(*given))]
             run_.show({"commands": lines}, lambda: "\n".join(lines))
             return
-        _start(run_, todo, flags, called, detach=detach)
+        _start(run_, todo, given, called, detach=detach)
 
 
 def _resolve(

@@ -24,12 +24,6 @@ if TYPE_CHECKING:
 OF_A_VARIANT = frozenset({"variant", "base_image", "arch"})
 
 
-def given(asked: object, *more: str) -> dict[str, object]:
-    """Return the settings that the request `asked` has from flags: those of a contract, and `more` of its fields."""
-    values = {key: getattr(asked, key) for key in ("framework", *CHOICES, *more)}
-    return {key: value for key, value in values.items() if value not in (None, ())}
-
-
 def framework_of(workspace: Path, requested: str | None, reporter: Reporter) -> tuple[str, str | None, tuple[str, ...]]:
     """Return framework and variant for a checkout, and why: the requested one, or the one that its files show.
 

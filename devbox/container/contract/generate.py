@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from devbox.frameworks.load import load
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from devbox.config.table import Flags
     from devbox.container.contract.author import Draft
     from devbox.devcontainer.writing.write import Difference
     from devbox.engine.docker import Engine
@@ -34,26 +35,16 @@ JSON = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class GenerateOptions:
-    """What `devbox generate` was asked for. `path` is absolute; None leaves a choice to devbox, or to the last time.
+    """What `devbox generate` was asked for. `path` is absolute; `flags` are settings, by their keys.
+
+    None leaves a choice to devbox, or to the last time.
 
     `look` writes nothing: `check` makes a difference an error, and `diff` shows it.
     """
 
     path: Path
-    framework: str | None = None
-    variant: str | None = None
-    base_image: str | None = None
-    gpus: str | None = None
-    arch: str | None = None
-    user: str | None = None
+    flags: Flags = field(default_factory=dict, hash=False)
     name: str | None = None
-    find_links: Path | None = None
-    services: str | None = None
-    repositories: str | None = None
-    mounts: tuple[str, ...] = ()
-    env: tuple[str, ...] = ()
-    ports: tuple[str, ...] = ()
-    run_args: tuple[str, ...] = ()
     shared: bool = False
     compose: bool | None = None
     inline: bool | None = None
@@ -133,7 +124,7 @@ def _consent_to_services(options: GenerateOptions, made: Draft, engine: Engine) 
 
 def _draft(options: GenerateOptions, engine: Engine, reporter: Reporter) -> Draft:
     """Return the personal contract, from the one that devbox wrote before if there is one."""
-    settings = config.load(options.path, environ=engine.environ, flags=choices.given(options))
+    settings = config.load(options.path, environ=engine.environ, flags=options.flags)
     name, variant, why = choices.framework_of(options.path, settings.framework, reporter)
     _say(why, reporter)
     last = memory.recall(options.path)
@@ -164,7 +155,7 @@ def _draft_shared(options: GenerateOptions, reporter: Reporter) -> tuple[Draft, 
         )
     checkout = checkout_facts.gather(options.path)
     there = {found: path for path in candidates_in(options.path) if (found := record.at(path).definition)}
-    said = config.load(options.path, environ=os.environ, flags=choices.given(options), personal=False)
+    said = config.load(options.path, environ=os.environ, flags=options.flags, personal=False)
     asked = options.flat or any(said.asked(key) for key in ("framework", "variant", "gpus"))
     drafts = []
     for recorded in [{}] if asked or not there else [_recorded(path) for path in there.values()]:

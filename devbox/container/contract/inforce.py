@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from devbox.config.table import CHOICES, TABLE
 from devbox.container import memory
 from devbox.container.checkout.git_mounts import with_repository
-from devbox.container.contract.author import Draft, draft
 from devbox.container.contract.choices import changed_since, framework_of, kept_form
 from devbox.devcontainer import consent, record
 from devbox.devcontainer.find import find
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from devbox.config import Settings
+    from devbox.container.contract.author import Draft
     from devbox.container.up.request import UpRequest
     from devbox.devcontainer.model import Contract
     from devbox.engine.docker import Engine
@@ -65,7 +65,7 @@ def in_force(request: UpRequest, settings: Settings, engine: Engine, reporter: R
     )
     ours = record.at(path).personal
     own = ("flat", "compose", *(["name", "force"] if ours is not None else []))
-    given = [TABLE[key].flag for key in CHOICES if getattr(request, key)]
+    given = [TABLE[key].flag for key in CHOICES if key in request.flags]
     given += [f"--{name}" for name in own if getattr(request, name)]
     if path is not None and framework is None and (ours is None or not given):
         if given:
@@ -91,6 +91,7 @@ def _written(
     existing: Path | None,
 ) -> InForce:
     """Generate the contract, put it into the checkout, and read it back."""
+    from devbox.container.contract.author import draft
     from devbox.devcontainer.writing.write import write
 
     name, variant, why = framework_of(request.path, framework, reporter)

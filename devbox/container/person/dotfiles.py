@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 # The name of its marker, and of its place among the lifecycle commands.
 NAME = "dotfiles"
 TARGET = "~/dotfiles"
-# The settings, which are flags of `up`, too.
-KEYS = ("dotfiles_repository", "dotfiles_install_command", "dotfiles_target_path")
 # Tried in this order, as the reference does.
 SCRIPTS = (
     "install.sh", "install", "bootstrap.sh", "bootstrap", "script/bootstrap", "setup.sh", "setup", "script/setup",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from devbox.container.up.plan import Outcome
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from devbox.config.table import Flags
     from devbox.container.hooks.commands import HookDone
 
 __all__ = ["Journal", "Outcome", "StepDone", "UpRequest", "UpResult"]
@@ -20,35 +21,23 @@ __all__ = ["Journal", "Outcome", "StepDone", "UpRequest", "UpResult"]
 
 @dataclass(frozen=True, slots=True)
 class UpRequest:
-    """What `devbox up` was asked for. `path` is absolute, symlinks as given; None leaves a choice to devbox."""
+    """What `devbox up` was asked for. `path` is absolute, symlinks as given; `flags` are settings, by their keys.
+
+    None leaves a choice to devbox.
+    """
 
     path: Path
-    framework: str | None = None
-    variant: str | None = None
-    base_image: str | None = None
-    gpus: str | None = None
-    arch: str | None = None
-    user: str | None = None
+    flags: Flags = field(default_factory=dict, hash=False)
     name: str | None = None
     config: Path | None = None
-    find_links: Path | None = None
     flat: bool = False
     compose: bool = False
-    services: str | None = None
-    repositories: str | None = None
-    mounts: tuple[str, ...] = ()
-    env: tuple[str, ...] = ()
-    ports: tuple[str, ...] = ()
-    run_args: tuple[str, ...] = ()
     pull: bool = False
     recreate: bool = False
     force: bool = False
     skip_hooks: bool = False
     no_wait: bool = False
     secrets_file: Path | None = None
-    dotfiles_repository: str | None = None
-    dotfiles_install_command: str | None = None
-    dotfiles_target_path: str | None = None
     trust: bool = False
     yes: bool = False
     dry_run: bool = False

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from devbox import config
 from devbox.container import memory
-from devbox.container.contract.choices import given
 from devbox.container.contract.inforce import InForce, in_force, see_consent
 from devbox.container.hooks import commands, secrets
 from devbox.container.inside.probe import Reading, learn, reading, recorded
@@ -100,8 +99,7 @@ class _Up:
     def run(self) -> UpResult:
         """Do all steps."""
         request, journal = self.request, self.journal
-        flags = given(request, *dotfiles.KEYS)
-        settings = config.load(request.path, environ=self.engine.environ, flags=flags)
+        settings = config.load(request.path, environ=self.engine.environ, flags=request.flags)
         self.dotfiles = dotfiles.of(settings)
         self.reporter.mask.hide(self.dotfiles.secrets() if self.dotfiles is not None else ())
         with journal.timed("contract"):
