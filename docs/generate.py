@@ -75,7 +75,7 @@ def definitions() -> dict[Path, str]:
     """Return the files below devcontainers/: a shared contract for each framework, variant and kind, and the page."""
     from devbox import config
     from devbox.container.contract.author import draft_shared
-    from devbox.devcontainer.writing.form import Form, definition
+    from devbox.devcontainer.record import Form, definition
 
     pages, rows = {}, []
     for framework in published():

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 from devbox.container.inside.target import find
 from devbox.devcontainer import record
 from devbox.devcontainer.record import Record
-from devbox.errors import UsageError
 from devbox.facts.model import Gpus
 from devbox.frameworks.arch import form, resolve
-from devbox.frameworks.load import available, load
+from devbox.frameworks.load import load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from devbox.container.inside.target import Target
     from devbox.engine.docker import Engine
     from devbox.frameworks.model import Framework
+    from devbox.reporter import Reporter
 
 
 def inside(engine: Engine, workspace: Path, repository: str | None = None) -> Target:
@@ -34,26 +34,20 @@ def inside(engine: Engine, workspace: Path, repository: str | None = None) -> Ta
     return located(found, record.at(found.config_file), repository)
 
 
-def framework_of(target: Target, settings: Settings) -> Framework:
+def framework_of(target: Target, settings: Settings, reporter: Reporter) -> Framework:
     """Return the framework that is built in a dev container.
 
-    That is the one its contract names under `customizations.devbox`, else the one of the settings, else the one that
-    the checkout's files show. Raises UsageError where none of them says one.
+    That is the one of the settings, else the one that its contract records, else what the checkout is. Raises
+    UsageError where nothing says one.
     """
     known = written(target)
     if settings.framework is not None:
         return load(settings.framework, settings.variant, target.workspace)
     if known.framework is not None:
         return load(known.framework, settings.variant or known.variant, target.workspace)
-    from devbox.frameworks.detect import detect
+    from devbox.container import which
 
-    matches = detect(target.workspace)
-    if not matches:
-        raise UsageError(
-            f"devbox does not know how {target.workspace} is built",
-            hint=f'framework = "NAME"   # in devbox.toml; NAME is one of {", ".join(available(target.workspace))}',
-        )
-    return load(matches[0].name, settings.variant or matches[0].variant, target.workspace)
+    return which.framework_for(target.workspace, settings, reporter)
 
 
 def architectures(target: Target, framework: Framework, settings: Settings, engine: Engine) -> str | None:

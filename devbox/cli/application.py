@@ -77,10 +77,23 @@ def application(context: typer.Context) -> Application:
     return run
 
 
-def workspace(path: Path | None) -> Path:
-    """Return the workspace folder as an absolute path, symlinks kept as the user wrote them.
+def workspace(path: Path | None, *, exact: bool = False) -> Path:
+    """Return the workspace that a command is about, absolute: what `path`, by default the current folder, is in.
 
-    Raises UsageError if it is no folder.
+    With `exact` a folder that is named is meant as it is: to bring a container up for it makes it a workspace. Raises
+    UsageError if it is no folder.
+    """
+    from devbox.container import which
+
+    folder = named(path)
+    return folder if exact and path is not None else which.workspace(folder)
+
+
+def named(path: Path | None) -> Path:
+    """Return the folder that is named, by default the current one, absolute, symlinks kept as the user wrote them.
+
+    Commands that work in a dev container take it as it is, and look for the nearest container from there. Raises
+    UsageError if it is no folder.
     """
     given = Path.cwd() if path is None else path
     if path is None:
@@ -91,7 +104,7 @@ def workspace(path: Path | None) -> Path:
         if logical and Path(logical).is_absolute() and Path(logical).is_dir() and Path(logical).samefile(given):
             given = Path(logical)
     elif not given.is_absolute():
-        given = workspace(None) / given
+        given = named(None) / given
     folder = _normal(given)
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}", hint="devbox up PATH   # PATH is a checkout")

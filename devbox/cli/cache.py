@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbox.cli.application import Application, application, workspace
+from devbox.cli.application import Application, application, named
 from devbox.cli.flags import Flags, from_settings
 from devbox.cli.options import JsonOption, WorkspaceOption, YesOption
 
@@ -118,7 +118,7 @@ def _cache(run: Application, path: Path | None, flags: Flags) -> tuple[CompilerC
     from devbox.container.inside.target import find
     from devbox.errors import UsageError
 
-    inside = find(run.engine, workspace(path))
+    inside = find(run.engine, named(path))
     settings = config.load(inside.workspace, environ=run.environ, flags=flags)
     cache = choose.compiler_cache(settings, run.environ)
     if cache.kind == "none":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbox.cli.application import application, workspace
+from devbox.cli.application import application, named
 from devbox.cli.options import JsonOption, WorkspaceOption
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
         from devbox.container.inside.target import find
 
         run = application(context)
-        target = find(run.engine, workspace(path))
+        target = find(run.engine, named(path))
         headers = None if with_headers is None else Path.cwd() / with_headers
         folder, rewritten = on_host.for_host(
             target=target, engine=run.engine, reporter=run.console, key=tree, headers=headers

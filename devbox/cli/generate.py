@@ -64,7 +64,7 @@ def register(app: typer.Typer) -> None:
         run = application(context)
         result, error = write(
             GenerateOptions(
-                path=workspace(path),
+                path=workspace(path, exact=True),
                 flags=flags,
                 name=name,
                 shared=shared,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbox.cli.application import application, workspace
+from devbox.cli.application import application, named, workspace
 from devbox.cli.options import JsonOption, PathArgument, SecretsFileOption, WorkspaceOption
 from devbox.ui.console import seconds
 from devbox.ui.tables import table
@@ -27,8 +27,8 @@ def list_(context: typer.Context, path: PathArgument = None, json: JsonOption = 
     from devbox.container.hooks.manage import states
 
     run_ = application(context)
-    folder = workspace(path)
-    found = states(run_.engine, folder, _dotfiles(run_, folder), run_.console)
+    folder = named(path)
+    found = states(run_.engine, folder, _dotfiles(run_, path), run_.console)
     run_.show(found, lambda: _text(found))
 
 
@@ -47,23 +47,23 @@ def run(
     from devbox.container.hooks.manage import run_hooks
 
     run_ = application(context)
-    folder = workspace(path)
+    folder = named(path)
     done = run_hooks(
         run_.engine,
         folder,
         names or (),
         run_.console,
         secrets_file=secrets_file,
-        dotfiles=_dotfiles(run_, folder),
+        dotfiles=_dotfiles(run_, path),
     )
     run_.show(done, lambda: run_.console.info("nothing was due") if not done.hooks else None)
 
 
-def _dotfiles(run_: Application, folder: Path) -> Dotfiles | None:
+def _dotfiles(run_: Application, path: Path | None) -> Dotfiles | None:
     from devbox import config
     from devbox.container.person.dotfiles import of
 
-    found = of(config.load(folder, environ=run_.environ, flags={}))
+    found = of(config.load(workspace(path), environ=run_.environ, flags={}))
     if found is not None:
         run_.console.mask.hide(found.secrets())
     return found

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from devbox.cli.application import application, workspace
+from devbox.cli.application import application, named
 from devbox.cli.options import DryRunOption, JsonOption, PathArgument, YesOption
 from devbox.errors import RefusedError
 
@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
         from devbox.container.stop import stop as halt
 
         run = application(context)
-        result = halt(run.engine, workspace(path), run.console)
+        result = halt(run.engine, named(path), run.console)
         run.show(result, lambda: run.console.info("nothing was running") if not result.stopped else None)
 
     @app.command()
@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
 
         run = application(context)
         run.console.yes = yes
-        plan = plan_down(run.engine, workspace(path), volumes=volumes)
+        plan = plan_down(run.engine, named(path), volumes=volumes)
         if dry_run:
             run.show(plan, lambda: "\n".join(plan.lines(run.engine)))
             return
@@ -75,5 +75,5 @@ def register(app: typer.Typer) -> None:
         from devbox.container.logs import logs as show
 
         run = application(context)
-        code = show(run.engine, workspace(path), follow=follow, tail=tail, timestamps=timestamps, services=services)
+        code = show(run.engine, named(path), follow=follow, tail=tail, timestamps=timestamps, services=services)
         raise typer.Exit(code)

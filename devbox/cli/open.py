@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbox.cli.application import application, workspace
+from devbox.cli.application import application, named, workspace
 from devbox.cli.options import JsonOption, PathArgument, TrustOption, YesOption
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
         run = application(context)
         run.console.yes = yes
         ide_of(ide)
-        folder = workspace(path)
+        folder = named(path)
         found = candidate(run.engine, folder)
         if found is None and print_only:
             raise no_container(folder)
@@ -53,7 +53,9 @@ def register(app: typer.Typer) -> None:
 
             from devbox.container.up.up import UpRequest, up
 
-            request = UpRequest(path=folder if found is None else Path(found.workspace), trust=trust, yes=yes)
+            request = UpRequest(
+                path=workspace(path, exact=True) if found is None else Path(found.workspace), trust=trust, yes=yes
+            )
             container = up(request, run.engine, run.console).container
         result = opening(ide, read_container(run.engine, container), run.environ, ssh_host=ssh_host)
         started = bool(result.argv) and not print_only

@@ -23,13 +23,15 @@ def register(app: typer.Typer) -> None:
         json: JsonOption = False,
     ) -> None:
         """Fetch what a checkout lacks before a build: submodules, git-lfs files, history."""
-        from devbox.container.checkout.preflight import framework_at
+        from devbox import config
+        from devbox.container import which
         from devbox.container.checkout.prepare import prepare as mend
-        from devbox.frameworks.load import load
 
         run = application(context)
         folder = workspace(path)
-        known = load(flags["framework"], None, folder) if flags else framework_at(folder)
+        settings = config.load(folder, environ=run.environ, flags=flags)
+        is_known = bool(which.frameworks(folder, settings.framework))
+        known = which.framework_for(folder, settings, run.console) if is_known else None
         done = mend(folder, known, run.console, environ=run.environ, dry_run=dry_run)
 
         def text() -> str | None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from devbox.cli.application import application, workspace
+from devbox.cli.application import application, named, workspace
 from devbox.cli.options import DryRunOption, WorkspaceOption
 from devbox.errors import UsageError
 
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
         from devbox.container.person.ssh_agent import ensure
 
         run_ = application(context)
-        target = find(run_.engine, workspace(path))
+        target = find(run_.engine, named(path))
         ensure(run_.environ)
         run_.console.close()
         raise typer.Exit(

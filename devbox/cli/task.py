@@ -197,16 +197,16 @@ def _container(run: Application, name: str) -> str:
 def _framework(run: Application, folder: Path, task: str, flags: Flags) -> Framework:
     """Return the framework whose task is meant: the named one, the checkout's, or the only one that has such a task."""
     from devbox import config
-    from devbox.frameworks.detect import detect
+    from devbox.container import which
     from devbox.frameworks.load import available, load
 
     settings = config.load(folder, environ=run.environ, flags=flags)
     if settings.framework is not None:
         return load(settings.framework, settings.variant, folder)
-    for match in detect(folder):
-        seen = load(match.name, settings.variant or match.variant, folder)
-        if any(one.name == task for one in seen.tasks):
-            return seen
+    seen = [load(one.name, settings.variant or one.variant, folder) for one in which.frameworks(folder)]
+    fitting = [one for one in seen if any(it.name == task for it in one.tasks)]
+    if len(fitting) == 1:
+        return fitting[0]
     having = [name for name in available() if any(one.name == task for one in load(name).tasks)]
     if len(having) == 1:
         return load(having[0], settings.variant)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from devbox.cli.application import application, workspace
+from devbox.cli.application import application, named
 from devbox.cli.flags import Flags, from_settings
 from devbox.cli.options import RepositoryOption, WorkspaceOption
 
@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
         from devbox.container.inside.exec import execute
 
         run = application(context)
-        inside = place(run.engine, workspace(path), repository)
+        inside = place(run.engine, named(path), repository)
         asked = replace(request(run, inside, flags), defines=tuple(define_of(text) for text in define or ()))
         if build:
             report = start(asked, inside, run.engine, run.console)

@@ -65,7 +65,7 @@ def register(app: typer.Typer) -> None:
         run.console.yes = yes
         result = start(
             UpRequest(
-                path=workspace(path),
+                path=workspace(path, exact=True),
                 flags=flags,
                 name=name,
                 config=config,

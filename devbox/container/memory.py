@@ -23,10 +23,13 @@ SCHEMA = 1
 
 
 class Workspace(NamedTuple):
-    """What is remembered of a workspace: its folder, the devcontainer.json that it last used, and its framework."""
+    """What is remembered of a workspace: its folder, the devcontainer.json that it last used, and its framework.
+
+    Where only a question about the framework was answered there is no contract yet.
+    """
 
     path: str
-    contract: str
+    contract: str | None
     framework: str | None = None
 
 
@@ -70,9 +73,9 @@ def last_contract(workspace: str) -> str | None:
     return None if remembered is None else remembered.contract
 
 
-def remember(workspace: Path, *, contract: Path, framework: str | None) -> None:
-    """Remember the contract in force of a workspace."""
-    new = Workspace(str(workspace), str(contract), framework)
+def remember(workspace: Path, *, contract: Path | str | None, framework: str | None) -> None:
+    """Remember the contract in force of a workspace, and its framework."""
+    new = Workspace(str(workspace), None if contract is None else str(contract), framework)
     if recall(workspace) != new:
         _write(_workspace_file(workspace, ".json"), new._asdict())
 
@@ -85,9 +88,10 @@ def known() -> tuple[Workspace, ...]:
 
 
 def _workspace(data: dict[str, Any] | None) -> Workspace | None:
-    if data is None or not isinstance(data.get("path"), str) or not isinstance(data.get("contract"), str):
+    if data is None or not isinstance(data.get("path"), str):
         return None
-    return Workspace(data["path"], data["contract"], data.get("framework"))
+    said = (data[key] if isinstance(data.get(key), str) else None for key in ("contract", "framework"))
+    return Workspace(data["path"], *said)
 
 
 def _container_file(container: str, suffix: str = ".json") -> Path:

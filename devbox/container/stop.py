@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devbox.container import memory
+from devbox.container import memory, which
 from devbox.container.compose.resolve import forget, last_projects
 from devbox.container.inside.target import LOCAL_FOLDER, candidate, containers_of, folder_of, no_container
 from devbox.container.up.apply import remove
@@ -115,7 +115,7 @@ def plan_down(engine: Engine, workspace: Path, *, volumes: bool = False) -> Down
     A workspace whose container is gone already may still have its volumes. Raises DevboxError if there is nothing.
     """
     found = candidate(engine, workspace)
-    folder = str(workspace) if found is None else found.workspace
+    folder = str(which.workspace(workspace)) if found is None else found.workspace
     containers = containers_of(engine, folder)
     projects = _projects(engine, folder, containers)
     composed = tuple(projects)

@@ -37,21 +37,28 @@ class Placement:
 
 def find(
     workspace: Path, *, config: Path | None = None, framework: str | None = None, last: Path | None = None
-) -> Path | None:
-    """Return the contract in force, or None where devbox has to write one.
+) -> tuple[Path, ...]:
+    """Return the contract in force: several where nothing says which one, none where devbox has to write it.
 
     `config` is what `--config` says, `framework` what `--framework` says, and `last` the contract that this workspace
-    used last. With a framework only a file that devbox wrote for it counts. Raises ContractError where `config` does
-    not exist, and where the repository offers several configurations and nothing says which.
+    used last. With a framework only a file that devbox wrote for it counts. Else a file that every tool finds first
+    comes before those below it, but for its twin for other machines. Raises ContractError where `config` does not
+    exist.
     """
     workspace = Path(absolute(workspace))
     if config is not None:
-        return _given(config)
-    remembered = last if last is not None and last.is_file() else None
+        return (_given(config),)
+    remembered = (last,) if last is not None and last.is_file() else ()
     if framework is not None:
-        candidates = [*([remembered] if remembered else []), *candidates_in(workspace)]
-        return next((path for path in candidates if record.at(path).personal == framework), None)
-    return remembered or _own(workspace)
+        candidates = (*remembered, *candidates_in(workspace))
+        return tuple(path for path in candidates if record.at(path).personal == framework)[:1]
+    if remembered:
+        return remembered
+    first, *others = candidates_in(workspace) or (None,)
+    if first is None or not others or first.parent not in {workspace, workspace / FOLDER}:
+        return (first, *others) if first is not None else ()
+    said = record.at(first)
+    return (first, *(path for path in others if record.at(path).is_twin_of(said)))
 
 
 def candidates_in(workspace: Path) -> tuple[Path, ...]:
@@ -65,11 +72,18 @@ def place(checkout: Checkout, framework: str, *, flat: bool = False, shared: str
     """Say where the contract that devbox writes for `framework` goes; `shared` is the name of a shared one.
 
     `.devcontainer/devcontainer.json` is what every tool finds; a folder below it is used where the repository, or the
-    person, has a configuration there already. Raises RefusedError where `flat` would be hidden by another file.
+    person, has a configuration there already. Raises RefusedError where `flat` would be hidden by another file, or take
+    the place of another contract.
     """
     folder = _free_folder(checkout, framework, shared)
     if not flat:
         return Placement(f"{folder}/{NAME}", f"{folder}/{DOCKERFILE}")
+    there = record.at(checkout.path / FLAT)
+    if there.seal is not None and (there.framework, there.shared) != (framework, shared):
+        raise RefusedError(
+            f"--flat would write over {FLAT}, the contract for {there.shared or there.framework}",
+            hint="leave out --flat",
+        )
     hiding = checkout.path / FOLDER / NAME
     if hiding.exists():
         raise RefusedError(
@@ -97,19 +111,6 @@ def _given(config: Path) -> Path:
     if not path.is_file():
         raise ContractError(f"{path} does not exist", hint="devbox up --config PATH/TO/devcontainer.json")
     return path
-
-
-def _own(workspace: Path) -> Path | None:
-    found = candidates_in(workspace)
-    if not found or found[0].parent in {workspace, workspace / FOLDER}:
-        return found[0] if found else None
-    if len(found) > 1:
-        names = ", ".join(str(path.relative_to(workspace)) for path in found)
-        raise ContractError(
-            f"{workspace} has several dev container configurations: {names}",
-            hint=f"devbox up --config {found[0].relative_to(workspace)}",
-        )
-    return found[0]
 
 
 def _free_folder(checkout: Checkout, framework: str, shared: str | None) -> str:

@@ -19,9 +19,44 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devbox.devcontainer.jsonc import JSON
+    from devbox.frameworks.model import Framework
 
 # A record of a later schema is another devbox's: its contract is used as it stands, and never written again.
 SCHEMA = 1
+# How the names of shared contracts end.
+GPU, CPU = "gpu", "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The form in which devbox writes a contract.
+
+    `shared`: without a fact of a person or a machine, to be committed. `compose`: started by Docker Compose, together
+    with services. `inline`: what the image needs of the checkout stands in the Dockerfile, for tools that pass no
+    `build.options`. `flat`: the devcontainer.json lies at the top of the checkout.
+    """
+
+    shared: bool = False
+    compose: bool = False
+    inline: bool = False
+    flat: bool = False
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What a contract records of its form. A shared one records its name, and where one lies, its path says."""
+        return tuple(name for name in ("compose", "inline") if getattr(self, name))
+
+
+PERSONAL = Form()
+
+
+def definition(framework: Framework, *, gpu: bool) -> str:
+    """Return the name of a shared contract: framework, variant and, where it can have GPUs, whether it has them.
+
+    What asks for GPUs does not start where there are none, so one file cannot be for both kinds of machines.
+    """
+    kind = [] if not framework.gpu else [GPU if gpu else CPU]
+    return "-".join([framework.name, framework.variant, *kind])
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +73,17 @@ class Further:
 class Record:
     """The record of a contract. Of a hand-written one it is what somebody chose to say, mostly nothing.
 
-    `shared` is the name of a contract for everybody, `form` words of its form. `arch` are capabilities: () means that
-    there is nothing to compile for, None that nobody looked. `choices` are what a person asked for, as it was written,
-    and `settings` what files said. `base_image` is what the image is built from. `dockerfile` and `compose` are the
-    hashes of the files beside it as devbox wrote them, and `seal` is the hash of the contract itself, None where
-    devbox has not written it.
+    `shared` is the name of a contract for everybody; `form` has all of its form but where it lies. `arch` are
+    capabilities: () means that there is nothing to compile for, None that nobody looked. `choices` are what a
+    person asked for, as it was written, and `settings` what files said. `base_image` is what the image is built
+    from. `dockerfile` and `compose` are the hashes of the files beside it as devbox wrote them, and `seal` is the
+    hash of the contract itself, None where devbox has not written it.
     """
 
     framework: str | None = None
     variant: str | None = None
     shared: str | None = None
-    form: tuple[str, ...] = ()
+    form: Form = PERSONAL
     arch: tuple[str, ...] | None = None
     choices: Mapping[str, str] = field(default_factory=dict, hash=False)
     settings: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -73,6 +108,18 @@ class Record:
             return None
         return self.framework, self.shared
 
+    @property
+    def for_gpus(self) -> bool | None:
+        """Whether a shared contract is for machines with GPUs or without; None for any other contract."""
+        kind = (self.shared or "").rpartition("-")[2]
+        return None if kind not in {GPU, CPU} else kind == GPU
+
+    def is_twin_of(self, other: Record) -> bool:
+        """Whether two shared contracts differ in nothing but the GPUs of the machines that they are for."""
+        if self.definition is None or other.definition is None or self.for_gpus == other.for_gpus:
+            return False
+        return self.framework == other.framework and _stem(self) == _stem(other)
+
     def json(self) -> JSON:
         """Return what stands under `customizations.devbox`, without the seal. What says nothing is left out."""
         values: JSON = {
@@ -80,7 +127,7 @@ class Record:
             "framework": self.framework,
             "variant": self.variant,
             "shared": self.shared,
-            "form": list(self.form) or None,
+            "form": list(self.form.words) or None,
             "arch": None if self.arch is None else list(self.arch),
             "choices": dict(self.choices) or None,
             "settings": dict(self.settings) or None,
@@ -99,6 +146,10 @@ class Record:
 NOTHING = Record()
 
 
+def _stem(record: Record) -> str:
+    return (record.shared or "").rpartition("-")[0]
+
+
 def of(devcontainer: object) -> Record:
     """Return the record in the content of a devcontainer.json. What is missing or makes no sense counts as not said."""
     own = _object(_object(_object(devcontainer).get("customizations")).get("devbox"))
@@ -106,11 +157,12 @@ def of(devcontainer: object) -> Record:
     if not isinstance(schema, int) or schema > SCHEMA:
         return NOTHING
     args = _object(_object(_object(devcontainer).get("build")).get("args"))
+    shared, words = _text(own, "shared"), _texts(own.get("form")) or ()
     return Record(
         framework=_text(own, "framework"),
         variant=_text(own, "variant"),
-        shared=_text(own, "shared"),
-        form=_texts(own.get("form")) or (),
+        shared=shared,
+        form=Form(shared=shared is not None, compose="compose" in words, inline="inline" in words),
         arch=_texts(own.get("arch")),
         choices=_pairs(own.get("choices")),
         settings=_pairs(own.get("settings")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devbox.container.checkout.preflight import framework_at
+from devbox.container import which
 from devbox.doctor import checkout, disk, engine, gpu, limits, ownership
 from devbox.doctor.model import Patient
 from devbox.errors import EngineError
@@ -12,6 +12,7 @@ from devbox.facts import engine as engine_facts
 from devbox.facts import gpu as gpu_facts
 from devbox.facts import host
 from devbox.facts.model import EngineFacts, Gpus
+from devbox.frameworks.load import load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +32,7 @@ def examine(docker: Engine, workspace: Path) -> tuple[Finding, ...]:
     except EngineError as error:
         trouble = error
     gpus = gpu_facts.gather(docker, facts) if facts is not None else Gpus(reason="no engine was asked")
+    seen = which.frameworks(workspace)
     patient = Patient(
         host=host.gather(),
         engine=docker,
@@ -38,6 +40,6 @@ def examine(docker: Engine, workspace: Path) -> tuple[Finding, ...]:
         trouble=trouble,
         gpus=gpus,
         workspace=workspace,
-        framework=framework_at(workspace),
+        framework=load(seen[0].name, seen[0].variant, workspace) if len(seen) == 1 else None,
     )
     return tuple(finding for check in CHECKS for finding in check(patient))

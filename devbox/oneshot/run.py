@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from devbox import config
 from devbox.config.network import network_of
-from devbox.container import memory
+from devbox.container import which
 from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.compose import service
 from devbox.container.compose.resolve import resolve
@@ -23,7 +23,6 @@ from devbox.container.up.images import ensure_image, foreseen_image, plan_image
 from devbox.container.up.needs import gpus_for
 from devbox.container.up.uid import host_ids_lines, wants_host_ids, with_host_ids
 from devbox.devcontainer import consent
-from devbox.devcontainer.find import find
 from devbox.devcontainer.merge import image_metadata, merge
 from devbox.devcontainer.read import read
 from devbox.engine.spec import ContainerSpec, container_args
@@ -51,7 +50,7 @@ def run(
     cwd: Path | None = None,
     dry_run: bool = False,
 ) -> int | list[str]:
-    """Run `argv` in a one-shot container of the contract of `workspace`, or of a folder above it; return its exit code.
+    """Run `argv` in a one-shot container of the contract of `workspace`; return its exit code.
 
     It has the dev container's image, mounts, limits, user and environment, and no name or published port, so that both
     can run at once. `cwd` is a folder on the host; the command starts in the matching one inside. It is removed when
@@ -59,7 +58,6 @@ def run(
     returned instead: those that make the image where it is not there, then the container's. Raises DevboxError where
     the workspace has no contract yet.
     """
-    workspace = _with_contract(workspace)
     first: list[str] | None = [] if dry_run else None
     contract, merged, image, project = _wanted(engine, workspace, reporter, first)
     user_image = _user_image(engine, merged, image, reporter, first)
@@ -89,17 +87,6 @@ def run(
     )
 
 
-def _with_contract(folder: Path) -> Path:
-    """Return `folder`, or the nearest one above it that has a contract in force; `folder` itself where none has."""
-    from pathlib import Path as RealPath
-
-    for place in (folder, *folder.parents):
-        last = memory.recall(place)
-        if find(place, last=None if last is None else RealPath(last.contract)) is not None:
-            return place
-    return folder
-
-
 def _wanted(
     engine: Engine, workspace: Path, reporter: Reporter, lines: list[str] | None
 ) -> tuple[Contract, Merged, Image, Project | None]:
@@ -107,10 +94,7 @@ def _wanted(
 
     With `lines` nothing is built: they get the commands that would do it.
     """
-    from pathlib import Path as RealPath
-
-    last = memory.recall(workspace)
-    path = find(workspace, last=None if last is None else RealPath(last.contract))
+    path = which.contract(workspace, engine, reporter)
     if path is None:
         raise DevboxError(f"{workspace} has no dev container configuration yet", hint="devbox up")
     contract = with_repository(read(path, workspace, engine.environ))

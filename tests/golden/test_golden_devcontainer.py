@@ -19,11 +19,10 @@ from devbox.container.contract.author import draft_shared
 from devbox.devcontainer.find import Placement
 from devbox.devcontainer.gpu import ALL, Grant
 from devbox.devcontainer.identity import volume_name
-from devbox.devcontainer.record import is_generated
+from devbox.devcontainer.record import Form, is_generated
 from devbox.devcontainer.users import ContainerUser
 from devbox.devcontainer.writing.additions import Additions
 from devbox.devcontainer.writing.draft import generate
-from devbox.devcontainer.writing.form import Form
 from devbox.devcontainer.writing.request import GenerateRequest, Recipe
 from devbox.engine.spec import Mount
 from devbox.facts.model import Checkout

@@ -51,9 +51,11 @@ def test_warnings_are_said_once_and_not_on_stdout(tmp_path: Path, capsys: pytest
 
 
 def test_a_broken_contract_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path, '{\n  "image": 1\n}')
-    assert run(["config", "contract", str(tmp_path), "--json"]) == 4
-    error = json.loads(capsys.readouterr().out)["error"]
-    assert error["message"] == f"{path}:2:12: 'image' must be a string"
-    assert run(["config", "contract", str(tmp_path / ".devcontainer")]) == 4
+    assert run(["config", "contract", str(tmp_path)]) == 4
     assert "has no devcontainer.json" in capsys.readouterr().err
+    path = write(tmp_path, '{\n  "image": 1\n}')
+    # From a part of the checkout as well.
+    for folder in (tmp_path, tmp_path / ".devcontainer"):
+        assert run(["config", "contract", str(folder), "--json"]) == 4
+        error = json.loads(capsys.readouterr().out)["error"]
+        assert error["message"] == f"{path}:2:12: 'image' must be a string"

@@ -15,9 +15,8 @@ from devbox.container.contract.generate import GenerateOptions, generate
 from devbox.container.contract.personal import chosen, unset
 from devbox.devcontainer import consent, record
 from devbox.devcontainer.read import read
-from devbox.devcontainer.record import Record
+from devbox.devcontainer.record import PERSONAL, Form, Record
 from devbox.devcontainer.writing.additions import Additions
-from devbox.devcontainer.writing.form import PERSONAL, Form
 from devbox.engine.docker import Engine
 from devbox.engine.mounts import mount
 from devbox.engine.spec import Mount

@@ -127,9 +127,9 @@ def test_whoever_names_none_means_all_that_are_there(tree: Path) -> None:
 def test_a_shared_contract_is_the_repositorys_own(tree: Path) -> None:
     shared(tree)
     assert record.at(tree / CONFIG).personal is None
-    assert find(tree) == tree / CONFIG
+    assert find(tree) == (tree / CONFIG,)
     # With a framework, a personal one is written beside it.
-    assert find(tree, framework="cuda") is None
+    assert find(tree, framework="cuda") == ()
 
 
 def test_only_what_the_checkout_says_counts(tree: Path) -> None:

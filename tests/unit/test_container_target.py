@@ -12,7 +12,6 @@ from devbox.container.inside.exec import exec_argv
 from devbox.container.inside.target import Candidate, Target, missing_user, nearest
 from devbox.engine.process import Completed
 from devbox.errors import UsageError
-from devbox.oneshot.run import _with_contract
 
 NONE: dict[str, str] = {}
 
@@ -161,11 +160,3 @@ def test_a_user_that_the_container_lacks_is_named() -> None:
     assert error is not None
     assert "no user bob" in error.message
     assert missing_user("bob", Completed((), 1, "", "no such file")) is None
-
-
-def test_a_command_in_a_sub_folder_uses_the_contract_above(tmp_path: Path) -> None:
-    inner = tmp_path / "src/deep"
-    inner.mkdir(parents=True)
-    assert _with_contract(inner) == inner
-    (tmp_path / ".devcontainer.json").write_text("{}")
-    assert _with_contract(inner) == tmp_path

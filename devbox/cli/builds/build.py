@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbox.cli.application import application, workspace
+from devbox.cli.application import application, named
 from devbox.cli.builds import python
 from devbox.cli.builds.python import BuildCommand, ForceOption, InstallOption, NoDepsOption, PythonOption, WheelOption
 from devbox.cli.builds.request import define_of, mode_of, options_of, request, seed_of
@@ -143,7 +143,7 @@ def register(app: typer.Typer) -> None:
         on_event = run.event if json_events else None
 
         def once(mode: Mode = mode, on_healed: OnHealed | None = None) -> BuildReport:
-            inside = place(run.engine, workspace(path), repository)
+            inside = place(run.engine, named(path), repository)
             return start(
                 replace(asked(inside), mode=mode),
                 inside,
@@ -156,13 +156,13 @@ def register(app: typer.Typer) -> None:
         def then() -> tuple[PythonReport, ...]:
             if not choices.actions:
                 return ()
-            inside = place(run.engine, workspace(path), repository)
+            inside = place(run.engine, named(path), repository)
             return tuple(python.steps(choices, replace(asked(inside), mode=mode), inside, run, on_event))
 
         if watch:
             from devbox.cli.builds.watch import follow
 
-            raise typer.Exit(follow(run, workspace(path), once, lambda report: tell(run, report, explain=explain)))
+            raise typer.Exit(follow(run, named(path), once, lambda report: tell(run, report, explain=explain)))
         if not choices.builds:
             raise typer.Exit(tell_python(run, then()))
         report = once()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbox.cli.application import application, workspace
+from devbox.cli.application import application, named
 from devbox.cli.options import JsonOption, WorkspaceOption
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def register_report(app: typer.Typer) -> None:
         run = application(context)
         if output is not None and output.suffix not in {".html", ".svg"}:
             raise UsageError(f"{output} is neither .html nor .svg", hint="devbox builds report --output report.html")
-        found = read(find(run.engine, workspace(path)), run.engine, key)
+        found = read(find(run.engine, named(path)), run.engine, key)
         if found.timeline is None and (output is None or output.suffix == ".svg" or not found.builds):
             raise BuildError(f"no build of {found.key or 'this workspace'} is on record", hint="devbox build")
         if output is not None:

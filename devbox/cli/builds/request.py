@@ -24,7 +24,7 @@ def request(run: Application, inside: Target, flags: Flags) -> BuildRequest:
     from devbox.builds.report.summary import BuildRequest
 
     settings = config.load(inside.workspace, environ=run.environ, flags=flags)
-    framework = framework_of(inside, settings)
+    framework = framework_of(inside, settings, run.console)
     return BuildRequest(
         framework=framework,
         build_type=settings.build_type,

@@ -177,16 +177,16 @@ def _wanted(
     run: Application, folder: Path, named: list[str], settings: Settings, cuda: str | None
 ) -> tuple[Wanted, ...]:
     """Return the frameworks to build, each with its checkout: the one that is named with it, or the workspace."""
-    from devbox.container.contract.choices import framework_of
+    from devbox.container import which
     from devbox.frameworks.detect import fits
     from devbox.image.building import options
     from devbox.image.building.blueprint import Wanted, with_cuda
 
     if not named:
-        name, seen, why = framework_of(folder, settings.framework, run.console)
-        for note in why:
-            run.console.info(f"note: {note}")
-        return (Wanted(with_cuda(name, settings.variant or seen, cuda, folder), folder),)
+        one = which.framework(folder, settings.framework, run.console)
+        if one.why is not None:
+            run.console.info(f"note: {one.name}, because {one.why}")
+        return (Wanted(with_cuda(one.name, settings.variant or one.variant, cuda, folder), folder),)
     found = []
     for chosen in (options.framework(text) for text in named):
         checkout = chosen.checkout

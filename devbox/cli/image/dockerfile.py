@@ -65,7 +65,7 @@ def choose(
 ) -> Source:
     """Return the Dockerfile that a command line means. Raises UsageError where there is none."""
     from devbox import config
-    from devbox.container.contract.choices import framework_for
+    from devbox.container.which import framework_for
     from devbox.errors import UsageError
     from devbox.image.building import upstream as own
 
@@ -109,7 +109,7 @@ def read(path: Path) -> str:
 
 def _checkout(dockerfile: Path) -> Path:
     """Return the top of the repository that a Dockerfile lies in, or its folder."""
-    from devbox.cli.application import workspace
+    from devbox.cli.application import named
 
-    folder = workspace(dockerfile.parent)
+    folder = named(dockerfile.parent)
     return next((parent for parent in (folder, *folder.parents) if (parent / ".git").exists()), folder)

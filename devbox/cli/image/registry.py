@@ -237,10 +237,10 @@ def push(
 def framework_for(run: Application, folder: Path, flags: Flags) -> Framework:
     """Return the framework of a checkout, as it is asked for, set or detected."""
     from devbox import config
-    from devbox.container.contract import choices
+    from devbox.container import which
 
     settings = config.load(folder, environ=run.environ, flags=flags)
-    return choices.framework_for(folder, settings, run.console)
+    return which.framework_for(folder, settings, run.console)
 
 
 def registries_of(run: Application, folder: Path | None) -> Registries:

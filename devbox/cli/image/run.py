@@ -137,7 +137,7 @@ def _resolve(
     A word without a colon and a slash is a stage, unless an image is called so: then the framework is the one that was
     asked for, else None, because the image itself may tell.
     """
-    from devbox.container.contract.choices import framework_for
+    from devbox.container.which import framework_for
     from devbox.image import names
     from devbox.image.assembly.stage_files import assemble
     from devbox.image.building.targets import known_stage
@@ -157,8 +157,8 @@ def _made_for(run: Application, folder: Path, settings: Settings, found: JSON) -
 
     None where the label is of a framework that is not known here, and where the checkout is of none, or in doubt.
     """
+    from devbox.container import which
     from devbox.errors import DevboxError
-    from devbox.frameworks.detect import detect
     from devbox.frameworks.load import load
     from devbox.image import names
 
@@ -168,14 +168,12 @@ def _made_for(run: Application, folder: Path, settings: Settings, found: JSON) -
             return load(made[0], made[1], folder)
         except DevboxError:
             return None
-    name, variant, why = settings.framework, settings.variant, f"{settings.origin('framework')} says so"
-    if name is None:
-        matches = detect(folder)
-        if not matches or [match.weight for match in matches].count(matches[0].weight) > 1:
-            return None
-        name, variant, why = matches[0].name, variant or matches[0].variant, " and ".join(matches[0].why)
-    run.console.info(f"note: with the ports, caches and limits of {name}, because {why}")
-    return load(name, variant, folder)
+    seen = which.frameworks(folder, settings.framework)
+    if len(seen) != 1:
+        return None
+    why = seen[0].why or f"{settings.origin('framework')} says so"
+    run.console.info(f"note: with the ports, caches and limits of {seen[0].name}, because {why}")
+    return load(seen[0].name, settings.variant or seen[0].variant, folder)
 
 
 def _attached(*, detach: bool) -> list[str]:

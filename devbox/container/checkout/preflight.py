@@ -12,7 +12,6 @@ from devbox.finding import Finding
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from devbox.devcontainer.record import Record
     from devbox.engine.docker import Engine
     from devbox.facts.gaps import Gaps
     from devbox.finding import Severity
@@ -20,25 +19,6 @@ if TYPE_CHECKING:
     from devbox.reporter import Reporter
 
 _NAMED = 3
-
-
-def framework_of(record: Record, workspace: Path | None = None) -> Framework | None:
-    """Return the framework that a contract's record names, if it is one that devbox knows."""
-    from devbox.frameworks.load import available, load
-
-    if record.framework is None or record.framework not in available(workspace):
-        return None
-    known = load(record.framework, workspace=workspace)
-    return load(record.framework, record.variant, workspace) if record.variant in known.variants else known
-
-
-def framework_at(checkout: Path) -> Framework | None:
-    """Return the framework that a checkout's files show, None where they show none."""
-    from devbox.frameworks.detect import detect
-    from devbox.frameworks.load import load
-
-    matches = detect(checkout)
-    return load(matches[0].name, matches[0].variant, checkout) if matches else None
 
 
 def look(checkout: Path, framework: Framework | None) -> tuple[Finding, ...]:

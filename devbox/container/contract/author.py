@@ -21,8 +21,7 @@ from devbox.container.contract.choices import (
 from devbox.container.person import ssh_agent
 from devbox.devcontainer.find import place
 from devbox.devcontainer.gpu import ALL, gpu_args
-from devbox.devcontainer.record import NOTHING, Record
-from devbox.devcontainer.writing.form import PERSONAL, Form, definition
+from devbox.devcontainer.record import NOTHING, PERSONAL, Form, Record, definition
 from devbox.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbox import config
+from devbox.container import which
 from devbox.devcontainer.writing.repositories import Repository
 from devbox.errors import UsageError
 from devbox.facts import checkout
-from devbox.frameworks.detect import detect
 from devbox.frameworks.load import load
 
 if TYPE_CHECKING:
@@ -43,10 +44,14 @@ def chosen(framework: Framework, workspace: Path, settings: Settings) -> tuple[R
 def _repository(path: Path, origin: str) -> Repository:
     if not path.is_dir():
         raise UsageError(f"there is no folder {path} ({origin})", hint="devbox up --repositories PATH,…   # or none")
-    matches = detect(path)
-    if not matches:
+    # What it is its own files say, and not the settings for the workspace.
+    found = which.frameworks(path, config.load(path, environ={}, flags={}, personal=False).framework)
+    if not found:
         raise UsageError(f"{path} looks like none of the frameworks that devbox knows", hint="devbox frameworks list")
-    known = load(matches[0].name, matches[0].variant, path)
+    if len(found) > 1:
+        doubt = which.several(path, found)
+        raise UsageError(doubt.message, hint=f'framework = "{found[0].name}"   # in {path}/devbox.toml')
+    known = load(found[0].name, found[0].variant, path)
     facts = checkout.gather(path)
     return Repository(
         known.name, facts, known.name, known.variant, known.workspace_path, python=known.python is not None

@@ -8,65 +8,18 @@ from typing import TYPE_CHECKING
 from devbox import config
 from devbox.config.table import CHOICES, TABLE, WRITTEN, Settings
 from devbox.devcontainer.consent import asked_for
-from devbox.devcontainer.writing.form import Form, form_of
+from devbox.devcontainer.record import Form
 from devbox.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from devbox.devcontainer.record import Record
-    from devbox.frameworks.detect import Match
     from devbox.frameworks.model import Framework
-    from devbox.reporter import Reporter
 
 # What makes no sense any more once the variant is another.
 OF_A_VARIANT = frozenset({"variant", "base_image", "arch"})
-
-
-def framework_of(workspace: Path, requested: str | None, reporter: Reporter) -> tuple[str, str | None, tuple[str, ...]]:
-    """Return framework and variant for a checkout, and why: the requested one, or the one that its files show.
-
-    In doubt the person is asked. Raises UsageError with the choices where nobody can be asked, or nothing matches.
-    """
-    from devbox.frameworks.detect import detect
-    from devbox.frameworks.load import available
-
-    if requested is not None:
-        return requested, None, ()
-    matches = detect(workspace)
-    if not matches:
-        raise UsageError(
-            f"{workspace} looks like none of the frameworks that devbox knows ({', '.join(available(workspace))})",
-            hint=f"--framework {available(workspace)[0]}   # or another of them",
-        )
-    best = [match for match in matches if match.weight == matches[0].weight]
-    chosen = best[0] if len(best) == 1 else _ask(workspace, best, reporter)
-    return chosen.name, chosen.variant, (f"{chosen.name}, because {' and '.join(chosen.why)}",)
-
-
-def framework_for(workspace: Path, settings: Settings, reporter: Reporter) -> Framework:
-    """Return the framework of a checkout in its variant: what the settings say, else what is detected, which is said.
-
-    Raises UsageError as `framework_of` does, and for a variant that there is not.
-    """
-    from devbox.frameworks.load import load
-
-    name, seen, why = framework_of(workspace, settings.framework, reporter)
-    for note in why:
-        reporter.info(f"note: {note}")
-    return load(name, settings.variant or seen, workspace)
-
-
-def _ask(workspace: Path, matches: Sequence[Match], reporter: Reporter) -> Match:
-    choices = {match.name: match for match in matches}
-    answer = reporter.choose(f"Which framework is {workspace.name}?", tuple(choices))
-    if answer is None:
-        found = "; ".join(f"{match.name} ({' and '.join(match.why)})" for match in matches)
-        raise UsageError(
-            f"{workspace} looks like several frameworks: {found}", hint=f"devbox up --framework {matches[0].name}"
-        )
-    return choices[answer]
 
 
 def wants_gpus(framework: Framework, settings: Settings) -> bool:
@@ -85,7 +38,7 @@ def wants_gpus(framework: Framework, settings: Settings) -> bool:
 
 def kept_form(existing: Record, *, compose: bool | None = None, inline: bool | None = None, flat: bool = False) -> Form:
     """Return the form of the next personal contract: what is asked for now, else as it was (None: nobody asked)."""
-    before = form_of(existing)
+    before = existing.form
     return Form(
         compose=before.compose if compose is None else compose,
         inline=before.inline if inline is None else inline,

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devbox.container import memory
+from devbox.container import which
 from devbox.container.compose.resolve import resolve
 from devbox.container.hooks import secrets
 from devbox.container.inside.probe import reading
 from devbox.container.up.images import plan_image, with_features
 from devbox.container.up.runtime import container_of
-from devbox.devcontainer.find import find
 from devbox.devcontainer.merge import image_metadata, merge
 from devbox.devcontainer.read import read
 from devbox.errors import ContractError
 from devbox.reporter import Silent
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from devbox.devcontainer.model import Contract, Merged
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
@@ -50,8 +50,7 @@ def describe(
     With `merged` the engine is asked for the container, or else for the image as far as it is there: nothing is built
     and nothing is pulled. Raises ContractError where there is no contract or it cannot be read.
     """
-    last = memory.recall(workspace)
-    path = find(workspace, config=config, last=None if last is None else Path(last.contract))
+    path = which.contract(workspace, engine, reporter, config=config)
     if path is None:
         raise ContractError(f"{workspace} has no devcontainer.json", hint="devbox up --framework NAME   # writes one")
     contract = read(path, workspace, engine.environ)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import difflib
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbox import config
-from devbox.container import memory
+from devbox.container import memory, which
 from devbox.container.compose.resolve import resolve
 from devbox.container.contract import author, choices
 from devbox.devcontainer import consent, record
-from devbox.devcontainer.find import advice, candidates_in, find
+from devbox.devcontainer.find import advice, candidates_in
 from devbox.devcontainer.read import read
-from devbox.devcontainer.writing.form import definition
+from devbox.devcontainer.record import definition
 from devbox.devcontainer.writing.write import preview, write
 from devbox.errors import DevboxError, DriftError, RefusedError, UsageError
 from devbox.facts import checkout as checkout_facts
@@ -23,9 +22,11 @@ from devbox.frameworks.load import load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from devbox.config.table import Flags
     from devbox.container.contract.author import Draft
+    from devbox.container.which import Chosen
     from devbox.devcontainer.writing.write import Difference
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
@@ -125,10 +126,9 @@ def _consent_to_services(options: GenerateOptions, made: Draft, engine: Engine) 
 def _draft(options: GenerateOptions, engine: Engine, reporter: Reporter) -> Draft:
     """Return the personal contract, from the one that devbox wrote before if there is one."""
     settings = config.load(options.path, environ=engine.environ, flags=options.flags)
-    name, variant, why = choices.framework_of(options.path, settings.framework, reporter)
-    _say(why, reporter)
-    last = memory.recall(options.path)
-    existing = find(options.path, framework=name, last=None if last is None else Path(last.contract))
+    chosen = which.framework(options.path, settings.framework, reporter)
+    _say(chosen, reporter)
+    existing = next(iter(which.contracts(options.path, framework=chosen.name)), None)
     before = record.at(existing)
     flat = options.flat or (existing is not None and existing.parent == options.path)
     return author.draft(
@@ -136,8 +136,8 @@ def _draft(options: GenerateOptions, engine: Engine, reporter: Reporter) -> Draf
         options.path,
         settings,
         reporter,
-        framework=name,
-        variant=variant,
+        framework=chosen.name,
+        variant=chosen.variant,
         form=choices.kept_form(before, compose=options.compose, inline=options.inline, flat=flat),
         container_name=options.name,
         existing=before,
@@ -160,8 +160,8 @@ def _draft_shared(options: GenerateOptions, reporter: Reporter) -> tuple[Draft, 
     drafts = []
     for recorded in [{}] if asked or not there else [_recorded(path) for path in there.values()]:
         settings = replace(said, **recorded)
-        name, variant, why = choices.framework_of(options.path, settings.framework, reporter)
-        _say(why, reporter)
+        name, variant, _ = seen = which.framework(options.path, settings.framework, reporter, personal=False)
+        _say(seen, reporter)
         chosen = load(name, settings.variant or variant, options.path)
         path = there.get((name, definition(chosen, gpu=choices.wants_gpus(chosen, settings))))
         before = record.at(path)
@@ -177,13 +177,12 @@ def _draft_shared(options: GenerateOptions, reporter: Reporter) -> tuple[Draft, 
 def _recorded(path: Path) -> JSON:
     """Return for what a shared contract was written, as it would be asked for."""
     said = record.at(path)
-    gpus = "all" if (said.shared or "").endswith("-gpu") else "none"
-    return {"framework": said.framework, "variant": said.variant, "gpus": gpus}
+    return {"framework": said.framework, "variant": said.variant, "gpus": "all" if said.for_gpus else "none"}
 
 
-def _say(why: Sequence[str], reporter: Reporter) -> None:
-    for reason in why:
-        reporter.info(f"this is {reason}")
+def _say(chosen: Chosen, reporter: Reporter) -> None:
+    if chosen.why is not None:
+        reporter.info(f"this is {chosen.name}, because {chosen.why}")
 
 
 def _looked(

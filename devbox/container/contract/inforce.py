@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbox.config.table import CHOICES, TABLE
-from devbox.container import memory
+from devbox.container import which
 from devbox.container.checkout.git_mounts import with_repository
-from devbox.container.contract.choices import changed_since, framework_of, kept_form
+from devbox.container.contract.choices import changed_since, kept_form
 from devbox.devcontainer import consent, record
-from devbox.devcontainer.find import find
 from devbox.devcontainer.read import read
 from devbox.errors import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from devbox.config import Settings
     from devbox.container.contract.author import Draft
@@ -55,14 +54,8 @@ def in_force(request: UpRequest, settings: Settings, engine: Engine, reporter: R
     Without a framework an existing one is used as it is; flags that change a contract make devbox write its own again.
     Raises ContractError, UsageError and RefusedError.
     """
-    last = memory.recall(request.path)
     framework = settings.framework if request.config is None else None
-    path = find(
-        request.path,
-        config=request.config,
-        framework=framework,
-        last=None if last is None else Path(last.contract),
-    )
+    path = which.contract(request.path, engine, reporter, config=request.config, framework=framework)
     ours = record.at(path).personal
     own = ("flat", "compose", *(["name", "force"] if ours is not None else []))
     given = [TABLE[key].flag for key in CHOICES if key in request.flags]
@@ -94,17 +87,17 @@ def _written(
     from devbox.container.contract.author import draft
     from devbox.devcontainer.writing.write import write
 
-    name, variant, why = framework_of(request.path, framework, reporter)
-    for reason in why:
-        reporter.info(f"this is {reason}")
+    chosen = which.framework(request.path, framework, reporter)
+    if chosen.why is not None:
+        reporter.info(f"this is {chosen.name}, because {chosen.why}")
     before = record.at(existing)
     made = draft(
         engine,
         request.path,
         settings,
         reporter,
-        framework=name,
-        variant=variant,
+        framework=chosen.name,
+        variant=chosen.variant,
         form=kept_form(
             before,
             compose=request.compose or None,

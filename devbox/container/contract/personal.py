@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from devbox.config import Settings
-    from devbox.devcontainer.writing.form import Form
+    from devbox.devcontainer.record import Form
     from devbox.devcontainer.writing.repositories import Repository
     from devbox.engine.spec import Mount
     from devbox.frameworks.model import Framework

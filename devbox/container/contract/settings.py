@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox import config
 from devbox.config.network import ambient
 from devbox.config.table import DEFAULT, TABLE
-from devbox.container import memory
+from devbox.container import which
 from devbox.container.contract.choices import asked_before
 from devbox.devcontainer import record
-from devbox.devcontainer.find import find
-from devbox.errors import ContractError, UsageError
-from devbox.frameworks.detect import detect
+from devbox.errors import UsageError
 from devbox.frameworks.load import load
 from devbox.frameworks.load import origin as framework_origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 DETECTED = "detected"
 
@@ -74,12 +72,8 @@ def _setting(key: str, values: list[Value]) -> Setting:
 
 def _of_contract(workspace: Path) -> Iterator[tuple[str, str, str]]:
     """Yield what was asked for when the personal contract that is in force was written: it stays asked for."""
-    last = memory.recall(workspace)
-    try:
-        path = find(workspace, last=None if last is None else Path(last.contract))
-    except ContractError:
-        # Which contract is meant is for `up` to say.
-        return
+    # Which of several is meant is for `up` to say; none of them would be a personal one.
+    path = next(iter(which.contracts(workspace)), None)
     written = record.at(path)
     asked = asked_before(written, written.personal) if written.personal is not None else {}
     yield from ((key, value, str(path)) for key, value in asked.items() if key in TABLE)
@@ -87,16 +81,14 @@ def _of_contract(workspace: Path) -> Iterator[tuple[str, str, str]]:
 
 def _of_framework(workspace: Path, settings: config.Settings) -> Iterator[tuple[str, str | None, str]]:
     """Yield what the framework's file says, of the framework that is set or that the checkout's files show."""
-    name, variant = settings.framework, settings.variant
-    if name is None:
-        matches = detect(workspace)
-        best = [match for match in matches if match.weight == matches[0].weight]
-        if len(best) != 1:
-            return
-        name, variant = best[0].name, variant or best[0].variant
-        yield "framework", name, f"{DETECTED}: {' and '.join(best[0].why)}"
+    found = which.frameworks(workspace, settings.framework)
+    if len(found) != 1:
+        return
+    name, variant, why = found[0]
+    if why is not None:
+        yield "framework", name, f"{DETECTED}: {why}"
     try:
-        framework = load(name, variant, workspace)
+        framework = load(name, settings.variant or variant, workspace)
     except UsageError:
         # `variant` may be meant for another framework; the commands that need it say so.
         return

@@ -123,7 +123,7 @@ def logical_cwd(environ: Mapping[str, str]) -> str:
 
 def no_container(folder: str | Path) -> DevboxError:
     """Return the error for a folder without a dev container."""
-    return DevboxError(f"there is no dev container for {folder}", hint="devbox up   # in the checkout's folder")
+    return DevboxError(f"there is no dev container for {folder}", hint="devbox up   # in the checkout")
 
 
 def not_running(workspace: str | Path) -> DevboxError:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from devbox import config
-from devbox.container import memory
+from devbox.container import memory, which
 from devbox.container.contract.inforce import InForce, in_force, see_consent
 from devbox.container.hooks import commands, secrets
 from devbox.container.inside.probe import Reading, learn, reading, recorded
@@ -197,7 +197,7 @@ class _Up:
         if todo.image is None:
             from devbox.container.checkout import preflight
 
-            known = preflight.framework_of(contract.record, contract.workspace)
+            known = which.recorded(contract.record, contract.workspace)
             preflight.warn(contract.workspace, known, self.reporter)
             if todo.build is not None:
                 preflight.require_engine(self.engine, known, self.reporter)

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 from devbox.devcontainer.identity import group_volume_name, volume_name
 from devbox.devcontainer.properties import PROPERTIES
-from devbox.devcontainer.record import Record, dump, sealed, text_hash
+from devbox.devcontainer.record import Record, definition, dump, sealed, text_hash
 from devbox.devcontainer.worktree import git_mounts
 from devbox.devcontainer.writing.compose_file import SERVICE, compose_file
 from devbox.devcontainer.writing.editors import editors
-from devbox.devcontainer.writing.form import definition
 from devbox.devcontainer.writing.request import Generated, GenerateRequest
 from devbox.engine.spec import Mount, csv_record
 
@@ -237,7 +236,7 @@ def _record(request: GenerateRequest, files: list[tuple[str, str]]) -> Record:
         framework=framework.name,
         variant=framework.variant,
         shared=definition(framework, gpu=request.gpu is not None) if form.shared else None,
-        form=form.words,
+        form=form,
         arch=request.arch.capabilities if request.arch is not None else None,
         choices=dict(request.choices),
         settings=dict(request.settings),

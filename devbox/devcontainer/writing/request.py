@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbox.devcontainer.record import PERSONAL, Form
 from devbox.devcontainer.writing.additions import Additions
-from devbox.devcontainer.writing.form import PERSONAL, Form
 from devbox.devcontainer.writing.limits import UNCLAMPED
 from devbox.engine.spec import csv_record
 
