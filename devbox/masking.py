@@ -13,6 +13,8 @@ T = TypeVar("T")
 _SECRET = re.compile(
     r"TOKEN|SECRET|PASSW|CREDENTIAL|AUTH(?!OR|_SOCK)|(?:^|_)(?:API|ACCESS|PRIVATE)?_?KEY(?:_|$|S$)", re.IGNORECASE
 )
+# Tokens of a language are none.
+_OF_TEXT = re.compile(r"TOKENI[SZ]|(?:^|_)(?:MAX|MIN|NUM)_(?:\w+_)?TOKENS?$", re.IGNORECASE)
 
 # The reference CLI shows the same.
 MASK = "********"
@@ -23,7 +25,7 @@ _ALONE = r"(?<![\w./+-]){}(?![\w/+-]|\.\w)"
 
 def is_secret_name(name: str) -> bool:
     """Return whether a variable of this name looks like a secret."""
-    return bool(_SECRET.search(name))
+    return bool(_SECRET.search(_OF_TEXT.sub("", name)))
 
 
 def has_password(url: str) -> bool:

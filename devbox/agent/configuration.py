@@ -9,6 +9,7 @@ from .caches import launcher, setup
 from .drivers import cmake_call
 from .drivers.choose import kind_of
 from .key import digest, key
+from .placeholders import fill
 from .proof.outside import packages_digest
 from .python import environment
 from .tools import CUDA_HOME, Probe, first_on_path, required, version_tuple, which
@@ -144,7 +145,7 @@ def _clean_environment(volume: str) -> dict[str, str]:
 
 
 def _framework_env(rules: Rules, arch: str | None, values: Mapping[str, str]) -> dict[str, str]:
-    found = {name: cmake_call.expand(value, values) for name, value in rules.env}
+    found = {name: fill(value, values) for name, value in rules.env}
     if rules.arch_env and arch:
         found[rules.arch_env] = arch
     return found

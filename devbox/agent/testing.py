@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from .drivers import cmake_call
 from .events import AgentError
+from .placeholders import fill, of_build
 from .protocol import TestCommand
 from .python import environment
 from .tools import which
@@ -26,7 +26,7 @@ def command(request: Test) -> TestCommand:
     words, more = request.rules.test, request.words
     values: Mapping[str, str] = {}
     built, key = True, ""
-    if any(cmake_call.PLACEHOLDER.search(word) for word in words):
+    if any(map(of_build, words)):
         from .configuration import configuration
         from .proof.record import Records
 
@@ -34,7 +34,7 @@ def command(request: Test) -> TestCommand:
         key = decided.key
         values = {**decided.values, "jobs": str(request.jobs or len(os.sched_getaffinity(0)))}
         built = Records(os.path.join(decided.state, "records")).attempt(key) is not None and os.path.isdir(decided.tree)
-    argv = [cmake_call.expand(word, values) if values else word for word in words]
+    argv = [fill(word, values) for word in words]
     variables = _variables(request.volume) if request.python else {}
     if which(argv[0], {**os.environ, **variables}) is None:
         install = f"python3 -m pip install {argv[0]}" if request.python else f"sudo apt-get install {argv[0]}"

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devbox import units
 from devbox.errors import UsageError
 from devbox.masking import is_secret
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 # The value that switches off what the environment, a framework or a weaker place would otherwise say.
 NONE = "none"
-_POWERS = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
 class Kind:
@@ -170,11 +170,11 @@ class Items(Kind):
 
 
 def size(text: str) -> int:
-    """Read a size such as `50G`, `1.5T`, `800MiB` or `4g`, in bytes; the units are binary. Raises UsageError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)i?b?", text.strip(), re.ASCII | re.IGNORECASE)
-    if match is None:
+    """Read a size in bytes. Raises UsageError."""
+    found = units.size(text)
+    if found is None:
         raise UsageError(f"'{text}' is no size", hint="a number and a unit, such as 20G or 500M")
-    return int(float(match[1]) * 1024 ** _POWERS[match[2].lower()])
+    return found
 
 
 def folder(text: str, base: Path) -> Path:

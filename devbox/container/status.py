@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from devbox import units
 from devbox.container import memory
 from devbox.container.inside.probe import recorded
 from devbox.container.inside.target import CONFIG_FILE, LOCAL_FOLDER, folder_of
@@ -27,8 +27,6 @@ JSON = dict[str, Any]
 _OK = 200
 # The engine walks through all volumes to learn their sizes.
 _SIZES_SECONDS = 60.0
-_SIZE = re.compile(r"([\d.]+)\s*([kKMGT]?)i?B")
-_FACTORS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,16 +189,10 @@ def _volumes(engine: Engine, uid: int, *, sizes: bool) -> list[JSON]:
         done = engine.run(["system", "df", "--verbose", "--format", "{{json .Volumes}}"], check=False)
         if done.ok:
             items: list[JSON] = json.loads(done.stdout or "[]") or []
-            return [{**item, "size": parse_size(str(item.get("Size", "")))} for item in items]
+            return [{**item, "size": units.size(str(item.get("Size", "")), base=1000)} for item in items]
     listed = engine.run(["volume", "ls", "--quiet", "--filter", f"name=devbox-{uid}-"]).stdout.split()
     return engine.inspect("volume", listed)
 
 
 def _told(size: object) -> int | None:
     return size if isinstance(size, int) and size >= 0 else None
-
-
-def parse_size(text: str) -> int | None:
-    """Read a size as docker prints it for people ("1.5GB", decimal units), in bytes; None if it is none."""
-    match = _SIZE.fullmatch(text.strip())
-    return None if match is None else round(float(match[1]) * _FACTORS[match[2].replace("K", "k")])

@@ -14,10 +14,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devbox import masking
 from devbox.errors import ContractError, RefusedError
 from devbox.facts.git import git
 from devbox.files import write_atomically
+from devbox.masking import is_secret_name
 from devbox.paths import state_dir
 
 if TYPE_CHECKING:
@@ -308,11 +308,6 @@ def _run_arg(flag: str, value: str, workspace: Path) -> Iterator[str]:
 def _inside(path: Path, workspace: Path) -> bool:
     """Whether `path` lies in the workspace, symlinks followed: the engine follows them too."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(workspace))
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether a variable of this name looks like a secret."""
-    return masking.is_secret_name(name)
 
 
 def secret_names(value: Any) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from devbox import units
 from devbox.devcontainer.gpu import CDI_KIND, GpuChoice, gpu_args
 from devbox.devcontainer.properties import SIZE
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from devbox.devcontainer.model import Contract
     from devbox.facts.model import EngineFacts, Gpus, Host
 
-_UNITS = {"tb": 2**40, "gb": 2**30, "mb": 2**20, "kb": 2**10, None: 1}
 _MIB = 2**20
 # A machine sold with 8 GB shows its kernel a little less.
 _RESERVED = 0.9
@@ -27,8 +27,7 @@ _RESERVED = 0.9
 
 def size(text: Any) -> int:
     """Return the bytes of a size such as `8gb`; 0 for what is none. Units are lower case, as the schema has them."""
-    match = SIZE.fullmatch(text) if isinstance(text, str) else None
-    return int(match[1]) * _UNITS[match[2]] if match else 0
+    return units.size(text) or 0 if isinstance(text, str) and SIZE.fullmatch(text) else 0
 
 
 def unmet(requirements: JSON, host: Host, free: int | None) -> tuple[str, ...]:

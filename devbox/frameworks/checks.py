@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from devbox import units
+from devbox.agent.placeholders import BUILD
+from devbox.agent.placeholders import names as placeholders
 from devbox.errors import UsageError
 from devbox.frameworks import arch
 
@@ -13,13 +16,10 @@ if TYPE_CHECKING:
 
     from devbox.frameworks.model import Framework, Pairs, PythonRules, Task
 
-_PLACEHOLDER = re.compile(r"{([\w-]+)}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _STAGE = re.compile(r"[a-z][a-z0-9._-]*")
 _DATE = re.compile(r"20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
-_SIZE = re.compile(r"\d+[kmg]b?", re.IGNORECASE)
 # What stands for a value, by where it may stand; see the dataclasses in `model`.
-BUILD = frozenset({"source", "build", "python", "type", "arch", "threads", "jobs", "prefix", "profile"})
 UPSTREAM = frozenset({"arch", "cuda", "python", "jobs", "threads", "version", "commit"})
 RENDER = UPSTREAM | {"variant", "stage", "machine"}
 PRECOMPILED = BUILD | {"precompiled"}
@@ -78,7 +78,7 @@ def _elsewhere(framework: Framework) -> Iterator[tuple[str, str]]:
     for key, ports in (("ports", framework.ports), ("run.ports", framework.run.ports)):
         if any(not 0 < port < 1 << 16 for port in ports):
             yield key, "must be port numbers, 1 to 65535"
-    if framework.run.shm is not None and not _SIZE.fullmatch(framework.run.shm):
+    if framework.run.shm is not None and (units.size(framework.run.shm) is None or framework.run.shm.isdigit()):
         yield "run.shm", "must be a size such as 16g"
     if (upstream := framework.upstream) is not None:
         yield from _inside("upstream.dockerfile", upstream.dockerfile)
@@ -147,7 +147,7 @@ def _pairs(framework: Framework) -> Iterator[tuple[str, str]]:
 
 def _placeholders(key: str, values: Iterable[str], known: frozenset[str]) -> Iterator[tuple[str, str]]:
     for value in values:
-        for name in _PLACEHOLDER.findall(value):
+        for name in placeholders(value):
             if name not in known:
                 yield key, f"must not hold {{{name}}}; it may hold {', '.join(f'{{{one}}}' for one in sorted(known))}"
 

@@ -12,7 +12,7 @@ import socket
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from devbox.devcontainer.consent import is_secret_name
+from devbox import units
 from devbox.devcontainer.gpu import gpu_args
 from devbox.devcontainer.identity import volume_name
 from devbox.devcontainer.writing.draft import CA_BUNDLE, CA_VARIABLES, CACHE_FOLDER, CACHE_VARIABLES
@@ -24,7 +24,7 @@ from devbox.facts import engine as engine_facts
 from devbox.facts import gpu as gpu_facts
 from devbox.frameworks.model import RunRules
 from devbox.image.registry.transfer import fetch
-from devbox.masking import has_password
+from devbox.masking import has_password, is_secret_name
 from devbox.oneshot.handover import Handover, lost, program
 from devbox.paths import runtime_dir
 
@@ -43,7 +43,6 @@ JSON = dict[str, Any]
 RUN_LABEL = "devbox.image.run"
 # Where `--with-checkout` puts the checkout: no image has its package there.
 CHECKOUT_FOLDER = "/mnt"
-_SIZE = re.compile(r"\d+[bkmgBKMG]?", re.ASCII)
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", re.ASCII)
 
 
@@ -261,7 +260,7 @@ def _shared_memory(request: RunRequest, rules: RunRules) -> tuple[str, ...]:
     """Return the host's ipc, or a size of /dev/shm: docker ignores the size beside the host's ipc."""
     size = request.shm or (rules.shm if rules.ipc == "private" else None)
     if size is not None:
-        if not _SIZE.fullmatch(size):
+        if units.size(size) is None:
             raise UsageError(f"'{size}' is no size", hint="--shm 16g")
         return (f"--shm-size={size}",)
     return ("--ipc=host",) if rules.ipc == "host" else ()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox import toml
+from devbox.agent import placeholders
 from devbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 # Stands for all options that the command takes by a flag of its own.
 OPTIONS = "{options}"
-_PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_-]*)\}")
 _NUMBER = re.compile(r"[0-9]+")
 
 
@@ -92,14 +92,14 @@ def fill(task: Task, values: Mapping[str, str], *, gpu: str = "gpu") -> Filled:
     written = task.command if OPTIONS in task.command or not flags else (*task.command, OPTIONS)
     words: list[str] = []
     for word in written:
-        words += flags if word == OPTIONS else [_filled(word, known)]
+        words += flags if word == OPTIONS else [placeholders.fill(word, known)]
     if task.shell:
         # Here every value is quoted by itself: the words are the script's author's, the values are not.
         quoted = {name: shlex.quote(value) for name, value in known.items()}
         line = " ".join(written).replace(OPTIONS, shlex.join(flags))
-        words = ["bash", "-euo", "pipefail", "-c", _filled(line, quoted)]
-    env = tuple((name, _filled(value, known)) for name, value in task.env)
-    return Filled(tuple(words), tuple(_mount(task, _filled(text, known)) for text in task.mounts), env)
+        words = ["bash", "-euo", "pipefail", "-c", placeholders.fill(line, quoted)]
+    env = tuple((name, placeholders.fill(value, known)) for name, value in task.env)
+    return Filled(tuple(words), tuple(_mount(task, placeholders.fill(text, known)) for text in task.mounts), env)
 
 
 def _mount(task: Task, text: str) -> tuple[str, str, bool]:
@@ -108,10 +108,6 @@ def _mount(task: Task, text: str) -> tuple[str, str, bool]:
     if not colon or not source.startswith("/"):
         raise UsageError(f"the task {task.name} mounts '{text}', which is not HOST_PATH:/PATH", hint=_show(task))
     return source, f"/{target}", readonly
-
-
-def _filled(text: str, values: Mapping[str, str]) -> str:
-    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
 
 
 def _checked(task: Task, option: TaskOption, value: str, folder: Path) -> str:

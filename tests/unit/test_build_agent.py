@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox import agent
-from devbox.agent import jobs
+from devbox.agent import jobs, placeholders
 from devbox.agent.drivers import cmake_call
 from devbox.agent.key import KEYED, digest, key
 from devbox.agent.ninja.output import (
@@ -103,7 +103,7 @@ class TestKey:
 
 class TestCmake:
     def test_placeholders(self) -> None:
-        assert cmake_call.expand("-j{jobs} {source}/x ${source} {other}", VALUES) == "-j8 /w/s/x ${source} {other}"
+        assert placeholders.fill("-j{jobs} {source}/x ${source} {other}", VALUES) == "-j8 /w/s/x ${source} {other}"
 
     def test_the_user_s_definitions_replace_the_framework_s(self) -> None:
         rules = Rules.of(asdict(BuildRules(defines=(("A:BOOL", "ON"), ("B", "{build}")))))

@@ -18,7 +18,8 @@ from devbox.agent.protocol import Removal
 from devbox.agent.trees import describe, remove
 from devbox.builds.trees import BuildTree
 from devbox.builds.volumes import BuildVolume, find_trees, prunable
-from devbox.cli.builds.manage import parse_age, parse_size, state
+from devbox.cli.builds.manage import parse_age, state
+from devbox.config import kinds
 from devbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -130,11 +131,11 @@ class TestUnits:
         ("text", "value"), [("50G", 50 << 30), ("1.5T", 3 << 39), ("800MiB", 800 << 20), ("7", 7), ("2kB", 2048)]
     )
     def test_sizes(self, text: str, value: int) -> None:
-        assert parse_size(text) == value
+        assert kinds.size(text) == value
 
     @given(st.text())
     def test_anything_else_is_told(self, text: str) -> None:
-        for parse in (parse_age, parse_size):
+        for parse in (parse_age, kinds.size):
             with contextlib.suppress(UsageError):
                 assert parse(text) >= 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devbox.container.status import parse_size
+from devbox import units
 from devbox.container.up.apply import clamped, refused
 
 
@@ -58,7 +58,7 @@ def test_a_refusal_is_a_sentence(stderr: str, words: str) -> None:
 
 @pytest.mark.parametrize(("text", "size"), [("0B", 0), ("1.5kB", 1500), ("2GB", 2_000_000_000), ("N/A", None)])
 def test_sizes_as_docker_prints_them(text: str, size: int | None) -> None:
-    assert parse_size(text) == size
+    assert units.size(text, base=1000) == size
 
 
 def test_the_usage_that_docker_prints_is_left_out() -> None:

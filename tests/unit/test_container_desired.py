@@ -88,6 +88,10 @@ def test_secrets_are_not_recorded(tmp_path: Path) -> None:
         ("https_proxy", "http://h:1", False),
         ("PATH", "/bin", False),
         ("CUDA_CACHE_PATH", "/c", False),
+        ("TOKENIZERS_PARALLELISM", "false", False),
+        ("MAX_NUM_TOKENS", "8192", False),
+        ("TOKENIZER_API_KEY", "x", True),
+        ("HF_TOKENS", "x", True),
     ],
 )
 def test_what_looks_like_a_secret(name: str, value: str, *, secret: bool) -> None:

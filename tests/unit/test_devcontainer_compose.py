@@ -17,11 +17,11 @@ from devbox.devcontainer.compose import override as overriding
 from devbox.devcontainer.compose.model import Project
 from devbox.devcontainer.compose.override import ProjectSpec
 from devbox.devcontainer.compose.sources import Sources
-from devbox.devcontainer.consent import compose_reach, is_secret_name
+from devbox.devcontainer.consent import compose_reach
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read
 from devbox.errors import ContractError
-from devbox.masking import MASK, is_secret
+from devbox.masking import MASK, is_secret, is_secret_name
 
 if TYPE_CHECKING:
     from devbox.devcontainer.model import Contract, Merged

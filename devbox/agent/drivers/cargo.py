@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..events import AgentError
 from ..ninja.output import Command
+from ..placeholders import fill
 from ..protocol import Progress
 from ..python import environment
 from ..tools import required, run, which
@@ -90,7 +91,7 @@ class CargoDriver(Driver):
         values = {**known.values, "jobs": str(jobs)}
         packages = self._request.targets
         for step in known.rules.steps:
-            argv = [cmake_call.expand(word, values) for word in step.command]
+            argv = [fill(word, values) for word in step.command]
             if argv[0] == CARGO:
                 argv = [*only(argv, packages), *self._request.args]
             elif packages:

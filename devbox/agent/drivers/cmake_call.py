@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..files import remove
 from ..key import KEYED
+from ..placeholders import fill
 from ..proof.sources import digest_file
 
 if TYPE_CHECKING:
@@ -24,12 +25,6 @@ READ_ONCE = re.compile(
     r"|CMAKE_(?!BUILD_PARALLEL_LEVEL|\w+_COMPILER_LAUNCHER)\w+"
     r"|(?!XDG_|S?CCACHE_|DEVBOX_|UV_|PIP_|HF_|PYENV_|VSCODE_)\w+_(ROOT|DIR)"
 )
-PLACEHOLDER = re.compile(r"(?<!\$)\{(source|build|python|type|profile|arch|threads|jobs|prefix)\}")
-
-
-def expand(text: str, values: Mapping[str, str]) -> str:
-    """Replace the placeholders, such as {source} and {build}, by their `values`; `${source}` is no placeholder."""
-    return PLACEHOLDER.sub(lambda match: values[match.group(1)], text)
 
 
 def name_of(define: str) -> str:
@@ -44,7 +39,7 @@ def defines(rules: Rules, values: Mapping[str, str], more: Sequence[Sequence[str
         found[rules.arch_define] = values["arch"]
     if rules.install_prefix:
         found["CMAKE_INSTALL_PREFIX"] = values["prefix"]
-    given = [(left, expand(right, values)) for left, right in rules.defines]
+    given = [(left, fill(right, values)) for left, right in rules.defines]
     for left, right in [*given, *((left, right) for left, right in more)]:
         for known in [known for known in found if name_of(known) == name_of(left)]:
             del found[known]

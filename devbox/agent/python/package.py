@@ -10,12 +10,12 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..drivers import cmake_call
 from ..drivers.base import TAIL_LINES, lines
 from ..events import AgentError
 from ..files import read_json, write_bytes, write_json
 from ..key import digest
 from ..locks import lock, lock_path
+from ..placeholders import fill, of_build
 from ..process import INTERRUPTED, Interrupted
 from ..proof.sources import digest_file
 from ..protocol import PythonDone, Tree
@@ -193,9 +193,9 @@ class Work:
         if named is not None:
             pairs = precompiled.pairs(self.rules, named)
             taken = precompiled.in_full(named, self.workspace, self.environ)
-        wanted = any(cmake_call.PLACEHOLDER.search(text) for _, text in pairs)
+        wanted = any(of_build(text) for _, text in pairs)
         values = self._values() if wanted else {}
-        found = {name: cmake_call.expand(text, values) if values else text for name, text in pairs}
+        found = {name: fill(text, values) for name, text in pairs}
         return {
             name: text.replace("{empty}", self._empty()).replace("{precompiled}", taken) for name, text in found.items()
         }

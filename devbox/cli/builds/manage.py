@@ -32,8 +32,6 @@ app = typer.Typer(
 SHOWN_HISTORY = 10
 _AGE = re.compile(r"(\d+)\s*(min|h|d|w)")
 _SECONDS = {"min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)(?:i?B)?")
-_BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 FastOption = Annotated[bool, typer.Option("--fast", help="Leave out the sizes, which have to be added up.")]
 
@@ -115,10 +113,11 @@ def prune(
 ) -> None:
     """Remove the build volumes of workspaces that are gone, and trees by age, number or size; never one in use."""
     from devbox.builds.volumes import prunable
+    from devbox.config import kinds
 
     run = application(context)
     age_limit = None if older_than is None else parse_age(older_than)
-    size_limit = None if max_size is None else parse_size(max_size)
+    size_limit = None if max_size is None else kinds.size(max_size)
     volumes = _volumes(run, path, sizes=True)
     for volume in volumes:
         if volume.gone and volume.used_by and not volume.folder:
@@ -136,14 +135,6 @@ def parse_age(text: str) -> float:
     if match is None:
         raise UsageError(f"'{text}' is no age", hint="--older-than 30d   # or 12h, 45min, 2w")
     return float(int(match[1]) * _SECONDS[match[2]])
-
-
-def parse_size(text: str) -> int:
-    """Read a size such as `50G`, `1.5T` or `800MiB`, in bytes; the units are binary. Raises UsageError."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(f"'{text}' is no size", hint="--max-size 50G   # or 800M, 1.5T")
-    return int(float(match[1]) * _BYTES[match[2].upper()])
 
 
 def _volumes(run: Application, path: Path | None, *, sizes: bool) -> tuple[BuildVolume, ...]:

@@ -28,11 +28,10 @@ from devbox.devcontainer.compose.sources import (
     sources,
     unset,
 )
-from devbox.devcontainer.consent import is_secret_name
 from devbox.devcontainer.spelling import host_spelling
 from devbox.errors import ContractError
 from devbox.files import write_atomically
-from devbox.masking import is_secret
+from devbox.masking import is_secret, is_secret_name
 from devbox.paths import state_dir
 
 if TYPE_CHECKING:

@@ -207,7 +207,7 @@ def agreed(contract: Contract, labels: Mapping[str, str]) -> bool:
 
 
 def _takes_secret(parts: Template) -> bool:
-    from devbox.devcontainer.consent import is_secret_name
+    from devbox.masking import is_secret_name
 
     return any(is_secret_name(part[0]) for part in parts if not isinstance(part, str))
 

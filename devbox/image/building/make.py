@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from devbox.config.network import network_of
-from devbox.devcontainer.consent import is_secret_name
 from devbox.engine.spec import build_args
 from devbox.errors import ImageError
 from devbox.facts.fitness import require
@@ -30,6 +29,7 @@ from devbox.image.buildkit import bake
 from devbox.image.buildkit.build import log_path, run_buildx
 from devbox.image.buildkit.compiler_cache import SECRET, VARIABLE, CacheUse, use_of
 from devbox.image.registry.client import is_loopback
+from devbox.masking import is_secret_name
 from devbox.paths import cache_dir
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devbox.devcontainer.consent import is_secret_name
 from devbox.engine.spec import csv_record
 from devbox.errors import UsageError
+from devbox.masking import is_secret_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

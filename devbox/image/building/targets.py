@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from devbox import toml
+from devbox.agent import placeholders
 from devbox.engine.spec import ImageBuild, csv_record
 from devbox.errors import UsageError
 from devbox.image import names
@@ -35,7 +36,6 @@ _PREDEFINED = PROXIES | {"SOURCE_DATE_EPOCH", "BUILDKIT_SYNTAX", "BUILDKIT_INLIN
 _ALIASES = {"local-dev": "user"}
 # Arguments that only name what a stage starts from.
 _BASE_ARGS = frozenset({"BASE_IMAGE", "RUNTIME_IMAGE", "EFA_BASE"})
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _VARIABLE = re.compile(r"\$\{?(\w+)")
 _NO_TAG = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -274,14 +274,14 @@ def _tags(blueprint: Blueprint, stage: str, common: Common) -> tuple[str, ...]:
 
 
 def _filled(tag: str, known: Mapping[str, str]) -> str:
-    for name in _PLACEHOLDER.findall(tag):
+    for name in placeholders.names(tag):
         if name not in known:
             raise UsageError(f"--tag knows no {{{name}}}", hint=f"one of {', '.join(f'{{{one}}}' for one in known)}")
         if not known[name]:
             raise UsageError(
                 f"--tag asks for the {name}, which this checkout does not tell", hint="a checkout with git"
             )
-    return _PLACEHOLDER.sub(lambda match: known[match[1]], tag)
+    return placeholders.fill(tag, known)
 
 
 def _labels(blueprint: Blueprint, stage: str, *, reads_source: bool) -> Pairs:

@@ -6,6 +6,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
+from devbox.agent.placeholders import fill
 from devbox.engine import process
 from devbox.errors import ImageError, RefusedError, UsageError
 
@@ -29,7 +30,7 @@ def rules(framework: Framework) -> Upstream:
 
 def arguments(upstream: Upstream, known: Mapping[str, str]) -> Pairs:
     """Return the build arguments, their placeholders filled in. One whose value is not known is left to its default."""
-    filled = ((name, _filled(value, known)) for name, value in upstream.args)
+    filled = ((name, fill(value, known)) for name, value in upstream.args)
     return tuple((name, value) for name, value in filled if value)
 
 
@@ -43,7 +44,7 @@ def command(upstream: Upstream, known: Mapping[str, str], checkout: Path, *, efa
         raise UsageError("its own Dockerfile has no EFA that can be asked for", hint="leave --upstream or --efa out")
     if not upstream.render or not (checkout / upstream.render[0]).is_file():
         return []
-    words = [_filled(word, known) for word in (*upstream.render, *(upstream.efa if efa else ()))]
+    words = [fill(word, known) for word in (*upstream.render, *(upstream.efa if efa else ()))]
     return [sys.executable, *words] if words[0].endswith(".py") else words
 
 
@@ -83,9 +84,3 @@ def render(argv: list[str], checkout: Path, reporter: Reporter, *, trust: bool) 
                 hint=f"cd {shlex.quote(str(checkout))} && {line}",
                 detail="\n".join(done.stderr.splitlines()[-20:]),
             )
-
-
-def _filled(text: str, known: Mapping[str, str]) -> str:
-    for name, value in known.items():
-        text = text.replace(f"{{{name}}}", value)
-    return text

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from devbox.image.dockerfile.stages import PROXIES, platform_values
 from devbox.image.dockerfile.words import assignments, fill, split_words
+from devbox.masking import is_secret_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,10 +22,6 @@ AUTOMATIC = frozenset(platform_values("linux/amd64"))
 # BuildKit reads these whether they are declared or not.
 _BUILTIN = re.compile(r"BUILDKIT_\w+|SOURCE_DATE_EPOCH|DOCKER_\w+")
 _KEPT = "the image's history keeps it"
-_SECRET = re.compile(
-    r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|API_?KEY|ACCESS_?KEY|SECRET_?KEY|PRIVATE_?KEY|AUTH)(?:_ID)?$",
-    re.IGNORECASE,
-)
 
 
 def known(name: str) -> bool:
@@ -154,7 +151,7 @@ def secrets(subject: Subject) -> Iterator[Finding]:
         for name, text in assignments(instruction.keyword, instruction.text, stages.dockerfile.escape):
             # An ENV that is set empty hides one of the base image.
             empty = instruction.keyword == "ENV" and (text or "").strip("\"'") in {"", "0"}
-            if not _SECRET.search(name) or _negated(name) or empty:
+            if not is_secret_name(name) or _negated(name) or empty:
                 continue
             yield subject.finding(
                 "secret-arg",
@@ -165,7 +162,7 @@ def secrets(subject: Subject) -> Iterator[Finding]:
                 why=_KEPT,
             )
     for name in subject.stages.args:
-        if _SECRET.search(name) and not _negated(name) and name not in declarations(stages):
+        if is_secret_name(name) and not _negated(name) and name not in declarations(stages):
             yield subject.finding(
                 "secret-arg",
                 "error",
@@ -177,5 +174,6 @@ def secrets(subject: Subject) -> Iterator[Finding]:
 
 
 def _negated(name: str) -> bool:
-    """Whether it says that there is no secret, or names a public one: SCCACHE_S3_NO_CREDENTIALS, GPG_PUBLIC_KEY."""
-    return bool(re.search(r"(?:^|_)(?:NO|WITHOUT|PUBLIC|USE|ENABLE|DISABLE)_", name, re.IGNORECASE))
+    """Whether it says that there is no secret, a public one, or where it is: SCCACHE_S3_NO_CREDENTIALS, GPG_KEY_URL."""
+    said = r"(?:^|_)(?:NO|WITHOUT|PUBLIC|USE|ENABLE|DISABLE)_|_(?:URL|FILE|PATH|DIR|NAME|PROVIDER|SERVER)$"
+    return bool(re.search(said, name, re.IGNORECASE))

@@ -10,19 +10,19 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from devbox.agent.placeholders import fill, names
 from devbox.errors import ConfigError, UsageError
 from devbox.image.names import reference as built_here
 from devbox.image.registry import tags as tag_names
 from devbox.image.registry.reference import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from devbox.frameworks.model import Framework, Prebuilt
     from devbox.image.prebuilt.history import History
 
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _COMMITS = ("{commit}", "{merge_base}", "{short}")
 _WHOLE = 40
 _MOST_TAGS = 5
@@ -100,9 +100,9 @@ def _candidate(framework: Framework, rule: Prebuilt, workspace: Path, history: H
             said = rule.reference.replace("{key}", f"{{{key}}}")
             return replace(empty, template=said, skipped=f"no {key} in {' or '.join(rule.file)} of this checkout")
         known["key"] = value
-    template = _filled(rule.reference, known)
+    template = fill(rule.reference, known)
     # What a file names is taken as it is.
-    wanted = frozenset(_PLACEHOLDER.findall(rule.reference)) - known.keys()
+    wanted = frozenset(names(rule.reference)) - known.keys()
     unknown = wanted - {"version", "tag", "commit", "short", "merge_base"}
     if unknown:
         raise ConfigError(
@@ -123,7 +123,7 @@ def _by_tag(empty: Candidate, history: History) -> Candidate:
     names = history.tags[:_MOST_TAGS]
     if not names:
         return replace(empty, skipped="there is no tag in this checkout's history")
-    filled = [_filled(empty.template, {"tag": name, "version": name.removeprefix("v")}) for name in names]
+    filled = [fill(empty.template, {"tag": name, "version": name.removeprefix("v")}) for name in names]
     return replace(empty, references=tuple(filled))
 
 
@@ -132,13 +132,9 @@ def _by_commit(empty: Candidate, wanted: frozenset[str], commits: tuple[str, ...
     if not commits:
         return replace(empty, skipped="this checkout has no commit")
     if "short" in wanted or "*" in empty.template or len(commits[0]) < _WHOLE:
-        return replace(empty, pattern=_filled(empty.template, dict.fromkeys(wanted, "*")), commits=commits)
-    filled = [_filled(empty.template, dict.fromkeys(wanted, commit)) for commit in commits]
+        return replace(empty, pattern=fill(empty.template, dict.fromkeys(wanted, "*")), commits=commits)
+    filled = [fill(empty.template, dict.fromkeys(wanted, commit)) for commit in commits]
     return replace(empty, references=tuple(filled), commits=commits)
-
-
-def _filled(template: str, values: Mapping[str, str]) -> str:
-    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), template)
 
 
 def named(workspace: Path, files: Sequence[str], key: str) -> str | None:
