@@ -80,6 +80,11 @@ def remember(workspace: Path, *, contract: Path | str | None, framework: str | N
         _write(_workspace_file(workspace, ".json"), new._asdict())
 
 
+def attempt_file(workspace: Path) -> Path:
+    """Return the file that keeps a workspace's contract as it was, for as long as another one is tried."""
+    return _workspace_file(workspace, ".attempt")
+
+
 def known() -> tuple[Workspace, ...]:
     """Return all workspaces that are remembered, by path."""
     folder = state_dir() / "workspaces"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, cast
 
-from devbox.errors import ContractError
+from devbox.errors import ContractError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +31,7 @@ _MOUNT_KEYS = {
 _MOUNT_SWITCHES = frozenset({"readonly", "volume-nocopy"})
 _MOUNT_REPEATED = frozenset({"volume-label", "volume-opt"})
 _MOUNT_OWN = frozenset({"type", "source", "target", "readonly"})
+_CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", re.ASCII)
 # What the engine takes for the name of a volume.
 VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", re.ASCII)
 
@@ -171,6 +172,15 @@ class ContainerSpec:
         given = [word.removeprefix("--name=") for word in words if word.startswith("--name=")]
         given += [after for word, after in pairwise(words) if word == "--name"]
         return self.name or (given[-1] if given else self.image)
+
+
+def must_be_name(name: str) -> None:
+    """See that docker takes `name` for a container's. Raises UsageError."""
+    if not _CONTAINER_NAME.fullmatch(name):
+        raise UsageError(
+            f"docker takes no container's name like '{name}': letters, digits, and _ . - after the first one",
+            hint="--name NAME",
+        )
 
 
 def container_args(spec: ContainerSpec) -> list[str]:

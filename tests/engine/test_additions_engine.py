@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,35 @@ def test_a_mount_a_variable_and_a_word_for_docker_run(checkout: Path, engine: En
     assert devbox("exec", "--", "sh", "-c", script, cwd=checkout, HF_TOKEN="from-here").stdout.endswith("||deep\n")
     shown = devbox("config", "show", "--show-origin", cwd=checkout).stdout
     assert "--hostname=deep" in shown
+
+
+def texts(checkout: Path) -> dict[Path, str]:
+    return {path: path.read_text() for path in (checkout / ".devcontainer").rglob("*") if path.is_file()}
+
+
+def test_a_choice_that_docker_refuses_is_not_recorded(checkout: Path, tmp_path: Path) -> None:
+    said = devbox("up", "--run-arg=--nope", cwd=checkout, code=3).stderr
+    assert "not recorded" in said
+    assert not (checkout / ".devcontainer").exists()
+    assert "no container's name" in devbox("up", "--name", "bad name", cwd=checkout, code=2).stderr
+
+    first = up("--env", "A=1", cwd=checkout)
+    before = texts(checkout)
+    said = devbox("up", "--run-arg=--nope", "--env", "A=2", cwd=checkout, code=3).stderr
+    assert "the old container still runs" in said
+    assert texts(checkout) == before
+    again = up(cwd=checkout)
+    assert (again["container"], again["outcome"]) == (first["container"], "running")
+    # Killed when the contract is written: the next one goes on with it, and takes it back.
+    docker = tmp_path / "docker"
+    docker.write_text(f'#!/bin/sh\n[ "$1" != create ] || kill -9 $PPID\nexec {shutil.which("docker")} "$@"\n')
+    docker.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    devbox("up", "--run-arg=--nope", cwd=checkout, code=-9, PATH=path)
+    assert texts(checkout) != before
+    devbox("up", cwd=checkout, code=3)
+    assert texts(checkout) == before
+    assert up("--env", "A=3", cwd=checkout)["outcome"] == "created", "what was asked for before is known again"
 
 
 def test_a_volume_of_ones_own_in_a_compose_project_outlives_it(checkout: Path, engine: Engine) -> None:

@@ -21,7 +21,7 @@ from devbox.errors import ImageError
 from devbox.frameworks import load
 from devbox.image.assembly import stage_files
 from devbox.image.assembly.recipe import recipe
-from devbox.image.base.choose import choose
+from devbox.image.base.choose import decide
 from devbox.image.base.package import ensure
 from devbox.image.buildkit.build import build, current
 from devbox.image.buildkit.inputs import inputs_digest
@@ -332,13 +332,13 @@ def test_choice_of_the_base_image(engine: Engine, base_image: str, cuda_base_ima
     network = Network()
     cuda = replace(load.load("cuda"), base_image="registry.invalid/cuda:1")
 
-    assert choose(engine, cuda, base_image, network=network, reporter=recorder) == base_image
+    assert decide(engine, cuda, base_image, network=network, reporter=recorder) == base_image
     assert recorder.said == []
     local = replace(cuda, base_image=base_image)
-    assert choose(engine, local, None, network=network, reporter=recorder) == base_image
-    assert choose(engine, local, None, network=network, reporter=recorder, pull=True) == base_image
-    assert choose(engine, cuda, None, network=network, reporter=recorder) == cuda_base_image
+    assert decide(engine, local, None, network=network, reporter=recorder) == base_image
+    assert decide(engine, local, None, network=network, reporter=recorder, pull=True) == base_image
+    assert decide(engine, cuda, None, network=network, reporter=recorder) == cuda_base_image
     assert "registry.invalid/cuda:1 cannot be pulled" in recorder.said[-1]
     assert cuda_base_image in recorder.said[-1]
     with pytest.raises(ImageError, match=r"registry\.invalid/mine:1"):
-        choose(engine, cuda, "registry.invalid/mine:1", network=network, reporter=recorder)
+        decide(engine, cuda, "registry.invalid/mine:1", network=network, reporter=recorder)

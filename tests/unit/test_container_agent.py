@@ -206,11 +206,9 @@ def test_nothing_is_done_without_an_agent_or_a_contract_that_asked(folder: Path,
 def test_only_a_local_engine_gets_the_folder() -> None:
     from dataclasses import replace
 
-    assert ssh_agent.folder_for(LOCAL, wanted=False, dry_run=False) is None
-    assert ssh_agent.folder_for(replace(LOCAL, local=False), wanted=True, dry_run=False) is None
-    assert ssh_agent.folder_for(replace(LOCAL, operating_system="Docker Desktop"), wanted=True, dry_run=False) is None
-    planned = ssh_agent.folder_for(LOCAL, wanted=True, dry_run=True)
+    assert ssh_agent.folder_for(LOCAL, wanted=False) is None
+    assert ssh_agent.folder_for(replace(LOCAL, local=False), wanted=True) is None
+    assert ssh_agent.folder_for(replace(LOCAL, operating_system="Docker Desktop"), wanted=True) is None
+    planned = ssh_agent.folder_for(LOCAL, wanted=True)
     assert planned is not None
     assert not planned.exists()
-    assert ssh_agent.folder_for(LOCAL, wanted=True, dry_run=False) == planned
-    assert planned.is_dir()

@@ -11,6 +11,8 @@ from devbox import config
 from devbox.container import memory, which
 from devbox.container.compose.resolve import resolve
 from devbox.container.contract import author, choices
+from devbox.container.contract.gather import gather
+from devbox.container.person import ssh_agent
 from devbox.devcontainer import consent, record
 from devbox.devcontainer.find import advice, candidates_in
 from devbox.devcontainer.read import read
@@ -19,6 +21,7 @@ from devbox.devcontainer.writing.write import preview, write
 from devbox.errors import DevboxError, DriftError, RefusedError, UsageError
 from devbox.facts import checkout as checkout_facts
 from devbox.frameworks.load import load
+from devbox.image.base.choose import have
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,6 +108,8 @@ def generate(options: GenerateOptions, engine: Engine, reporter: Reporter) -> tu
             hint="devbox generate --diff   # shows what --force would change",
         )
     for draft in made:
+        if draft.ssh_agent:
+            ssh_agent.prepare()
         if draft.form.compose:
             _consent_to_services(options, draft, engine)
     written = tuple(path for one in done for path in one.changed)
@@ -131,18 +136,22 @@ def _draft(options: GenerateOptions, engine: Engine, reporter: Reporter) -> Draf
     existing = next(iter(which.contracts(options.path, framework=chosen.name)), None)
     before = record.at(existing)
     flat = options.flat or (existing is not None and existing.parent == options.path)
-    return author.draft(
+    facts = gather(
         engine,
         options.path,
         settings,
-        reporter,
         framework=chosen.name,
         variant=chosen.variant,
         form=choices.kept_form(before, compose=options.compose, inline=options.inline, flat=flat),
         container_name=options.name,
         existing=before,
-        dry_run=options.look,
     )
+    base = author.base_of(facts)
+    # Whatever can be refused comes before the image, which may take minutes.
+    made = author.draft(facts, base.foreseen)
+    if options.look or base.certain:
+        return made
+    return author.draft(facts, have(engine, facts.framework, base, facts.network, reporter))
 
 
 def _draft_shared(options: GenerateOptions, reporter: Reporter) -> tuple[Draft, ...]:

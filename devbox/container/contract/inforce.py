@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from devbox.config.table import CHOICES, TABLE
 from devbox.container import which
 from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.contract.choices import changed_since, kept_form
+from devbox.container.person import ssh_agent
 from devbox.devcontainer import consent, record
 from devbox.devcontainer.read import read
 from devbox.errors import RefusedError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from devbox.container.up.request import UpRequest
     from devbox.devcontainer.model import Contract
     from devbox.engine.docker import Engine
+    from devbox.image.base.choose import BaseChoice
     from devbox.reporter import Reporter
 
 JSON = dict[str, Any]
@@ -31,6 +33,7 @@ JSON = dict[str, Any]
 class InForce:
     """The contract in force. `written` are the files that were written for it now, or would be.
 
+    `base` is how the base image of one that was drafted now is had.
     `drafted` are the texts of all its files, by path, in a dry run, where they are not written. `trusted` means that
     devbox itself has made the content.
     """
@@ -40,6 +43,7 @@ class InForce:
     notes: tuple[str, ...] = ()
     drafted: Mapping[Path, str] = field(default_factory=dict, hash=False)
     trusted: bool = False
+    base: BaseChoice | None = None
 
     @property
     def dockerfile(self) -> str | None:
@@ -70,7 +74,9 @@ def in_force(request: UpRequest, settings: Settings, engine: Engine, reporter: R
         ours_alone = ours is not None and contract.generated
         found = InForce(contract, notes=changed_since(settings, contract.record) if ours_alone else ())
     else:
-        found = _written(request, settings, engine, reporter, framework=framework or ours, existing=path)
+        found = _written(
+            request, settings, engine, reporter, framework=framework or ours, existing=path, tried=bool(given or path)
+        )
     return found
 
 
@@ -82,41 +88,57 @@ def _written(
     *,
     framework: str | None,
     existing: Path | None,
+    tried: bool,
 ) -> InForce:
-    """Generate the contract, put it into the checkout, and read it back."""
-    from devbox.container.contract.author import draft
-    from devbox.devcontainer.writing.write import write
+    """Draft the contract, see to its base image, put it into the checkout, and read it back.
+
+    With `tried` the files are taken back where no container comes up by them.
+    """
+    from devbox.container.contract.author import base_of, draft
+    from devbox.container.contract.gather import gather
 
     chosen = which.framework(request.path, framework, reporter)
     if chosen.why is not None:
         reporter.info(f"this is {chosen.name}, because {chosen.why}")
     before = record.at(existing)
-    made = draft(
+    flat = request.flat or (existing is not None and existing.parent == request.path)
+    facts = gather(
         engine,
         request.path,
         settings,
-        reporter,
         framework=chosen.name,
         variant=chosen.variant,
-        form=kept_form(
-            before,
-            compose=request.compose or None,
-            flat=request.flat or (existing is not None and existing.parent == request.path),
-        ),
+        form=kept_form(before, compose=request.compose or None, flat=flat),
         container_name=request.name,
         existing=before,
-        pull=request.pull,
-        dry_run=request.dry_run,
     )
+    base = base_of(facts, pull=request.pull)
+    # Whatever can be refused comes before the image, which may take minutes.
+    made = draft(facts, base.foreseen)
     if request.dry_run:
-        return _drafted(request, made, engine, reporter)
+        return replace(_drafted(request, made, engine, reporter), base=base)
+    if not base.certain:
+        from devbox.image.base.choose import have
+
+        made = draft(facts, have(engine, facts.framework, base, facts.network, reporter))
+    return _put(request, made, engine, reporter, tried=tried)
+
+
+def _put(request: UpRequest, made: Draft, engine: Engine, reporter: Reporter, *, tried: bool) -> InForce:
+    """Put a draft into the checkout and return what is in force then."""
+    from devbox.container.contract import attempt
+    from devbox.devcontainer.writing.write import write
+
+    if tried:
+        attempt.begin(made)
     done = write(made.checkout, made.generated, force=request.force)
     contract = read(made.path, request.path, engine.environ)
+    if made.ssh_agent:
+        ssh_agent.prepare()
     if done.kept:
         _say_kept(done.kept, reporter)
-        return InForce(contract, done.changed, made.notes)
-    # The files hold exactly what devbox makes, so there is nothing to ask.
-    return InForce(contract, done.changed, made.notes, trusted=True)
+    # Files that hold exactly what devbox makes are nothing to ask about.
+    return InForce(contract, done.changed, made.notes, trusted=not done.kept)
 
 
 def _drafted(request: UpRequest, made: Draft, engine: Engine, reporter: Reporter) -> InForce:

@@ -43,18 +43,18 @@ def prepare() -> Path:
     return folder
 
 
-def folder_for(facts: EngineFacts, *, wanted: bool, dry_run: bool) -> Path | None:
-    """Return the folder that a personal contract mounts, made unless this is a dry run; None where none can work.
+def folder_for(facts: EngineFacts, *, wanted: bool) -> Path | None:
+    """Return the folder that a personal contract mounts, which `restore` makes; None where none can work.
 
     A socket works through a bind mount only where the engine and the agent share a kernel.
     """
     if not wanted or not facts.local or sys.platform != "linux" or "Docker Desktop" in facts.operating_system:
         return None
-    return mounted_folder() if dry_run else prepare()
+    return mounted_folder()
 
 
 def restore(contract: Contract) -> None:
-    """Make the folder again where `contract` mounts it and it is gone: the engine makes no folder for a bind mount."""
+    """Make the folder where `contract` mounts it and it is not there: the engine makes no folder for a bind mount."""
     folder = str(mounted_folder())
     if any(isinstance(mount, str) and folder in mount for mount in contract.config.get("mounts", ())):
         prepare()

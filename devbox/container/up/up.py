@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,7 @@ from devbox.container.up.uid import host_ids_lines, wants_host_ids, with_host_id
 from devbox.devcontainer.find import advice
 from devbox.devcontainer.identity import absolute
 from devbox.devcontainer.merge import image_metadata, merge
+from devbox.engine.spec import must_be_name
 from devbox.errors import ContractError, DevboxError, EngineError, RefusedError
 
 if TYPE_CHECKING:
@@ -63,8 +63,21 @@ def up(request: UpRequest, engine: Engine, reporter: Reporter) -> UpResult:
     if name != request.path:
         reporter.info(f"{request.path} is {name}; its container is used")
         request = renamed(request, name)
-    with nullcontext() if request.dry_run else memory.lock(request.path, on_wait=waiting):
+    if request.name is not None:
+        must_be_name(request.name)
+    if request.dry_run:
         return _Up(request, engine, reporter).run()
+    with memory.lock(request.path, on_wait=waiting):
+        trying = _Up(request, engine, reporter)
+        try:
+            return trying.run()
+        except DevboxError:
+            if not trying.runs and memory.attempt_file(request.path).exists():
+                from devbox.container.contract import attempt
+
+                if attempt.take_back(request.path):
+                    reporter.info("the contract is as it was before: what was asked for now is not recorded")
+            raise
 
 
 def renamed(request: UpRequest, name: Path) -> UpRequest:
@@ -95,6 +108,7 @@ class _Up:
         self.dotfiles: dotfiles.Dotfiles | None = None
         self.hooks_done: list[commands.HookDone] = []
         self.hooks_log: Path | None = None
+        self.runs = False
 
     def run(self) -> UpResult:
         """Do all steps."""
@@ -104,6 +118,8 @@ class _Up:
         self.reporter.mask.hide(self.dotfiles.secrets() if self.dotfiles is not None else ())
         with journal.timed("contract"):
             force = in_force(request, settings, self.engine, self.reporter)
+        if request.dry_run and force.base is not None:
+            journal.would(force.base.title, force.base.lines(self.engine))
         journal.notes += force.notes
         contract = force.contract
         for warning in contract.warnings:
@@ -283,6 +299,8 @@ class _Up:
         """Do what the running container still needs, remember it, and return the result."""
         engine, request, contract = self.engine, self.request, force.contract
         inspected = must_run(engine, contract, inspected)
+        self.runs = True
+        memory.attempt_file(request.path).unlink(missing_ok=True)
         read = reading(engine, inspected)
         framework = contract.record.framework
         memory.remember(request.path, contract=contract.path, framework=framework)

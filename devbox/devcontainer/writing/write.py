@@ -17,7 +17,7 @@ from devbox.facts.git import git
 from devbox.files import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from devbox.devcontainer.writing.request import Generated
     from devbox.facts.model import Checkout
@@ -103,6 +103,28 @@ def _left_over(paths: tuple[Path, ...]) -> tuple[Path, ...]:
         return ()
     found = _text(compose)
     return (compose,) if found is not None and text_hash(found) in _recorded(config) else ()
+
+
+def changes(checkout: Checkout, generated: Generated) -> dict[Path, tuple[str | None, str | None]]:
+    """Return for each file that `write` may change its text now and afterwards; None where there is no file."""
+    after: dict[Path, str | None] = {checkout.path / relative: text for relative, text in generated.files}
+    after |= dict.fromkeys(_left_over(tuple(after)))
+    return {path: (_text(path), text) for path, text in after.items()}
+
+
+def put_back(checkout: Checkout, before: Mapping[Path, str | None]) -> None:
+    """Give the files of a contract, the devcontainer.json first, the texts that they had before it was written."""
+    new = [path for path, text in before.items() if text is None]
+    if new:
+        remove(checkout, new, force=True)
+    kept = [(path, text) for path, text in before.items() if text is not None]
+    for path, text in reversed(kept):
+        _write(path, text)
+    there = tuple(path for path, _ in kept)
+    relatives = [path.relative_to(checkout.path).as_posix() for path in there]
+    keep_out(checkout, [one for one in relatives if one not in checkout.tracked])
+    if there and not edited_files(there):
+        _consent_to(checkout, there[0])
 
 
 def remove(checkout: Checkout, paths: Iterable[Path], *, force: bool = False) -> tuple[Path, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from devbox.errors import ImageError, UsageError
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from devbox.frameworks.model import Framework
     from devbox.reporter import Reporter
 
+# The word by which the package base is asked for.
+PACKAGE = "package"
+
 
 def pinned(framework: Framework, workspace: Path | None) -> Framework:
     """Return `framework` with the digests that the lock file of `workspace` holds its images at."""
@@ -27,6 +31,115 @@ def pinned(framework: Framework, workspace: Path | None) -> Framework:
         base_image=locked(framework.base_image, workspace),
         runtime_image=None if runtime is None else locked(runtime, workspace),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class BaseChoice:
+    """How a framework's base image is had, where the engine has the images `there`.
+
+    `image` is the one that is wanted; with `pull` it, or a newer one, is pulled first. `instead` is the package base
+    that takes its place where that fails, None where nothing can.
+    """
+
+    image: str
+    pull: bool = False
+    instead: str | None = None
+    there: frozenset[str] = frozenset()
+    requested: bool = False
+
+    @property
+    def foreseen(self) -> str:
+        """What is taken if no registry answers, or the wanted one where that would be none."""
+        return self.instead if self.instead in self.there and self.image not in self.there else self.image
+
+    @property
+    def certain(self) -> bool:
+        """Whether nothing has to be pulled or made to know which image it is."""
+        return not self.pull and self.image in self.there
+
+    @property
+    def title(self) -> str:
+        """What the step is called."""
+        return f"Having the base image {self.image}"
+
+    def lines(self, engine: Engine) -> list[str]:
+        """Return the commands, with what is done where the pull fails."""
+        if self.certain:
+            return []
+        if not self.pull:
+            return [_made_by(self.image)]
+        if self.image in self.there:
+            return [engine.line(["pull", self.image]), f"# unless that fails: then the {self.image} that is there"]
+        if self.instead is None:
+            return [engine.line(["pull", self.image])]
+        made = [] if self.instead in self.there else [f"#   {_made_by(self.instead)}"]
+        return [
+            engine.line(["pull", self.image]),
+            f"# where that fails, the package base {self.instead} takes its place:",
+            *(made or ["#   it is on the engine"]),
+            f"# unknown until then: which of the two the Dockerfile starts from; below it is {self.foreseen}",
+        ]
+
+
+def candidates(framework: Framework, requested: str | None, before: str | None = None) -> tuple[str, ...]:
+    """Return the images of which has to be known whether they are there, to plan the base image."""
+    names = (requested, before, framework.base_image, fallback(framework))
+    return tuple(dict.fromkeys(name for name in names if name is not None and name != PACKAGE))
+
+
+def plan_base(
+    framework: Framework,
+    requested: str | None,
+    there: frozenset[str],
+    *,
+    before: str | None = None,
+    pull: bool = False,
+) -> BaseChoice:
+    """Return how the base image for `framework` is had: the requested one, else the framework's own.
+
+    "package" asks for the package base by its word. `before` is what was taken the last time, and is taken again where
+    it is there; the lock file is stronger, where both speak of the same image. `pull` looks for a newer one even if it
+    is there. Raises UsageError where no package base can stand for the framework's own.
+    """
+    instead, own = fallback(framework), framework.base_image
+    if requested == PACKAGE:
+        if instead is None:
+            raise UsageError(f"no package base can stand for {own}", hint="--base-image IMAGE, or another --variant")
+        return BaseChoice(instead, there=there)
+    if requested is not None:
+        return BaseChoice(requested, pull or requested not in there, there=there, requested=True)
+    locked_anew = "@" in own and before is not None and before != own and before.split("@")[0] == own.split("@")[0]
+    if before is not None and before in there and not pull and not locked_anew:
+        return BaseChoice(before, there=there)
+    return BaseChoice(own, pull or own not in there, instead, there)
+
+
+def have(engine: Engine, framework: Framework, choice: BaseChoice, network: Network, reporter: Reporter) -> str:
+    """Carry a choice out, and return the image that it came to.
+
+    What is taken instead of the wanted one is said with the reason. Raises ImageError where nothing can be had.
+    """
+    if choice.certain:
+        return choice.image
+    if not choice.pull:
+        return ensure_fallback(engine, framework, network, reporter)
+    reason = fetch(engine, choice.image, reporter)
+    if reason is None:
+        return choice.image
+    if choice.image in choice.there:
+        reporter.warn(f"no newer {choice.image} could be looked for: {reason}")
+        return choice.image
+    if choice.instead is None:
+        nothing = "" if choice.requested else ", and no package base can stand for it"
+        raise ImageError(
+            f"the base image {choice.image} is neither on the engine nor can it be pulled{nothing}",
+            hint="leave --base-image out to take the framework's own, or the package base"
+            if choice.requested
+            else "--base-image IMAGE   # one that you have",
+            detail=reason,
+        )
+    reporter.info(f"{choice.image} cannot be pulled ({reason}): taking the package base {choice.instead} instead")
+    return ensure_fallback(engine, framework, network, reporter)
 
 
 def decide(
@@ -39,56 +152,10 @@ def decide(
     pull: bool = False,
     dry_run: bool = False,
 ) -> str:
-    """Return the base image for `framework`, as `choose` does; "package" asks for the package base by its word.
-
-    With `dry_run` nothing is pulled or made: it is what would be taken if no registry answered, or the framework's own.
-    """
-    instead = fallback(framework)
-    if requested == "package":
-        if instead is None:
-            raise UsageError(
-                f"no package base can stand for {framework.base_image}", hint="--base-image IMAGE, or another --variant"
-            )
-        return instead if dry_run else ensure_fallback(engine, framework, network, reporter)
-    if not dry_run:
-        return choose(engine, framework, requested, network=network, reporter=reporter, pull=pull)
-    if requested or engine.image(framework.base_image) is not None:
-        return requested or framework.base_image
-    return instead if instead is not None and engine.image(instead) is not None else framework.base_image
-
-
-def choose(
-    engine: Engine,
-    framework: Framework,
-    requested: str | None,
-    *,
-    network: Network,
-    reporter: Reporter,
-    pull: bool = False,
-) -> str:
-    """Return the base image for `framework`: the requested one, else the framework's own, else the package base.
-
-    The framework's own is taken if it is local or can be pulled; `pull` looks for a newer one even if it is local. What
-    is chosen instead of it is said with the reason. Raises ImageError if the requested one is out of reach, or the
-    framework's own is and nothing can stand for it.
-    """
-    if requested:
-        return _requested(engine, requested, reporter, pull=pull)
-    own = framework.base_image
-    if not pull and engine.image(own) is not None:
-        return own
-    reason = fetch(engine, own, reporter)
-    if reason is None or engine.image(own) is not None:
-        return own
-    instead = fallback(framework)
-    if instead is None:
-        raise ImageError(
-            f"the base image {own} is neither on the engine nor can it be pulled, and no package base can stand for it",
-            hint="--base-image IMAGE   # one that you have",
-            detail=reason,
-        )
-    reporter.info(f"{own} cannot be pulled ({reason}): taking the package base {instead} instead")
-    return ensure_fallback(engine, framework, network, reporter)
+    """Return the base image for `framework`, pulled or made where it is not there; with `dry_run` the foreseen one."""
+    there = frozenset(name for name in candidates(framework, requested) if engine.image(name) is not None)
+    choice = plan_base(framework, requested, there, pull=pull)
+    return choice.foreseen if dry_run else have(engine, framework, choice, network, reporter)
 
 
 def choose_runtime(
@@ -117,13 +184,7 @@ def choose_runtime(
     return ensure(engine, cuda=None, network=network, reporter=reporter)
 
 
-def _requested(engine: Engine, requested: str, reporter: Reporter, *, pull: bool) -> str:
-    if (pull or engine.image(requested) is None) and (reason := fetch(engine, requested, reporter)) is not None:
-        if engine.image(requested) is None:
-            raise ImageError(
-                f"the base image {requested} is neither on the engine nor can it be pulled",
-                hint="leave --base-image out to take the framework's own, or the package base",
-                detail=reason,
-            )
-        reporter.warn(f"no newer {requested} could be looked for: {reason}")
-    return requested
+def _made_by(name: str) -> str:
+    """Return the command that makes a package base."""
+    cuda = re.fullmatch(r"devbox-base:cuda([\d.]+)-\w+", name)
+    return f"devbox image base --cuda {cuda[1] if cuda else 'none'}"
