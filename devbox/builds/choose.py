@@ -47,7 +47,9 @@ def framework_of(target: Target, settings: Settings, reporter: Reporter) -> Fram
         return load(known.framework, settings.variant or known.variant, target.workspace)
     from devbox.container import which
 
-    return which.framework_for(target.workspace, settings, reporter)
+    # Which one it is does not change from build to build, and is not said each time.
+    chosen = which.framework(target.workspace, None, reporter)
+    return load(chosen.name, settings.variant or chosen.variant, target.workspace)
 
 
 def architectures(target: Target, framework: Framework, settings: Settings, engine: Engine) -> str | None:
