@@ -79,21 +79,23 @@ def register(app: typer.Typer) -> None:
             run.engine,
             run.console,
         )
-        run.show(result, lambda: _text(result, run.console, looked=check or diff or dry_run), error=error)
+        run.show(result, lambda: _text(result, run.console, failed=error is not None), error=error)
         if error is not None:
             if not run.json:
                 run.console.error(error.message, hint=error.hint)
             raise typer.Exit(error.exit_code)
 
 
-def _text(result: GenerateResult, console: Console, *, looked: bool) -> str | None:
+def _text(result: GenerateResult, console: Console, *, failed: bool) -> str | None:
     """Say how it went; what would be done, or the diff, is the result."""
     for note in result.notes:
         console.info(f"note: {note}")
-    if result.diff is not None:
-        return result.diff
-    if looked:
-        return "\n".join(f"# write {path}" for path in result.written) or None
+    if result.verdict is not None:
+        # A failed check says it in its own words.
+        if not failed:
+            console.info(result.verdict)
+        lines = "\n".join(f"# write {path}" for path in result.written)
+        return lines if result.diff is None else result.diff
     for path in result.written:
         console.info(f"wrote {path}")
     for path in result.removed:
@@ -102,7 +104,5 @@ def _text(result: GenerateResult, console: Console, *, looked: bool) -> str | No
         console.info(f"{result.contract} is current")
     if result.hint:
         console.info(f"note: {result.hint}")
-    names = " ".join(str(path.relative_to(result.workspace)) for path in result.files)
-    command = f"git add {names}" if "shared" in result.form else "devbox up"
-    console.info(f"next: {console.paint(command, CYAN)}")
+    console.info(f"next: {console.paint(result.next or '', CYAN)}")
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -235,3 +236,53 @@ def test_nothing_outside_the_requirements_is_inlined(vllm: Path, tmp_path: Path)
     with pytest.raises(Exception, match="leads out of"):
         generate(replace(options, check=True), NO_ENGINE, Silent())
     assert not (vllm / ".devcontainer").exists()
+
+
+@pytest.mark.parametrize("with_git", [True, False])
+def test_each_kind_has_its_own_file_with_git_and_without(tree: Path, with_git: bool) -> None:
+    if not with_git:
+        shutil.rmtree(tree / ".git")
+    gpu, cpu = shared(tree), shared(tree, gpus="none")
+    assert set(gpu.files).isdisjoint(cpu.files)
+    assert shared(tree).files == (*gpu.files, *cpu.files)
+    assert (gpu.next == f"git add {CONFIG} {DOCKERFILE}") is with_git
+    # They would be one file, so the second is refused, and the first stays.
+    for path in (*gpu.files, *cpu.files):
+        path.unlink()
+    flat = shared(tree, flat=True).contract.read_text()
+    with pytest.raises(RefusedError, match="cuda-cuda13-gpu"):
+        shared(tree, flat=True, gpus="none")
+    assert (tree / ".devcontainer.json").read_text() == flat
+
+
+def test_what_to_type_next_starts_what_was_written(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(tree / ".git")
+    monkeypatch.chdir(tree)
+    (tree / CONFIG).parent.mkdir()
+    (tree / CONFIG).write_text('{"image": "theirs"}')
+    result = shared(tree)
+    assert result.next == f"devbox up --config {result.contract}"
+    (tree / CONFIG).unlink()
+    assert shared(tree).next == "devbox up"
+    # Of the two, `up` alone would take the one for this machine.
+    cpu = shared(tree, gpus="none")
+    assert cpu.next == f"devbox up --config {cpu.contract}"
+    assert shared(tree).next == "devbox up"
+    shutil.rmtree(cpu.contract.parent)
+    monkeypatch.chdir("/")
+    assert shared(tree).next == f"devbox up {tree}"
+
+
+def test_a_look_ends_with_a_verdict_and_an_error_with_the_command_that_shows_more(tree: Path) -> None:
+    result, error = attempt(tree, check=True, gpus="none")
+    assert result.verdict == "2 files would be written"
+    assert error is not None
+    assert str(error.hint).startswith("devbox generate --shared --gpus none --diff")
+    assert shared(tree, gpus="none").verdict is None
+    result = shared(tree, gpus="none", check=True, diff=True)
+    assert (result.verdict, result.diff) == (f"{tree / CONFIG} is current", "")
+    (tree / CONFIG).write_text((tree / CONFIG).read_text() + "\n")
+    assert "only --force writes over it" in str(shared(tree, gpus="none", diff=True).verdict)
+    with pytest.raises(RefusedError) as raised:
+        shared(tree, gpus="none")
+    assert str(raised.value.hint).startswith("devbox generate --shared --gpus none --diff")

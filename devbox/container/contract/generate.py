@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import shlex
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbox import config
+from devbox.config.table import TABLE
 from devbox.container import memory, which
 from devbox.container.compose.resolve import resolve
 from devbox.container.contract import author, choices
@@ -25,7 +28,6 @@ from devbox.image.base.choose import have
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from devbox.config.table import Flags
     from devbox.container.contract.author import Draft
@@ -71,7 +73,8 @@ class GenerateResult:
     `files` are all files of the contract, the devcontainer.json first, and then those of further shared ones. `written`
     were or would be written; `removed` are those of devbox's that the contract before had and this one has not. `stale`
     says what is the matter with each file that differs. `diff` is a unified diff from what is there, where it was asked
-    for.
+    for. `verdict` says in a sentence how the files are, where nothing was written. `hint` is what other tools need to
+    be told, `next` what to type now.
     """
 
     workspace: Path
@@ -85,7 +88,9 @@ class GenerateResult:
     stale: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     diff: str | None = None
+    verdict: str | None = None
     hint: str | None = None
+    next: str | None = None
 
 
 def generate(options: GenerateOptions, engine: Engine, reporter: Reporter) -> tuple[GenerateResult, DriftError | None]:
@@ -105,7 +110,7 @@ def generate(options: GenerateOptions, engine: Engine, reporter: Reporter) -> tu
     if kept:
         raise RefusedError(
             f"{', '.join(kept)} was edited by hand, or is not devbox's, and is left as it is",
-            hint="devbox generate --diff   # shows what --force would change",
+            hint=f"{_again(options, '--diff')}   # shows what --force would change",
         )
     for draft in made:
         if draft.ssh_agent:
@@ -199,16 +204,24 @@ def _looked(
 ) -> tuple[GenerateResult, DriftError | None]:
     """Return what would change, and the error that `check` makes of it."""
     kept = [one for one in differences if one.edited and not options.force]
+    count = len(differences)
+    verdict = f"{' and '.join(str(draft.path) for draft in made)} {'is' if len(made) == 1 else 'are'} current"
+    if kept:
+        names = ", ".join(str(one.path) for one in kept)
+        verdict = f"{names} was edited by hand, or is not devbox's: only --force writes over it"
+    elif differences:
+        verdict = f"{count} file{'s' if count > 1 else ''} would be written"
     result = _result(
         options,
         made,
         written=() if kept else tuple(one.path for one in differences),
         stale=tuple(f"{one.path} {one.reason}" for one in differences),
         diff="".join(_unified(options.path, one) for one in differences) if options.diff else None,
+        verdict=verdict,
     )
     if not options.check or not differences:
         return result, None
-    hint = "devbox generate --diff   # shows what would change"
+    hint = f"{_again(options, '--diff')}   # shows what would change"
     return result, DriftError(f"the generated files are not current: {'; '.join(result.stale)}", hint=hint)
 
 
@@ -220,6 +233,7 @@ def _result(
     removed: tuple[Path, ...] = (),
     stale: tuple[str, ...] = (),
     diff: str | None = None,
+    verdict: str | None = None,
 ) -> GenerateResult:
     first = made[0]
     return GenerateResult(
@@ -234,8 +248,35 @@ def _result(
         stale=stale,
         notes=tuple(dict.fromkeys(note for draft in made for note in draft.notes)),
         diff=diff,
+        verdict=verdict,
         hint=advice(options.path, first.path),
+        next=_next(options, made) if verdict is None else None,
     )
+
+
+def _next(options: GenerateOptions, made: tuple[Draft, ...]) -> str:
+    """Return what to type after the files are written: where they are to be committed, that; else what starts them."""
+    first = made[0]
+    if options.shared and first.checkout.git_top is not None:
+        return shlex.join(["git", "add", *(relative for draft in made for relative, _ in draft.generated.files)])
+    here = [] if Path.cwd().is_relative_to(options.path) else [str(options.path)]
+    if len(made) > 1 or which.contracts(options.path) == (first.path,):
+        return shlex.join(["devbox", "up", *here])
+    if options.shared:
+        return shlex.join(["devbox", "up", *here, "--config", str(first.path)])
+    return shlex.join(["devbox", "up", *here, "--framework", first.framework.name])
+
+
+def _again(options: GenerateOptions, *words: str) -> str:
+    """Return the command line that means the same files, with further `words`."""
+    line = ["devbox", "generate"]
+    line += [f"--{name}" for name in ("shared", "compose", "inline", "flat") if getattr(options, name)]
+    # Of those that stay as they were, "no" is said, too.
+    line += [f"--no-{name}" for name in ("compose", "inline") if getattr(options, name) is False]
+    for key, said in options.flags.items():
+        line += [word for text in ([said] if isinstance(said, str) else said) for word in (TABLE[key].flag, text)]
+    line += [] if options.name is None else ["--name", options.name]
+    return shlex.join([*line, *words])
 
 
 def _unified(workspace: Path, one: Difference) -> str:
