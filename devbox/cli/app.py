@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup, TyperOption
+from typer.core import TyperArgument, TyperGroup, TyperOption
 
 from devbox.cli.application import Application, application
 from devbox.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, CancelledError, DevboxError, UsageError
@@ -52,6 +52,10 @@ COMMANDS = {
 }
 
 
+# The parameter by which a checkout is named in the other way.
+_OTHER = "path_"
+
+
 class _Commands(Mapping[str, Any]):
     """The commands by name, each made when it is asked for."""
 
@@ -73,15 +77,16 @@ class _Commands(Mapping[str, Any]):
 
 
 def _finished(command: Any, summary: str) -> Any:
-    """Give a command its line in the list above it, which would be cut short, and the global options.
+    """Give a command its line in the list above it, which would be cut short, and what every command has.
 
-    These are written before the command; people write them after it, too.
+    The global options are written before the command; people write them after it, too.
     """
     command.short_help = summary
     inner = getattr(command, "commands", {})
     for one in inner.values():
         _finished(one, (one.help or "").partition("\n\n")[0].partition(". ")[0].rstrip(".") + ".")
     if not inner:
+        _with_both_names(command)
         # A command's own option wins: `image run -v` is a volume.
         own = {name for parameter in command.params for name in parameter.opts}
         command.params += [
@@ -95,6 +100,29 @@ def _finished(command: Any, summary: str) -> Any:
             for names in (("--quiet", "-q"), ("--verbose", "-v"), ("--debug",))
         ]
     return command
+
+
+def _with_both_names(command: Any) -> None:
+    """Let a command that is about a checkout take it by `-w`, and as PATH where nothing else is positional."""
+    path = next((one for one in command.params if one.name == "path"), None)
+    arguments = [one for one in command.params if one.param_type_name == "argument"]
+    told: dict[str, Any] = {"metavar": "PATH", "help": path.help, "show_default": path.show_default} if path else {}
+    if path in arguments:
+        other: Any = TyperOption(param_decls=[_OTHER, "--workspace", "-w"], **told)
+    elif path is not None and not arguments:
+        other = TyperArgument(param_decls=[_OTHER], **told)
+    else:
+        return
+    command.params.insert(command.params.index(path) + 1, other)
+    inner = command.callback
+
+    def callback(**values: Any) -> Any:
+        named = values.pop(_OTHER)
+        if named is not None and values["path"] is not None:
+            raise UsageError(f"the checkout is named twice: {values['path']} and {named}", hint="leave one of them out")
+        return inner(**{**values, "path": values["path"] if named is None else named})
+
+    command.callback = callback
 
 
 def _globally(context: typer.Context, option: TyperOption, value: bool) -> None:

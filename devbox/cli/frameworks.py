@@ -16,12 +16,12 @@ app = typer.Typer(help="Look at the frameworks that devbox knows.", no_args_is_h
 
 
 @app.command("list")
-def list_(context: typer.Context, checkout: WorkspaceOption = None, json: JsonOption = False) -> None:
+def list_(context: typer.Context, path: WorkspaceOption = None, json: JsonOption = False) -> None:
     """List the frameworks, their variants and where they are written."""
     from devbox.frameworks.load import available, origin, variants
     from devbox.ui.tables import table
 
-    run, folder = application(context), workspace(checkout)
+    run, folder = application(context), workspace(path)
     known = [variants(name, folder)[0] for name in available(folder)]
     data = [
         {
@@ -44,7 +44,7 @@ def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The framework.")],
     *,
     flags: Flags,
-    checkout: WorkspaceOption = None,
+    path: WorkspaceOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show everything that devbox knows about one framework, in one of its variants."""
@@ -52,7 +52,7 @@ def show(
     from devbox.ui.envelope import plain
     from devbox.ui.outline import outline
 
-    run, folder = application(context), workspace(checkout)
+    run, folder = application(context), workspace(path)
     framework = load(name, flags.get("variant"), folder)
 
     def text() -> str:

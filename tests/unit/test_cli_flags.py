@@ -1,14 +1,17 @@
-"""Options that come from the table of settings: what a command is handed of them."""
+"""Options that commands have in common: those from the table of settings, and the checkout."""
 
 from __future__ import annotations
 
 import inspect
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
 from devbox import config
+from devbox.cli.app import app, run
 from devbox.cli.flags import Flags, from_settings
 from devbox.config.table import CHOICES, TABLE
 
@@ -16,16 +19,16 @@ from devbox.config.table import CHOICES, TABLE
 def given(*args: str, keys: tuple[str, ...] = ("gpus", "mounts", "services", "jobs")) -> Flags:
     """Return the flags that a command with the options of `keys` gets for `args`."""
     found: list[Flags] = []
-    app = typer.Typer(rich_markup_mode=None)
+    one = typer.Typer(rich_markup_mode=None)
 
-    @app.command()
+    @one.command()
     @from_settings(*keys)
     def command(context: typer.Context, json: bool = False, *, flags: Flags, last: bool = False) -> None:
         assert context.info_name is not None
         assert json is last is False
         found.append(flags)
 
-    made = typer.main.get_command(app)
+    made = typer.main.get_command(one)
     with made.make_context("command", list(args)) as context:
         made.invoke(context)
     return found[0]
@@ -56,11 +59,58 @@ def test_each_choice_of_a_contract_has_an_option_that_is_read() -> None:
 
 @pytest.mark.parametrize("module", ["up", "generate"])
 def test_commands_say_where_their_settings_stand(module: str) -> None:
-    from devbox.cli.app import app
-
     command = typer.main.get_command(app).commands[module]  # type: ignore[attr-defined]
     options = [name for one in command.params for name in one.opts]
     assert [name for name in options if name in {TABLE[key].flag for key in CHOICES}] == [
         TABLE[key].flag for key in CHOICES
     ]
     assert "flags" not in inspect.signature(command.callback).parameters
+
+
+def every() -> dict[str, Any]:
+    """Return each command by its full name."""
+    found = {}
+
+    def look(command: Any, name: str) -> None:
+        inner = getattr(command, "commands", {})
+        for one in inner:
+            look(inner[one], f"{name} {one}".strip())
+        if not inner:
+            found[name] = command
+
+    look(typer.main.get_command(app), "")
+    return found
+
+
+def test_each_command_about_a_checkout_takes_it_in_the_same_ways() -> None:
+    about = {name: one for name, one in every().items() if any(it.name == "path" for it in one.params)}
+    assert {"up", "build", "shell", "config show", "builds list", "image build", "open"} <= set(about)
+    for name, one in about.items():
+        arguments = [it.metavar for it in one.params if it.param_type_name == "argument"]
+        assert {"-w", "--workspace"} <= {flag for it in one.params for flag in it.opts}, name
+        # Where nothing else is positional, PATH is.
+        assert arguments, name
+
+
+@pytest.mark.parametrize("named", [["--workspace", "."], ["."], []])
+def test_a_checkout_is_named_by_an_option_or_as_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], named: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "devbox.toml").write_text('gpus = "0"\n')
+    assert run(["config", "show", "--json", *named]) == 0
+    assert json.loads(capsys.readouterr().out)["data"]["gpus"]["origin"] == str(tmp_path / "devbox.toml")
+
+
+def test_a_checkout_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["config", "show", "/", "-w", str(tmp_path)]) == 2
+    assert f"the checkout is named twice: / and {tmp_path}" in capsys.readouterr().err
+
+
+def test_a_folder_is_no_argument_of_the_build_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "src").mkdir()
+    assert run(["build", "src"]) == 2
+    assert "devbox build --workspace src" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,13 +34,15 @@ SHOWN_HISTORY = 10
 _AGE = re.compile(r"(\d+)\s*(min|h|d|w)")
 _SECONDS = {"min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
+OneOption = Annotated[
+    Path | None,
+    typer.Option("--workspace", "-w", metavar="PATH", help="One checkout's alone.", show_default="all checkouts"),
+]
 FastOption = Annotated[bool, typer.Option("--fast", help="Leave out the sizes, which have to be added up.")]
 
 
 @app.command("list")
-def list_(
-    context: typer.Context, path: WorkspaceOption = None, fast: FastOption = False, json: JsonOption = False
-) -> None:
+def list_(context: typer.Context, path: OneOption = None, fast: FastOption = False, json: JsonOption = False) -> None:
     """List the build trees of all workspaces, or of one, with sizes and last use."""
     run = application(context)
     volumes = _volumes(run, path, sizes=not fast)
@@ -106,7 +109,7 @@ def prune(
         str | None,
         typer.Option("--max-size", metavar="50G", help="Remove the longest unused until all take no more than this."),
     ] = None,
-    path: WorkspaceOption = None,
+    path: OneOption = None,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
     json: JsonOption = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,10 +37,18 @@ class BuildCommand(TyperCommand):
     """A command with `--precompiled` and `--precompiled=VALUE`: typer knows no value that may be left out."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments up to `--`."""
+        """Read the arguments up to `--`; those behind it are the build program's, whatever they are."""
         end = args.index("--") if "--" in args else len(args)
         own = ["--precompiled=" if word == "--precompiled" else word for word in args[:end]]
-        return super().parse_args(ctx, [*own, *args[end:]])
+        left = super().parse_args(ctx, own)
+        words = list(ctx.params["args"] or ())
+        if folder := next((word for word in words if os.path.isdir(word)), None):  # noqa: PTH112  # of any text
+            raise UsageError(
+                f"{folder} is a folder, and what stands without an option is the build program's",
+                hint=f"devbox build --workspace {folder}   # or --target {folder}",
+            )
+        ctx.params["args"] = [*words, *args[end + 1 :]]
+        return left
 
 
 @dataclass(frozen=True, slots=True)
