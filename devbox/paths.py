@@ -4,6 +4,32 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from devbox.errors import DevboxError
+
+
+def home() -> Path:
+    """Return the user's home folder: $HOME, else the account's. Raises UsageError where there is neither."""
+    chosen = os.environ.get("HOME", "")
+    if chosen.startswith("/"):
+        return Path(chosen)
+    import pwd
+
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        from devbox.errors import UsageError
+
+        raise UsageError(
+            f"the user {os.getuid()} has no account here and no home folder", hint="export HOME=FOLDER"
+        ) from None
+
+
+def expanded(text: str) -> Path:
+    """Return a path with `~` and `~user` filled in; one that names nobody stays as it is written."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111  # Path.expanduser raises for nobody
 
 
 def _user_dir(override: str, xdg: str, fallback: str, kind: str) -> Path:
@@ -14,7 +40,7 @@ def _user_dir(override: str, xdg: str, fallback: str, kind: str) -> Path:
         # The XDG Base Directory Specification, spelled out: `exec` reads the state directory, and importing
         # platformdirs costs more than all that `exec` does before it starts docker.
         base = os.environ.get(xdg, "")
-        root = Path(base) if base.startswith("/") else Path.home() / fallback
+        root = Path(base) if base.startswith("/") else home() / fallback
         return root / "devbox"
     import platformdirs
 
@@ -49,6 +75,25 @@ def cache_dir() -> Path:
 def config_dir() -> Path:
     """Directory of the user's settings (`config.toml`) and own frameworks (`frameworks/*.toml`)."""
     return _user_dir("DEVBOX_CONFIG_DIR", "XDG_CONFIG_HOME", ".config", "config")
+
+
+def refused(error: OSError) -> DevboxError:
+    """Return the error for what the system refused: of one of devbox's own folders with the variable that moves it."""
+    from devbox.errors import DevboxError
+
+    named = str(error.filename or "")
+    said = f"{named}: {error.strerror or error}" if named else str(error.strerror or error)
+    for variable, folder in (
+        ("DEVBOX_STATE_DIR", state_dir),
+        ("DEVBOX_CACHE_DIR", cache_dir),
+        ("DEVBOX_CONFIG_DIR", config_dir),
+    ):
+        if named.startswith("/") and (folder().is_relative_to(named) or Path(named).is_relative_to(folder())):
+            return DevboxError(
+                f"devbox cannot use its folder {folder()} ({said})",
+                hint=f"export {variable}=FOLDER   # one of your own",
+            )
+    return DevboxError(said, hint="run the command again with --debug for the traceback")
 
 
 def data_dir(name: str) -> Path:

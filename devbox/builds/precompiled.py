@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from devbox.container.inside.exec import exec_argv
 from devbox.errors import BuildError, UsageError
+from devbox.paths import expanded
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from devbox.container.inside.target import Target
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
@@ -41,7 +43,7 @@ def named(text: str, target: Target, engine: Engine, reporter: Reporter) -> Prec
         return Precompiled()
     if _URL.fullmatch(text):
         return Precompiled("location", text)
-    path = Path(text).expanduser()
+    path = expanded(text)
     if path.exists():
         inside = target.inside(path.absolute())
         return Precompiled("location", inside or _carried(path, target, engine, reporter))

@@ -14,6 +14,7 @@ from devbox.devcontainer.identity import absolute, volume_name
 from devbox.engine.spec import Mount
 from devbox.errors import BuildError, UsageError
 from devbox.facts.git import git
+from devbox.paths import expanded
 
 if TYPE_CHECKING:
     from devbox.agent.protocol import WantSeed
@@ -30,7 +31,7 @@ MOST = 24
 
 def named(choice: str, workspace: Path) -> str:
     """Return the absolute path of the workspace that `--seed-from` names for `workspace`. Raises UsageError."""
-    folder = absolute(Path(choice).expanduser())
+    folder = absolute(expanded(choice))
     if _same(folder, str(workspace)):
         raise UsageError("a build tree is not seeded from its own workspace", hint="devbox build --seed-from auto")
     return folder

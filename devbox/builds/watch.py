@@ -6,8 +6,10 @@ folder, and the times that healing sets are none. The rest is the build's to jud
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +19,7 @@ from devbox.errors import EXIT_INTERRUPTED, BuildError, DevboxError
 from devbox.facts.git import git
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from devbox.builds.report.summary import BuildReport
 
@@ -28,7 +30,14 @@ LONGEST_MS = 3000
 # How many paths git is asked about at once: they are arguments.
 AT_ONCE = 200
 
-ADDED, DELETED = "added", "deleted"
+# How long between two looks where the file system cannot tell of changes.
+POLL_SECONDS = 0.5
+# The kernel's clock for files runs in ticks, so a change may bear a time from before it.
+CLOCK_NS = 20_000_000
+# What the watcher says, and then ends, where a name is no UTF-8.
+_NO_NAME = "Unable to decode path"
+
+ADDED, MODIFIED, DELETED = "added", "modified", "deleted"
 
 
 class Change(NamedTuple):
@@ -48,6 +57,7 @@ class Saves:
         self._ready = threading.Event()
         self._stop = threading.Event()
         self._known: dict[str, Stamp] = {}
+        self._seen = time.time_ns()
 
     def start(self) -> None:
         """Return when every later change will be seen. Raises BuildError where the system cannot watch the folder."""
@@ -64,20 +74,58 @@ class Saves:
         self._stop.set()
 
     def _listen(self) -> None:
+        for listen in (self._told, self._polled):
+            try:
+                for changes in listen():
+                    self._ready.set()  # a first time-out tells that the watches are set
+                    self._seen = time.time_ns() - CLOCK_NS
+                    if changes:
+                        self._changes.put(changes)
+            except BaseException as error:  # noqa: BLE001  # told to who waits
+                if listen == self._told and _NO_NAME in str(error):
+                    continue
+                self._changes.put(error)
+                self._ready.set()
+            return
+
+    def _told(self) -> Iterator[set[Change]]:
+        """Yield what the system tells of, and nothing from time to time."""
         from watchfiles import DefaultFilter, watch
 
         only = DefaultFilter(ignore_dirs=(*DefaultFilter.ignore_dirs, *NOT_SOURCES))
-        try:
-            for changes in watch(
-                self.folder, watch_filter=only, debounce=LONGEST_MS, step=QUIET_MS, rust_timeout=QUIET_MS,
-                stop_event=self._stop, yield_on_timeout=True, raise_interrupt=False,
-            ):  # fmt: skip
-                self._ready.set()  # a first time-out tells that the watches are set
-                if changes:
-                    self._changes.put({Change(kind.raw_str(), path) for kind, path in changes})
-        except BaseException as error:  # noqa: BLE001  # told to who waits
-            self._changes.put(error)
-            self._ready.set()
+        for changes in watch(
+            self.folder, watch_filter=only, debounce=LONGEST_MS, step=QUIET_MS, rust_timeout=QUIET_MS,
+            stop_event=self._stop, yield_on_timeout=True, raise_interrupt=False,
+        ):  # fmt: skip
+            yield {Change(kind.raw_str(), path) for kind, path in changes}
+
+    def _polled(self) -> Iterator[set[Change]]:
+        """Yield what has changed between two looks, names that are no UTF-8 left out: these end the other way.
+
+        What changed since the other way was last seen to work counts as well.
+        """
+        from watchfiles import Change as Kind
+        from watchfiles import DefaultFilter
+
+        only = DefaultFilter(ignore_dirs=(*DefaultFilter.ignore_dirs, *NOT_SOURCES))
+        skipped = {*DefaultFilter.ignore_dirs, *NOT_SOURCES}
+        before: dict[str, Stamp] | None = None
+        while not self._stop.is_set():
+            now = {
+                path: one
+                for path in _paths(self.folder, skipped)
+                if only(Kind.modified, path) and (one := _stamp(Path(path))) is not None
+            }
+            if before is None:
+                yield {Change(MODIFIED, path) for path, one in now.items() if one.ctime >= self._seen}
+            else:
+                yield {
+                    *(Change(ADDED, path) for path in now.keys() - before.keys()),
+                    *(Change(DELETED, path) for path in before.keys() - now.keys()),
+                    *(Change(MODIFIED, path) for path in now.keys() & before.keys() if now[path] != before[path]),
+                }
+            before = now
+            self._stop.wait(POLL_SECONDS)
 
     def healed(self, files: Iterable[Sequence[Any]]) -> None:
         """Learn the stamps of files whose times a build has set: `[path, mtime, size, ctime, inode]`."""
@@ -133,6 +181,17 @@ def news(folder: Path, changes: Iterable[Change], known: Mapping[str, Stamp]) ->
         if not _in_marked_folder(folder, path):
             found.append(str(path.relative_to(folder)))
     return _not_ignored(folder, found)
+
+
+def _paths(folder: Path, skipped: Collection[str]) -> Iterator[str]:
+    """Yield the files and folders below a folder whose names can be told."""
+    for parent, inner, names in os.walk(folder):
+        inner[:] = [name for name in inner if name not in skipped and _is_text(name)]
+        yield from (os.path.join(parent, name) for name in (*inner, *names) if _is_text(name))  # noqa: PTH118  # many
+
+
+def _is_text(name: str) -> bool:
+    return all(not "\udc80" <= character <= "\udcff" for character in name)
 
 
 def _stamp(path: Path) -> Stamp | None:

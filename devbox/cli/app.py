@@ -13,6 +13,7 @@ from typer.core import TyperArgument, TyperGroup, TyperOption
 
 from devbox.cli.application import Application, application
 from devbox.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, CancelledError, DevboxError, UsageError
+from devbox.paths import refused
 from devbox.ui.console import Console
 from devbox.ui.envelope import envelope
 
@@ -28,7 +29,7 @@ _CLICK_ERROR: Any = next(base for base in typer.BadParameter.__mro__ if base.__n
 COMMANDS = {
     "up": ("up", "Start the dev container of a checkout, or find it started."),
     "generate": ("generate", "Write the contract of a checkout and start nothing."),
-    "shell": ("shell", "Open a login shell in the dev container."),
+    "shell": ("shell", "Open a shell in the dev container."),
     "exec": ("shell", "Run a command in the dev container."),
     "run": ("shell", "Run a command in a container of its own, made like it."),
     "open": ("open", "Open VS Code, Cursor or CLion on the dev container."),
@@ -205,13 +206,7 @@ def run(args: Sequence[str]) -> int:
     except OSError as error:
         if run_.debug:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(
-            run_,
-            DevboxError(
-                f"{where}{error.strerror or error}", hint="run the command again with --debug for the traceback"
-            ),
-        )
+        return _fail(run_, refused(error))
     finally:
         console.close()
 

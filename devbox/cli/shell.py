@@ -14,8 +14,9 @@ from devbox.errors import UsageError
 _VERBATIM = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 Command = Annotated[list[str], typer.Argument(metavar="-- COMMAND…", help="The command and its arguments.")]
 
-# Bash where there is one, as a login shell; else the shell that POSIX promises.
-LOGIN_SHELL = ("/bin/sh", "-c", 'command -v bash >/dev/null && exec bash -l; exec "${SHELL:-/bin/sh}" -l')
+# Bash where there is one, else the shell that POSIX promises. Not as a login shell: what that would set has been asked
+# for, as `userEnvProbe` says, and is in the environment; its /etc/profile would take the image's PATH away again.
+SHELL = ("/bin/sh", "-c", 'command -v bash >/dev/null && exec bash; exec "${SHELL:-/bin/sh}"')
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +24,10 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def shell(context: typer.Context, path: WorkspaceOption = None) -> None:
-        """Open a login shell in the dev container, in the folder that matches the current one."""
+        """Open a shell in the dev container, in the folder that matches the current one.
+
+        It has the environment of `devbox exec`.
+        """
         from devbox.container.inside.exec import execute
         from devbox.container.inside.target import find, logical_cwd
         from devbox.container.person.ssh_agent import ensure
@@ -32,9 +36,7 @@ def register(app: typer.Typer) -> None:
         target = find(run_.engine, named(path))
         ensure(run_.environ)
         run_.console.close()
-        raise typer.Exit(
-            execute(target, LOGIN_SHELL, environ=run_.environ, cwd=target.inside(logical_cwd(run_.environ)))
-        )
+        raise typer.Exit(execute(target, SHELL, environ=run_.environ, cwd=target.inside(logical_cwd(run_.environ))))
 
     @app.command("exec", context_settings=_VERBATIM)
     def exec_(context: typer.Context, command: Command, path: WorkspaceOption = None) -> None:

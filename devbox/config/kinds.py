@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from devbox import units
 from devbox.errors import UsageError
 from devbox.masking import is_secret
+from devbox.paths import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +84,7 @@ class File(Text):
 
     def value(self, text: str, folder: Path) -> Any:
         """Return the path."""
-        return folder / Path(text).expanduser()
+        return folder / expanded(text)
 
 
 class Number(Text):
@@ -179,7 +180,7 @@ def size(text: str) -> int:
 
 def folder(text: str, base: Path) -> Path:
     """Read a folder: relative to `base`."""
-    return base / Path(text).expanduser()
+    return base / expanded(text)
 
 
 # 1:0 is the first MIG slice of the second GPU, as CDI writes it.

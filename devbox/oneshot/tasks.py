@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox import toml
 from devbox.agent import placeholders
 from devbox.errors import UsageError
+from devbox.paths import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from devbox.frameworks.model import Framework, Task, TaskOption
 
@@ -121,7 +122,7 @@ def _checked(task: Task, option: TaskOption, value: str, folder: Path) -> str:
         case "choice" if value not in option.choices:
             raise UsageError(f"--{option.name} is '{value}', and must be one of {', '.join(option.choices)}")
         case "path":
-            return str(folder / Path(value).expanduser())
+            return str(folder / expanded(value))
         case _ if not value:
             raise UsageError(f"--{option.name} is empty", hint=_show(task))
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -261,6 +262,44 @@ def test_an_edited_contract_counts_for_the_next_command(tree: Tree) -> None:
     config = json.loads(file.read_text())
     file.write_text(json.dumps({**config, "remoteUser": "nobody", "remoteEnv": {"NEW": "1"}, "userEnvProbe": "none"}))
     assert tree.execute("sh", "-c", "id -un; echo $NEW").stdout == "nobody\n1\n"
+
+
+def test_a_shell_has_the_environment_of_a_command(tmp_path: Path, engine: Engine, base_image: str) -> None:
+    """/etc/profile sets PATH: what the image, the contract and the user's files say stays."""
+    path = tmp_path / "tree"
+    path.mkdir()
+    config = {
+        "image": base_image,
+        "containerEnv": {"PATH": "/opt/venv/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+        "remoteEnv": {"PATH": "/mine:${containerEnv:PATH}", "EDITOR": "mine"},
+        "postCreateCommand": "echo export EDITOR=theirs > /etc/profile.d/x.sh",
+    }
+    (path / ".devcontainer.json").write_text(json.dumps(config))
+    made = up(UpRequest(path=path), engine, Silent())
+    try:
+        ask = "echo $PATH $EDITOR"
+        expected = "/mine:/opt/venv/bin:/usr/sbin:/usr/bin:/sbin:/bin mine"
+        done = subprocess.run(
+            [*DEVBOX, "exec", "sh", "-c", ask], cwd=path, env=environ(), capture_output=True, text=True, check=False
+        )
+        assert done.stdout.split("\n")[0] == expected
+        shell = [*DEVBOX, "shell"]
+        piped = subprocess.run(
+            shell, cwd=path, env=environ(), input=f"{ask}\n", capture_output=True, text=True, check=False
+        )
+        assert (piped.stdout, piped.returncode) == (f"{expected}\n", 0)
+        ours, theirs = pty.openpty()
+        with subprocess.Popen(shell, cwd=path, env=environ(), stdin=theirs, stdout=theirs, stderr=theirs) as process:
+            os.close(theirs)
+            os.write(ours, f"{ask}; exit 5\n".encode())
+            seen = ""
+            with contextlib.suppress(OSError):
+                while part := os.read(ours, 4096):
+                    seen += part.decode()
+            assert (process.wait(), expected in seen) == (5, True)
+        os.close(ours)
+    finally:
+        engine.run(["rm", "--force", made.container], check=False)
 
 
 def test_a_shell_that_hangs_does_not_hold_commands_up(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:

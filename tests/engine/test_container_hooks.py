@@ -331,6 +331,34 @@ def test_a_command_that_fails_beside_others(tree: Tree) -> None:
     assert sorted(tree.lines()) == ["bad", "bad", "good", "good"]
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"containerUser": "1001"},
+        {"containerUser": "nobody", "userEnvProbe": "loginInteractiveShell"},
+        {"runArgs": ["--read-only"], "containerEnv": {"HOME": "/dev/null"}},
+    ],
+)
+def test_a_user_without_a_home_runs_each_command_once(tree: Tree, config: dict[str, Any]) -> None:
+    tree.path.chmod(0o777)
+    tree.write(
+        updateRemoteUserUID=False, postCreateCommand="echo c >> order", postStartCommand="exit $(cat fail)", **config
+    )
+    (tree.path / "fail").write_text("1")
+    with pytest.raises(HookError):
+        tree.up()
+    (warning,) = tree.said.warnings
+    assert "has no home folder" in warning
+    assert '"containerEnv": {"HOME": "/tmp"}' in warning
+    assert tree.states() == {"postCreateCommand": "done", "postStartCommand": "failed"}
+    (tree.path / "fail").write_text("0")
+    assert names(tree.up()) == ["postStartCommand"]
+    assert (tree.up().hooks, tree.said.warnings) == ((), [])
+    tree.engine.run(["restart", "--time", "0", tree.container])
+    assert names(tree.up()) == ["postStartCommand"]
+    assert tree.lines() == ["c"]
+
+
 def test_commands_are_listed_and_run_again(tree: Tree) -> None:
     tree.write(
         initializeCommand="true",

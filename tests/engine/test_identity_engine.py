@@ -172,6 +172,30 @@ def test_git_inside_knows_who_commits_and_the_containers_own_settings_win(
     assert engine.run(["exec", container, "test", "-e", "/root/.config/git/config"], check=False).code == 1
 
 
+def test_git_takes_repositories_below_the_workspace_that_belong_to_others(
+    folder: Path, engine: Engine, git_image: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Submodules, plain repositories, and a home that the image calls by another user's."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".gitconfig").write_text("[user]\n\tname = Ada\n")
+    git(tmp_path, "init", "--quiet", "library")
+    git(tmp_path / "library", "commit", "--quiet", "--allow-empty", "--message", "a")
+    git(folder, "init", "--quiet")
+    git(folder, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(tmp_path / "library"), "sub")
+    git(folder, "init", "--quiet", "deep/third one")
+    for one in [*folder.rglob("*")]:
+        os.lchown(one, UID, UID)
+    write(folder, git_image, remoteUser="mail", containerEnv={"HOME": "/root"}, userEnvProbe="loginShell",
+          postCreateCommand="mkdir made; git init --quiet made/mine")  # fmt: skip
+    folder.chmod(0o777)
+    start(folder, engine)
+    where = execute(folder, "sh", "-c", "echo $HOME; git config user.name", environ={**os.environ}).stdout.split()
+    assert where == ["/var/mail", "Ada"]
+    for place in (".", "sub", "deep/third one", "made/mine"):
+        done = execute(folder, "git", "-C", place, "status", environ={**os.environ})
+        assert (done.stderr, done.returncode) == ("", 0)
+
+
 def test_a_configuration_that_the_image_brings_is_left_alone(
     folder: Path, engine: Engine, git_image: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

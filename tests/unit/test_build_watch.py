@@ -102,6 +102,40 @@ class TestWatch:
         assert watch(Saves(tmp_path), build, on_error=unexpected, on_wait=on_wait) == 0
         assert builds == [[], ["a.cu"], ["a.cu", "b.cu", "c.cu"]]
 
+    @pytest.mark.parametrize("when", ["before", "with a save"])
+    @pytest.mark.parametrize("odd", [b"x\xe9", b"d\xe9/x"])
+    def test_a_name_that_is_no_text_is_passed_over(self, tmp_path: Path, odd: bytes, when: str) -> None:
+        source, gone = tmp_path / "a.cu", tmp_path / "gone.cu"
+        source.write_text("")
+        gone.write_text("")
+        (tmp_path / ".git").mkdir()
+        path = tmp_path / os.fsdecode(odd)
+        builds: list[list[str]] = []
+
+        def save_odd() -> None:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("1")
+
+        def on_wait(_: BuildReport | None) -> None:
+            if len(builds) in {1, 2}:
+                save_odd()
+                source.write_text(f"saved {len(builds)}")
+            elif len(builds) == 3:
+                (tmp_path / ".git" / "index").write_text("")
+                (tmp_path / "new.cu").write_text("")
+                gone.unlink()
+            else:
+                raise KeyboardInterrupt
+
+        def build(changed: list[str]) -> BuildReport:
+            builds.append(changed)
+            return report()
+
+        if when == "before":
+            save_odd()
+        assert watch(Saves(tmp_path), build, on_error=unexpected, on_wait=on_wait) == 0
+        assert builds == [[], ["a.cu"], ["a.cu"], ["gone.cu", "new.cu"]]
+
     def test_what_the_build_itself_touches_does_not_trigger(self, tmp_path: Path) -> None:
         source, other = tmp_path / "a.cu", tmp_path / "b.cu"
         source.write_text("")

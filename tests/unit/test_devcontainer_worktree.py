@@ -138,6 +138,11 @@ def test_a_contract_of_somebody_elses_gets_the_mounts_and_keeps_its_own(main: Pa
     (work / "inner" / ".devcontainer.json").write_text('{"image": "debian"}')
     inner = read(work / "inner" / ".devcontainer.json", work / "inner", {})
     assert with_repository(inner).extra_mounts == (mount,)
+    # So does a folder above it, by whichever path.
+    above = '"workspaceMount": "type=bind,source=%s,target=/w/x/..", "workspaceFolder": "/w/wt"'
+    for source in ("${localWorkspaceFolder}/..", str(tmp_path), f"{tmp_path}/wt/../"):
+        file.write_text(f'{{"image": "debian", {above % source}}}')
+        assert with_repository(read(file, work, {})).extra_mounts == (mount,)
     file.write_text(f'{{"image": "debian", "mounts": [{{"type": "bind", "source": "/x", "target": "{main}/.git"}}]}}')
     assert with_repository(read(file, work, {})).extra_mounts == ()
     file.write_text('{"image": "debian", "workspaceMount": "", "workspaceFolder": "/w"}')

@@ -37,11 +37,11 @@ def request(run: Application, inside: Target, flags: Flags) -> BuildRequest:
 
 def _client() -> str:
     """Return what somebody who waits for this build is told."""
-    import getpass
     import os
-    import socket
 
-    return f"devbox build of {getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}"
+    from devbox.facts.host import user
+
+    return f"devbox build of {user().name} on {os.uname().nodename}, process {os.getpid()}"
 
 
 def define_of(text: str) -> tuple[str, str]:

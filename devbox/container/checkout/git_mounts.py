@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbox.devcontainer.identity import absolute
 from devbox.engine.spec import Mount
 from devbox.errors import ContractError
 
@@ -34,12 +35,14 @@ def with_repository(contract: Contract) -> Contract:
     except ContractError:
         # The engine will say what is wrong with it.
         return contract
-    if mount.source is None or not top.is_relative_to(mount.source):
+    # A source may lead up, as `${localWorkspaceFolder}/..` does.
+    source = Path(absolute(mount.source or ""))
+    if mount.source is None or not top.is_relative_to(source):
         return contract
     from devbox.devcontainer.worktree import git_mounts
     from devbox.facts.checkout import gather
 
-    target = posixpath.join(mount.target, *top.relative_to(Path(mount.source)).parts)
+    target = posixpath.join(posixpath.normpath(mount.target), *top.relative_to(source).parts)
     extra = [one.csv() for one in git_mounts(gather(top), target) if one.target not in taken]
     return replace(contract, extra_mounts=(*contract.extra_mounts, *extra))
 

@@ -16,6 +16,7 @@ from devbox.container import memory
 from devbox.container.hooks.parallel import INTERRUPTED, CommandDone, CommandsFailedError, run_entry
 from devbox.container.inside import supervise
 from devbox.container.inside.exec import exec_argv
+from devbox.container.inside.home import HOMELESS, OWN_HOME
 from devbox.container.inside.target import missing_user
 from devbox.container.person.dotfiles import NAME as DOTFILES
 from devbox.devcontainer.merge import merge
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from devbox.container.person.dotfiles import Dotfiles
     from devbox.devcontainer.model import Command, Contract
     from devbox.engine.docker import Engine
-    from devbox.engine.process import Completed
     from devbox.reporter import Reporter
 
 # The entries of one lifecycle name in order; the commands of one entry, by name, run in parallel.
@@ -46,18 +46,24 @@ ORDER = (*ONCE, DOTFILES, EACH_START, ALWAYS)
 # Arguments: name, moment, and what to do: `ask` prints the name if the marker does not hold the moment, `write` makes
 # it hold it, `clear` removes it. An empty marker counts as done, as with the reference. The marker of a name without a
 # moment, the dotfiles', is empty. `$HOME` is the container's, or that of passwd where it cannot be written.
-MARKERS = r"""
-home=$HOME
-[ ! -e "$home" ] || [ -w "$home" ] || home=$(getent passwd "$(id -u)" | cut -d: -f6)
-mkdir -p "$home/.devcontainer" || exit 1
+MARKERS = rf"""
+{OWN_HOME}
+for home in "$HOME" "$(own_home)"; do
+  [ -n "$home" ] && mkdir -p "$home/.devcontainer" 2>/dev/null && [ -w "$home/.devcontainer" ] && break
+  home=
+done
+[ -n "$home" ] || exit {HOMELESS}
+nl='
+'
 while [ $# -ge 3 ]; do
   file=$home/.devcontainer/.$1Marker
   if [ -e "$file" ]; then have=$(cat "$file"); else have=ENOENT; fi
   [ -n "$2" ] || [ "$have" = ENOENT ] || have=
   if [ "$3" = clear ]; then
-    rm -f "$file" || exit 1
+    rm -f "$file" || exit {HOMELESS}
   elif [ -n "$have" ] && [ "$have" != "$2" ]; then
-    if [ "$3" = ask ]; then echo "$1"; elif [ -n "$2" ]; then echo "$2" >"$file"; else : >"$file"; fi || exit 1
+    if [ "$3" = ask ]; then echo "$1"
+    elif ! printf '%s' "${{2:+$2$nl}}" >"$file"; then rm -f "$file"; exit {HOMELESS}; fi
   fi
   shift 3
 done
@@ -117,18 +123,24 @@ class Inside:
         """Return the environment for docker, with what it passes on by name."""
         return {**self.target.client_environ(self.engine.environ), **self.secrets}
 
-    def marks(self, requests: Sequence[tuple[str, str, str]]) -> Completed:
-        """Look at markers, or write them, as the remote user: see `MARKERS`."""
+    def marks(self, requests: Sequence[tuple[str, str, str]]) -> list[str]:
+        """Look at markers, or write them, as the remote user: see `MARKERS`. Return the names that are asked and due.
+
+        Where the user has no home for them, what is remembered of the last runs stands for them.
+        """
         words = [word for request in requests for word in request]
         argv = ["exec", "--user", self.target.user, self.target.container, "sh", "-c", MARKERS, "markers", *words]
         done = self.engine.run(argv, check=False)
+        if done.code == HOMELESS:
+            runs = memory.hook_runs(self.target.container)
+            last = {name: run.moment for name, run in runs.items() if run.code == 0}
+            return [name for name, moment, what in requests if what == "ask" and last.get(name) != moment]
         if not done.ok:
             raise missing_user(self.target.user, done) or HookError(
-                f"{self.target.user} cannot write ~/.devcontainer in the container, "
-                "where lifecycle commands leave their marks",
+                f"the marks of lifecycle commands cannot be looked at in the container, as {self.target.user}",
                 detail=done.stderr.strip() or None,
             )
-        return done
+        return done.stdout.split()
 
 
 def host_argv(command: Command) -> list[str]:
@@ -150,7 +162,7 @@ def pending(inside: Inside, hooks: Hooks, *, look: bool = False) -> tuple[str, .
     requests = [(name, hooks.moment(name), "ask" if look or hooks.entries(name) else "write") for name in MARKED]
     if hooks.dotfiles is not None:
         requests.append((DOTFILES, "", "ask"))
-    asked = inside.marks(requests).stdout.split()
+    asked = inside.marks(requests)
     return tuple(name for name in hooks.names if name in asked)
 
 

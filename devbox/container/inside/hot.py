@@ -19,6 +19,7 @@ from devbox.container.person import ssh_agent
 from devbox.devcontainer.spelling import host_spelling
 from devbox.engine.api import ask_socket, socket_path
 from devbox.errors import EXIT_INTERRUPTED, DevboxError, UsageError
+from devbox.paths import refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,7 +123,8 @@ def main(argv: list[str]) -> int:
         # A folder named with --workspace is where the command starts, unless the current one lies below it.
         inside = found.inside(here) if here.startswith(f"{folder}/") else None
         return execute(found, arguments.command, environ=environ, cwd=inside or found.inside(folder))
-    except DevboxError as error:
+    except (DevboxError, OSError) as failed:
+        error = failed if isinstance(failed, DevboxError) else refused(failed)
         detail = "".join(f"  {line}\n" for line in (error.detail or "").splitlines())
         hint = f"hint: {error.hint}\n" if error.hint else ""
         sys.stderr.write(f"{detail}error: {error.message}\n{hint}")

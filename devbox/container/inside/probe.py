@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from devbox.container import memory
 from devbox.container.inside import supervise
+from devbox.container.inside.home import OWN_HOME
 from devbox.container.inside.target import CONFIG_FILE, LOCAL_FOLDER, Target, Template, folder_of, missing_user
 from devbox.devcontainer.spelling import host_spelling
 from devbox.errors import DevboxError, EngineError
@@ -36,10 +37,19 @@ _LOCAL_ENV = re.compile(r"\$\{(?:localEnv|env):([^:}]+)(?::([^:}]*)[^}]*)?\}")
 # Docker reads env files by lines and refuses longer ones.
 _LONGEST_LINE = 60_000
 
-# $1 are the shell's flags, $2 a mark: what start-up files print stands outside of the two marks.
-_PROBE = r"""
-shell=${SHELL:-$(getent passwd "$(id -u)" 2>/dev/null | cut -d: -f7)}
+# $1 are the shell's flags, $2 a mark: what start-up files print stands outside of the two marks. The first line is the
+# shell. Where an image says
+# that $HOME is a folder of somebody else's, the user's own takes its place.
+_PROBE = rf"""
+{OWN_HOME}
+if [ ! -w "$HOME" ]; then
+  home=$(own_home)
+  if [ -n "$home" ] && [ -d "$home" ] && [ -w "$home" ]; then export HOME="$home"; fi
+fi
+shell=${{SHELL:-$(getent passwd "$(id -u)" 2>/dev/null | cut -d: -f7)}}
+case $shell in */nologin | */false) shell= ;; esac
 [ -x "$shell" ] || shell=/bin/sh
+echo "$shell"
 exec "$shell" "$1" "printf %s $2; cat /proc/self/environ; printf %s $2"
 """
 
@@ -235,7 +245,12 @@ def user_environ(engine: Engine, container: str, user: str, kind: str) -> tuple[
     if len(parts) != 3:
         if (missing := missing_user(user, done)) is not None:
             raise missing
-        return {}, f"the shell of {user} could not be asked for its environment, so commands run without it"
+        shell, last = done.stdout.partition("\n")[0], done.stderr.strip().splitlines()[-1:]
+        why = f" ({last[0].strip()})" if last else ""
+        return {}, (
+            f"{shell or 'the shell'} of {user} could not be asked for its environment{why}, so commands run without "
+            'what its start-up files set; see these, set it by remoteEnv, or set "userEnvProbe": "none"'
+        )
     return parse_environ(parts[1]), None
 
 

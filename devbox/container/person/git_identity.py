@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from devbox.container import memory
+from devbox.container.inside.home import HOMELESS, OWN_HOME, homeless
 from devbox.facts.git import git
 
 if TYPE_CHECKING:
@@ -50,21 +51,39 @@ _KEYS = frozenset(
     }
 )
 
-# $1 is the workspace's folder; the settings come on stdin. A file that is there is the container's own. git refuses a
-# repository of another user, and says so only when it is used: then this folder is named as safe, and no other.
-_WRITE = r"""
-command -v git >/dev/null 2>&1 || exit 0
-file=${XDG_CONFIG_HOME:-$HOME/.config}/git/config
-[ -e "$file" ] && exit 0
+# How deep repositories below the workspace are looked for.
+_DEPTH = 6
+
+# $1 is the workspace's folder; the settings come on stdin. A file that is there is the container's own, and gets none.
+# git refuses a repository of another user, and says so only when it is used: then its folder is named as safe. That is
+# the workspace's, and each one below it, such as a submodule's, and no other.
+_WRITE = rf"""
+{OWN_HOME}
 umask 077
-mkdir -p "${file%/*}" && cat >"$file.$$" || exit 1
+for home in "$HOME" "$(own_home)"; do
+  [ -n "$home" ] && mkdir -p "$home" 2>/dev/null && [ -w "$home" ] && break
+  home=
+done
+[ -n "$home" ] || exit {HOMELESS}
+command -v git >/dev/null 2>&1 || exit 0
+place=${{XDG_CONFIG_HOME:-$home/.config}}/git
+file=$place/config
+mkdir -p "$place" || exit 1
+new=$file
+if [ -e "$file" ]; then cat >/dev/null; else new=$file.$$; cat >"$new" || exit 1; fi
 top=$1
-while [ "$top" != / ] && [ ! -e "$top/.git" ]; do top=${top%/*}; top=${top:-/}; done
-if [ "$top" != / ] && [ "$(stat -c %u "$top")" != "$(id -u)" ]; then
-    git config --file "$file.$$" --add safe.directory "$top"
-fi
-[ -s "$file.$$" ] || { rm -f "$file.$$"; exit 0; }
-mv "$file.$$" "$file"
+while [ "$top" != / ] && [ ! -e "$top/.git" ]; do top=${{top%/*}}; top=${{top:-/}}; done
+{{
+  [ "$top" = / ] || echo "$top"
+  find "$1" -xdev -maxdepth {_DEPTH} \( -name node_modules -o -name .git \) -prune -name .git -print 2>/dev/null
+}} | sed 's|/\.git$||' | sort -u | while IFS= read -r folder; do
+  case $(LC_ALL=C git -C "$folder" rev-parse --git-dir 2>&1 >/dev/null) in
+    *"dubious ownership"* | *"unsafe repository"*) git config --file "$new" --add safe.directory "$folder" ;;
+  esac
+done
+[ "$new" != "$file" ] || exit 0
+[ -s "$new" ] || {{ rm -f "$new"; exit 0; }}
+mv "$new" "$file"
 """
 
 
@@ -118,4 +137,6 @@ def provide(engine: Engine, read: Reading) -> str | None:
     memory.remember_identity(read.id)
     if done.ok:
         return None
+    if done.code == HOMELESS:
+        return homeless(read.user)
     return f"git inside does not know who you are ({done.stderr.strip() or f'exit code {done.code}'})"

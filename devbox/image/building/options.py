@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from devbox.engine.spec import csv_record
 from devbox.errors import UsageError
 from devbox.masking import is_secret_name
+from devbox.paths import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -133,7 +134,7 @@ def output(word: str) -> str:
 
 def _absolute(text: str) -> Path:
     """Return a path as an absolute one; symlinks stay, and so does a `~` that names nobody."""
-    return Path(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111
+    return Path(os.path.abspath(expanded(text)))  # noqa: PTH100
 
 
 def fields(word: str) -> dict[str, str]:

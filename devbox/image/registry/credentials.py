@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from devbox.engine import process
 from devbox.errors import ConfigError, EngineError
+from devbox.paths import home
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,7 +71,7 @@ def find(registry: str, environ: Mapping[str, str]) -> Credential | None:
 
 def _config(environ: Mapping[str, str]) -> dict[str, Any]:
     folder = environ.get("DOCKER_CONFIG")
-    path = (Path(folder) if folder else Path.home() / ".docker") / "config.json"
+    path = (Path(folder) if folder else home() / ".docker") / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
