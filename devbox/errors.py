@@ -21,6 +21,11 @@ EXIT_DRIFT = 8
 EXIT_INTERRUPTED = 130
 
 
+def last_lines(said: str, count: int = 20) -> str:
+    """Return the last lines of what a program wrote: what an error shows of it as its detail."""
+    return "\n".join(said.strip().splitlines()[-count:])
+
+
 class DevboxError(Exception):
     """A foreseen failure: one sentence, an optional hint that can be typed, a stable code and an exit code."""
 

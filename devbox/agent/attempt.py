@@ -22,6 +22,7 @@ from .proof.record import Attempt, ninja_identity
 from .proof.sources import Sources
 from .protocol import Built, Tree
 from .trees import note_owner
+from .volume import CURRENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,7 +98,7 @@ class Work:
             files = self._open(plan._replace(reasons=[]))
         if not compiles:
             self._mark(driver)
-        point_link(os.path.join(decided.volume, "current"), decided.key)
+        point_link(os.path.join(decided.volume, CURRENT), decided.key)
         self._compile(driver, files)
         if installing is not None and self.result["code"] == 0:
             self._install(driver, installing)

@@ -13,6 +13,7 @@ from .placeholders import fill
 from .proof.outside import packages_digest
 from .python import environment
 from .tools import CUDA_HOME, Probe, first_on_path, required, version_tuple, which
+from .volume import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from .drivers.base import Driver
     from .protocol import Configured, Rules
 
-STATE = ".devbox"
 TOOLCHAIN = "/etc/devbox/toolchain.json"
 PREFIX = "CMAKE_INSTALL_PREFIX"
 # Cargo's names for CMake's build types.
@@ -61,7 +61,7 @@ def configuration(request: Configured[Any]) -> Configuration:
     Raises AgentError where there is nothing to build, or nothing to build it with.
     """
     volume, workspace = request.volume, request.workspace
-    state = os.path.join(volume, STATE)
+    state = state_of(volume)
     source = _source(request.rules.source, workspace)
     kind = kind_of(request.rules)
     kind.check(request, source)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .locks import lock, lock_path
 from .proof.record import Records
 from .protocol import AsRoot
+from .volume import records_of
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -29,7 +30,7 @@ class Context:
         self.request = request
         self.events = events
         self.supervisor = supervisor
-        self.records = Records(os.path.join(decided.state, "records"))
+        self.records = Records(records_of(decided.volume))
         self.reasons: list[str] = []
         self.result: dict[str, Any] = {
             "code": 0,

@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from .files import write_bytes
+from .protocol import Past
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,12 +33,12 @@ def note(path: str, entry: Mapping[str, Any]) -> None:
     finally:
         os.close(descriptor)
     if size > BYTES:
-        kept = [json.dumps(one, separators=(",", ":")).encode() + b"\n" for one in read(path)[-LINES:]]
-        write_bytes(path, b"".join(kept))
+        with open(path, "rb") as stream:
+            write_bytes(path, b"".join(stream.readlines()[-LINES:]))
 
 
-def read(path: str) -> list[dict[str, Any]]:
-    """Return the lines, the oldest first."""
+def read(path: str) -> list[Past]:
+    """Return what the lines tell, the oldest first."""
     try:
         with open(path, "rb") as stream:
             lines = stream.read().split(b"\n")
@@ -50,5 +51,5 @@ def read(path: str) -> list[dict[str, Any]]:
         except ValueError:
             continue
         if isinstance(entry, dict):
-            found.append(entry)
+            found.append(Past.of(entry))
     return found

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from . import cgroup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 MIB = 1 << 20
 
@@ -32,50 +37,27 @@ def measure(per_job: int, root: str = "/") -> Jobs:
 
 
 def cpu_quota(root: str = "/") -> float | None:
-    """Return the cgroup's CPU quota in CPUs, for cgroup v2 and v1; None if there is none."""
-    words = _words(root, "sys/fs/cgroup/cpu.max")
-    if not words:
-        words = _words(root, "sys/fs/cgroup/cpu/cpu.cfs_quota_us") + _words(root, "sys/fs/cgroup/cpu/cpu.cfs_period_us")
-    if len(words) == 2 and words[0].isdigit() and int(words[0]) > 0 and int(words[1]) > 0:
-        return int(words[0]) / int(words[1])
-    return None
+    """Return the cgroup's CPU quota in CPUs; None if there is none."""
+    return cgroup.cpu_quota(_places("cpu", root), _reader(root))
 
 
 def available_memory(root: str = "/") -> int | None:
-    """Return the memory in MiB that is free: the machine's, or what the cgroup (v2, v1) leaves of its limit."""
-    found = [value for value in (_machine_memory(root), _group_memory(root)) if value is not None]
+    """Return the memory in MiB that is free: the machine's, or what the cgroup leaves of its limit."""
+    words = (_reader(root)("/proc/meminfo") or "").split()
+    found = [int(words[words.index("MemAvailable:") + 1]) * 1024] if "MemAvailable:" in words else []
+    limited = cgroup.memory(_places("memory", root), _reader(root))
+    if limited is not None:
+        found.append(limited.available)
     return min(found) // MIB if found else None
 
 
-def _machine_memory(root: str) -> int | None:
-    words = _words(root, "proc/meminfo")
-    return int(words[words.index("MemAvailable:") + 1]) * 1024 if "MemAvailable:" in words else None
+def _reader(root: str) -> Callable[[str], str | None]:
+    return lambda path: cgroup.read_file(os.path.join(root, path.lstrip("/")))
 
 
-def _group_memory(root: str) -> int | None:
-    for limit_file, usage_file, stat_file in (
-        ("memory.max", "memory.current", "memory.stat"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
-    ):
-        limit = _words(root, f"sys/fs/cgroup/{limit_file}")
-        usage = _words(root, f"sys/fs/cgroup/{usage_file}")
-        if limit and limit[0].isdigit() and usage and usage[0].isdigit():
-            stat = _words(root, f"sys/fs/cgroup/{stat_file}")
-            # What the page cache holds of finished files counts as used, but is given back before anybody is killed.
-            cached = next(
-                (int(stat[stat.index(name) + 1]) for name in ("total_inactive_file", "inactive_file") if name in stat),
-                0,
-            )
-            return max(0, int(limit[0]) - int(usage[0]) + cached)
-    return None
-
-
-def _words(root: str, path: str) -> list[str]:
-    try:
-        with open(os.path.join(root, path), encoding="ascii", errors="replace") as stream:
-            return stream.read().split()
-    except OSError:
-        return []
+def _places(controller: str, root: str) -> Sequence[cgroup.Place]:
+    read = _reader(root)
+    return cgroup.places(read("/proc/self/cgroup") or "", read("/proc/self/mountinfo") or "", controller)
 
 
 KILLED = (
@@ -91,9 +73,10 @@ KILLED = (
 
 
 def memory_kills(root: str = "/") -> int:
-    """Return how many processes the kernel has killed for memory in this cgroup (v2, v1); 0 where it does not say."""
-    for path in ("sys/fs/cgroup/memory.events", "sys/fs/cgroup/memory/memory.oom_control"):
-        words = _words(root, path)
+    """Return how many processes the kernel has killed for memory in this cgroup; 0 where it does not say."""
+    for place in _places("memory", root):
+        name = "memory.events" if place.version == 2 else "memory.oom_control"
+        words = (_reader(root)(f"{place.folder}/{name}") or "").split()
         if "oom_kill" in words[:-1]:
             return int(words[words.index("oom_kill") + 1])
     return 0

@@ -253,11 +253,27 @@ class TestCommand(Result):
     key: str
 
 
+class Past(Message):
+    """An attempt in a tree's history: `start` in nanoseconds since the epoch; without `seconds` it was copied then."""
+
+    start: int = 0
+    seconds: float | None = None
+    code: int = 0
+    commands: int = 0
+    compiled: int = 0
+    cached: int | None = None
+    missed: int | None = None
+    reasons: Sequence[str] = ()
+    client: str = ""
+
+
 class TreeTold(Message):
     """One build tree: bytes on disk, times in nanoseconds since the epoch (0: unknown), and its key's inputs.
 
     Where its details were asked for, `sources` is their number, and `history` its attempts, the oldest first.
     """
+
+    PARTS: ClassVar[Mapping[str, Any]] = {"history": several(Past)}
 
     key: str
     path: str
@@ -273,7 +289,7 @@ class TreeTold(Message):
     configured: bool = False
     arguments: Sequence[str] = ()
     environment: Mapping[str, str] = {}
-    history: Sequence[JSON] = ()
+    history: Sequence[Past] = ()
 
 
 class TreesTold(Result):
@@ -392,9 +408,11 @@ class CacheExplained(CacheTold):
 class Reported(Result):
     """The timeline of a tree's last build that ran anything, and the tree's history; the key is "" without a tree."""
 
+    PARTS: ClassVar[Mapping[str, Any]] = {"history": several(Past)}
+
     key: str
     timeline: JSON | None
-    history: Sequence[JSON]
+    history: Sequence[Past]
 
 
 # The requests.

@@ -23,6 +23,7 @@ from .locks import lock_path
 from .proof.record import Attempt, Records, base, ninja_identity
 from .proof.sources import UNKNOWN
 from .protocol import Seeded
+from .volume import records_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -124,13 +125,13 @@ class Candidate(NamedTuple):
 
 def copy(request: Seed, events: Events, supervisor: Supervisor) -> Seeded:
     """Copy the nearest tree of `request.sources` into the new tree's volume, and return what was done."""
-    key, state = request.key, os.path.join(request.volume, ".devbox")
+    key, state = request.key, state_of(request.volume)
     folder = folder_for(state, key, request.token)
     wanted = read_json(os.path.join(folder, WANTED)) or {}
     total = sum(content != UNKNOWN for content in wanted.values())
     found, why = _candidates(request, wanted, total)
     for candidate in found:
-        with _sharing(lock_path(os.path.join(candidate.volume, ".devbox"), key)) as free:
+        with _sharing(lock_path(state_of(candidate.volume), key)) as free:
             if not free:
                 why.append(f"{candidate.workspace}: is being built")
                 continue
@@ -152,9 +153,9 @@ def _candidates(request: Seed, wanted: Mapping[str, str], total: int) -> tuple[l
     found = []
     why = []
     for source in request.sources:
-        known = read_json(os.path.join(source.volume, ".devbox", OWNER)) or {}
+        known = read_json(os.path.join(state_of(source.volume), OWNER)) or {}
         about = known.get("workspace") or source.workspace
-        records = Records(os.path.join(source.volume, ".devbox", "records"))
+        records = Records(records_of(source.volume))
         attempt = records.attempt(request.key)
         if attempt is None or attempt.digest != request.digest:
             why.append(f"{about}: has no tree {request.key}")
@@ -186,7 +187,7 @@ def _copy(candidate: Candidate, folder: str, supervisor: Supervisor, cwd: str) -
     import shutil
 
     said: list[str] = []
-    records = Records(os.path.join(candidate.volume, ".devbox", "records"))
+    records = Records(records_of(candidate.volume))
     key = candidate.attempt.key
     if records.attempt(key) != candidate.attempt:
         return "was built meanwhile"

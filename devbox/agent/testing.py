@@ -29,11 +29,12 @@ def command(request: Test) -> TestCommand:
     if any(map(of_build, words)):
         from .configuration import configuration
         from .proof.record import Records
+        from .volume import records_of
 
         decided = configuration(request)
         key = decided.key
         values = {**decided.values, "jobs": str(request.jobs or len(os.sched_getaffinity(0)))}
-        built = Records(os.path.join(decided.state, "records")).attempt(key) is not None and os.path.isdir(decided.tree)
+        built = Records(records_of(decided.volume)).attempt(key) is not None and os.path.isdir(decided.tree)
     argv = [fill(word, values) for word in words]
     variables = _variables(request.volume) if request.python else {}
     if which(argv[0], {**os.environ, **variables}) is None:

@@ -9,6 +9,7 @@ from . import history
 from .files import read_json, write_json
 from .ninja import output
 from .protocol import Reported
+from .volume import current_key, records_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,11 +89,9 @@ def tell(request: Report) -> Reported:
     The tree is that with the request's `key`, or the one that was built last ("" if none was).
     """
     volume = request.volume
-    state = os.path.join(volume, ".devbox")
-    current = os.path.join(volume, "current")
-    key = request.key or (os.path.basename(os.path.realpath(current)) if os.path.islink(current) else "")
-    past = history.read(os.path.join(state, "records", key, history.NAME))
-    return Reported(key=key, timeline=describe(state, os.path.join(volume, key)), history=past)
+    key = request.key or current_key(volume)
+    past = history.read(os.path.join(records_of(volume), key, history.NAME))
+    return Reported(key=key, timeline=describe(state_of(volume), os.path.join(volume, key)), history=past)
 
 
 def phases(folder: str) -> dict[str, list[list[Any]]]:

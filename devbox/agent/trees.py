@@ -12,7 +12,7 @@ from .files import read_json, write_json
 from .locks import held, lock_path
 from .proof.record import Records
 from .protocol import Removal, TreeTold, VolumesTold, VolumeTold
-from .python.environment import REPOSITORIES
+from .volume import REPOSITORIES, current_key, records_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from .events import Events
     from .protocol import Look
 
-STATE = ".devbox"
 TRASH = "trash"
 
 
@@ -29,8 +28,8 @@ def describe(volume: str, *, sizes: bool = True, details: str | None = None) -> 
 
     For the tree `details` this includes what it was configured from, the number of its sources, and its history.
     """
-    state = os.path.join(volume, STATE)
-    records = Records(os.path.join(state, "records"))
+    state = state_of(volume)
+    records = Records(records_of(volume))
     current = current_key(volume)
     found = []
     for key in sorted(folders(volume) | set(records.all_keys())):
@@ -76,24 +75,16 @@ def folders(volume: str) -> set[str]:
         return set()
 
 
-def current_key(volume: str) -> str:
-    """Return the key of the tree that was built last, "" without one."""
-    try:
-        return os.readlink(os.path.join(volume, "current"))
-    except OSError:
-        return ""
-
-
 def owner(volume: str) -> dict[str, Any]:
     """Return whose volume it is: the `workspace` on the host, as the last build there said."""
-    known = read_json(os.path.join(volume, STATE, seed.OWNER))
+    known = read_json(os.path.join(state_of(volume), seed.OWNER))
     return known if isinstance(known, dict) else {}
 
 
 def note_owner(volume: str, workspace: str) -> None:
     """Write down whose volume it is, where that is not known yet: its name is a hash, which nobody can read."""
     if workspace and owner(volume).get("workspace") != workspace:
-        write_json(os.path.join(volume, STATE, seed.OWNER), {"workspace": workspace})
+        write_json(os.path.join(state_of(volume), seed.OWNER), {"workspace": workspace})
 
 
 def remove(volume: str, keys: Iterable[str], events: Events) -> list[Removal]:
@@ -105,8 +96,8 @@ def remove(volume: str, keys: Iterable[str], events: Events) -> list[Removal]:
     """
     import shutil
 
-    state = os.path.join(volume, STATE)
-    records = Records(os.path.join(state, "records"))
+    state = state_of(volume)
+    records = Records(records_of(volume))
     trash = os.path.join(state, TRASH)
     done = []
     for key in keys:

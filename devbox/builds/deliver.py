@@ -8,8 +8,9 @@ from functools import cache
 from pathlib import Path
 
 from devbox import agent
+from devbox.agent.volume import STATE
 
-FOLDER = ".devbox/agent"
+FOLDER = f"{STATE}/agent"
 ENTRY = "import sys\nfrom agent.main import main\n\nsys.exit(main())\n"
 # Isolated, without site: nothing of the user's is imported, and it starts in half the time. Compiled modules are kept.
 PYTHON = ("python3", "-I", "-S")

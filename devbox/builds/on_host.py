@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from devbox.agent.volume import CURRENT
 from devbox.builds.compile_commands import Places, Rewritten, compilers, rewrite, toolkits
 from devbox.container.inside.target import VOLUME
 from devbox.devcontainer.writing.write import keep_out
@@ -65,7 +66,7 @@ def read_tree(engine: Engine, target: Target, key: str | None) -> tuple[str, lis
 
     Raises BuildError where there is none.
     """
-    tree = f"{VOLUME}/{key or 'current'}"
+    tree = f"{VOLUME}/{key or CURRENT}"
     # The link is followed once, so that a build that ends meanwhile changes nothing.
     script = 'cd "$1" && pwd -P && cat compile_commands.json'
     done = engine.run(["exec", "--user", target.user, target.container, "sh", "-c", script, "read", tree], check=False)

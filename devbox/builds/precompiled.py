@@ -7,7 +7,9 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from devbox.agent.volume import STATE
 from devbox.container.inside.exec import exec_argv
+from devbox.container.inside.target import VOLUME
 from devbox.errors import BuildError, UsageError
 from devbox.paths import expanded
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
 
-FOLDER = "/build/.devbox/precompiled"
+FOLDER = f"{VOLUME}/{STATE}/precompiled"
 _URL = re.compile(r"(https?|file)://\S+")
 # A commit, or a release such as 1.2.0rc5 or v0.11.0.
 _VERSION = re.compile(r"[0-9a-f]{7,40}|v?\d+(\.\d+)+\S*")

@@ -91,14 +91,7 @@ def details_of(found: TreeTold) -> TreeDetails:
         arguments=tuple(found.arguments),
         environment=found.environment,
         history=tuple(
-            Past(
-                start=one.get("start", 0) / 1e9,
-                seconds=one.get("seconds", 0.0),
-                code=one.get("code", 0),
-                compiled=one.get("compiled", 0),
-                reasons=tuple(one.get("reasons", ())),
-                client=one.get("client", ""),
-            )
+            Past(one.start / 1e9, one.seconds or 0.0, one.code, one.compiled, tuple(one.reasons), one.client)
             for one in found.history
         ),
     )

@@ -62,13 +62,15 @@ def workspace_hash(workspace: Path | str) -> str:
     return hashlib.sha256(os.fsencode(absolute(workspace))).hexdigest()[:12]
 
 
-def volume_name(uid: int, name: str, workspace: Path | str | None = None) -> str:
+def volume_name(uid: int, name: str, workspace: Path | str | None = None, *, inside: int | str | None = None) -> str:
     """Return the name of the host user `uid`'s volume `name`: a cache of all workspaces, or with `workspace` one's own.
 
     `volume_name(1000, "ccache")` is `devbox-1000-ccache`; with a workspace and "build" it is
-    `devbox-1000-build-<hash>`.
+    `devbox-1000-build-<hash>`. Another user `inside` has a cache of its own, `devbox-1000-ccache-as-0`: files of two
+    would lock either out.
     """
-    return f"devbox-{uid}-{name}" + ("" if workspace is None else f"-{workspace_hash(workspace)}")
+    whose = "" if inside is None or str(inside) == str(uid) else f"-as-{inside}"
+    return f"devbox-{uid}-{name}{whose}" + ("" if workspace is None else f"-{workspace_hash(workspace)}")
 
 
 def group_volume_name(gid: int, name: str) -> str:

@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from devbox.errors import DevboxError, EngineError, ProgramMissingError
+from devbox.errors import DevboxError, EngineError, ProgramMissingError, last_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +40,7 @@ class CommandError(EngineError):
 
     def __init__(self, done: Completed, *, hint: str | None = None) -> None:
         """Take the program that ended; the last lines of its stderr become the detail."""
-        tail = "\n".join(done.stderr.strip().splitlines()[-20:])
+        tail = last_lines(done.stderr)
         super().__init__(
             f"{shlex.join(done.argv[:3])} … failed with exit code {done.code}", hint=hint, detail=tail or None
         )

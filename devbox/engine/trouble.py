@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from devbox.engine.address import endpoint, origin
-from devbox.errors import EngineError
+from devbox.errors import EngineError, last_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,7 +55,7 @@ def explain(said: str, environ: Mapping[str, str], args: Sequence[str] = ()) -> 
         return unreachable(environ, said)
     if "no space left on device" in text or "disk quota exceeded" in text:
         hint = "docker system df   # shows what fills it"
-        return EngineError("the engine's disk is full", hint=hint, detail=_tail(said))
+        return EngineError("the engine's disk is full", hint=hint, detail=last_lines(said))
     return _versions(said)
 
 
@@ -69,7 +69,7 @@ def _versions(said: str) -> EngineError | None:
     return EngineError(
         f"the docker CLI speaks version {ours} of the engine's API, and the engine {bound} {theirs}",
         hint=f"install a newer {'docker CLI' if which == 'old' else 'Docker Engine'}, or unset DOCKER_API_VERSION",
-        detail=_tail(said),
+        detail=last_lines(said),
     )
 
 
@@ -87,15 +87,11 @@ def unreachable(environ: Mapping[str, str], said: str, *, permitted: bool = True
         return EngineError(
             f"you may not use the Docker engine {place}",
             hint="sudo usermod -aG docker $USER   # then log out and in again",
-            detail=_tail(said),
+            detail=last_lines(said),
         )
     hint = "sudo systemctl start docker   # or start Docker Desktop"
     if environ.get("DOCKER_HOST"):
         hint = "unset DOCKER_HOST   # takes docker's own choice; or see to the engine there"
     elif not address or not address.startswith("unix:///var/run/"):
         hint = "docker context ls   # shows what there is; docker context use default takes this machine's own"
-    return EngineError(f"the Docker engine {place} does not answer", hint=hint, detail=_tail(said))
-
-
-def _tail(said: str) -> str:
-    return "\n".join(said.strip().splitlines()[-20:])
+    return EngineError(f"the Docker engine {place} does not answer", hint=hint, detail=last_lines(said))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from devbox.facts.cgroup import read_file
+from devbox.agent.cgroup import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

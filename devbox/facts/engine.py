@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from devbox.agent.cgroup import read_file
 from devbox.engine.address import endpoint
 from devbox.errors import EngineError
 from devbox.facts import cdi
-from devbox.facts.cgroup import read_file
 from devbox.facts.model import EngineFacts
 
 if TYPE_CHECKING:

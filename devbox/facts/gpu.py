@@ -12,10 +12,10 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbox.agent.cgroup import read_file
 from devbox.engine import process
 from devbox.errors import DevboxError
 from devbox.facts import cdi
-from devbox.facts.cgroup import read_file
 from devbox.facts.model import Gpu, Gpus
 
 if TYPE_CHECKING:

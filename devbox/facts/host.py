@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from devbox.facts import cgroup
+from devbox.agent import cgroup
 from devbox.facts.model import Host, User
 
 KIB_PER_MIB = 1 << 10

@@ -223,9 +223,9 @@ def _handover(names: tuple[str, ...], words: tuple[str, ...]) -> Handover | None
 
 
 def _volume(uid: int, user: str, name: str) -> str:
-    """Return the volume of a cache. Another user inside has one of its own: files of two would lock either out."""
+    """Return the volume of a cache for the user inside, in docker's notation."""
     inside = user.partition(":")[0]
-    return volume_name(uid, name if inside in {str(uid), ""} else f"{name}-as-{'0' if inside == 'root' else inside}")
+    return volume_name(uid, name, inside="0" if inside == "root" else inside or None)
 
 
 def _variables(words: Iterable[str], environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:

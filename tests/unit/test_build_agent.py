@@ -144,6 +144,7 @@ class TestJobs:
         assert reason in found.reason
 
     def test_limits_of_cgroup_v2(self, tmp_path: Path) -> None:
+        self.mount(tmp_path, "0::/", "/sys/fs/cgroup rw - cgroup2 cgroup2 rw")
         self.write(tmp_path, "sys/fs/cgroup/cpu.max", "150000 100000")
         self.write(tmp_path, "sys/fs/cgroup/memory.max", str(4 << 30))
         self.write(tmp_path, "sys/fs/cgroup/memory.current", str(3 << 30))
@@ -153,6 +154,7 @@ class TestJobs:
         assert jobs.available_memory(str(tmp_path)) == 2048
 
     def test_limits_of_cgroup_v1(self, tmp_path: Path) -> None:
+        self.mount(tmp_path, *self.V1)
         self.write(tmp_path, "sys/fs/cgroup/cpu/cpu.cfs_quota_us", "400000")
         self.write(tmp_path, "sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000")
         self.write(tmp_path, "sys/fs/cgroup/memory/memory.limit_in_bytes", str(2 << 30))
@@ -161,11 +163,13 @@ class TestJobs:
         assert jobs.available_memory(str(tmp_path)) == 1024
 
     def test_no_limit(self, tmp_path: Path) -> None:
+        self.mount(tmp_path, "0::/", "/sys/fs/cgroup rw - cgroup2 cgroup2 rw")
         self.write(tmp_path, "sys/fs/cgroup/cpu.max", "max 100000")
         self.write(tmp_path, "sys/fs/cgroup/memory.max", "max")
         self.write(tmp_path, "sys/fs/cgroup/memory.current", "1")
         assert jobs.cpu_quota(str(tmp_path)) is None
         assert jobs.available_memory(str(tmp_path)) is None
+        self.mount(tmp_path, *self.V1)
         self.write(tmp_path, "sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1")
         assert jobs.cpu_quota(str(tmp_path)) is None
 
@@ -181,6 +185,17 @@ class TestJobs:
     def test_a_compiler_that_was_killed_for_memory(self, output: str) -> None:
         assert jobs.out_of_memory(output)
         assert not jobs.out_of_memory("error: 'x' undeclared")
+
+    V1 = (
+        "4:memory:/\n5:cpu:/",
+        "/sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu",
+        "/sys/fs/cgroup/memory rw - cgroup cgroup rw,memory",
+    )
+
+    def mount(self, root: Path, groups: str, *mounts: str) -> None:
+        """Write what the kernel says of a container that sees its own group as the top of the hierarchy."""
+        self.write(root, "proc/self/cgroup", f"{groups}\n")
+        self.write(root, "proc/self/mountinfo", "".join(f"32 23 0:28 / {mount}\n" for mount in mounts))
 
     @staticmethod
     def write(root: Path, name: str, text: str) -> None:

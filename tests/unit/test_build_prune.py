@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from devbox.agent import history
 from devbox.agent.events import Events
-from devbox.agent.protocol import Removal
+from devbox.agent.protocol import Past, Removal
 from devbox.agent.trees import describe, remove
 from devbox.builds.trees import BuildTree
 from devbox.builds.volumes import BuildVolume, find_trees, prunable
@@ -191,12 +191,12 @@ class TestHistory:
         history.note(str(path), {"code": 0})
         with path.open("a") as stream:
             stream.write('{"code": 1, "reas')
-        assert history.read(str(path)) == [{"code": 0}]
+        assert history.read(str(path)) == [Past(code=0)]
         assert history.read(str(tmp_path / "none")) == []
 
     def test_it_does_not_grow_without_end(self, tmp_path: Path) -> None:
         path = str(tmp_path / "history.jsonl")
         for number in range(200):
-            history.note(path, {"number": number, "reasons": ["x" * 2000]})
+            history.note(path, {"code": number, "reasons": ["x" * 2000]})
         assert os.path.getsize(path) < history.BYTES + 4096  # noqa: PTH202
-        assert history.read(path)[-1]["number"] == 199
+        assert history.read(path)[-1].code == 199

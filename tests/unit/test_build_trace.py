@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox.agent.ninja import graph, output
+from devbox.agent.protocol import Past
 from devbox.agent.timeline import describe, phases
 from devbox.builds.report.page import history_svg, html, svg
 from devbox.builds.report.timeline import Build, Phase, Step, Timeline, history, lanes, parallelism, timeline
@@ -282,8 +283,8 @@ def test_a_page_loads_nothing_and_escapes_names() -> None:
 
 
 def test_history_of_older_versions_is_read() -> None:
-    assert history([{"start": 5_000_000_000, "seconds": 2.0}]) == (Build(5.0, 2.0, 0, 0, 0, None, None),)
+    assert history([Past(start=5_000_000_000, seconds=2.0)]) == (Build(5.0, 2.0, 0, 0, 0, None, None),)
 
 
 def test_that_a_tree_was_seeded_is_no_build() -> None:
-    assert history([{"start": 5_000_000_000, "reasons": ["seeded from /w"]}]) == ()
+    assert history([Past(start=5_000_000_000, reasons=["seeded from /w"])]) == ()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devbox.facts.cgroup import Memory, Place, cpu_quota, memory, places
+from devbox.agent.cgroup import Memory, Place, cpu_quota, memory, places
 
 if TYPE_CHECKING:
     from collections.abc import Callable

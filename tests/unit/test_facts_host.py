@@ -8,7 +8,8 @@ from typing import Never
 
 import pytest
 
-from devbox.facts import cgroup, host
+from devbox.agent import cgroup
+from devbox.facts import host
 
 
 def test_memory_in_mib() -> None:

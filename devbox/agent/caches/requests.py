@@ -16,6 +16,7 @@ from ..proof.record import Records
 from ..protocol import ClearCache, CountCache, ExplainCache, LookAtCache
 from ..tools import first_on_path, run
 from ..trees import disk_use
+from ..volume import CURRENT, records_of, state_of
 from . import sccache, setup
 from .counts import difference, read_log
 from .setup import CCACHE, NONE
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from ..protocol import CacheRequest, R
 
-STATE = ".devbox"
 COMMANDS = "compile_commands.json"
 # Longer than any compile.
 SECONDS = 3600
@@ -34,7 +34,7 @@ LOG_LINES = 400
 
 def act(request: CacheRequest[R]) -> R:
     """Do what one of the requests about the cache says. Raises AgentError where there is no cache."""
-    state = os.path.join(request.volume, STATE)
+    state = state_of(request.volume)
     cache = setup.choose(request.cache, os.environ, state)
     if cache.kind == NONE:
         raise AgentError(
@@ -126,7 +126,7 @@ class Work:
 
         ccache is only read. `last` is what it answered in the tree's last build.
         """
-        tree = os.path.join(request.volume, request.key or "current")
+        tree = os.path.join(request.volume, request.key or CURRENT)
         command = _command(os.path.join(tree, COMMANDS), request.file)
         with tempfile.TemporaryDirectory() as beside:
             argv = _elsewhere(self._argv(command, tree), beside)
@@ -141,7 +141,7 @@ class Work:
             "tree": name,
             "source": command["file"],
             "last": outcomes.get(command["file"], ""),
-            "compilers": _compilers(self._state, name),
+            "compilers": _compilers(request.volume, name),
         }
 
     def _argv(self, command: Mapping[str, Any], tree: str) -> list[str]:
@@ -246,9 +246,9 @@ def _run(argv: list[str], cwd: str, environ: Mapping[str, str]) -> int:
     return done.returncode
 
 
-def _compilers(state: str, key: str) -> list[str]:
+def _compilers(volume: str, key: str) -> list[str]:
     """Return which compilers another tree of the volume was built with that this one is not."""
-    records = Records(os.path.join(state, "records"))
+    records = Records(records_of(volume))
     own = records.attempt(key)
     changed = set()
     for other in records.all_keys():

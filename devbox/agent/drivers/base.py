@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..context import Context
     from ..install import Install
     from ..ninja.output import Command
+    from ..process import Supervisor
     from ..proof.record import Attempt
     from ..protocol import Configured, Rules
     from ..tools import Probe
@@ -152,23 +153,37 @@ class Driver:
 
         It runs in the tree, or in `cwd`, with `environ` added to the build's environment.
         """
-        tail: list[str] = []
-
-        def on_line(line: str) -> None:
-            tail.append(line)
-            del tail[:-TAIL_LINES]
-            self._events.output(line, self.speaker)
-
-        on_text, end = lines(on_line)
-        code = self._context.supervisor.run(
+        code, tail = run_by_lines(
+            self._context.supervisor,
             argv,
             cwd=cwd or self._configuration.tree,
             environ={**self._configuration.environ, **environ},
-            on_text=on_text,
+            on_line=lambda line: self._events.output(line, self.speaker),
         )
-        end()
-        shown = {"step": step, "outputs": "", "command": "", "output": "\n".join(tail)}
+        shown = {"step": step, "outputs": "", "command": "", "output": tail}
         return Outcome(code, shown if code else None)
+
+
+def run_by_lines(
+    supervisor: Supervisor,
+    argv: Sequence[str],
+    *,
+    cwd: str,
+    environ: Mapping[str, str],
+    on_line: Callable[[str], None],
+) -> tuple[int, str]:
+    """Run a program, pass on each line that it writes, and return its exit code and the last lines. As `run` raises."""
+    tail: list[str] = []
+
+    def keep(line: str) -> None:
+        tail.append(line)
+        del tail[:-TAIL_LINES]
+        on_line(line)
+
+    on_text, end = lines(keep)
+    code = supervisor.run(argv, cwd=cwd, environ=environ, on_text=on_text)
+    end()
+    return code, "\n".join(tail)
 
 
 def lines(on_line: Callable[[str], None]) -> tuple[Callable[[str], None], Callable[[], None]]:

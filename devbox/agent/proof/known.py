@@ -10,6 +10,7 @@ from ..events import AgentError
 from ..files import remove
 from ..protocol import WantSeed
 from ..seed import Seeding
+from ..volume import current_key
 from . import outside, record
 
 if TYPE_CHECKING:
@@ -130,11 +131,8 @@ def _empty(context: Context) -> None:
 def _explain_new_tree(context: Context) -> None:
     """Say how the tree differs from the one that was built before."""
     decided = context.decided
-    try:
-        current = os.readlink(os.path.join(decided.volume, "current"))
-    except OSError:
-        return
-    other = context.records.attempt(current) if current != decided.key else None
+    current = current_key(decided.volume)
+    other = context.records.attempt(current) if current not in {"", decided.key} else None
     if other is not None:
         old, new = other.inputs, decided.inputs
         changed = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))

@@ -15,6 +15,7 @@ from ..events import AgentError
 from ..files import point_link, read_json, write_bytes, write_json
 from ..key import DIGITS, digest
 from ..tools import Probe, first_on_path, run, version_tuple
+from ..volume import REPOSITORIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 # The folder of environments in the state folder, and the link in the volume to the one in use: it is on PATH.
 NAME = "python"
 # Further checkouts of the container have trees in folders below this one of the volume, and the same environment.
-REPOSITORIES = ".repositories"
 RECORD = "devbox.json"
 LAYER = "devbox-image.pth"
 # What the image's Python says of itself: whether it is a virtual environment, and where its packages and programs lie.

@@ -10,7 +10,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..drivers.base import TAIL_LINES, lines
+from ..drivers.base import run_by_lines
 from ..events import AgentError
 from ..files import read_json, write_bytes, write_json
 from ..key import digest
@@ -20,6 +20,7 @@ from ..process import INTERRUPTED, Interrupted
 from ..proof.sources import digest_file
 from ..protocol import PythonDone, Tree
 from ..tools import run
+from ..volume import state_of
 from . import environment, precompiled, requirements, wheel
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from ..protocol import Python
     from .environment import Environment
 
-STATE = ".devbox"
 # An archive of no files: 22 bytes that say where its list of files would begin.
 EMPTY_ARCHIVE = b"PK\x05\x06" + bytes(18)
 
@@ -68,8 +68,8 @@ class Work:
         self.events = events
         self.supervisor = supervisor
         self.volume, self.workspace = request.volume, request.workspace
-        self.state = os.path.join(self.volume, STATE)
-        self.shared = os.path.join(environment.home(self.volume), STATE)
+        self.state = state_of(self.volume)
+        self.shared = state_of(environment.home(self.volume))
         self.environ = environment.outside(os.environ, self.volume)
         self.result: dict[str, Any] = {"code": 0, "did": ""}
 
@@ -219,21 +219,17 @@ class Work:
             raise AgentError(
                 f"{self.layer.base} has no pip", hint="add python3-pip to the image's packages, then: devbox up"
             )
-        tail: list[str] = []
-
-        def on_line(line: str) -> None:
-            tail.append(line)
-            del tail[:-TAIL_LINES]
-            self.events.output(line, "pip")
-
-        on_text, end = lines(on_line)
-        argv = [self.layer.python, "-m", "pip", *words]
-        code = self.supervisor.run(argv, cwd=self.project, environ={**environ, **variables}, on_text=on_text)
-        end()
+        code, tail = run_by_lines(
+            self.supervisor,
+            [self.layer.python, "-m", "pip", *words],
+            cwd=self.project,
+            environ={**environ, **variables},
+            on_line=lambda line: self.events.output(line, "pip"),
+        )
         if code == 0:
             return None
         # Not the command line itself: an index in it may hold a password.
-        return Failed(code, {"step": "pip", "outputs": "", "command": "", "output": "\n".join(tail)})
+        return Failed(code, {"step": "pip", "outputs": "", "command": "", "output": tail})
 
 
 def installed_from(layer: Environment, project: str) -> str | None:

@@ -6,11 +6,14 @@ import heapq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from devbox.agent.ninja.output import OBJECTS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from devbox.agent.protocol import Past
+
 Kind = Literal["compile", "link", "other"]
-_OBJECTS = (".o", ".obj", ".cubin", ".fatbin", ".ptx", ".gch", ".pch", ".pcm")
 _LINKED = (".so", ".a", ".dylib")
 
 
@@ -47,7 +50,7 @@ class Step:
     @property
     def kind(self) -> Kind:
         """What it did, by the name of what it made."""
-        if self.output.endswith(_OBJECTS):
+        if self.output.endswith(OBJECTS):
             return "compile"
         name = self.output.rpartition("/")[2]
         linked = "." not in name or name.endswith(_LINKED) or ".so." in name
@@ -155,18 +158,10 @@ class Build:
     missed: int | None
 
 
-def history(said: Sequence[Mapping[str, Any]]) -> tuple[Build, ...]:
+def history(said: Sequence[Past]) -> tuple[Build, ...]:
     """Return the builds in the history that the agent tells, the oldest first. Seeding is in it, too, and is none."""
     return tuple(
-        Build(
-            one.get("start", 0) / 1e9,
-            one["seconds"],
-            one.get("code", 0),
-            one.get("commands", 0),
-            one.get("compiled", 0),
-            one.get("cached"),
-            one.get("missed"),
-        )
+        Build(one.start / 1e9, one.seconds, one.code, one.commands, one.compiled, one.cached, one.missed)
         for one in said
-        if "seconds" in one
+        if one.seconds is not None
     )

@@ -29,7 +29,7 @@ from devbox.devcontainer.compose.sources import Sources
 from devbox.devcontainer.consent import compose_reach
 from devbox.devcontainer.identity import absolute
 from devbox.engine.spec import ImageBuild, Mount
-from devbox.errors import ContractError, EngineError, RefusedError
+from devbox.errors import ContractError, EngineError, RefusedError, last_lines
 from devbox.files import write_atomically
 from devbox.image.buildkit.inputs import Inputs, inputs_of
 from devbox.image.dockerfile.stages import base_images
@@ -270,7 +270,7 @@ def build_service(engine: Engine, contract: Contract, project: Project, todo: Se
             raise EngineError(
                 f"docker compose could not build the service {project.service}",
                 hint=engine.line(todo.args),
-                detail="\n".join(done.stderr.strip().splitlines()[-20:]),
+                detail=last_lines(done.stderr),
             )
     remember(contract, {**(recall(contract) or {}), "built": todo.inputs.digest})
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox import config
+from devbox.agent.volume import REPOSITORIES
 from devbox.container import which
 from devbox.devcontainer.writing.repositories import Repository
 from devbox.errors import UsageError
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
     from devbox.container.inside.target import Target
     from devbox.devcontainer.record import Record
     from devbox.frameworks.model import Framework
-
-# Where the build trees of a further checkout lie in the workspace's build volume: a hidden folder is no tree. The agent
-# knows it, too.
-BUILDS = ".repositories"
 
 
 def chosen(framework: Framework, workspace: Path, settings: Settings) -> tuple[Repository, ...]:
@@ -71,4 +68,5 @@ def located(target: Target, record: Record, name: str) -> Target:
             f"the dev container of {target.workspace} has no repository called '{name}' (it has: {choices})",
             hint="devbox up --repositories PATH",
         )
-    return target._replace(workspace=Path(entry.path), folder=entry.folder, volume=f"{target.volume}/{BUILDS}/{name}")
+    volume = f"{target.volume}/{REPOSITORIES}/{name}"
+    return target._replace(workspace=Path(entry.path), folder=entry.folder, volume=volume)

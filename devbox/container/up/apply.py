@@ -23,7 +23,7 @@ from devbox.devcontainer.identity import group_of_volume
 from devbox.engine.api import ask_socket, socket_path
 from devbox.engine.process import CommandError
 from devbox.engine.spec import ContainerSpec, container_args
-from devbox.errors import EngineError
+from devbox.errors import EngineError, last_lines
 from devbox.files import write_atomically
 
 if TYPE_CHECKING:
@@ -189,8 +189,7 @@ def _project_refused(text: str, step: ComposeUp) -> EngineError:
     known = refused(told, step.spec.called if step.spec is not None else step.project)
     if known.hint != _UNKNOWN:
         return known
-    tail = "\n".join(told.splitlines()[-20:])
-    return EngineError(f"docker compose could not start the project {step.project}", hint=logs, detail=tail)
+    return EngineError(f"docker compose could not start the project {step.project}", hint=logs, detail=last_lines(told))
 
 
 def _refused_limit(stderr: str) -> str | None:

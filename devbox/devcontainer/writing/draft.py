@@ -184,7 +184,7 @@ def _volume(request: GenerateRequest, name: str) -> str:
         return group_volume_name(request.cache_group, name)
     if name == "build":
         return volume_name(request.owner, name, request.checkout.path)
-    return volume_name(request.owner, name if request.guest is None else f"{name}-as-{request.guest}")
+    return volume_name(request.owner, name, inside=request.guest)
 
 
 def _workspace_mount(request: GenerateRequest) -> str:

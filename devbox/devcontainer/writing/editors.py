@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from devbox.agent.volume import CURRENT as LINK
+
 if TYPE_CHECKING:
     from devbox.devcontainer.jsonc import JSON
     from devbox.frameworks.model import Framework
 
 # `devbox build` keeps this link on the build tree that was built last.
-CURRENT = "/build/current"
+CURRENT = f"/build/{LINK}"
 
 _CLANGD = "llvm-vs-code-extensions.vscode-clangd"
 _CMAKE_TOOLS = "ms-vscode.cmake-tools"

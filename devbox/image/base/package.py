@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from devbox.engine import process
 from devbox.engine.spec import ImageBuild
-from devbox.errors import EngineError, ImageError, UsageError
+from devbox.errors import EngineError, ImageError, UsageError, last_lines
 from devbox.facts.fitness import require
 from devbox.files import lock
 from devbox.image.assembly.recipe import forwarded, site_secrets
@@ -131,7 +131,7 @@ def _bootstrap(distro: str, archive: str, network: Network, reporter: Reporter) 
         raise ImageError(
             f"mmdebstrap could not make {distro} from its packages",
             hint=f"sudo apt-get install {keys}   # its keys; the mirror must also be reachable",
-            detail="\n".join(done.stderr.splitlines()[-20:]),
+            detail=last_lines(done.stderr),
         )
 
 

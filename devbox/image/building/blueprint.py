@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from devbox.agent.jobs import choose as choose_jobs
 from devbox.devcontainer.record import text_hash
 from devbox.devcontainer.users import resolve as resolve_user
 from devbox.errors import UsageError
@@ -307,5 +308,4 @@ class Maker:
 
 def jobs(framework: Framework, host: Host) -> int:
     """Return how many compilers this machine can run at once, for a Dockerfile that has to be told."""
-    cpus = host.cpus if host.cpu_quota is None else min(host.cpus, int(host.cpu_quota))
-    return max(1, min(cpus, host.memory_total // framework.build.memory_per_job))
+    return choose_jobs(host.cpus, host.cpu_quota, host.memory_total, framework.build.memory_per_job).number

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from devbox.agent.placeholders import fill
 from devbox.engine import process
-from devbox.errors import ImageError, RefusedError, UsageError
+from devbox.errors import ImageError, RefusedError, UsageError, last_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -82,5 +82,5 @@ def render(argv: list[str], checkout: Path, reporter: Reporter, *, trust: bool) 
             raise ImageError(
                 f"the Dockerfile could not be rendered: {line} failed",
                 hint=f"cd {shlex.quote(str(checkout))} && {line}",
-                detail="\n".join(done.stderr.splitlines()[-20:]),
+                detail=last_lines(done.stderr),
             )

@@ -7,9 +7,8 @@ one wins.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+import posixpath
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -18,16 +17,14 @@ if TYPE_CHECKING:
 _V1_UNLIMITED = 1 << 60
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A folder of a control group hierarchy that holds this process, and the hierarchy's version (1 or 2)."""
 
     folder: str
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(NamedTuple):
     """A memory limit and what of it is left, both in bytes."""
 
     limit: int
@@ -45,16 +42,15 @@ def places(cgroup: str, mountinfo: str, controller: str) -> tuple[Place, ...]:
         if mount is None:
             continue
         root, point = mount
-        inner = PurePosixPath(path)
         # Inside a container the mount shows a part of the hierarchy; a path outside that part is seen as its top.
-        seen = inner.is_relative_to(root) and ".." not in inner.parts
-        below = inner.relative_to(root) if seen else PurePosixPath()
-        folder = PurePosixPath(point) / below
+        parts = path.split("/")
+        seen = ".." not in parts and f"{path}/".startswith(f"{root.rstrip('/')}/")
+        folder = posixpath.normpath(f"{point}/{path[len(root.rstrip('/')) :]}" if seen else point)
         while True:
-            found.append(Place(str(folder), version))
-            if str(folder) == point or folder == folder.parent:
+            found.append(Place(folder, version))
+            if folder in {posixpath.normpath(point), "/"}:
                 break
-            folder = folder.parent
+            folder = posixpath.dirname(folder)
     return tuple(found)
 
 
@@ -140,6 +136,7 @@ def _statistic(text: str, name: str) -> int:
 def read_file(path: str) -> str | None:
     """Return the text of a file of /proc or /sys, or None where it is missing or may not be read."""
     try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
     except OSError:
         return None
