@@ -105,7 +105,7 @@ def test_the_linter_counts_the_layers_of_the_base(
     file.write_text(f"ARG KEPT=1\nFROM {name}\n" + "RUN echo $KEPT\n" * (115 - there))
     assert run(["image", "lint", str(file), "--json"]) == 1
     found = json.loads(capsys.readouterr().out)["data"]["findings"]
-    assert [one["rule"] for one in found] == ["unused-arg", "layers"]
+    assert [one["check"] for one in found] == ["unused-arg", "layers"]
     assert f"115 layers, {there} of them of {name}" in found[1]["message"]
 
 
