@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,7 +48,7 @@ COMMANDS = {
     "prepare": ("prepare", "Fetch submodules, git-lfs files and history that a build needs."),
     "doctor": ("doctor", "Check this machine, with a remedy for each finding."),
     "task": ("task", "Run a framework's tasks: compile an engine, serve a model."),
-    "image": ("image.group", "Build base images."),
+    "image": ("image.group", "Build, find, run and look at images."),
     "frameworks": ("frameworks", "Look at the frameworks that devbox knows."),
     "config": ("config", "Look at the settings and the contract in force."),
 }
@@ -61,20 +62,26 @@ class _Commands(Mapping[str, Any]):
     """The commands by name, each made when it is asked for."""
 
     def __getitem__(self, name: str) -> Any:
-        module_name, summary = COMMANDS[name]
-        module = import_module(f"devbox.cli.{module_name}")
-        holder = typer.Typer(rich_markup_mode=None)
-        if hasattr(module, "register"):
-            module.register(holder)
-        else:
-            holder.add_typer(module.app, name=name)
-        return _finished(typer.main.get_group(holder).commands[name], summary)
+        return _made(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(COMMANDS)
 
     def __len__(self) -> int:
         return len(COMMANDS)
+
+
+@cache
+def _made(name: str) -> Any:
+    """Return a command, whose module is imported for it."""
+    module_name, summary = COMMANDS[name]
+    module = import_module(f"devbox.cli.{module_name}")
+    holder = typer.Typer(rich_markup_mode=None)
+    if hasattr(module, "register"):
+        module.register(holder)
+    else:
+        holder.add_typer(module.app, name=name, help=summary)
+    return _finished(typer.main.get_group(holder).commands[name], summary)
 
 
 def _finished(command: Any, summary: str) -> Any:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from devbox.builds.caches.explain import Explanation
     from devbox.container.inside.target import Target
 
-app = typer.Typer(help="Look at the compiler cache, clear it, and ask why a file was compiled.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command()

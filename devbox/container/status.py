@@ -89,11 +89,6 @@ class Status:
     containers: tuple[ContainerStatus, ...]
     volumes: tuple[VolumeStatus, ...]
 
-    @property
-    def orphans(self) -> tuple[VolumeStatus, ...]:
-        """The build volumes whose workspace is gone."""
-        return tuple(volume for volume in self.volumes if volume.workspace_exists is False)
-
 
 def status(engine: Engine, *, sizes: bool = True) -> Status:
     """Ask the engine for all dev containers and the user's volumes. `sizes` takes it a while on large volumes."""

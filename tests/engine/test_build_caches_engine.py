@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-import socket
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +14,7 @@ from devbox.builds.caches.doctor import findings
 from devbox.builds.caches.storage import storage
 from devbox.builds.report.reading import read
 from devbox.builds.report.trace import chrome
-from tests.engine.test_build_engine import COUNT, Place, image, part, place, small_tree  # noqa: F401  # fixtures
+from tests.engine.lab import COUNT, Place, part, running_redis, small_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +28,7 @@ SCCACHE = CompilerCache("sccache")
 PASSWORD = "a-password-for-this-test"
 
 
-def test_another_cache_changes_nothing_in_a_tree(place: Place) -> None:  # noqa: F811  # a fixture
+def test_another_cache_changes_nothing_in_a_tree(place: Place) -> None:
     assert place.build().missed == COUNT
     assert place.build(cache=SCCACHE).commands == 0
     assert place.build(cache=NO_CACHE).commands == 0
@@ -43,7 +39,7 @@ def test_another_cache_changes_nothing_in_a_tree(place: Place) -> None:  # noqa:
     assert place.build().commands == 0
 
 
-def test_sccache_gives_back_what_it_was_given(place: Place) -> None:  # noqa: F811
+def test_sccache_gives_back_what_it_was_given(place: Place) -> None:
     first = place.build(cache=SCCACHE)
     assert (first.cache, first.cached, first.missed) == ("sccache", 0, COUNT)
     again = place.build(cache=SCCACHE, mode="clean")
@@ -53,7 +49,7 @@ def test_sccache_gives_back_what_it_was_given(place: Place) -> None:  # noqa: F8
     assert servers == "1"
 
 
-def test_the_cache_is_asked_explained_and_cleared(place: Place) -> None:  # noqa: F811
+def test_the_cache_is_asked_explained_and_cleared(place: Place) -> None:
     cache, inside, engine = CompilerCache(), place.inside, place.engine
     place.build()
     source = place.workspace / "one.cpp"
@@ -73,7 +69,7 @@ def test_the_cache_is_asked_explained_and_cleared(place: Place) -> None:  # noqa
     assert place.build(mode="clean").cached == 0
 
 
-def test_a_build_s_trace_has_every_command_and_changes_none(place: Place) -> None:  # noqa: F811
+def test_a_build_s_trace_has_every_command_and_changes_none(place: Place) -> None:
     report = place.build(cache=NO_CACHE, trace=True)
     assert report.timeline is not None
     assert len(report.timeline.steps) == report.commands
@@ -87,7 +83,7 @@ def test_a_build_s_trace_has_every_command_and_changes_none(place: Place) -> Non
 
 def test_two_users_of_a_group_share_one_cache(
     engine: Engine,
-    image: str,  # noqa: F811
+    image: str,
     engine_name: Callable[[str], str],
     tmp_path: Path,
 ) -> None:
@@ -106,46 +102,21 @@ def test_two_users_of_a_group_share_one_cache(
     assert rates == [(0, COUNT), (COUNT, 0)]
 
 
-@dataclass(frozen=True)
-class Redis:
-    """A Redis server on the host that containers reach."""
-
-    url: str
-
-
 @pytest.fixture
-def redis(engine: Engine, tmp_path: Path) -> Iterator[Redis]:
-    """A Redis server with a password, on a port of its own."""
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("redis-server is not installed (apt-get install redis-server)")
-    gateway = engine.run(
-        ["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]
-    ).stdout.strip()
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        port = probe.getsockname()[1]
-    argv = [program, "--port", str(port), "--bind", "0.0.0.0", "--save", "", "--requirepass", PASSWORD]
-    with subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        for line in server.stdout:
-            if "Ready to accept connections" in line:
-                break
-        try:
-            yield Redis(f"redis://{gateway}:{port}")
-        finally:
-            server.terminate()
+def redis(engine: Engine, tmp_path: Path) -> Iterator[str]:
+    with running_redis(engine, tmp_path, PASSWORD) as url:
+        yield url
 
 
 @pytest.mark.parametrize("kind", ["sccache", "ccache"])
 def test_machines_share_a_cache_through_redis(
     kind: str,
-    redis: Redis,
-    place: Place,  # noqa: F811
+    redis: str,
+    place: Place,
     engine_name: Callable[[str], str],
     tmp_path: Path,
 ) -> None:
-    cache = CompilerCache(kind, storage=storage(kind, redis.url, {"SCCACHE_REDIS_PASSWORD": PASSWORD}))
+    cache = CompilerCache(kind, storage=storage(kind, redis, {"SCCACHE_REDIS_PASSWORD": PASSWORD}))
     assert place.build(cache=cache).missed == COUNT
     other = Place(
         place.engine, place.image, engine_name, small_tree(tmp_path / "other"), engine_name("build"), engine_name("cc")
@@ -164,14 +135,14 @@ def test_machines_share_a_cache_through_redis(
 @pytest.mark.parametrize("kind", ["sccache", "ccache"])
 def test_two_users_that_build_at_once_share_without_harm(
     kind: str,
-    redis: Redis,
+    redis: str,
     engine: Engine,
-    image: str,  # noqa: F811
+    image: str,
     engine_name: Callable[[str], str],
     tmp_path: Path,
 ) -> None:
     """Two users with a worktree and a container each, and nothing in common but Redis."""
-    cache = CompilerCache(kind, storage=storage(kind, redis.url, {"SCCACHE_REDIS_PASSWORD": PASSWORD}))
+    cache = CompilerCache(kind, storage=storage(kind, redis, {"SCCACHE_REDIS_PASSWORD": PASSWORD}))
     places = []
     for uid, name in ((1000, "dev"), (1700, "other")):
         work = small_tree(tmp_path / name)
@@ -192,8 +163,8 @@ def test_two_users_that_build_at_once_share_without_harm(
     assert [one.run(f"{report.tree}/small") for one, report in zip(places, again, strict=True)] == ["3\n", "3\n"]
 
 
-def test_a_storage_that_refuses_costs_the_cache_and_not_the_build(redis: Redis, place: Place) -> None:  # noqa: F811
-    cache = CompilerCache("ccache", storage=storage("ccache", redis.url, {"SCCACHE_REDIS_PASSWORD": "wrong"}))
+def test_a_storage_that_refuses_costs_the_cache_and_not_the_build(redis: str, place: Place) -> None:
+    cache = CompilerCache("ccache", storage=storage("ccache", redis, {"SCCACHE_REDIS_PASSWORD": "wrong"}))
     report = place.build(cache=cache)
     assert (report.ok, report.missed) == (True, COUNT)
     assert any("failed" in one.message for one in findings(cache, place.inside, place.engine))

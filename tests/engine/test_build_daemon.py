@@ -8,73 +8,23 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import threading
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from devbox.engine.docker import Engine
 from devbox.errors import DevboxError
-from tests.engine.test_build_engine import WAITING, Held, Place, image, small_tree
+from tests.engine.lab import WAITING, Daemon, Held, Place, small_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from devbox.engine.docker import Engine
+
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
-__all__ = ["image"]
-
-
-class Daemon:
-    """A dockerd below `folder`."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.engine = Engine(environ={**os.environ, "DOCKER_HOST": f"unix://{folder}/docker.sock"})
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
-        (self.folder / "docker.pid").unlink(missing_ok=True)
-        # In a network of its own: a daemon without a bridge takes the machine's docker0 away.
-        argv = ["unshare", "--net", "dockerd", "--host", f"unix://{self.folder}/docker.sock"]
-        argv += ["--data-root", f"{self.folder}/data", "--exec-root", f"{self.folder}/exec"]
-        argv += ["--pidfile", f"{self.folder}/docker.pid"]
-        log = (self.folder / "log").open("ab")
-        self.process = subprocess.Popen([*argv, "--bridge", "none", "--iptables=false"], stdout=log, stderr=log)
-        log.close()
-        until = time.monotonic() + 60
-        while time.monotonic() < until and self.process.poll() is None:
-            try:
-                self.engine.run(["version"])
-            except DevboxError:
-                time.sleep(0.2)  # there is no event for a socket that nobody made yet
-            else:
-                return
-        pytest.skip(f"a daemon of its own does not start here: {(self.folder / 'log').read_text()[-400:]}")
-
-    def kill(self) -> None:
-        """Kill it, and the containerd that it started, without a word."""
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-        pid = self.folder / "exec/containerd/containerd.pid"
-        if pid.exists():
-            os.kill(int(pid.read_text()), signal.SIGKILL)
-
-    def stop(self) -> None:
-        """Remove its containers and end it in order."""
-        if self.process is None or self.process.poll() is not None:
-            return
-        containers = self.engine.run(["ps", "--all", "--quiet"]).stdout.split()
-        if containers:
-            self.engine.run(["rm", "--force", *containers])
-        self.process.terminate()
-        self.process.wait(60)
 
 
 @pytest.fixture(scope="module")

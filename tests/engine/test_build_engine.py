@@ -7,122 +7,23 @@ import signal
 import subprocess
 import sys
 import textwrap
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from devbox.builds import deliver
-from devbox.builds.build import build
-from devbox.builds.report.summary import BuildReport, BuildRequest
 from devbox.builds.trees import trees
-from devbox.container.inside.target import Target
-from devbox.container.up.up import UpRequest, up
 from devbox.errors import BuildError, UsageError
-from devbox.frameworks.load import load
 from devbox.reporter import Silent
-from tests.asked import asked
+from tests.engine.lab import CMAKE, COUNT, Held, Place, part, small_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from devbox.engine.docker import Engine
-    from devbox.reporter import Reporter
 
 pytestmark = pytest.mark.engine
-
-CMAKE = """\
-cmake_minimum_required(VERSION 3.20)
-project(small C CXX)
-add_executable(small main.c one.cpp two.cpp)
-"""
-MAIN = (
-    '#include <stdio.h>\nint one(void); int two(void);\nint main(void) { printf("%d\\n", one() + two()); return 0; }\n'
-)
-COUNT = 3
-
-
-def part(name: str, value: int) -> str:
-    return f'#include <vector>\nextern "C" int {name}(void) {{ return (int)std::vector<int>({value}).size(); }}\n'
-
-
-def small_tree(folder: Path) -> Path:
-    folder.mkdir(parents=True)
-    (folder / "CMakeLists.txt").write_text(CMAKE)
-    (folder / "main.c").write_text(MAIN)
-    (folder / "one.cpp").write_text(part("one", 1))
-    (folder / "two.cpp").write_text(part("two", 2))
-    if os.getuid() == 0:
-        for path in (folder, *folder.iterdir()):
-            os.chown(path, 1000, 1000)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def image(engine: Engine, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The development image of the framework `cuda` in its variant without CUDA, as `devbox up` makes it."""
-    work = small_tree(tmp_path_factory.mktemp("image") / "small")
-    user = "1000:1000:dev" if os.getuid() == 0 else None
-    up(
-        UpRequest(path=work, **asked(framework="cuda", variant="cpu", base_image=base_image, user=user)),
-        engine,
-        Silent(),
-    )
-    found = engine.containers({"devcontainer.local_folder": str(work)})
-    return found[0].image_id
-
-
-@dataclass
-class Place:
-    """A container with a build volume and a cache volume, and the checkout that it mounts."""
-
-    engine: Engine
-    image: str
-    names: Callable[[str], str]
-    workspace: Path
-    volume: str
-    cache: str
-    target: Target | None = None
-
-    def start(self, more: Sequence[str] = ()) -> Place:
-        """Make the container, or make it anew, with `more` arguments: the volumes stay."""
-        if self.target is not None:
-            self.engine.run(["rm", "--force", self.target.container])
-        mounts = (f"{self.volume}:/build", f"{self.cache}:/cache/ccache", f"{self.workspace}:/workspaces/cuda")
-        args = [argument for mount in mounts for argument in ("--volume", mount)]
-        name = self.names("build")
-        container = self.engine.run(
-            ["run", "--detach", "--init", "--name", name, *args, *more, self.image, "sleep", "infinity"]
-        ).stdout.strip()
-        user = self.engine.run(["exec", container, "stat", "-c", "%U", "/build"]).stdout.strip()
-        self.target = Target(container, self.workspace, "/workspaces/cuda", user)
-        return self
-
-    @property
-    def inside(self) -> Target:
-        assert self.target is not None
-        return self.target
-
-    def build(self, **options: object) -> BuildReport:
-        return self.build_with(Silent(), **options)
-
-    def build_with(self, reporter: Reporter, **options: object) -> BuildReport:
-        # Trees of other tests must not be what a new one starts from.
-        request = replace(BuildRequest(load("cuda", "cpu"), seed="none"), **options)  # type: ignore[arg-type]
-        return build(request, self.inside, self.engine, reporter)
-
-    def run(self, *argv: str, user: str = "root") -> str:
-        return self.engine.run(["exec", "--user", user, self.inside.container, *argv]).stdout
-
-    def processes(self) -> str:
-        return self.run("sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")
-
-
-@pytest.fixture
-def place(engine: Engine, image: str, tmp_path: Path, engine_name: Callable[[str], str]) -> Place:
-    work = small_tree(tmp_path / "small")
-    return Place(engine, image, engine_name, work, engine_name("build"), engine_name("ccache")).start()
 
 
 def test_what_the_checkout_lacks_is_said_before_a_tree_is_configured(place: Place) -> None:
@@ -251,6 +152,7 @@ from devbox.container.inside.target import Target
 from devbox.engine.docker import Engine
 from devbox.frameworks.load import load
 from devbox.reporter import Silent
+from tests.engine.lab import CMAKE, COUNT, MAIN, Held, Place, part, small_tree
 
 class Telling(Silent):
     def progress(self, done, total, *, eta=None, running=()):
@@ -306,54 +208,6 @@ class TestInterrupted:
         report = place.start().build()
         assert report.ok
         assert any("cut off" in reason for reason in report.reasons)
-
-
-WAIT = "cat /workspaces/cuda/pipe"
-WAITING = {
-    "configure": f"execute_process(COMMAND sh -c [[{WAIT}]])\n",
-    "build": f"add_custom_target(wait ALL COMMAND {WAIT} COMMENT wait)\n",
-}
-
-
-class Held:
-    """A build of `place` that comes to a stand: in `configure` or `build` at a pipe, or long in `healing`."""
-
-    def __init__(self, place: Place, where: str) -> None:
-        """Make the sources such; before it there is one good build, whose result must not hide what is edited here."""
-        assert place.build().compiled == COUNT
-        self._place = place
-        self._work = place.workspace
-        self._at_pipe = where in WAITING
-        self._descriptor = -1
-        (self._work / "one.cpp").write_text(part("one", 10))
-        (self._work / "CMakeLists.txt").write_text(CMAKE + WAITING.get(where, ""))
-        os.mkfifo(self._work / "pipe")
-        if not self._at_pipe:
-            for number in range(20):
-                with (self._work / f"large{number}").open("wb") as stream:
-                    stream.truncate(200 << 20)
-
-    def wait(self, ended: Callable[[], bool]) -> None:
-        """Return when the build is there. `ended` says whether it ended before."""
-        if self._at_pipe:
-            self._descriptor = os.open(self._work / "pipe", os.O_WRONLY)  # opened as soon as the command reads it
-        else:
-            while not self._place.run("find", "/build/.devbox/locks", "-name", "*.lock", "-size", "+0"):
-                assert not ended()
-        assert not ended()
-
-    def the_next_is_right(self) -> None:
-        """Undo the edit; the next build, which waits for the other one to be gone, must be what the sources say."""
-        for path in self._work.glob("large*"):
-            path.unlink()
-        (self._work / "CMakeLists.txt").write_text(CMAKE)
-        (self._work / "one.cpp").write_text(part("one", 1))
-        report = self._place.build()
-        if self._at_pipe:
-            os.close(self._descriptor)
-        assert report.ok, report.failure
-        assert self._place.run(f"{report.tree}/small") == "3\n"
-        assert self._place.build().commands == 0
 
 
 @pytest.mark.parametrize("where", ["configure", "healing"])

@@ -16,6 +16,7 @@ import pytest
 from devbox.container.up.up import UpRequest, up
 from devbox.reporter import Silent
 from tests.asked import asked
+from tests.engine.lab import remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,10 +89,6 @@ class Checkout:
         assert done.returncode == code, done.stdout + done.stderr
         return done
 
-    def remove(self) -> None:
-        for one in self.engine.containers({"devcontainer.local_folder": str(self.path)}):
-            self.engine.run(["rm", "--force", one.id])
-
 
 @pytest.fixture
 def checkout(
@@ -114,7 +111,7 @@ def checkout(
     made = Checkout(engine, work)
     made.devbox("up", "--yes", "--trust")
     yield made
-    made.remove()
+    remove(engine, made.path)
 
 
 def test_the_environment_outlives_the_container(checkout: Checkout) -> None:
@@ -122,7 +119,7 @@ def test_the_environment_outlives_the_container(checkout: Checkout) -> None:
     report = json.loads(checkout.devbox("build", "--install", "--json").stdout)["data"]
     assert report["compiled"] == 1
     assert [one["did"] for one in report["python"]] == ["installed"]
-    checkout.remove()
+    remove(checkout.engine, checkout.path)
     checkout.devbox("up", "--yes", "--trust")
     answer = checkout.devbox("exec", "--", "sh", "-c", "cd / && python3 -c 'import pyext; print(pyext.answer())'")
     assert answer.stdout == "42\n"

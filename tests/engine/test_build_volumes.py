@@ -15,7 +15,7 @@ from devbox.builds.volumes import BuildVolume, Doomed, build_volumes, details, f
 from devbox.devcontainer.identity import volume_name
 from devbox.errors import BuildError
 from devbox.reporter import Silent
-from tests.engine.test_build_engine import COUNT, Place, image, part, small_tree
+from tests.engine.lab import COUNT, Place, part, small_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from devbox.engine.docker import Engine
 
 pytestmark = pytest.mark.engine
-__all__ = ["image"]
 
 
 class Said(Silent):

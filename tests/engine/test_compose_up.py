@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,12 @@ import pytest
 
 from devbox.container import logs, status, stop
 from devbox.container.compose.resolve import resolve
-from devbox.container.up.up import UpRequest, UpResult, up
 from devbox.devcontainer.read import read
 from devbox.errors import ContractError, EngineError, RefusedError
 from devbox.image.base.package import reference
 from devbox.oneshot import run
 from devbox.reporter import Silent
+from tests.engine.lab import Checkout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,14 +50,10 @@ RECORDER = '#!/bin/sh\necho "$@" >> {log}\nexec {docker} "$@"\n'
 
 
 @dataclass
-class Work:
+class Work(Checkout):
     """A checkout with a compose contract of two services."""
 
-    path: Path
-    engine: Engine
-    said: Silent = field(default_factory=Silent)
-
-    def write(
+    def write_project(
         self, services: dict[str, Any] | None = None, *, top: dict[str, Any] | None = None, **config: Any
     ) -> None:
         folder = self.path / ".devcontainer"
@@ -70,26 +66,22 @@ class Work:
         }  # fmt: skip
         (folder / "devcontainer.json").write_text(json.dumps({**values, **config}))
 
-    def up(self, **options: Any) -> UpResult:
-        self.said = Silent()
-        return up(UpRequest(path=self.path, **options), self.engine, self.said)
-
     def contract(self) -> Contract:
         return read(self.path / ".devcontainer/devcontainer.json", self.path, self.engine.environ)
 
-    def containers(self) -> dict[str, Any]:
+    def services(self) -> dict[str, Any]:
         """Return the project's containers by service."""
         found = self.engine.containers({"com.docker.compose.project": self.project})
         return {one.labels["com.docker.compose.service"]: one for one in found}
 
     def inspect(self, service: str = "app") -> dict[str, Any]:
-        found = self.engine.container(self.containers()[service].id)
+        found = self.engine.container(self.services()[service].id)
         assert found is not None
         return found
 
     def states(self) -> set[str]:
         """Return the states of the project's containers, inspected: the engine's list may be a moment old."""
-        return {self.inspect(service)["State"]["Status"] for service in self.containers()}
+        return {self.inspect(service)["State"]["Status"] for service in self.services()}
 
     @property
     def project(self) -> str:
@@ -103,31 +95,24 @@ class Work:
     def halt(self) -> None:
         self.engine.run(["compose", "--project-name", self.project, "stop", "--timeout", "1"])
 
-    def reference(self, cli: str, *args: str) -> dict[str, Any]:
-        done = subprocess.run(
-            [cli, "up", "--workspace-folder", str(self.path), *args], capture_output=True, text=True, check=True
-        )
-        answer: dict[str, Any] = json.loads(done.stdout)
-        return answer
-
 
 @pytest.fixture
 def work(tmp_path: Path, engine: Engine, engine_name: Callable[[str], str]) -> Iterator[Work]:
     path = tmp_path / engine_name("compose")
     path.mkdir()
     made = Work(path, engine)
-    made.write()
+    made.write_project()
     yield made
     engine.run(["compose", "--project-name", made.project, "down", "--volumes", "--timeout", "0"], check=False)
 
 
 def test_a_project_with_a_health_check_comes_up_and_goes(work: Work, capfd: pytest.CaptureFixture[str]) -> None:
-    work.write({"app": WAITS, "db": HEALTHY})
+    work.write_project({"app": WAITS, "db": HEALTHY})
     made = work.up()
     assert (made.outcome, made.name, made.remote_user, made.workspace_folder) == (
         "created", f"{work.project}-app-1", "root", "/work"
     )  # fmt: skip
-    found = work.containers()
+    found = work.services()
     assert set(found) == {"app", "db"}
     assert "(healthy)" in found["db"].status
     assert work.hooks == ["create", "start"]
@@ -156,7 +141,7 @@ def test_a_project_with_a_health_check_comes_up_and_goes(work: Work, capfd: pyte
     plan = stop.plan_down(work.engine, work.path)
     assert (plan.containers, plan.projects, len(plan.services)) == ((), (work.project,), 2)
     stop.down(work.engine, plan, Silent())
-    assert work.containers() == {}
+    assert work.services() == {}
     assert not work.engine.run(["network", "ls", "--quiet", "--filter", f"name={work.project}"]).stdout
 
 
@@ -180,7 +165,7 @@ def test_a_warm_up_starts_no_program(work: Work, tmp_path: Path, monkeypatch: py
 
 
 def test_mounts_keep_their_options(work: Work) -> None:
-    work.write(
+    work.write_project(
         {"app": ALONE},
         top={"volumes": {"cache": {}}},
         mounts=[
@@ -235,14 +220,16 @@ def test_it_adopts_the_references_running_and_stopped(work: Work, reference_cli:
     work.halt()
     for file in (tmp_path / "data/docker-compose").iterdir():
         file.unlink()
-    assert (work.up().outcome, work.containers()["app"].id) == ("started", made)
+    assert (work.up().outcome, work.services()["app"].id) == ("started", made)
     assert work.states() == {"running"}
     assert work.up(recreate=True).container != made
 
 
 def test_a_changed_contract_says_what_changed(work: Work) -> None:
     first = work.up()
-    work.write({"app": {**APP, "environment": {"LEVEL": "${LEVEL:-2}"}, "shm_size": "64mb"}, "db": DB}, init=True)
+    work.write_project(
+        {"app": {**APP, "environment": {"LEVEL": "${LEVEL:-2}"}, "shm_size": "64mb"}, "db": DB}, init=True
+    )
     plan = work.up(dry_run=True)
     assert plan.outcome == "created"
     assert {"containerEnv LEVEL: nothing → 2", "init: nothing → true", "service shm_size: nothing → 67108864"} >= set(
@@ -255,12 +242,12 @@ def test_a_changed_contract_says_what_changed(work: Work) -> None:
     )
     assert made < removed, "the old one stays until the new one is there"
     assert lines[removed] == f"docker rm --force --volumes {work.project}-app-1"
-    db = work.containers()["db"].id
+    db = work.services()["db"].id
     second = work.up()
     assert (second.outcome, second.container != first.container) == ("created", True)
-    assert work.containers()["db"].id == db
+    assert work.services()["db"].id == db
     # Only the other one changed: the dev container stays.
-    work.write(
+    work.write_project(
         {
             "app": {**APP, "environment": {"LEVEL": "${LEVEL:-2}"}, "shm_size": "64mb"},
             "db": {**DB, "environment": {"A": "1"}},
@@ -269,25 +256,25 @@ def test_a_changed_contract_says_what_changed(work: Work) -> None:
     )
     third = work.up()
     assert (third.outcome, third.container, third.reasons) == ("running", second.container, ("the service db changed",))
-    assert work.containers()["db"].id != db
-    work.engine.run(["stop", "--time", "1", work.containers()["db"].id])
+    assert work.services()["db"].id != db
+    work.engine.run(["stop", "--time", "1", work.services()["db"].id])
     fourth = work.up()
     assert (fourth.container, fourth.reasons) == (second.container, ("the service db is not running",))
     assert work.states() == {"running"}
 
 
 def test_somebody_at_work_is_not_interrupted(work: Work) -> None:
-    work.write({"app": ALONE})
+    work.write_project({"app": ALONE})
     made = work.up(skip_hooks=True)
     work.engine.run(["exec", "--detach", made.container, "sleep", "600"])
-    work.write({"app": ALONE}, init=True)
+    work.write_project({"app": ALONE}, init=True)
     again = work.up()
     assert (again.outcome, again.container, again.pending) == ("running", made.container, ("init: nothing → true",))
 
 
 def test_files_profiles_reset_and_dotenv(work: Work) -> None:
     folder = work.path / ".devcontainer"
-    work.write(dockerComposeFile=["compose.yaml", "extra.yaml"], runServices=["app"], overrideCommand=True)
+    work.write_project(dockerComposeFile=["compose.yaml", "extra.yaml"], runServices=["app"], overrideCommand=True)
     (folder / "compose.yaml").write_text(
         "services:\n"
         "  app: {image: '${BASE}', command: 'false', user: nobody, profiles: [dev], ports: ['1']}\n"
@@ -310,7 +297,7 @@ def test_files_profiles_reset_and_dotenv(work: Work) -> None:
 def test_a_service_that_is_built(work: Work) -> None:
     (work.path / "Dockerfile").write_text(f'FROM {IMAGE}\nARG A\nENV A=$A\nUSER 1000\nCMD ["sleep", "infinity"]\n')
     app = {key: value for key, value in APP.items() if key == "volumes"}
-    work.write({"app": {**app, "build": {"context": "..", "args": {"A": "$$1"}}}}, postCreateCommand="")
+    work.write_project({"app": {**app, "build": {"context": "..", "args": {"A": "$$1"}}}}, postCreateCommand="")
     made = work.up(skip_hooks=True)
     found = work.inspect()
     assert (made.remote_user, "A=$1" in found["Config"]["Env"]) == ("1000", True)
@@ -336,7 +323,7 @@ def test_what_only_compose_can_build_is_built_again(
         dockerfile.write_text(text)
         build = {"dockerfile_inline": text} if inline else {"tags": [tag]}
         app = {"volumes": ALONE["volumes"], "command": ALONE["command"], "build": {"context": "..", **build}}
-        work.write({"app": app}, postCreateCommand="", postStartCommand="")
+        work.write_project({"app": app}, postCreateCommand="", postStartCommand="")
 
     write()
     images = {work.up(skip_hooks=True).image, tag}
@@ -357,21 +344,21 @@ def test_what_only_compose_can_build_is_built_again(
 def test_a_plain_project_becomes_a_dev_container(work: Work) -> None:
     file = str(work.path / ".devcontainer/compose.yaml")
     work.engine.run(["compose", "--project-name", work.project, "-f", file, "up", "--detach"])
-    before = {name: one.id for name, one in work.containers().items()}
+    before = {name: one.id for name, one in work.services().items()}
     made = work.up()
     assert made.reasons == ("it was started without what makes it a dev container",)
-    assert (made.container != before["app"], work.containers()["db"].id) == (True, before["db"])
+    assert (made.container != before["app"], work.services()["db"].id) == (True, before["db"])
 
 
 def test_a_project_of_another_checkout_is_left_alone(work: Work, tmp_path: Path) -> None:
-    work.write({"app": ALONE})
+    work.write_project({"app": ALONE})
     made = work.up(skip_hooks=True)
     other = Work(tmp_path / "elsewhere" / work.path.name, work.engine)
     other.path.mkdir(parents=True)
-    other.write()
+    other.write_project()
     with pytest.raises(RefusedError, match=f"that of {work.path}"):
         other.up()
-    assert work.containers()["app"].id == made.container
+    assert work.services()["app"].id == made.container
 
 
 @pytest.mark.parametrize(
@@ -386,7 +373,7 @@ def test_a_project_of_another_checkout_is_left_alone(work: Work, tmp_path: Path)
     ],
 )
 def test_bad_files_are_named_with_composes_own_words(work: Work, text: str, config: dict[str, Any], words: str) -> None:
-    work.write(**config)
+    work.write_project(**config)
     (work.path / ".devcontainer/compose.yaml").write_text(text)
     with pytest.raises(ContractError, match=words) as caught:
         work.up()
@@ -398,17 +385,17 @@ def test_what_nobody_wants_stops_nobody(work: Work, lacks: str) -> None:
     hidden = {"profiles": ["mine"]}
     unwanted = {"profiles": ["gpu"], "image": "no-such-image:1", lacks: ["absent.env"]}
     services = {"app": {**APP, **hidden}, "db": {**DB, **hidden}, "web": DB, "gpu": unwanted}
-    work.write(services)
+    work.write_project(services)
     found = resolve(work.engine, work.contract())
     assert (set(found.config["services"]), found.named()) == ({"app", "db", "web"}, ("web", "app"))
     assert found.started() == ("app", "db", "web")
-    work.write(services, runServices=["db"])
+    work.write_project(services, runServices=["db"])
     found = resolve(work.engine, work.contract())
     assert (set(found.config["services"]), found.named()) == ({"app", "db"}, ("db", "app"))
 
 
 def test_a_variable_that_is_not_set_is_said_with_where_it_is(work: Work) -> None:
-    work.write({"app": {**ALONE, "image": "debian:${TAG}"}})
+    work.write_project({"app": {**ALONE, "image": "debian:${TAG}"}})
     (work.path / ".env").write_text("TAG=12\n")
     for _ in range(2):
         work.up(dry_run=True)
@@ -425,7 +412,7 @@ def test_a_variable_that_is_not_set_is_said_with_where_it_is(work: Work) -> None
 def test_a_folder_that_gives_no_projects_name_is_said(engine: Engine, tmp_path: Path, folder: str, file: str) -> None:
     work = Work(tmp_path / folder, engine)
     work.path.mkdir()
-    work.write(dockerComposeFile=str(work.path / file))
+    work.write_project(dockerComposeFile=str(work.path / file))
     (work.path / file).write_text(json.dumps({"services": {"app": ALONE}}))
     with pytest.raises(ContractError) as caught:
         work.up(dry_run=True)
@@ -435,7 +422,7 @@ def test_a_folder_that_gives_no_projects_name_is_said(engine: Engine, tmp_path: 
 
 
 def test_a_dry_run_does_not_know_what_a_command_makes(work: Work) -> None:
-    work.write(initializeCommand="true", dockerComposeFile=["compose.yaml", "made.yaml"])
+    work.write_project(initializeCommand="true", dockerComposeFile=["compose.yaml", "made.yaml"])
     shown = work.up(dry_run=True, trust=True)
     last = shown.steps[-1].lines[0]
     assert "not known before initializeCommand has run" in last
@@ -446,7 +433,7 @@ def test_a_dry_run_does_not_know_what_a_command_makes(work: Work) -> None:
 
 def test_down_removes_the_network_of_a_project_that_could_not_start(work: Work) -> None:
     network = ["network", "ls", "--quiet", "--filter", f"label=com.docker.compose.project={work.project}"]
-    work.write({"app": {**ALONE, "runtime": "no-such-runtime"}})
+    work.write_project({"app": {**ALONE, "runtime": "no-such-runtime"}})
     with pytest.raises(EngineError):
         work.up(trust=True)
     assert work.engine.run(network).stdout
@@ -456,19 +443,21 @@ def test_down_removes_the_network_of_a_project_that_could_not_start(work: Work) 
 
 def test_a_sick_service_is_said_and_the_next_up_goes_on(work: Work) -> None:
     sick = {**DB, "healthcheck": {"test": ["CMD", "false"], "interval": "100ms", "retries": 1}}
-    work.write({"app": WAITS, "db": sick})
+    work.write_project({"app": WAITS, "db": sick})
     with pytest.raises(EngineError, match="did not come up"):
         work.up()
-    work.write()
+    work.write_project()
     assert (work.up().outcome, work.hooks) == ("created", ["create", "start"])
 
 
 def test_an_image_that_cannot_be_had_is_named(work: Work) -> None:
-    work.write({"app": APP, "db": {"image": "localhost:1/devbox-test:none"}})
+    work.write_project({"app": APP, "db": {"image": "localhost:1/devbox-test:none"}})
     with pytest.raises(EngineError, match="the image localhost:1/devbox-test:none of the service db is neither"):
         work.up()
     app = {key: value for key, value in APP.items() if key != "image"}
-    work.write({"app": {**app, "build": {"dockerfile_inline": f"FROM {IMAGE}\nRUN echo oh no; false"}}, "db": DB})
+    work.write_project(
+        {"app": {**app, "build": {"dockerfile_inline": f"FROM {IMAGE}\nRUN echo oh no; false"}}, "db": DB}
+    )
     with pytest.raises(EngineError, match="could not build the service app") as caught:
         work.up()
     assert "oh no" in str(caught.value.detail)
@@ -476,7 +465,7 @@ def test_an_image_that_cannot_be_had_is_named(work: Work) -> None:
 
 def test_a_one_shot_container_needs_no_up_before(work: Work, engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:
     app = {key: value for key, value in ALONE.items() if key not in {"image", "volumes"}}
-    work.write({"app": {**app, "build": {"dockerfile_inline": f"FROM {IMAGE}\nRUN echo inline >/made"}}})
+    work.write_project({"app": {**app, "build": {"dockerfile_inline": f"FROM {IMAGE}\nRUN echo inline >/made"}}})
 
     def image() -> object:
         return engine.image(f"{work.project}-app")
@@ -495,7 +484,7 @@ def test_a_one_shot_container_needs_no_up_before(work: Work, engine: Engine, cap
 
 
 def test_a_service_that_ends_is_said(work: Work) -> None:
-    work.write({"app": APP, "db": {"image": IMAGE, "command": "sh -c 'exit 3'"}})
+    work.write_project({"app": APP, "db": {"image": IMAGE, "command": "sh -c 'exit 3'"}})
     said = "the service db has ended: devbox logs --services   # shows why"
     assert said in work.up().notes
     again = work.up()
@@ -508,18 +497,18 @@ def test_services_that_another_form_leaves_are_said_and_found(work: Work) -> Non
     made = work.up()
     left = f"the other services of {work.project} are left: docker compose --project-name {work.project} down"
     assert (made.outcome, left in made.notes) == ("created", True)
-    assert set(work.containers()) == {"db"}
+    assert set(work.services()) == {"db"}
     plan = stop.plan_down(work.engine, work.path)
     assert (plan.containers, plan.services) == ((made.name,), (f"{work.project}-db-1",))
     stop.down(work.engine, plan, Silent())
-    assert work.containers() == {}
+    assert work.services() == {}
 
 
 def test_a_dollar_in_the_folders_name_is_one(engine: Engine, engine_name: Callable[[str], str], tmp_path: Path) -> None:
     name = engine_name("dollar")
     work = Work(tmp_path / f"{name}$HOME, x", engine)
     work.path.mkdir()
-    work.write({"app": {**ALONE, "environment": {"PRICE": "$$5"}}}, top={"name": name})
+    work.write_project({"app": {**ALONE, "environment": {"PRICE": "$$5"}}}, top={"name": name})
     try:
         # The checkout itself is nothing that needs consent.
         made = work.up()
@@ -536,7 +525,7 @@ def test_a_killed_up_is_finished_by_the_next(work: Work) -> None:
         **HEALTHY,
         "command": ["sh", "-c", "trap exit TERM; while [ ! -e /go ]; do sleep 0.1; done; touch /ready; wait"],
     }
-    work.write({"app": WAITS, "db": slow})
+    work.write_project({"app": WAITS, "db": slow})
     script = "from devbox.__main__ import main; import sys; sys.exit(main(sys.argv[1:]))"
     begun = subprocess.Popen(
         [sys.executable, "-c", script, "up", str(work.path)],
@@ -549,13 +538,13 @@ def test_a_killed_up_is_finished_by_the_next(work: Work) -> None:
     begun.send_signal(signal.SIGINT)
     begun.communicate(timeout=30)
     assert begun.returncode == 130
-    assert work.containers()["app"].state == "created"
-    work.write()
+    assert work.services()["app"].state == "created"
+    work.write_project()
     assert (work.up().outcome, work.hooks) == ("created", ["create", "start"])
 
 
 def test_what_services_reach_needs_consent(work: Work) -> None:
-    work.write({"app": {**APP, "privileged": True}, "db": {**DB, "network_mode": "host", "pid": "host"}})
+    work.write_project({"app": {**APP, "privileged": True}, "db": {**DB, "network_mode": "host", "pid": "host"}})
     with pytest.raises(RefusedError) as caught:
         work.up(yes=True)
     assert caught.value.detail is not None
@@ -564,7 +553,7 @@ def test_what_services_reach_needs_consent(work: Work) -> None:
         "the service db sets network_mode: host",
         "the service db sets pid: host",
     ]
-    assert work.containers() == {}
+    assert work.services() == {}
 
 
 def test_a_refused_limit_is_lowered_and_said(work: Work) -> None:
@@ -573,7 +562,7 @@ def test_a_refused_limit_is_lowered_and_said(work: Work) -> None:
     most = gather(work.engine).memlock
     if most in {0, -1}:
         pytest.skip("this engine grants every limit")
-    work.write({"app": {**APP, "ulimits": {"memlock": -1}}, "db": {**DB, "ulimits": {"memlock": -1}}})
+    work.write_project({"app": {**APP, "ulimits": {"memlock": -1}}, "db": {**DB, "ulimits": {"memlock": -1}}})
     made = work.up()
     assert any("memlock" in note and str(most) in note for note in made.notes)
     assert work.inspect()["HostConfig"]["Ulimits"] == [{"Name": "memlock", "Hard": most, "Soft": most}]
@@ -589,7 +578,7 @@ def test_git_finds_its_repository_from_a_worktree(work: Work, tmp_path: Path) ->
     git("-C", str(tmp_path / "main"), "commit", "--quiet", "--allow-empty", "--message", "x")
     shutil.rmtree(work.path)
     git("-C", str(tmp_path / "main"), "worktree", "add", "--quiet", str(work.path))
-    work.write({"app": ALONE})
+    work.write_project({"app": ALONE})
     work.up(skip_hooks=True)
     mounted = {mount["Destination"]: mount["Source"] for mount in work.inspect()["Mounts"]}
     common = str(tmp_path / "main/.git")
@@ -602,7 +591,7 @@ def test_down_finds_the_services_that_are_left(work: Work) -> None:
     plan = stop.plan_down(work.engine, work.path)
     assert plan.services == (f"{work.project}-db-1",)
     stop.down(work.engine, plan, Silent())
-    assert work.containers() == {}
+    assert work.services() == {}
 
 
 @pytest.mark.slow
@@ -622,7 +611,7 @@ def test_a_project_has_the_references_name(
 ) -> None:
     work = Work(tmp_path / folder, engine)
     work.path.mkdir()
-    work.write(dockerComposeFile=named, workspaceFolder="/")
+    work.write_project(dockerComposeFile=named, workspaceFolder="/")
     (work.path / file).write_text(
         f"{text}\nservices: {{app: {{image: {IMAGE}, command: sleep infinity, init: true}}}}\n"
     )

@@ -9,7 +9,6 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,15 +25,15 @@ from devbox.errors import DevboxError
 from devbox.oneshot.run import run
 from devbox.paths import state_dir
 from devbox.reporter import Silent
+from tests.engine.lab import REPOSITORY, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from devbox.engine.docker import Engine
 
 pytestmark = pytest.mark.engine
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 DEVBOX = [sys.executable, "-m", "devbox"]
 PROFILE = r"""printf 'export FROM_RC=login\nexport MULTI="a\nb"\nPATH=/rc/bin:$PATH\n' > ~/.profile"""
 RUN = """
@@ -43,6 +42,7 @@ from pathlib import Path
 from devbox.oneshot.run import run
 from devbox.engine.docker import Engine
 from devbox.reporter import Silent
+from tests.engine.lab import REPOSITORY, until
 sys.exit(run(Engine(), Path(sys.argv[1]), sys.argv[2:], Silent(), cwd=Path.cwd()))
 """
 
@@ -89,14 +89,6 @@ class Tree:
 
     def top(self) -> str:
         return self.engine.run(["top", self.container]).stdout
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for what another process does; fail after ten seconds."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -394,7 +386,8 @@ def test_a_build_volume_whose_workspace_is_gone_is_told(tree: Tree) -> None:
     volume = volume_name(os.getuid(), "build", gone)
     tree.engine.run(["volume", "create", volume])
     try:
-        assert [one.workspace for one in status(tree.engine).orphans if one.name == volume] == [str(gone)]
+        (found,) = (one for one in status(tree.engine).volumes if one.name == volume)
+        assert (found.workspace, found.workspace_exists) == (str(gone), False)
     finally:
         tree.engine.run(["volume", "rm", volume])
 

@@ -7,11 +7,8 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +16,14 @@ import pytest
 
 from devbox.container.hooks import manage
 from devbox.container.person.dotfiles import Dotfiles
-from devbox.container.up.up import UpRequest, UpResult, up
 from devbox.errors import HookError, UsageError
 from devbox.reporter import Silent
-from tests.asked import asked
+from tests.engine.lab import Checkout, remove, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from devbox.container.up.request import UpResult
     from devbox.engine.docker import Engine
 
 pytestmark = pytest.mark.engine
@@ -48,56 +45,13 @@ GIT = r"#!/bin/sh\nfor last; do :; done\ncd /workspaces/tree\n[ ! -e offline ] |
 
 
 @dataclass
-class Tree:
-    """A checkout with a hand-written contract."""
-
-    path: Path
-    engine: Engine
-    image: str
-    said: Silent = field(default_factory=Silent)
-
-    def write(self, **config: Any) -> None:
-        file = self.path / ".devcontainer/devcontainer.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({"image": self.image, "userEnvProbe": "none", **config}))
-
-    def up(self, **options: Any) -> UpResult:
-        self.said = Silent()
-        return up(UpRequest(path=self.path, trust=True, **asked(**options)), self.engine, self.said)
-
-    def cli(self, *args: str, **environ: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "devbox", *args],
-            cwd=self.path,
-            env={**os.environ, **environ},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def reference(self, cli: str, *args: str) -> dict[str, Any]:
-        done = subprocess.run(
-            [cli, "up", "--workspace-folder", str(self.path), *args],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr[-3000:]
-        result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-        return result
-
-    def lines(self, name: str = "order") -> list[str]:
-        path = self.path / name
-        return path.read_text().splitlines() if path.exists() else []
+class Tree(Checkout):
+    trust: bool = True
 
     @property
     def container(self) -> str:
-        (found,) = self.engine.containers({"devcontainer.local_folder": str(self.path)})
-        return found.id
-
-    def inside(self, *argv: str) -> str:
-        return self.engine.run(["exec", self.container, *argv]).stdout
+        (found,) = self.containers()
+        return found
 
     def states(self, *, dotfiles: Dotfiles | None = None) -> dict[str, str]:
         found = manage.states(self.engine, self.path, dotfiles, Silent())
@@ -121,19 +75,6 @@ def make_tree(tmp_path: Path, engine: Engine, base_image: str) -> Iterator[Calla
 @pytest.fixture
 def tree(make_tree: Callable[[str], Tree]) -> Tree:
     return make_tree("one")
-
-
-def remove(engine: Engine, path: Path) -> None:
-    for container in engine.containers({"devcontainer.local_folder": str(path)}):
-        engine.run(["rm", "--force", "--volumes", container.id])
-
-
-def until(condition: Callable[[], object], seconds: float = 15) -> None:
-    """Wait for what another process does."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def names(result: UpResult) -> list[str]:
@@ -197,7 +138,9 @@ def marks(tree: Tree) -> dict[str, str]:
     """Return the content of each marker, with the moments by their names."""
     inspected = tree.engine.container(tree.container)
     assert inspected is not None
-    text = tree.inside("sh", "-c", 'cd ~/.devcontainer; for f in .*Marker; do echo "$f $(cat $f)|"; done')
+    text = tree.inside(
+        tree.container, "sh", "-c", 'cd ~/.devcontainer; for f in .*Marker; do echo "$f $(cat $f)|"; done'
+    )
     text = text.replace(inspected["Created"], "CREATED").replace(inspected["State"]["StartedAt"], "STARTED")
     return dict(line.removesuffix("|").split(" ", 1) for line in text.splitlines())
 
@@ -434,7 +377,7 @@ def test_dotfiles_that_fail_are_a_warning_and_tried_again(tree: Tree, image: str
     (tree.path / "offline").unlink()
     assert "dotfiles" in names(tree.up(dotfiles_repository="me/dots"))
     assert "dotfiles" not in names(tree.up(dotfiles_repository="me/dots"))
-    assert tree.inside("sh", "-c", "cat ~/.devcontainer/.dotfilesMarker | wc -c").strip() == "0"
+    assert tree.inside(tree.container, "sh", "-c", "cat ~/.devcontainer/.dotfilesMarker | wc -c").strip() == "0"
 
 
 @pytest.mark.slow

@@ -8,9 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,15 +16,17 @@ import pytest
 from devbox.container import memory
 from devbox.container.up.images import ensure_image, plan_image
 from devbox.container.up.uid import wants_host_ids, with_host_ids
-from devbox.container.up.up import UpRequest, UpResult, up
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read
 from devbox.errors import ContractError, DevboxError, EngineError, HookError, RefusedError
 from devbox.reporter import Silent
+from tests.engine.lab import REPOSITORY, Checkout, remove, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
+    from devbox.container.up.up import UpResult
     from devbox.engine.docker import Engine
 
 pytestmark = pytest.mark.engine
@@ -40,44 +40,13 @@ def ran(result: UpResult) -> tuple[str, ...]:
 
 
 @dataclass
-class Work:
-    """A checkout with a hand-written contract."""
-
-    path: Path
-    engine: Engine
-    image: str
-    said: Silent = field(default_factory=Silent)
-
-    def write(self, **config: Any) -> None:
-        file = self.path / ".devcontainer/devcontainer.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if "build" not in config and "image" not in config:
-            config["image"] = self.image
-        # Shells of the test image add nothing, and the probe is tested elsewhere.
-        file.write_text(json.dumps({"userEnvProbe": "none", **config}))
-
-    def up(self, **options: Any) -> UpResult:
-        self.said = Silent()
-        return up(UpRequest(path=self.path, **options), self.engine, self.said)
-
-    def inside(self, container: str, *argv: str) -> str:
-        return self.engine.run(["exec", container, *argv]).stdout
-
-    def lines(self, name: str) -> list[str]:
-        path = self.path / name
-        return path.read_text().split() if path.exists() else []
-
-    def containers(self) -> list[str]:
-        found = self.engine.containers({"devcontainer.local_folder": str(self.path)})
-        return [one.id for one in found]
-
+class Work(Checkout):
     def start_cli(self, *args: str) -> subprocess.Popen[str]:
-        """Start `devbox ARGS` in the checkout, as a process that can be killed."""
-        environ = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+        """Start `up` in the checkout, as a process that can be killed."""
         return subprocess.Popen(
             [sys.executable, "-c", RUN_UP, *args, str(self.path)],
             cwd=self.path,
-            env=environ,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -92,6 +61,7 @@ from devbox.container.up.request import UpRequest
 from devbox.container.up.up import up
 from devbox.engine.docker import Engine
 from devbox.reporter import Silent
+from tests.engine.lab import REPOSITORY, Checkout, remove, until
 result = up(UpRequest(path=Path(sys.argv[-1]), trust=True), Engine(), Silent())
 print(result.outcome, result.container)
 """
@@ -103,8 +73,7 @@ def work(tmp_path: Path, engine: Engine, base_image: str) -> Iterator[Work]:
     path.mkdir()
     made = Work(path, engine, base_image)
     yield made
-    for container in made.containers():
-        engine.run(["rm", "--force", "--volumes", container])
+    remove(engine, path)
     # Built for the folder `tree`, which no other test has.
     images = engine.run(["images", "--quiet", "devbox-tree"]).stdout.split()
     if images:
@@ -316,14 +285,6 @@ def test_two_at_once_make_one_container(work: Work) -> None:
     assert [words[0] for words in said] == ["created", "running"]
     assert said[0][1] == said[1][1]
     assert work.lines("order") == ["once"]
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for what another process does; fail after ten seconds."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def test_a_killed_up_leaves_nothing_running_and_the_next_one_finishes(work: Work) -> None:

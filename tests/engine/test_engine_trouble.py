@@ -25,7 +25,7 @@ import pytest
 from devbox.engine.docker import Engine
 from devbox.facts import fitness
 from devbox.reporter import Silent
-from tests.engine.test_build_daemon import Daemon
+from tests.engine.lab import Daemon
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,19 +10,18 @@ import pytest
 
 from devbox.container.up.images import ensure_image, plan_image
 from devbox.container.up.uid import with_host_ids
-from devbox.container.up.up import UpRequest, up
 from devbox.devcontainer.merge import image_metadata, merge
 from devbox.devcontainer.read import read
 from devbox.errors import ContractError, ImageError, RefusedError
 from devbox.image.base.package import reference
 from devbox.reporter import Silent
+from tests.engine.lab import Checkout, remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from devbox.container.up.desired import Image
-    from devbox.container.up.request import UpResult
     from devbox.engine.docker import Engine
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("base_image")]
@@ -32,15 +31,12 @@ IMAGE = reference(None, "debian:12")
 NOTE = '#!/bin/sh\nset -e\necho "$(basename "$PWD") $(cat /proc/sys/kernel/random/uuid) ${SAY-}" >> /installed\n'
 
 
-class Work:
+class Work(Checkout):
     """A checkout with Features of its own."""
 
-    def __init__(self, path: Path, engine: Engine) -> None:
-        self.path = path
-        self.engine = engine
-        self.folder = path / ".devcontainer"
-        self.folder.mkdir(parents=True)
-        self.said = Silent()
+    @property
+    def folder(self) -> Path:
+        return self.path / ".devcontainer"
 
     def feature(self, name: str, script: str = NOTE, **metadata: Any) -> None:
         folder = self.folder / name
@@ -49,17 +45,10 @@ class Work:
         (folder / "devcontainer-feature.json").write_text(json.dumps(whole))
         (folder / "install.sh").write_text(script)
 
-    def write(self, *features: str, **contract: Any) -> None:
-        if not {"build", "dockerComposeFile"} & contract.keys():
-            contract["image"] = IMAGE
-        wanted = {"userEnvProbe": "none", "features": {f"./{name}": {} for name in features}}
-        (self.folder / "devcontainer.json").write_text(json.dumps({**wanted, **contract}))
+    def write_features(self, *features: str, **contract: Any) -> None:
+        self.write(**{"features": {f"./{name}": {} for name in features}, **contract})
 
-    def up(self, **options: Any) -> UpResult:
-        self.said = Silent()
-        return up(UpRequest(path=self.path, **options), self.engine, self.said)
-
-    def image(self) -> Image:
+    def made(self) -> Image:
         contract = read(self.folder / "devcontainer.json", self.path, os.environ)
         return ensure_image(self.engine, contract, plan_image(self.engine, contract), Silent(), environ={})
 
@@ -67,17 +56,14 @@ class Work:
         """Return a line for each Feature that was installed in an image."""
         return self.engine.run(["run", "--rm", image, "cat", "/installed"]).stdout.splitlines()
 
-    def inside(self, container: str, *argv: str) -> str:
-        return self.engine.run(["exec", container, *argv]).stdout
-
 
 @pytest.fixture
 def work(tmp_path: Path, engine: Engine) -> Iterator[Work]:
     before = _images(engine)
-    made = Work(tmp_path / "tree", engine)
+    made = Work(tmp_path / "tree", engine, IMAGE)
+    made.folder.mkdir(parents=True)
     yield made
-    for container in engine.containers({"devcontainer.local_folder": str(made.path)}):
-        engine.run(["rm", "--force", "--volumes", container.id])
+    remove(engine, made.path)
     ours = [image for image in _images(engine) - before if _belongs(engine, image)]
     if ours:
         engine.run(["rmi", "--force", *ours], check=False)
@@ -105,7 +91,7 @@ def test_features_bring_their_hooks_variables_and_entrypoints(work: Work) -> Non
         init=True,
     )
     work.feature("test-two", dependsOn={"./test-one": {}}, postCreateCommand={"a": "echo two >> order"})
-    work.write("test-two", postCreateCommand="echo own >> order")
+    work.write_features("test-two", postCreateCommand="echo own >> order")
     first = work.up()
     try:
         assert first.outcome == "created"
@@ -130,7 +116,7 @@ def test_features_bring_their_hooks_variables_and_entrypoints(work: Work) -> Non
 def test_only_what_changed_is_installed_again(work: Work) -> None:
     work.feature("test-one")
     work.feature("test-two")
-    work.write("test-one", "test-two")
+    work.write_features("test-one", "test-two")
     made = work.up()
     before = work.installed(made.image)
     work.feature("test-two", NOTE + "# changed\n")
@@ -142,12 +128,12 @@ def test_only_what_changed_is_installed_again(work: Work) -> None:
     assert after[1] != before[1]
     # Back again: the image is still there.
     work.feature("test-two")
-    assert work.image().reference == made.image
+    assert work.made().reference == made.image
 
 
 def test_a_dry_run_builds_nothing_and_knows_what_features_bring(work: Work) -> None:
     work.feature("test-dry", capAdd=["SYS_PTRACE"], postCreateCommand="echo never")
-    work.write("test-dry")
+    work.write_features("test-dry")
     shown = work.up(dry_run=True)
     steps = {step.title: "\n".join(step.lines) for step in shown.steps}
     assert f"--build-context feature-0={work.folder / 'test-dry'}" in steps["features"]
@@ -158,7 +144,7 @@ def test_a_dry_run_builds_nothing_and_knows_what_features_bring(work: Work) -> N
 
 def test_what_a_feature_reaches_on_the_host_needs_consent(work: Work) -> None:
     work.feature("test-docker", privileged=True)
-    work.write("test-docker")
+    work.write_features("test-docker")
     with pytest.raises(RefusedError) as caught:
         work.up(yes=True)
     assert "runs privileged" in str(caught.value.detail)
@@ -168,7 +154,7 @@ def test_what_a_feature_reaches_on_the_host_needs_consent(work: Work) -> None:
 
 def test_a_failing_script_is_shown_with_what_it_said(work: Work) -> None:
     work.feature("test-bad", "#!/bin/sh\necho about to fail\nexit 7\n", documentationURL="https://x.org/docs")
-    work.write("test-bad")
+    work.write_features("test-bad")
     with pytest.raises(ImageError) as caught:
         work.up()
     assert caught.value.message == "install.sh of the Feature ./test-bad failed with exit code 7"
@@ -180,7 +166,7 @@ def test_a_failing_script_is_shown_with_what_it_said(work: Work) -> None:
 
 def test_a_feature_that_is_not_whole(work: Work) -> None:
     work.feature("test-half")
-    work.write("test-half")
+    work.write_features("test-half")
     (work.folder / "test-half/install.sh").unlink()
     with pytest.raises(ContractError, match=r"the Feature \./test-half has no install\.sh"):
         work.up()
@@ -196,15 +182,15 @@ def test_features_on_a_dockerfile_know_its_user(work: Work) -> None:
         '#!/bin/sh\nid -un; echo "$_CONTAINER_USER $_CONTAINER_USER_HOME $_REMOTE_USER $_REMOTE_USER_HOME" > /users\n'
     )
     work.feature("test-users", users)
-    work.write("test-users", build={"dockerfile": "Dockerfile"}, remoteUser="games")
-    image = work.image()
+    work.write_features("test-users", build={"dockerfile": "Dockerfile"}, remoteUser="games")
+    image = work.made()
     assert work.engine.run(["run", "--rm", image.reference, "cat", "/users"]).stdout == (
         "dev /home/dev games /usr/games\n"
     )
     assert work.engine.run(["run", "--rm", image.reference, "id", "-un"]).stdout == "dev\n"
     # The layer of the remote user's ids comes on top.
-    work.write("test-users", build={"dockerfile": "Dockerfile"}, remoteUser="dev")
-    image = work.image()
+    work.write_features("test-users", build={"dockerfile": "Dockerfile"}, remoteUser="dev")
+    image = work.made()
     contract = read(work.folder / "devcontainer.json", work.path, os.environ)
     merged = merge(contract, image_metadata(image.config["Labels"]), image.config, {})
     name = with_host_ids(work.engine, merged, image, Silent(), uid=4321, gid=4321)
@@ -223,7 +209,7 @@ def test_features_of_a_service_know_its_user(work: Work, engine_name: Callable[[
     (work.folder / "compose.yaml").write_text(json.dumps({"name": project, "services": services}))
     script = '#!/bin/sh\necho "$_CONTAINER_USER $_REMOTE_USER" > /users\n'
     work.feature("test-service", script, containerEnv={"SERVED": "yes"}, postCreateCommand="echo hook > /tmp/hook")
-    work.write("test-service", dockerComposeFile="compose.yaml", service="dev", remoteUser="root")
+    work.write_features("test-service", dockerComposeFile="compose.yaml", service="dev", remoteUser="root")
     try:
         made = work.up(trust=True)
         told = work.inside(made.container, "sh", "-c", "cat /users /tmp/hook; echo $SERVED; id -un")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import pytest
 from devbox.cli.app import run
 from devbox.image import life
 from devbox.paths import config_dir
+from tests.engine.lab import git
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,12 +104,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def git(folder: Path, *args: str) -> str:
-    environ = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    argv = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", *args]
-    return subprocess.run(argv, cwd=folder, env=environ, check=True, capture_output=True, text=True).stdout.strip()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from devbox.image.base.choose import decide
 from devbox.image.base.package import ensure
 from devbox.image.buildkit.build import build, current
 from devbox.image.buildkit.inputs import inputs_digest
-from devbox.reporter import Silent
+from tests.engine.lab import Recorder, Yard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,57 +36,20 @@ pytestmark = pytest.mark.engine
 DOCKERFILES = Path(__file__).resolve().parents[2] / "dockerfiles"
 
 
-class Recorder(Silent):
-    """A reporter that keeps what was said and what the inner commands wrote."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[str] = []
-        self.lines: list[str] = []
-
-    def info(self, text: str) -> None:
-        self.said.append(text)
-
-    def output(self, line: str, *, prefix: str = "") -> None:
-        self.lines.append(line)
-
-
-@dataclass
-class Workshop:
+class Workshop(Yard):
     """Builds images out of Dockerfile texts, and looks into them."""
-
-    engine: Engine
-    folder: Path
-    tags: list[str]
-    name: Callable[[str], str]
-
-    def build(self, text: str, **fields: object) -> tuple[str, Recorder]:
-        """Build `text`, return the tag and what was reported."""
-        tag = f"{self.name('image')}:1"
-        context = self.folder / f"context-{len(self.tags)}"
-        context.mkdir()
-        (context / "Dockerfile").write_text(text, encoding="utf-8")
-        self.tags.append(tag)
-        wanted = replace(ImageBuild(str(context / "Dockerfile"), str(context), (tag,)), **fields)  # type: ignore[arg-type]
-        recorder = Recorder()
-        build(self.engine, wanted, recorder, digest=inputs_digest(wanted, {}))
-        return tag, recorder
 
     def user(self, base_image: str, user: ContainerUser, caches: str = "ccache") -> str:
         """Put the user stage on `base_image`."""
         args = {"DEV_UID": user.uid, "DEV_GID": user.gid, "DEV_NAME": user.name, "DEV_HOME": user.home}
         text = f"FROM {base_image} AS devel\n\n" + (DOCKERFILES / "user.Dockerfile").read_text(encoding="utf-8")
         pairs = (*((name, str(value)) for name, value in args.items()), ("DEV_CACHES", caches))
-        return self.build(text, target="user", args=pairs)[0]
-
-    def sh(self, image: str, script: str, *options: str) -> str:
-        """Return what a shell in a container of `image` writes."""
-        return self.engine.run(["run", "--rm", *options, image, "sh", "-ec", script]).stdout.strip()
+        return self.build(text, "user", args=pairs)[0]
 
 
 @pytest.fixture
 def workshop(engine: Engine, tmp_path: Path, engine_name: Callable[[str], str]) -> Iterator[Workshop]:
-    shop = Workshop(engine, tmp_path, [], engine_name)
+    shop = Workshop(engine, tmp_path, engine_name)
     yield shop
     engine.run(["image", "rm", "--force", *shop.tags], check=False) if shop.tags else None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import pytest
 
 from devbox.cli.app import run
 from devbox.image.base import lock
+from tests.engine.lab import git
 from tests.oracle.feature_lab import PASSWORD, USER, running_registry
 
 if TYPE_CHECKING:
@@ -117,15 +117,8 @@ class Lab:
         self.engine.run(["image", "rm", "--force", *references])
 
     def commit(self, message: str) -> str:
-        identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
-        git(self.tree, *identity, "commit", "--quiet", "--allow-empty", "--message", message)
+        git(self.tree, "commit", "--quiet", "--allow-empty", "--message", message)
         return git(self.tree, "rev-parse", "HEAD")
-
-
-def git(folder: Path, *args: str) -> str:
-    environ = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    done = subprocess.run(["git", *args], cwd=folder, env=environ, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
 
 
 @pytest.fixture(scope="module")

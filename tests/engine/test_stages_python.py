@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
-import re
 import shutil
-import socket
-import subprocess
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from devbox import config
-from devbox.config.network import network_of
-from devbox.engine.spec import ImageBuild
 from devbox.frameworks import load
 from devbox.image.assembly import stage_files
-from devbox.image.assembly.recipe import forwarded, site_secrets
-from devbox.image.buildkit.build import build
-from devbox.image.buildkit.inputs import inputs_digest
-from devbox.reporter import Silent
+from tests.engine.lab import Recorder, Yard, running_redis
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from devbox.engine.docker import Engine
 
@@ -64,75 +53,6 @@ echo 'int answer() {{ return 42; }}' >/tmp/answer.cpp
 compiler_cache_end
 EOT
 """
-
-
-class Recorder(Silent):
-    """A reporter that keeps what the build wrote."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def output(self, line: str, *, prefix: str = "") -> None:
-        self.lines.append(line)
-
-    def cached(self) -> tuple[int, int]:
-        """Return how many RUNs there were, and how many of them came from the cache."""
-        runs = {line.split()[0] for line in self.lines if re.match(r"#\d+ \[.*\] RUN ", line)}
-        hits = {line.split()[0] for line in self.lines if line.endswith(" CACHED")}
-        return len(runs), len(runs & hits)
-
-    def caches(self) -> list[dict[str, object]]:
-        """Return what compiler caches said."""
-        found = (line.partition("devbox-compiler-cache ")[2] for line in self.lines)
-        return [json.loads(text) for text in found if text.startswith("{")]
-
-
-@dataclass
-class Yard:
-    """Builds stages, and takes their images away afterwards."""
-
-    engine: Engine
-    folder: Path
-    name: Callable[[str], str]
-    tags: list[str]
-
-    def build(self, text: str, target: str, **fields: object) -> tuple[str, Recorder]:
-        """Build a stage of `text`; return the image's tag and what was reported."""
-        tag = f"{self.name(target)}:1"
-        self.tags.append(tag)
-        path = self.folder / f"{len(self.tags)}"
-        path.mkdir()
-        (path / "Dockerfile").write_text(text, encoding="utf-8")
-        network = network_of(config.load(None, environ=os.environ, flags={}), os.environ)
-        wanted = ImageBuild(
-            str(path / "Dockerfile"),
-            str(path),
-            (tag,),
-            target=target,
-            options=tuple(word for name in forwarded(network) for word in ("--build-arg", name)),
-        )
-        wanted = replace(wanted, **fields)  # type: ignore[arg-type]
-        wanted = replace(wanted, secrets=(*wanted.secrets, *site_secrets(network)))
-        recorder = Recorder()
-        build(self.engine, wanted, recorder, digest=inputs_digest(wanted, {}), environ=dict(network.proxies()))
-        return tag, recorder
-
-    def sh(self, image: str, script: str, *options: str) -> str:
-        """Return what a shell in a container of `image` prints."""
-        argv = ["run", "--rm", "--network=none", "--entrypoint=sh", *options, image, "-ec", script]
-        return self.engine.run(argv).stdout.strip()
-
-    def layers(self, image: str) -> list[str]:
-        """Return the ids of an image's layers, the lowest first."""
-        return list((self.engine.image(image) or {})["RootFS"]["Layers"])
-
-
-@pytest.fixture
-def yard(engine: Engine, tmp_path: Path, engine_name: Callable[[str], str]) -> Iterator[Yard]:
-    one = Yard(engine, tmp_path, engine_name, [])
-    yield one
-    engine.run(["image", "rm", "--force", *one.tags], check=False) if one.tags else None
 
 
 def compiling(yard: Yard, base_image: str, cache: str) -> str:
@@ -180,27 +100,8 @@ def test_a_storage_out_of_reach_fails_no_crate_either(yard: Yard, base_image: st
 
 @pytest.fixture
 def redis(engine: Engine, tmp_path: Path) -> Iterator[str]:
-    """A Redis with a password on the engine's bridge; the URL of it."""
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("redis-server is not installed")
-    gateway = engine.run(
-        ["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]
-    ).stdout.strip()
-    with socket.socket() as probe:
-        try:
-            probe.bind((gateway, 0))
-        except OSError:
-            pytest.skip("the engine is not on this machine")
-        port = probe.getsockname()[1]
-    argv = [program, "--bind", gateway, "--port", str(port), "--requirepass", "hunter2", "--save", ""]
-    with subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "Ready to accept connections" in line:
-                break
-        yield f"redis://{gateway}:{port}"
-        process.terminate()
+    with running_redis(engine, tmp_path, "hunter2") as url:
+        yield url
 
 
 def test_sccache_with_redis(yard: Yard, base_image: str, redis: str, tmp_path: Path) -> None:

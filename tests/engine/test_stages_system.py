@@ -15,22 +15,12 @@ import pytest
 from devbox.errors import ImageError
 from devbox.frameworks import load
 from devbox.image.assembly import stage_files
-from tests.engine.test_stages_python import Yard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from devbox.engine.docker import Engine
+    from tests.engine.lab import Yard
 
 pytestmark = pytest.mark.engine
 TREES = Path(__file__).resolve().parents[1] / "trees"
-
-
-@pytest.fixture
-def yard(engine: Engine, tmp_path: Path, engine_name: Callable[[str], str]) -> Iterator[Yard]:
-    one = Yard(engine, tmp_path, engine_name, [])
-    yield one
-    engine.run(["image", "rm", "--force", *one.tags], check=False) if one.tags else None
 
 
 def text_of(name: str, variant: str, base_image: str, runtime_image: str) -> str:

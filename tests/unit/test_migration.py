@@ -6,8 +6,13 @@ machine with eight GPUs: no engine is needed, and a dry run that asks one for mo
 
 from __future__ import annotations
 
+import http.server
+import json
+import os
 import shlex
+import socketserver
 import subprocess
+import threading
 import tomllib
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -20,37 +25,30 @@ import typer
 
 from devbox.agent.drivers.build_wheel import ALIASES, Script
 from devbox.cli.app import app, run
-from devbox.engine.docker import Engine
-from devbox.engine.process import Completed
-from devbox.facts.model import EngineFacts, Gpu, Gpus
-from devbox.frameworks import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from devbox.frameworks.model import Framework
-
 DATA = Path(__file__).parents[1] / "data" / "migration"
 PAGES = {file.stem: tomllib.loads(file.read_text(encoding="utf-8")) for file in sorted(DATA.glob("*.toml"))}
-MACHINE = EngineFacts(
-    version="28.3.0",
-    rootless=False,
-    local=True,
-    cdi=False,
-    cdi_devices=(),
-    nvidia_runtime=True,
-    memlock=None,
-    stack=None,
-    nofile=None,
-    data_root="/var/lib/docker",
-)
-GPUS = Gpus(tuple(Gpu(index, f"GPU-{index}", "NVIDIA H100 80GB HBM3", "9.0", 81559) for index in range(8)), "580.65.06")
-# What a dry run may ask beside the facts, and what it is told.
-ANSWERS = {
-    "buildx inspect": "Name: multi-builder\nDriver: docker-container\n",
-    "version --format": "linux/amd64\n",
+# What the engine and the driver of the recorded machine say; the engine is on the machine where the test runs.
+INFO = {
+    "ServerVersion": "28.3.0",
+    "Name": os.uname().nodename,
+    "Runtimes": {"runc": {}, "nvidia": {}},
+    "DockerRootDir": "/var/lib/docker",
 }
-READ_VARIANTS = load.variants
+GPUS = "".join(f"{index}, GPU-{index}, NVIDIA H100 80GB HBM3, 81559, 580.65.06, 9.0\n" for index in range(8))
+# Beside the facts a dry run may ask for the builder and the platform. It starts no other program.
+DOCKER = """#!/bin/sh
+case "$*" in
+"info --format {{json .}}") cat "$0.info" ;;
+"buildx inspect"*) printf 'Name: multi-builder\\nDriver: docker-container\\n' ;;
+"version --format"*) echo linux/amd64 ;;
+*) echo "a dry run asks the engine: docker $*" | tee -a "$0.asked" >&2; exit 1 ;;
+esac
+"""
+NVIDIA_SMI = f"#!/bin/sh\nprintf '%s' '{GPUS}'\n"
 # What a developer's environment may say of images, networks and tokens.
 HIDDEN: tuple[str, ...] = ("IMAGE_WITH_TAG", "DOCKER_PULL", "HF_TOKEN")
 HIDDEN += ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
@@ -102,30 +100,10 @@ def rows() -> Iterator[Row]:
 ROWS = tuple(rows())
 
 
-@cache
-def command(name: str) -> Any:
-    """Return a command of devbox's or a group of them, which is made once: its options take a while to read."""
-    root: Any = typer.main.get_command(app)
-    return root.commands[name]
-
-
-@cache
-def variants(name: str) -> tuple[Framework, ...]:
-    """Return a framework in all its variants. No stand-in has files of its own about frameworks."""
-    return READ_VARIANTS(name)
-
-
-@cache
-def prepare() -> None:
-    """Make what all lines need before anything of it is replaced."""
-    for name in {args[0] for row in ROWS for args in row.commands()}:
-        command(name)
-
-
 def dry(args: Sequence[str]) -> bool:
     """Return whether the command that `args` name has a dry run."""
     words = iter(args)
-    found = command(next(words))
+    found: Any = typer.main.get_command(app)
     while hasattr(found, "commands"):
         found = found.commands[next(words)]
     return any("--dry-run" in parameter.opts for parameter in found.params)
@@ -140,28 +118,43 @@ def contains(words: Sequence[str], wanted: str) -> bool:
     )
 
 
+class Empty(http.server.BaseHTTPRequestHandler):
+    """The API of an engine that has no image, no volume and no container."""
+
+    def do_GET(self) -> None:
+        found = self.path.startswith("/containers/json")
+        self.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n[]" if found else b"HTTP/1.0 404 Not Found\r\n\r\n{}")
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with the programs of the recorded machine, and its engine's socket."""
+    folder = tmp_path_factory.mktemp("machine")
+    for name, text in {"docker": DOCKER, "nvidia-smi": NVIDIA_SMI}.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    (folder / "docker.info").write_text(json.dumps(INFO))
+    with socketserver.ThreadingUnixStreamServer(str(folder / "docker.sock"), Empty) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder
+        server.shutdown()
+
+
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that is always the same. Its engine has no image and no container, and says what its builder is."""
-
-    def answer(_: Engine, args: Sequence[str], **__: Any) -> Completed:
-        line = shlex.join(args)
-        told = next((told for asked, told in ANSWERS.items() if line.startswith(asked)), None)
-        assert told is not None, f"a dry run asks the engine: docker {line}"
-        return Completed(("docker", *args), 0, told, "")
-
-    prepare()
-    monkeypatch.setattr("devbox.cli.app._Commands.__getitem__", lambda _, name: command(name))
-    monkeypatch.setattr(load, "variants", lambda name, *_: variants(name))
-    monkeypatch.setattr("devbox.facts.engine.gather", lambda *_: MACHINE)
-    monkeypatch.setattr("devbox.facts.gpu.gather", lambda *_: GPUS)
+def machine(programs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine that is always the same, but for the limits, ports and folders of the one on which the test runs."""
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{programs}/docker.sock")
+    monkeypatch.setattr("devbox.facts.engine._limits", lambda **_: dict.fromkeys(("memlock", "stack", "nofile")))
     monkeypatch.setattr("devbox.oneshot.image_run._must_be_free", lambda *_: None)
     monkeypatch.setattr("devbox.container.contract.personal._is_there", lambda *_: True)
-    monkeypatch.setattr(Engine, "image", lambda *_: None)
-    monkeypatch.setattr(Engine, "containers", lambda *_, **__: ())
-    monkeypatch.setattr(Engine, "run", answer)
     for name in HIDDEN:
         monkeypatch.delenv(name, raising=False)
+    yield
+    assert not (programs / "docker.asked").exists(), (programs / "docker.asked").read_text()
 
 
 @pytest.fixture(scope="session")

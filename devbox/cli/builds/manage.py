@@ -23,12 +23,7 @@ if TYPE_CHECKING:
     from devbox.builds.trees import BuildTree, TreeDetails
     from devbox.builds.volumes import BuildVolume, Doomed
 
-app = typer.Typer(
-    help="List, explain, remove and prune build trees.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    add_completion=False,
-)
+app = typer.Typer(no_args_is_help=True)
 
 SHOWN_HISTORY = 10
 _AGE = re.compile(r"(\d+)\s*(min|h|d|w)")

@@ -11,7 +11,7 @@ from devbox.cli.image import build, graph, life, lint, lock, manifest, registry
 from devbox.cli.image import run as run_
 from devbox.cli.options import JsonOption
 
-app = typer.Typer(help="Build and look at images.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command()
