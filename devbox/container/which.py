@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from devbox.container import memory
 from devbox.devcontainer import record
-from devbox.devcontainer.find import candidates_in, find
+from devbox.devcontainer.find import candidates_in, find, git_top
 from devbox.errors import ContractError, EngineError, UsageError
 
 if TYPE_CHECKING:
@@ -62,26 +62,18 @@ def workspace(folder: Path) -> Path:
 
 def _places(folder: Path) -> tuple[list[Path], Path | None]:
     """Return `folder` and those above it that may be its workspace, the nearest first; and the repository's top."""
-    real, home = os.path.realpath(folder), Path("~").expanduser()
+    real, home, top = Path(os.path.realpath(folder)), Path("~").expanduser(), git_top(folder)
     owners = {os.getuid(), folder.stat().st_uid}
-    places = []
-    for place in (folder, *folder.parents):
-        if place != folder:
-            status = place.stat()
-            if status.st_uid not in owners or status.st_mode & stat.S_ISVTX or place == home:
-                break
-            # What is above a symlink by its name alone is another checkout.
-            if not Path(real).is_relative_to(os.path.realpath(place)):
-                break
+    places = [folder]
+    for place in folder.parents:
+        status = place.stat()
+        if places[-1] == top or place == home or status.st_uid not in owners or status.st_mode & stat.S_ISVTX:
+            break
+        # What is above a symlink by its name alone is another checkout.
+        if not real.is_relative_to(os.path.realpath(place)):
+            break
         places.append(place)
-        if _is_top(place):
-            return places, place
-    return places, None
-
-
-def _is_top(folder: Path) -> bool:
-    entry = folder / ".git"
-    return entry.is_file() or (entry / "HEAD").is_file()
+    return places, top if top in places else None
 
 
 def _is_workspace(folder: Path) -> bool:

@@ -61,6 +61,15 @@ def find(
     return (first, *(path for path in others if record.at(path).is_twin_of(said)))
 
 
+def git_top(folder: Path) -> Path | None:
+    """Return the nearest folder with a `.git`. git is not asked: this needs no program and trusts no configuration."""
+    for candidate in (folder, *folder.parents):
+        entry = candidate / ".git"
+        if entry.is_file() or (entry / "HEAD").is_file():
+            return candidate
+    return None
+
+
 def candidates_in(workspace: Path) -> tuple[Path, ...]:
     """Return every devcontainer.json of `workspace` that some tool finds, the well-known ones first."""
     well_known = [workspace / FOLDER / NAME, workspace / FLAT]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox.devcontainer import jsonc, record
+from devbox.devcontainer.find import git_top
 from devbox.devcontainer.identity import absolute, devcontainer_id, id_labels
 from devbox.devcontainer.model import BuildRecipe, Contract
 from devbox.devcontainer.properties import check, migrated
@@ -125,7 +126,7 @@ def _workspace(raw: JSON, workspace: Path, kind: Kind) -> tuple[str, str | None]
     """
     if kind == "compose":
         return raw.get("workspaceFolder") or "/", None
-    top = _git_top(workspace) or workspace
+    top = git_top(workspace) or workspace
     inside = posixpath.join("/workspaces", top.name)
     folder = raw.get("workspaceFolder") or posixpath.join(inside, *workspace.relative_to(top).parts)
     return folder, f"type=bind,{_quoted('source', str(top))},{_quoted('target', inside)}"
@@ -135,15 +136,6 @@ def _quoted(key: str, value: str) -> str:
     """Write a field of a `--mount` as the reference does: in quotes where it holds a comma."""
     field = f"{key}={value}"
     return '"' + field.replace('"', '""') + '"' if "," in value or '"' in value else field
-
-
-def _git_top(folder: Path) -> Path | None:
-    """Return the nearest folder with a `.git`. git is not asked: this needs no program and trusts no configuration."""
-    for candidate in (folder, *folder.parents):
-        entry = candidate / ".git"
-        if entry.is_file() or (entry / "HEAD").is_file():
-            return candidate
-    return None
 
 
 def _recipe(config: JSON, path: Path) -> BuildRecipe:

@@ -145,7 +145,7 @@ def _volumes(run: Application, path: Path | None, *, sizes: bool) -> tuple[Build
     # The folder may be gone: its trees are what is asked for.
     from devbox.devcontainer.identity import absolute
 
-    wanted = absolute(path)
+    wanted = str(workspace(path)) if path.is_dir() else absolute(path)
     named = tuple(volume for volume in volumes if volume.workspace == wanted)
     found = with_trees(named or volumes, run.engine, sizes=sizes)
     if not named:  # its trees may lie in another workspace's volume: it is a further checkout there
