@@ -89,15 +89,19 @@ def contract(
     *,
     config: Path | None = None,
     framework: str | None = None,
+    own: bool = False,
 ) -> Path | None:
     """Return the contract in force, None where devbox has to write one; see `devbox.devcontainer.find.find`.
 
-    Of shared ones that differ in their GPUs alone the one for this machine is taken, which is said. In doubt the person
-    is asked. Raises ContractError, with the choices, where nobody can be.
+    Of shared ones that differ in their GPUs alone the one for this machine is taken, which is said. In doubt it is
+    devbox's `own` where something was asked for that only such a one can have; else the person is asked. Raises
+    ContractError, with the choices, where nobody can be.
     """
     found = contracts(workspace, config=config, framework=framework)
     if len(found) > 1:
         found = _for_this_machine(workspace, found, engine, reporter)
+    if len(found) > 1 and own:
+        found = tuple(path for path in found if record.at(path).personal)
     return _asked(workspace, found, reporter) if len(found) > 1 else next(iter(found), None)
 
 

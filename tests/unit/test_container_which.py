@@ -183,6 +183,12 @@ class TestContract:
         folder(tmp_path, CMakeLists_txt=CMAKE, a_cu="")
         assert which.contract(tmp_path, NO_ENGINE, Answering()) is None
 
+    def test_what_only_devboxs_own_can_have_decides_for_it(self, tmp_path: Path) -> None:
+        three(tmp_path)
+        assert which.contract(tmp_path, NO_ENGINE, Silent(), own=True) is None
+        mine = put(tmp_path / ".devcontainer/x/devcontainer.json", Record("cuda", "cpu"))
+        assert which.contract(tmp_path, NO_ENGINE, Silent(), own=True) == mine
+
     @pytest.mark.parametrize("has", [True, False])
     def test_of_a_pair_the_one_for_this_machine_is_taken_and_said(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has: bool

@@ -59,11 +59,11 @@ def in_force(request: UpRequest, settings: Settings, engine: Engine, reporter: R
     Raises ContractError, UsageError and RefusedError.
     """
     framework = settings.framework if request.config is None else None
-    path = which.contract(request.path, engine, reporter, config=request.config, framework=framework)
-    ours = record.at(path).personal
-    own = ("flat", "compose", *(["name", "force"] if ours is not None else []))
     given = [TABLE[key].flag for key in CHOICES if key in request.flags]
-    given += [f"--{name}" for name in own if getattr(request, name)]
+    given += [f"--{name}" for name in ("flat", "compose") if getattr(request, name)]
+    path = which.contract(request.path, engine, reporter, config=request.config, framework=framework, own=bool(given))
+    ours = record.at(path).personal
+    given += [f"--{name}" for name in ("name", "force") if ours is not None and getattr(request, name)]
     if path is not None and framework is None and (ours is None or not given):
         if given:
             reporter.warn(
