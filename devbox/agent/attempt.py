@@ -16,7 +16,7 @@ from .files import point_link
 from .install import Install
 from .ninja import output
 from .process import INTERRUPTED, Interrupted
-from .proof.healing import Healing
+from .proof.choose import proof_for
 from .proof.known import recall
 from .proof.record import Attempt, ninja_identity
 from .proof.sources import Sources
@@ -25,12 +25,9 @@ from .trees import note_owner
 from .volume import CURRENT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from .drivers.base import Done, Driver, Plan
     from .events import Events
     from .process import Supervisor
-    from .proof.sources import Entry
     from .protocol import Build
 
 SLOWEST = 5
@@ -78,28 +75,29 @@ class Work:
         self.sources = Sources(
             decided.workspace, decided.tree, installing.files(decided.workspace) if installing else ()
         )
-        self.past = recall(context, self.sources)
-        self.known, self.generation = self.past.known, self.past.generation
-        self.healing = Healing(context, self.sources, self.past)
+        self.last, seen = recall(context, self.sources)
+        self.proof = proof_for(context, self.sources, self.last, seen)
+        self.proof.look()
         driver = driver_for(context)
         self._start_cache()
-        plan = driver.plan(self.past.last)
+        changed = self.proof.why_configure(self.last.configured_from) if self.last else []
+        plan = driver.plan(self.last, changed)
         context.reasons += [f"configured: {reason}" for reason in plan.reasons]
         self.result.update(jobs=driver.jobs.number, jobs_reason=driver.jobs.reason, configured=plan.reasons)
-        files = self._open(plan)
+        self._open(plan)
         compiles = bool(plan.reasons) and driver.compiles_to_configure
         if compiles:
             self._mark(driver)
         if plan.reasons:
             if not self._configure(driver, plan):
                 return  # the record stays open, so that the next attempt configures again
-            if compiles:
-                self.healing.begin_again(files, self.start)
-            files = self._open(plan._replace(reasons=[]))
+            self.proof.look()
+            self._open(plan._replace(reasons=[]), configured_from=self.proof.configured_from())
+        self.proof.arrange(heal=context.request.heal)
         if not compiles:
             self._mark(driver)
         point_link(os.path.join(decided.volume, CURRENT), decided.key)
-        self._compile(driver, files)
+        self._compile(driver)
         if installing is not None and self.result["code"] == 0:
             self._install(driver, installing)
 
@@ -117,54 +115,45 @@ class Work:
 
     # The record.
 
-    def _open(self, plan: Plan) -> dict[str, Entry]:
-        """Heal, and write the open record: from here on nothing counts as proof until it is closed."""
-        last = self.past.last
-        with self.context.lock("sources"):
-            files = self.healing.look(self.known)
-            if not self.generation or self.known != files:
-                self.generation = f"{self.start:x}.{os.getpid():x}.{time.monotonic_ns():x}"
-                self.records.write_sources(self.decided.key, self.generation, files)
-                self.known = files
-            earlier = last.defined if last and plan.reasons else ()
-            self.attempt = attempt = Attempt(
-                key=self.decided.key,
-                digest=self.decided.digest,
-                inputs=self.decided.inputs,
-                state="open",
-                start=self.start,
-                end=0,
-                created=last.created if last else self.start,
-                generation=self.generation,
-                ninja=[],
-                configured=not plan.reasons,
-                arguments=plan.arguments,
-                environment=plan.variables,
-                defined=sorted({*earlier, *map(cmake_call.name_of, plan.defines)}),
-                cache="",
-                around=self.past.around,
-                code=-1,
-            )
-            self.records.write(attempt)
-        return files
+    def _open(self, plan: Plan, configured_from: str | None = None) -> None:
+        """Write the open record: who finds it knows that this attempt was cut off.
 
-    def _close(self, files: Mapping[str, Entry], *, idle: bool) -> None:
-        """Close the record with the files that did not move meanwhile; after an idle build, no move matters."""
-        if self.attempt is None:
+        `configured_from` is the hash of the files that cmake ran on in this attempt.
+        """
+        last = self.last
+        if configured_from is None:
+            configured_from = last.configured_from if last else ""
+        self.attempt = Attempt(
+            key=self.decided.key,
+            digest=self.decided.digest,
+            inputs=self.decided.inputs,
+            state="open",
+            start=self.start,
+            end=0,
+            created=last.created if last else self.start,
+            generation=last.generation if last else "",
+            ninja=[],
+            configured=not plan.reasons,
+            configured_from=configured_from,
+            arguments=plan.arguments,
+            environment=plan.variables,
+            cache="",
+            code=-1,
+        )
+        self.records.write(self.attempt)
+
+    def _close(self) -> None:
+        """Close the record; what moved while the attempt ran is no proof."""
+        attempt = self.attempt
+        if attempt is None:
             return
-        if not idle:
-            if self.decided.ninja:
-                self.past.outside.note()
-            stamps = self.sources.stamps().stamps
-            kept = {path: entry for path, entry in files.items() if stamps.get(path) == entry[1:]}
-            if len(kept) < len(files):
-                self.generation += "c"
-                self.records.write_sources(self.decided.key, self.generation, kept)
+        as_it_was = self.proof.close(heal=self.context.request.heal, configured=bool(attempt.configured_from))
         self.records.write(
-            self.attempt._replace(
+            attempt._replace(
                 state="closed",
                 end=time.time_ns(),
-                generation=self.generation,
+                generation=self.proof.generation,
+                configured_from=attempt.configured_from if as_it_was else "",
                 ninja=ninja_identity(self.decided.tree),
                 cache=cmake_call.cache_digest(self.decided.tree),
                 code=self.result["code"],
@@ -193,9 +182,8 @@ class Work:
         driver.mark()
         self.cache.mark()
 
-    def _compile(self, driver: Driver, files: Mapping[str, Entry]) -> None:
+    def _compile(self, driver: Driver) -> None:
         """Build, report what was done, and close the record, also where the build failed or was stopped in order."""
-        before = ninja_identity(self.decided.tree)
         try:
             outcome, jobs = driver.build()
             self.result.update(outcome._asdict(), jobs=jobs.number)
@@ -205,23 +193,20 @@ class Work:
             if not interrupted.clean:
                 raise
         done = driver.done(self.start)
-        # If neither cmake nor a command ran, it does not matter what moved meanwhile.
-        ran = self.result["configured"] or self.result["code"] or before != ninja_identity(self.decided.tree)
-        self._close(files, idle=self.decided.ninja is not None and not ran)
+        self._close()
         self._report(done)
 
     def _report(self, done: Done) -> None:
-        healed = self.healing.done
+        newer, hidden = list(self.proof.newer), list(self.proof.hidden)
         self.result.update(
             commands=len(done.commands),
             compiled=done.compiled,
             slowest=[[command.output, command.seconds] for command in output.slowest(done.commands)[:SLOWEST]],
-            healed={"lowered": len(healed.lowered), "raised": len(healed.raised)},
+            healed={"lowered": len(newer), "raised": len(hidden)},
         )
         reasons = self.context.reasons
-        as_built = [*healed.lowered, *healed.lifted]
-        reasons += [f"recorded time set again, its content is as built: {path}" for path in as_built[:NAMED]]
-        reasons += [f"made newer, its content is not as built: {path}" for path in healed.raised[:NAMED]]
+        reasons += [f"newer, but its content is as built: {path}" for path in newer[:NAMED]]
+        reasons += [f"not newer, but its content is not as built: {path}" for path in hidden[:NAMED]]
         timeline.keep(self.decided, self.result, done.commands, self.cache.counts(), start_ns=self.start)
 
     def _install(self, driver: Driver, installing: Install) -> None:

@@ -10,9 +10,8 @@ from .drivers import cmake_call
 from .drivers.choose import kind_of
 from .key import digest, key
 from .placeholders import fill
-from .proof.outside import packages_digest
 from .python import environment
-from .tools import CUDA_HOME, Probe, first_on_path, required, version_tuple, which
+from .tools import CUDA_HOME, Probe, first_on_path, packages_digest, required, version_tuple, which
 from .volume import state_of
 
 if TYPE_CHECKING:

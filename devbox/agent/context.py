@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from .locks import lock, lock_path
 from .proof.record import Records
-from .protocol import AsRoot
 from .volume import records_of
 
 if TYPE_CHECKING:
@@ -48,8 +47,3 @@ class Context:
 
         note = f"{self.request.client} (process {os.getpid()} in the container)"
         return lock(lock_path(state or self.decided.state, name), note, wait=self.supervisor.wait, on_wait=on_wait)
-
-    def set_as_root(self, files: list[tuple[str, int]]) -> None:
-        """Have the client set times of the image's files, which belong to root; it answers with a line."""
-        self.events.send(AsRoot(files=files))
-        self.supervisor.answer()

@@ -20,11 +20,12 @@ class Stamp(NamedTuple):
     size: int
     ctime: int
     inode: int
+    device: int = 0
 
 
 def stamp(status: os.stat_result) -> Stamp:
     """Return the stamp in a stat result."""
-    return Stamp(status.st_mtime_ns, status.st_size, status.st_ctime_ns, status.st_ino)
+    return Stamp(status.st_mtime_ns, status.st_size, status.st_ctime_ns, status.st_ino, status.st_dev)
 
 
 def stamp_of(path: str) -> Stamp | None:

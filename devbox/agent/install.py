@@ -10,8 +10,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from .files import Stamp, read_json, stamp_of, write_json
-from .proof.record import ninja_identity
-from .proof.sources import digest_file
+from .ninja.log import identity
+from .proof.content import digest_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ class Install:
         )
 
     def _state(self, targets: Sequence[str]) -> list[Any]:
-        return [self._key, self._prefix, sorted(targets), ninja_identity(self._tree)]
+        return [self._key, self._prefix, sorted(targets), identity(self._tree)]
 
     def commands(self, targets: Sequence[str]) -> list[list[str]]:
         """Return the commands that install into the stage: everything, or the components named like the targets."""

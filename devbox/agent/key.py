@@ -15,7 +15,6 @@ DIGITS = 8
 # What happens when an input of a build changes. docs/reference/build-key.md shows this table, and a test runs each row.
 ANOTHER_TREE = "another tree"
 RECONFIGURE = "reconfigure"
-FRESH_CACHE = "reconfigure with a fresh CMake cache"
 NOTHING = "nothing"
 EFFECTS = (
     ("framework, variant", ANOTHER_TREE),
@@ -34,10 +33,14 @@ EFFECTS = (
     ("Rust compiler, the steps of the build, where cargo builds", ANOTHER_TREE),
     ("any other -D, given, changed or dropped; the framework's own defines; a preset's variables", RECONFIGURE),
     ("--option, --benchmarks, --cpp-only: what the checkout's build script is told", RECONFIGURE),
-    ("a CMake file of the tree", "ninja reconfigures by itself"),
+    (
+        "what cmake reads: its files, toolchain, configure_file's inputs, CMAKE_CONFIGURE_DEPENDS",
+        RECONFIGURE,
+    ),
     ("CMakeCache.txt, edited by hand", RECONFIGURE),
-    ("CFLAGS, CMAKE_PREFIX_PATH and other variables that CMake reads once; a preset's environment", FRESH_CACHE),
-    ("--reconfigure", FRESH_CACHE),
+    ("CFLAGS, CMAKE_PREFIX_PATH and other variables that CMake reads once; a preset's environment", RECONFIGURE),
+    ("CPATH, LIBRARY_PATH, NVCC_APPEND_FLAGS and other variables that compilers read", "reconfigure, and compile all"),
+    ("--reconfigure", RECONFIGURE),
     ("image with the same toolchain, container recreated", NOTHING),
     ("compiler cache: another one, none, its size or its shared storage", NOTHING),
     ("jobs, targets, `--trace`", NOTHING),

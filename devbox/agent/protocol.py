@@ -164,12 +164,6 @@ class Healed(Event, kind="healed"):
     files: Sequence[Sequence[Any]]
 
 
-class AsRoot(Event, kind="as_root"):
-    """A question: set the times of the image's files, path and nanoseconds of each. Any line answers."""
-
-    files: Sequence[Sequence[Any]]
-
-
 class WantSeed(Event, kind="seed"):
     """A question: copy a tree for this one, as `Seed` says. Any line answers."""
 
@@ -659,7 +653,7 @@ class Report(Request[Reported], kind="report"):
 
 
 EVENTS: dict[str, type[Event]] = {
-    one.KIND: one for one in (Hello, Phase, Info, Warn, Output, Progress, Tree, Healed, AsRoot, WantSeed, Fault)
+    one.KIND: one for one in (Hello, Phase, Info, Warn, Output, Progress, Tree, Healed, WantSeed, Fault)
 }
 _ABOUT_CACHE = (CountCache, ClearCache, LookAtCache, ExplainCache)
 REQUESTS: dict[str, type[Request[Any]]] = {

@@ -5,8 +5,8 @@ waits. The one in a helper container (`copy`), which sees both volumes, chooses 
 beside the trees. Only the first one moves that copy to its place, so a copy that was cut off never counts as a tree.
 
 A tree can be taken where its key is the same, which includes the container path of the sources, and its record is
-proof: closed, with nobody's ninja after it. The copy's record says that the last attempt started when it ended. Thus
-a file whose content is not the recorded one is left alone only if it is newer than everything in the tree.
+proof: closed, with nobody's ninja after it. Contents make the copy right: what was made from other contents than the
+new workspace has is made anew, whatever the times of the files.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from . import history
 from .files import read_json, write_json
 from .locks import lock_path
-from .proof.record import Attempt, Records, base, ninja_identity
-from .proof.sources import UNKNOWN
+from .proof.content import UNKNOWN
+from .proof.kept import adopt, is_as_left
+from .proof.record import FILES, Attempt, Records, ninja_identity
 from .protocol import Seeded
 from .volume import records_of, state_of
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from .events import Events
     from .process import Supervisor
-    from .proof.sources import Entry
+    from .proof.content import Entry
     from .protocol import Seed
 
 FOLDER = "seeds"
@@ -39,7 +40,6 @@ DONE = "seed.json"
 TREE = "tree"
 # Beside the records: whose volume it is.
 OWNER = "volume.json"
-FILES = ("outside.json", "sources.json")
 NINJA = "Ninja"
 GIVEN_UP = 127
 
@@ -84,7 +84,7 @@ class Seeding:
         self._folder = folder_for(state, key, self.token)
 
     def ask(self, sources: Mapping[str, Entry]) -> None:
-        """Write down what the sources of the new tree are."""
+        """Write down what the sources of the new tree are, by their absolute paths."""
         forget(self._state, self._key)
         write_json(os.path.join(self._folder, WANTED), {path: entry.content for path, entry in sources.items()})
 
@@ -103,6 +103,7 @@ class Seeding:
             for name in FILES:
                 with contextlib.suppress(FileNotFoundError):
                     os.replace(os.path.join(self._folder, name), records.path(self._key, name))
+            adopt(records.folder_of(self._key), self._tree)
             attempt = attempt._replace(ninja=ninja_identity(self._tree))
             records.write(attempt)
             reason = f"seeded from {done['from']}: {done['equal']} of {done['total']} sources are the same there"
@@ -113,9 +114,10 @@ class Seeding:
 
 
 class Candidate(NamedTuple):
-    """A tree that may be copied: how many sources are the same there, and its record."""
+    """A tree that may be copied: how many of its sources are the same, and its record."""
 
     equal: int
+    total: int
     sibling: bool
     built: int
     volume: str
@@ -128,8 +130,7 @@ def copy(request: Seed, events: Events, supervisor: Supervisor) -> Seeded:
     key, state = request.key, state_of(request.volume)
     folder = folder_for(state, key, request.token)
     wanted = read_json(os.path.join(folder, WANTED)) or {}
-    total = sum(content != UNKNOWN for content in wanted.values())
-    found, why = _candidates(request, wanted, total)
+    found, why = _candidates(request, wanted)
     for candidate in found:
         with _sharing(lock_path(state_of(candidate.volume), key)) as free:
             if not free:
@@ -141,14 +142,14 @@ def copy(request: Seed, events: Events, supervisor: Supervisor) -> Seeded:
             if failed:
                 why.append(f"{candidate.workspace}: {failed}")
                 continue
-        attempt = candidate.attempt._replace(start=candidate.attempt.end, created=began)
-        about = {"from": candidate.workspace, "equal": candidate.equal, "total": total, "began": began}
+        attempt = candidate.attempt._replace(created=began)
+        about = {"from": candidate.workspace, "equal": candidate.equal, "total": candidate.total, "began": began}
         write_json(os.path.join(folder, DONE), {**about, "attempt": attempt._asdict()})
         return Seeded(seeded=candidate.workspace, why=why)
     return Seeded(seeded="", why=why)
 
 
-def _candidates(request: Seed, wanted: Mapping[str, str], total: int) -> tuple[list[Candidate], list[str]]:
+def _candidates(request: Seed, wanted: Mapping[str, str]) -> tuple[list[Candidate], list[str]]:
     """Return the trees that may be copied, the nearest first, and why the others may not."""
     found = []
     why = []
@@ -160,26 +161,31 @@ def _candidates(request: Seed, wanted: Mapping[str, str], total: int) -> tuple[l
         if attempt is None or attempt.digest != request.digest:
             why.append(f"{about}: has no tree {request.key}")
             continue
-        doubt, files = _doubt(source.volume, attempt, records)
+        doubt = _doubt(source.volume, attempt)
         if doubt:
             why.append(f"{about}: {doubt}")
             continue
-        equal = sum(path in files and files[path].content == content != UNKNOWN for path, content in wanted.items())
-        if equal < source.least * total:
-            why.append(f"{about}: only {equal} of {total} sources are the same there")
+        contents = records.contents(request.key)
+        inside = os.path.join(attempt.inputs["source"], "")
+        named = {name: content for name, content in contents.items() if name in wanted or name.startswith(inside)}
+        equal = sum(wanted.get(name) == content != UNKNOWN for name, content in named.items())
+        if equal < source.least * len(named):
+            why.append(f"{about}: only {equal} of {len(named)} sources are the same there")
             continue
-        found.append(Candidate(equal, source.sibling, attempt.start, source.volume, about, attempt))
-    return sorted(found, key=lambda one: one[:3], reverse=True), why
+        candidate = Candidate(equal, len(named), source.sibling, attempt.start, source.volume, about, attempt)
+        found.append(candidate)
+    return sorted(found, key=lambda one: (one.equal, one.sibling, one.built), reverse=True), why
 
 
-def _doubt(volume: str, attempt: Attempt, records: Records) -> tuple[str, Mapping[str, Entry]]:
-    """Return why a record is no proof ("" if it is), and its sources."""
-    files = records.sources(attempt.key, attempt)
-    tree = os.path.join(volume, attempt.key)
-    _, doubt = base(attempt, files, tree, ninja=attempt.inputs.get("generator") == NINJA, start_counts=False)
-    if not doubt and not attempt.configured:
-        doubt = "it is not configured"
-    return doubt, files or {}
+def _doubt(volume: str, attempt: Attempt) -> str:
+    """Return why a tree is no proof, "" if it is."""
+    if attempt.inputs.get("generator") != NINJA:
+        return "only ninja keeps a log that shows whether somebody built here"
+    if not attempt.closed:
+        return "the last build was cut off"
+    if attempt.ninja != ninja_identity(os.path.join(volume, attempt.key)):
+        return "ninja was run here by hand or by an IDE since the last build"
+    return "" if attempt.configured else "it is not configured"
 
 
 def _copy(candidate: Candidate, folder: str, supervisor: Supervisor, cwd: str) -> str:
@@ -203,9 +209,9 @@ def _copy(candidate: Candidate, folder: str, supervisor: Supervisor, cwd: str) -
     if code != 0:
         shutil.rmtree(target, ignore_errors=True)
         return f"cannot be copied: {''.join(said).strip()[-300:]}"
-    if ninja_identity(source) != candidate.attempt.ninja:
+    if ninja_identity(source) != candidate.attempt.ninja or not is_as_left(records.folder_of(key), source):
         shutil.rmtree(target, ignore_errors=True)
-        return "ninja was run there meanwhile"
+        return "somebody else changed it meanwhile"
     for name in FILES:
         with contextlib.suppress(FileNotFoundError):
             shutil.copyfile(records.path(key, name), os.path.join(folder, name))

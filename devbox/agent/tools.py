@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .events import AgentError
 from .files import read_json, stamp_of, write_json
-from .proof.sources import digest_file
+from .proof.content import digest_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,6 +114,13 @@ class Probe:
         self._tools[name] = {"files": [[path, _identity(path)] for path in paths], "answer": answer}
         self._changed = True
         return answer
+
+
+def packages_digest(path: str) -> str | None:
+    """Return the `digest` in an image's list of build-relevant packages, or the list's hash; None without a list."""
+    listing = read_json(path)
+    said = listing.get("digest") if isinstance(listing, dict) else None
+    return str(said) if said else digest_file(path) or None
 
 
 def run(argv: Sequence[str], environ: Mapping[str, str], *, cwd: str | None = None) -> str:

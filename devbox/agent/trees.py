@@ -50,9 +50,8 @@ def describe(volume: str, *, sizes: bool = True, details: str | None = None) -> 
             "inputs": attempt.inputs if attempt else {},
         }
         if key == details:
-            sources = records.sources(key, attempt) if attempt else None
             about.update(
-                sources=len(sources or ()),
+                sources=len(records.contents(key)),
                 configured=attempt.configured if attempt else False,
                 arguments=attempt.arguments if attempt else [],
                 environment=attempt.environment if attempt else {},

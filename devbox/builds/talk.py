@@ -28,14 +28,6 @@ if TYPE_CHECKING:
     # What is called for each kind of question.
     Answers = Mapping[type[Event], Callable[[Any], object]]
 
-SET_TIMES = """
-import json, os, sys
-for path, mtime in json.load(sys.stdin):
-    try:
-        os.utime(path, ns=(mtime, mtime))
-    except OSError:
-        pass
-"""
 CANNOT_RUN = frozenset({126, 127})
 # How long the agent gets to end compilers and close its record after the lifeline was cut.
 FAREWELL_SECONDS = 30.0
@@ -67,12 +59,7 @@ def ask(
     for a result. The code of a result that a signal brought about is 128 + its number.
     """
     volume = target.volume
-    known = _Listener(
-        request.but(volume=volume),
-        on_event,
-        {protocol.AsRoot: lambda event: _set_times(event, target, engine), **(answers or {})},
-        mask,
-    )
+    known = _Listener(request.but(volume=volume), on_event, answers, mask)
     for attempt in ("first", "after delivery"):
         with _exec(target, engine, deliver.run_argv(volume)) as agent, _cut_by_signals(agent):
             result = known.talk(agent)
@@ -193,13 +180,6 @@ def _deliver(target: Target, engine: Engine, volume: str) -> None:
             hint="devbox up   # mounts it and sets its owner",
             detail=receiver.stderr or None,
         )
-
-
-def _set_times(asked: protocol.AsRoot, target: Target, engine: Engine) -> None:
-    """Set times of the image's files as root. What cannot be set stays newer, which costs no more than a rebuild."""
-    with _exec(target._replace(user="root"), engine, [*deliver.PYTHON, "-c", SET_TIMES]) as setter:
-        setter.send(json.dumps(asked.files))
-        setter.hang_up()
 
 
 def _exec(target: Target, engine: Engine, argv: list[str]) -> _Line:

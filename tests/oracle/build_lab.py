@@ -96,9 +96,6 @@ class Running:
         for line in self.process.stdout:
             event: JSON = json.loads(line)
             self.events.append(event)
-            if event["event"] == "as_root":
-                self.lab.set_times_as_root(event["files"])
-                self.answer()
             if event["event"] == kind and all(event[name] == value for name, value in fields.items()):
                 return event
         raise AssertionError(f"no {kind} in {self.events[-5:]}")
@@ -153,10 +150,6 @@ class Lab:
         self.rules = BuildRules(memory_per_job=64, arch_define=None)
         self.request: JSON = {}
         self.started: list[Running] = []
-
-    def set_times_as_root(self, files: list[list[Any]]) -> None:
-        """Set times of files that belong to the image; here there is no image."""
-        raise AssertionError(files)
 
     def agent_argv(self) -> list[str]:
         """Return the command line of the agent."""

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbox.builds import deliver
-from devbox.builds.talk import SET_TIMES
 from devbox.frameworks.load import load
 from tests.oracle.build_lab import Lab, Running
 
@@ -96,10 +95,6 @@ class CudaLab(Lab):
         """Give the checkout to the user who builds, where the tests run as root."""
         if os.getuid() == 0:
             subprocess.run(["chown", "-Rh", "--from=0", USER, str(self.workspace.parent)], check=True)
-
-    def set_times_as_root(self, files: list[list[Any]]) -> None:
-        argv = ["docker", "exec", "-i", "-u", "root", self.container, "python3", "-c", SET_TIMES]
-        subprocess.run(argv, input=json.dumps(files), text=True, check=True)
 
     def agent_argv(self) -> list[str]:
         return ["docker", "exec", "-i", "-u", USER, self.container, *deliver.run_argv(VOLUME)]

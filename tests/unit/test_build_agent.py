@@ -31,7 +31,6 @@ from devbox.agent.ninja.output import (
     read_deps,
     short,
 )
-from devbox.agent.proof.outside import Outside
 from devbox.agent.protocol import Rules
 from devbox.agent.tools import version_tuple
 from devbox.builds import deliver
@@ -70,14 +69,15 @@ class TestDelivery:
         slow = {"socket", "shutil", "zipfile", "glob", "tempfile", "urllib", "email", "dataclasses", "inspect"}
         others = {
             *(f"drivers.{name}" for name in ("build_wheel", "cargo", "scikit", "presets")),
-            *("python.package", "python.wheel", "ninja.graph"),
+            *("python.package", "python.wheel", "ninja.graph", "ninja.manifest"),
+            *(f"proof.{name}" for name in ("judge", "arrange", "edges", "by_time")),
         }
         assert not loaded & (slow | {f"agent.{name}" for name in others})
 
     def test_the_name_is_made_from_the_source(self) -> None:
         assert deliver.place("/build").startswith("/build/.devbox/agent/")
         assert len(deliver.name()) == 16
-        assert "agent/proof/rules.py" in deliver.bundle()
+        assert "agent/proof/judge.py" in deliver.bundle()
 
 
 class TestKey:
@@ -294,28 +294,6 @@ class TestNinjaFiles:
         assert [(output, list(inputs)) for output, inputs in deps.outputs] == [(0, [1, 2])]
         (tmp_path / ".ninja_deps").write_bytes(data.replace(struct.pack("<i", 4), struct.pack("<i", 9), 1))
         assert read_deps(str(tmp_path)).paths == []
-
-
-def test_build_statements_name_libraries_outside(tmp_path: Path) -> None:
-    library = tmp_path / "usr lib" / "libx.a"
-    library.parent.mkdir()
-    library.write_text("one")
-    tree = tmp_path / "tree"
-    tree.mkdir()
-    written = str(library).replace(" ", "$ ")
-    (tree / "build.ninja").write_text(
-        f"build prog | side: LINK main.o | {written} || /not/this\nbuild other: CC /work/a.c\n"
-    )
-    for name in ("prog", "side", "other"):
-        (tree / name).touch()
-    record = str(tmp_path / "outside.json")
-    Outside(record, str(tree), "/work").note()
-    library.write_text("two")
-    os.utime(library, (1, 1))
-    reasons = Outside(record, str(tree), "/work").settle(lambda _: None)
-    assert [path.name for path in tree.iterdir() if path.name != "build.ninja"] == ["other"]
-    assert "libx.a" in reasons[0]
-    assert Outside(record, str(tree), "/work").settle(lambda _: None) == []
 
 
 def test_versions() -> None:

@@ -1,4 +1,4 @@
-"""The rules of healing, as a pure function of entries and records."""
+"""What is dirty, by content: windows between two looks, runs that prove something, and what ninja is told."""
 
 from __future__ import annotations
 
@@ -6,170 +6,226 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from devbox.agent.proof import rules
-from devbox.agent.proof.rules import FOREVER, Base, Change, plan
-from devbox.agent.proof.sources import UNKNOWN, Entry, Sources
+from devbox.agent.files import Stamp, stamp_of
+from devbox.agent.ninja import log as ninja_log
+from devbox.agent.proof import by_time, look
+from devbox.agent.proof.arrange import plan
+from devbox.agent.proof.content import FINE_TICK_NS, UNKNOWN, Entry
+from devbox.agent.proof.edges import Edges, read_depfile
+from devbox.agent.proof.git import Git
+from devbox.agent.proof.judge import Judged, Seen, judge, names_to_look_at
+from devbox.agent.proof.look import Eye, Look, Window
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-START, END = 1000, 2000
+    from devbox.agent.proof.made import Made
+
+SECOND = 1_000_000_000
+NINJA = """\
+rule C
+  command = cc
+  deps = gcc
+rule LINK
+  command = ld
+rule CUSTOM_COMMAND
+  command = $COMMAND
+build gen.h: CUSTOM_COMMAND gen.in
+  restat = 1
+build a.o: C a.c || gen.h
+build b.o: C b.c | gen.h
+build all.so: LINK a.o b.o
+"""
+
+
+class Tree:
+    """A tree without a compiler: its edges, a log, and looks."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "build.ninja").write_text(NINJA)
+        for name in ("gen.in", "a.c", "b.c", "gen.h", "a.o", "b.o", "all.so"):
+            self.write(name, name)
+        lines = ["gen.h", "a.o", "b.o", "all.so"]
+        text = "".join(f"{n * 10}\t{n * 10 + 5}\t{2**61}\t{name}\t{n}\n" for n, name in enumerate(lines))
+        (folder / ".ninja_log").write_text("# ninja log v5\n" + text)
+        self.eye = Eye(str(folder), Git(str(folder)))
+        self.edges = Edges(str(folder))
+        self.look = self.eye.look(names_to_look_at(self.edges), look.NOTHING)
+        self.made: dict[str, Made] = {}
+
+    def write(self, name: str, text: str, mtime: int = 1) -> None:
+        (self.folder / name).write_text(text)
+        os.utime(self.folder / name, (mtime, mtime))
+
+    def judge(self, environment: str = "") -> Judged:
+        was, self.edges = self.look, Edges(str(self.folder))
+        self.look = self.eye.look(names_to_look_at(self.edges), was)
+        stamps = {name: stamp_of(str(self.folder / name)) for edge in self.edges.edges for name in edge.outputs}
+        self.seen = Seen(ninja_log.read(str(self.folder)), stamps)
+        judged = judge(self.edges, self.made, self.seen, Window(was, self.look, self.eye), environment)
+        self.made = judged.made
+        return judged
+
+    def dirty(self, environment: str = "") -> list[str]:
+        return [edge.outputs[0] for edge, _ in self.judge(environment).dirty]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    one = Tree(tmp_path)
+    assert one.dirty() == []
+    return one
+
+
+class TestJudging:
+    def test_another_content_is_dirty_whatever_its_time(self, tree: Tree) -> None:
+        tree.write("a.c", "another", mtime=2)
+        assert tree.dirty() == ["a.o"]
+        tree.write("a.c", "a.c", mtime=9)
+        assert tree.dirty() == []
+
+    def test_what_is_only_ordered_is_not_read(self, tree: Tree) -> None:
+        tree.write("gen.h", "another")
+        assert tree.dirty() == ["gen.h", "b.o"]
+
+    def test_a_generated_file_with_what_it_held_is_as_it_was(self, tree: Tree) -> None:
+        tree.write("gen.h", "gen.h", mtime=7)
+        assert tree.dirty() == []
+
+    def test_an_object_is_known_by_its_stamp(self, tree: Tree) -> None:
+        tree.write("a.o", "a.o", mtime=7)
+        assert tree.dirty() == ["a.o"]
+
+    def test_what_compilers_read_in_the_environment_counts(self, tree: Tree) -> None:
+        assert set(tree.dirty("CPATH=/x")) == {"gen.h", "a.o", "b.o", "all.so"}
+
+    def test_a_run_proves_nothing_where_an_input_moved_in_its_window(self, tmp_path: Path) -> None:
+        tree = Tree(tmp_path)
+        tree.write("b.c", "b.c", mtime=7)
+        judged = tree.judge()
+        assert judged.unproven == ["b.o"]
+        assert tree.dirty() == ["b.o"]  # and it stays so until it runs again
+
+    def test_a_run_proves_nothing_where_its_output_was_written_after_it(self, tmp_path: Path) -> None:
+        tree = Tree(tmp_path)
+        log = tmp_path / ".ninja_log"
+        log.write_text(log.read_text().replace(f"{2**61}\ta.o", "1000000000\ta.o"))
+        tree.write("a.o", "by hand", mtime=2)
+        assert "a.o" in tree.judge().unproven
+
+    def test_a_header_that_was_made_while_its_user_compiled_proves_nothing(self, tmp_path: Path) -> None:
+        tree = Tree(tmp_path)
+        log = tmp_path / ".ninja_log"
+        log.write_text(log.read_text().replace("20\t25", "3\t25"))
+        assert tree.judge().unproven == ["b.o"]
+
+    def test_what_is_not_there_is_left_to_ninja(self, tree: Tree) -> None:
+        (tree.folder / "a.o").unlink()
+        judged = tree.judge()
+        assert "a.o" not in [edge.outputs[0] for edge in judged.clean]
+        assert [edge.outputs[0] for edge, _ in judged.dirty] == ["all.so"]
+
+
+class TestTelling:
+    def test_what_is_clean_gets_the_time_of_its_newest_input(self, tree: Tree) -> None:
+        log = tree.folder / ".ninja_log"
+        log.write_text(log.read_text().replace(str(2**61), "1000000000"))
+        tree.made = {name: one._replace(mtime=1_000_000_000) for name, one in tree.made.items()}
+        tree.write("a.c", "a.c", mtime=50)
+        tree.write("b.c", "another", mtime=1)
+        judged = tree.judge()
+        done = plan(tree.edges, judged, tree.seen, tree.look, {"b.c"}, configured=True)
+        assert done.forget == {"b.o"}
+        assert done.logged == {"a.o": 50 * SECOND, "all.so": 50 * SECOND}
+        assert done.on_disk == {"a.o": 50 * SECOND, "all.so": 50 * SECOND}
+        assert (done.newer, done.hidden) == ({"a.c"}, {"b.c"})
+
+    def test_the_log_forgets_and_keeps(self, tmp_path: Path) -> None:
+        (tmp_path / ".ninja_log").write_text("# ninja log v5\n0\t1\t5\ta\tx\n0\t2\t5\tb c\ty\nbroken\n")
+        before = ninja_log.identity(str(tmp_path))
+        ninja_log.rewrite(str(tmp_path), (), {"b c": 9})
+        assert ninja_log.identity(str(tmp_path)) == before
+        ninja_log.rewrite(str(tmp_path), {"a"}, {})
+        assert ninja_log.read(str(tmp_path)) == {"b c": ninja_log.Line(0, 2, 9, "y")}
 
 
 def entry(content: str = "a", mtime: int = 500, *, ctime: int | None = None, inode: int = 1) -> Entry:
-    return Entry(content, mtime, 10, mtime if ctime is None else ctime, inode)
+    return Entry(content, mtime, 10, mtime if ctime is None else ctime, inode, 1)
 
 
-def base(known: Entry | None, *, trusted: bool = True, start_counts: bool = True) -> Base:
-    return Base({"f": known} if known else {}, trusted, START, END if trusted else FOREVER, start_counts)
+class TestWindows:
+    @pytest.fixture
+    def moved(self, tmp_path: Path) -> Callable[..., bool]:
+        eye = Eye(str(tmp_path), Git(str(tmp_path)))
+
+        def ask(before: Entry | None, after: Entry, *, step: int = 0) -> bool:
+            was = Look({"f": before} if before else {}, {}, SECOND, SECOND)
+            return Window(was, Look({"f": after}, {}, 2 * SECOND + step, 2 * SECOND), eye).moved("f")
+
+        return ask
+
+    def test_a_stamp_that_is_the_same(self, moved: Callable[..., bool]) -> None:
+        assert not moved(entry(), entry())
+        for other in (entry(mtime=501), entry(ctime=501), entry(inode=2), entry("b")):
+            assert moved(entry(), other)
+
+    def test_what_nobody_looked_at_before_is_judged_by_a_steady_clock(self, moved: Callable[..., bool]) -> None:
+        assert not moved(None, entry(ctime=SECOND - 2 * FINE_TICK_NS))
+        assert moved(None, entry(ctime=SECOND))
+        assert moved(None, entry(ctime=SECOND - 1))
+        assert moved(None, entry(ctime=500), step=3600 * SECOND)
+        assert moved(None, Entry(UNKNOWN, 0, 0, 0, 0, 0))
+
+    @pytest.mark.parametrize("what", ["folder", "link", "none"])
+    def test_the_way_to_a_file_counts(self, tmp_path: Path, what: str) -> None:
+        top = tmp_path / "top"
+        (top / "real").mkdir(parents=True)
+        (top / "real" / "x.h").write_text("x")
+        (top / "other").mkdir()
+        (top / "link").symlink_to("real")
+        eye = Eye(str(tmp_path / "tree"), Git(str(tmp_path)))
+        name = str(top / "link" / "x.h")
+        before = eye.look([name], look.NOTHING)
+        if what == "folder":
+            (top / "real").rename(top / "away")
+            (top / "away").rename(top / "real")
+        elif what == "link":
+            (top / "link").unlink()
+            (top / "link").symlink_to("other")
+            (top / "link").unlink()
+            (top / "link").symlink_to("real")
+        else:
+            (top / "real" / "new.h").write_text("a file that came is no move")
+        after = eye.look([name], before)
+        assert after.files == before.files
+        assert Window(before, after, eye).moved(name) == (what != "none")
 
 
-def one(now: Entry, known: Base, *, agreed: bool = True) -> Change | None:
-    return next(iter(plan({"f": now}, known, lambda *_: agreed)), None)
+class TestByTime:
+    def test_what_make_may_miss_is_raised(self) -> None:
+        known = {"f": entry("a", 500)}
+        for now, raised in [
+            (entry("a", 500), False),  # nobody touched it
+            (entry("a", 900), False),  # newer, so made again: in doubt, rebuild
+            (entry("a", 400), True),  # what was built was newer, and may have been another
+            (entry("b", 900), True),  # older than what the tree has seen
+            (entry("b", 3000), False),
+            (entry(UNKNOWN, 900), True),
+        ]:
+            assert by_time.to_raise({"f": now}, known, seen=2000) == (["f"] if raised else []), now
+        assert by_time.to_raise({"f": entry("b", 900)}, {}, seen=2000) == ["f"]
+        assert by_time.to_raise({"f": entry("@b", 3000)}, known, seen=2000) == ["f"]
 
 
-def test_a_file_that_nobody_touched_is_left_alone_whatever_the_record_is_worth() -> None:
-    for trusted in (True, False):
-        assert one(entry(), base(entry(), trusted=trusted)) is None
+def test_depfiles(tmp_path: Path) -> None:
+    path = tmp_path / "x.d"
+    path.write_text("out.h: a\\ b.in \\\n  /w/c$$d.in\n\n/w/e.in:\n")
+    assert read_depfile(str(path)) == ["a b.in", "/w/c$d.in"]
+    assert read_depfile(str(tmp_path / "none")) == []
 
 
-def test_the_recorded_content_gets_the_recorded_time() -> None:
-    assert one(entry(mtime=3000), base(entry())) == Change("f", 500, "a", lowers=True)
-
-
-def test_it_keeps_its_newer_time_if_another_tree_disagrees() -> None:
-    assert one(entry(mtime=3000), base(entry()), agreed=False) is None
-
-
-def test_a_time_below_the_recorded_one_is_raised_to_it_unasked() -> None:
-    assert one(entry(mtime=400, ctime=3000), base(entry()), agreed=False) == Change("f", 500, "a", lowers=False)
-
-
-@pytest.mark.parametrize(
-    ("mtime", "ctime", "start_counts", "raised"),
-    [
-        (900, 900, True, True),  # older than the attempt
-        (900, 3000, True, True),  # set back after it
-        (1500, 1500, True, False),  # written while it ran: ninja sees that by the start of the command
-        (1500, 1500, False, True),  # an old ninja does not
-        (1500, 1600, True, True),  # came by a rename while it ran
-        (2500, 2600, True, False),  # newer than all that it made
-    ],
-)
-def test_another_content_is_made_newer_if_ninja_could_miss_it(
-    mtime: int, ctime: int, start_counts: bool, raised: bool
-) -> None:
-    change = one(entry("b", mtime, ctime=ctime), base(entry("a"), start_counts=start_counts))
-    assert change == (Change("f", None, "b", lowers=False) if raised else None)
-    fresh = one(entry("b", mtime, ctime=ctime), base(None, start_counts=start_counts))
-    assert fresh == change
-
-
-def test_without_trust_nothing_is_lowered_and_what_was_set_is_raised() -> None:
-    assert one(entry(mtime=3000), base(entry(), trusted=False)) is None
-    assert one(entry(mtime=3000, ctime=3001), base(entry(), trusted=False)) == Change("f", None, "a", lowers=False)
-    assert one(entry(mtime=500, ctime=3000), base(entry(), trusted=False)) == Change("f", None, "a", lowers=False)
-
-
-def test_unknown_content_equals_nothing() -> None:
-    assert one(entry(UNKNOWN, 3000), base(entry(UNKNOWN))) is None
-    assert one(entry(UNKNOWN, 400, ctime=3000), base(entry(UNKNOWN))) == Change("f", None, UNKNOWN, lowers=False)
-
-
-def test_a_link_that_points_elsewhere_is_raised_and_one_that_does_not_is_left() -> None:
-    assert one(entry("@a", 3000), base(entry("@a"))) is None
-    assert one(entry("@b", 3000), base(entry("@a"))) == Change("f", None, "@b", lowers=False)
-
-
-times = st.integers(0, 4000)
-entries = st.builds(
-    Entry, st.sampled_from(["a", "b", UNKNOWN]), times, st.just(10), st.integers(0, 5000), st.integers(1, 2)
-)
-
-
-@given(now=entries, known=st.none() | entries, trusted=st.booleans(), agreed=st.booleans(), counts=st.booleans())
-def test_a_time_is_lowered_only_on_proof(
-    now: Entry, known: Entry | None, trusted: bool, agreed: bool, counts: bool
-) -> None:
-    change = one(now, base(known, trusted=trusted, start_counts=counts), agreed=agreed)
-    if change is not None and change.mtime is not None and change.mtime < now.mtime:
-        assert change.lowers
-        assert trusted
-        assert agreed
-        assert known is not None
-        assert known.content == now.content != UNKNOWN
-        assert change.mtime == known.mtime
-
-
-@given(now=entries, known=st.none() | entries, trusted=st.booleans(), counts=st.booleans())
-def test_what_is_left_alone_is_newer_than_the_attempt_or_as_it_saw_it(
-    now: Entry, known: Entry | None, trusted: bool, counts: bool
-) -> None:
-    if one(now, base(known, trusted=trusted, start_counts=counts), agreed=False) is None:
-        untouched = known is not None and known[1:] == now[1:]
-        as_recorded = trusted and known is not None and known.content == now.content and now.mtime >= known.mtime
-        newer = now.mtime > (END if trusted else FOREVER)
-        written = counts and now.mtime == now.ctime > START
-        assert untouched or as_recorded or newer or written
-
-
-def test_a_write_in_the_tick_of_the_clock_that_raised_the_file_is_not_recorded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "f"
-    path.write_text("one")
-    os.utime(path, (1, 1))
-    sources = Sources(str(tmp_path), str(tmp_path / "none"))
-    files = sources.entries({}, list)
-
-    def write_with_an_equal_stamp(_: object) -> None:
-        status = path.stat()
-        path.write_text("two")
-        os.utime(path, ns=(status.st_mtime_ns, status.st_mtime_ns))
-
-    monkeypatch.setattr(rules, "await_tick", write_with_an_equal_stamp)
-    done = rules.apply([Change("f", None, files["f"].content, lowers=False)], sources, files)
-    assert done.raised == ["f"]
-    assert files == {}
-
-
-def test_a_file_that_was_older_than_recorded_is_not_told_as_changed(tmp_path: Path) -> None:
-    path = tmp_path / "f"
-    path.write_text("one")
-    os.utime(path, ns=(400, 400))
-    sources = Sources(str(tmp_path), str(tmp_path / "none"))
-    files = sources.entries({}, list)
-    done = rules.apply([Change("f", 500, files["f"].content, lowers=False)], sources, files)
-    assert (done.lowered, done.lifted, done.raised) == ([], ["f"], [])
-    assert (path.stat().st_mtime_ns, files["f"].mtime) == (500, 500)
-
-
-def test_a_write_while_a_time_is_set_back_is_not_hidden(tmp_path: Path) -> None:
-    path = tmp_path / "f"
-    path.write_text("one")
-    sources = Sources(str(tmp_path), str(tmp_path / "none"))
-    files = sources.entries({}, list)
-    content = files["f"].content
-    path.write_text("two")
-    done = rules.apply([Change("f", 500, content, lowers=True)], sources, files)
-    assert (done.lowered, done.raised) == ([], ["f"])
-    assert path.stat().st_mtime_ns > 500
-    assert files == {}
-
-
-def test_a_file_of_another_user_is_told_only_where_it_matters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("low", "high"):
-        (tmp_path / name).write_text(name)
-    sources = Sources(str(tmp_path), str(tmp_path / "none"))
-    files = sources.entries({}, list)
-
-    def refuse(*_: object, **__: object) -> None:
-        raise PermissionError
-
-    monkeypatch.setattr(os, "utime", refuse)
-    changes = [Change("low", 500, files["low"].content, lowers=True), Change("high", None, "", lowers=False)]
-    assert rules.apply(changes, sources, files).failed == ["high"]
-    assert set(files) == {"low"}
+def test_stamps_tell_devices_apart() -> None:
+    assert Stamp(1, 2, 3, 4, 5) != Stamp(1, 2, 3, 4, 6)

@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from devbox.agent.files import stamp_of
+from devbox.agent.proof import content
 from devbox.agent.proof import sources as module
-from devbox.agent.proof.sources import UNKNOWN, Git, Sources, digest_file, index_entries, walk
+from devbox.agent.proof.content import UNKNOWN, digest_file
+from devbox.agent.proof.git import Git, index_entries
+from devbox.agent.proof.sources import Sources, walk
 
 ENVIRON = {
     **os.environ,
@@ -104,12 +107,12 @@ def test_only_what_moved_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_write_within_one_tick_of_the_clock_is_waited_out(tmp_path: Path) -> None:
     write(tmp_path / "a.c")
     Sources(str(tmp_path), str(tmp_path / "none")).entries({}, list)
-    assert time.time_ns() - (tmp_path / "a.c").stat().st_ctime_ns >= module.FINE_TICK_NS
+    assert time.time_ns() - (tmp_path / "a.c").stat().st_ctime_ns >= content.FINE_TICK_NS
 
 
 def test_large_files_are_not_read(tmp_path: Path) -> None:
     with (tmp_path / "model").open("wb") as stream:
-        stream.truncate(module.LARGE + 1)
+        stream.truncate(content.LARGE + 1)
     assert digest_file(str(tmp_path / "model")) == UNKNOWN
     assert digest_file(str(tmp_path / "missing")) == UNKNOWN
 

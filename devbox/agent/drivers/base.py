@@ -36,15 +36,13 @@ class Outcome(NamedTuple):
 class Plan(NamedTuple):
     """What the build system is to be told, and why it has to configure (no reasons: it need not).
 
-    `defines`, `arguments` and `variables` are what the record keeps; the number of jobs is not in them, since it is no
-    reason to configure. `unset` are names for cmake's `-U`.
+    `arguments` and `variables` are what the record keeps; the number of jobs is not in them, since it is no reason to
+    configure.
     """
 
     reasons: list[str]
-    defines: dict[str, str]
     arguments: list[str]
     variables: dict[str, str]
-    unset: list[str]
 
 
 class Done(NamedTuple):
@@ -100,8 +98,11 @@ class Driver:
         asked = context.request.jobs
         self.jobs = Jobs(asked, "--jobs") if asked else measure(context.decided.rules.memory_per_job)
 
-    def plan(self, last: Attempt | None) -> Plan:
-        """Compare what the build system would be told with what the tree was configured from."""
+    def plan(self, last: Attempt | None, changed: Sequence[str]) -> Plan:
+        """Compare what the build system would be told with what the tree was configured from.
+
+        `changed` says what is not as it was of what the build system reads itself when it configures.
+        """
         raise NotImplementedError
 
     @property

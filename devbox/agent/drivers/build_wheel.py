@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..events import AgentError
 from ..files import read_json, write_json
-from ..proof.record import ninja_identity
+from ..ninja.log import identity
 from ..tools import which
 from . import cmake_call
 from .base import Outcome
@@ -134,22 +134,14 @@ class BuildWheelDriver(CmakeDriver):
                     hint="set it in the checkout's CMake files, or by an environment variable that they read",
                 )
 
-    def plan(self, last: Attempt | None) -> Plan:
-        """Compare the script's options with what the tree was configured from.
-
-        The script cannot unset a variable: where an option or a define is no longer given, the cache is removed.
-        """
-        plan = super().plan(last)
-        tree = self._configuration.tree
-        gone = last is not None and any(one not in plan.arguments for one in last.arguments)
-        if plan.unset or gone:
-            cmake_call.forget(tree)
-        reasons = plan.reasons
-        python = cmake_call.cached(tree, "Python3_EXECUTABLE") if not reasons else ""
+    def plan(self, last: Attempt | None, changed: Sequence[str]) -> Plan:
+        """Compare the script's options with what the tree was configured from."""
+        plan = super().plan(last, changed)
+        python = cmake_call.cached(self._configuration.tree, "Python3_EXECUTABLE") if not plan.reasons else ""
         if python and not os.path.exists(python):
             # The script's own environment, which another container or another volume does not have.
-            reasons = [f"{python} is gone"]
-        return plan._replace(reasons=reasons, unset=[])
+            return plan._replace(reasons=[f"{python} is gone"])
+        return plan
 
     @property
     def compiles_to_configure(self) -> bool:
@@ -159,18 +151,18 @@ class BuildWheelDriver(CmakeDriver):
     def configure(self, plan: Plan) -> Outcome:
         """Run the script up to the configured tree, or as a whole where it can do no less."""
         known, script = self._configuration, self._script
-        self._say_configuring(plan)
+        self._begin_configuring(plan)
         arguments = plan.arguments
         if self._request.mode == "clean":
             # `--clean` empties the build folder too, with what was downloaded into it.
             arguments = [*arguments, *([*script.has("generate-fmha")] or script.has("clean"))]
         if not self.compiles_to_configure:
             return self._run_script([*arguments, *script.has("configure-only")], "configure")
-        before = ninja_identity(known.tree)
+        before = identity(known.tree)
         outcome = self._run_script([*arguments, *script.has("configure-cmake"), *self._linking()], "configure")
         if outcome.code == 0:
             self._note_links()
-        elif known.ninja and ninja_identity(known.tree) != before:
+        elif known.ninja and identity(known.tree) != before:
             self._events.info("the tree is configured; what failed is built again, to show it")
             return Outcome(0)
         return outcome
@@ -242,14 +234,14 @@ class BuildWheelDriver(CmakeDriver):
 
     def _note_links(self) -> None:
         if self._links:
-            write_json(self._record, [self._look_at_links(), ninja_identity(self._configuration.tree)])
+            write_json(self._record, [self._look_at_links(), identity(self._configuration.tree)])
 
     def _are_linked(self) -> bool:
         """Whether the package has this tree's libraries: links to them, or copies since which nothing was built."""
         links, built = read_json(self._record) or ({}, None)
         if links != self._look_at_links():
             return False
-        return bool(links) or built == ninja_identity(self._configuration.tree)
+        return bool(links) or built == identity(self._configuration.tree)
 
     def _look_at_links(self) -> dict[str, str]:
         """Return the links of the package that lead into this tree, with where each leads."""

@@ -1,7 +1,7 @@
 """The driver of trees that cargo builds, such as Dynamo: a list of commands, with cargo's target folder in the tree.
 
-cargo keeps no log that shows whether somebody else built in its folder, so no time of a source is ever set back for it;
-see `record.base`. A command for Python's side, such as `maturin develop`, runs in the environment on the build volume.
+cargo keeps no log that shows what an object was made from, so its trees are proven by time (`proof.by_time`). A command
+for Python's side, such as `maturin develop`, runs in the environment on the build volume.
 """
 
 from __future__ import annotations
@@ -73,10 +73,10 @@ class CargoDriver(Driver):
             "cmake": probe.version(program).partition("\n")[0] if program else "",
         }
 
-    def plan(self, last: Attempt | None) -> Plan:  # noqa: ARG002
+    def plan(self, last: Attempt | None, changed: Sequence[str]) -> Plan:  # noqa: ARG002
         """Return a plan without a reason: cargo decides by itself, there is nothing to configure."""
         names = [name for name, _ in self._configuration.rules.env]
-        return Plan([], {}, [], cmake_call.environment(self._configuration.environ, names), [])
+        return Plan([], [], cmake_call.environment(self._configuration.environ, names))
 
     def mark(self) -> None:
         """Begin to note what is compiled."""

@@ -49,26 +49,28 @@ class CmakeDriver(Driver):
             "ninja": probe.version(program) if program else "",
         }
 
-    def plan(self, last: Attempt | None) -> Plan:
-        """Compare what cmake would be told with what the tree was configured from. A stale cache is removed."""
+    def plan(self, last: Attempt | None, changed: Sequence[str]) -> Plan:
+        """Compare what cmake would be told with what the tree was configured from."""
         known = self._configuration
-        given = self._defines("{jobs}")
-        arguments = self._arguments(given)
+        arguments = self._arguments(self._defines("{jobs}"))
         variables = cmake_call.environment(known.environ, [name for name, _ in known.rules.env])
-        fresh = cmake_call.why_fresh(last, variables, self._request.mode)
-        unset = [] if fresh else cmake_call.dropped(last, given)
-        if fresh:
-            cmake_call.forget(known.tree)
+        reasons = ["--reconfigure was given"] if self._request.mode == "reconfigure" else []
         build_file = "build.ninja" if known.ninja else "Makefile"
-        reasons = fresh or cmake_call.why_configure(last, known.tree, arguments, unset, build_file)
-        return Plan(reasons, given, arguments, variables, unset)
+        reasons += cmake_call.why_configure(last, known.tree, arguments, variables, build_file)
+        return Plan([*reasons, *changed], arguments, variables)
 
     def configure(self, plan: Plan) -> Outcome:
         """Run cmake."""
+        self._begin_configuring(plan)
+        return self._run(["cmake", *self._arguments(self._defines(str(self.jobs.number)))], "configure")
+
+    def _begin_configuring(self, plan: Plan) -> None:
+        """Say that the tree is being configured, and empty its cache.
+
+        CMake keeps there what it found out from other files, arguments and variables, and does not look again.
+        """
         self._say_configuring(plan)
-        given = self._defines(str(self.jobs.number))
-        argv = ["cmake", *self._arguments(given), *(f"-U{name}" for name in plan.unset)]
-        return self._run(argv, "configure")
+        cmake_call.forget(self._configuration.tree)
 
     def mark(self) -> None:
         """Remember the end of ninja's log."""

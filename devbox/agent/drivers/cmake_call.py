@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..files import remove
 from ..key import KEYED
 from ..placeholders import fill
-from ..proof.sources import digest_file
+from ..proof.content import digest_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +24,11 @@ READ_ONCE = re.compile(
     r"(C|CXX|CUDA|ASM|LD|CPP)FLAGS|CUDAHOSTCXX|CUDAARCHS|PKG_CONFIG_PATH"
     r"|CMAKE_(?!BUILD_PARALLEL_LEVEL|\w+_COMPILER_LAUNCHER)\w+"
     r"|(?!XDG_|S?CCACHE_|DEVBOX_|UV_|PIP_|HF_|PYENV_|VSCODE_)\w+_(ROOT|DIR)"
+)
+# Compilers and linkers read these at each call, and no command line shows them.
+COMPILING = re.compile(
+    r"CPATH|(C|CPLUS|OBJC|OBJCPLUS)_INCLUDE_PATH|LIBRARY_PATH|LD_RUN_PATH|COMPILER_PATH|GCC_EXEC_PREFIX"
+    r"|NVCC_(APPEND|PREPEND)_FLAGS|NVCC_CCBIN|CCC_OVERRIDE_OPTIONS|SDKROOT|SOURCE_DATE_EPOCH"
 )
 
 
@@ -58,14 +63,17 @@ def keyed(more: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def environment(environ: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
-    """Return the variables that CMake reads once: the usual ones and the framework's own (`names`)."""
-    return {name: environ[name] for name in sorted(environ) if name in names or READ_ONCE.fullmatch(name)}
+    """Return the variables that CMake reads once: the usual ones, the framework's own (`names`), and the compilers'."""
+    return {
+        name: environ[name]
+        for name in sorted(environ)
+        if name in names or READ_ONCE.fullmatch(name) or COMPILING.fullmatch(name)
+    }
 
 
-def dropped(last: Attempt | None, given: Mapping[str, str]) -> list[str]:
-    """Return the names to unset: cmake keeps a variable in its cache when a `-D` is no longer given."""
-    now = {name_of(left) for left in given}
-    return sorted(set(last.defined) - now) if last is not None else []
+def compiling(environ: Mapping[str, str]) -> str:
+    """Return what compilers read in the environment: objects that were made with another one are others."""
+    return "\n".join(f"{name}={environ[name]}" for name in sorted(environ) if COMPILING.fullmatch(name))
 
 
 def cache_digest(tree: str) -> str:
@@ -94,35 +102,27 @@ def places(tree: str) -> Places:
     return Places(cached(tree, "CMAKE_CACHEFILE_DIR"), cached(tree, "CMAKE_HOME_DIRECTORY"))
 
 
-def why_fresh(last: Attempt | None, variables: Mapping[str, str], mode: str) -> list[str]:
-    """Return why cmake has to start from an empty cache; empty if it need not."""
+def why_configure(
+    last: Attempt | None, tree: str, given: Sequence[str], variables: Mapping[str, str], build_file: str
+) -> list[str]:
+    """Return why cmake has to run; empty if the tree is configured from exactly this."""
+    if last is None or not os.path.exists(os.path.join(tree, CACHE)):
+        return ["the tree is new"]
     reasons = []
-    if mode == "reconfigure":
-        reasons.append("--reconfigure was given")
-    if last is not None and last.environment != variables:
+    if last.environment != variables:
         names = sorted(
             name for name in {*last.environment, *variables} if last.environment.get(name) != variables.get(name)
         )
         reasons.append(f"environment changed: {', '.join(names)}")
-    return reasons
-
-
-def why_configure(last: Attempt | None, tree: str, given: Sequence[str], unset: Sequence[str], ninja: str) -> list[str]:
-    """Return why cmake has to run; empty if the tree is configured from exactly this. `ninja` names the build file."""
-    if last is None or not os.path.exists(os.path.join(tree, CACHE)):
-        return ["the tree is new"]
-    reasons = []
     if not last.configured:
         reasons.append("the last configure did not end well")
-    if not os.path.exists(os.path.join(tree, ninja)):
-        reasons.append(f"{ninja} is missing")
+    if not os.path.exists(os.path.join(tree, build_file)):
+        reasons.append(f"{build_file} is missing")
     gone, new = [one for one in last.arguments if one not in given], [one for one in given if one not in last.arguments]
     if gone or new or list(given) != last.arguments:
         # The words begin with dashes of their own, so a plus or minus before them would be read as one of these.
         changes = [f"{how} {', '.join(words)}" for how, words in (("now", new), ("no longer", gone)) if words]
         reasons.append(f"arguments changed: {'; '.join(changes) or 'their order'}")
-    if unset:
-        reasons.append(f"no longer given: {', '.join(unset)}")
     if not reasons and last.closed and last.cache != cache_digest(tree):
         reasons.append(f"{CACHE} was changed by hand or by an IDE")
     return reasons

@@ -19,7 +19,6 @@ from .cmake import CmakeDriver
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ..proof.record import Attempt
     from ..protocol import Configured
     from .base import Outcome, Plan
 
@@ -54,19 +53,12 @@ class ScikitDriver(CmakeDriver):
                     hint="devbox frameworks show NAME   # which driver builds it",
                 )
 
-    def plan(self, last: Attempt | None) -> Plan:
-        """Compare as the driver "cmake" does; what is no longer given can only be dropped with the whole cache."""
-        plan = super().plan(last)
-        if plan.unset:
-            cmake_call.forget(self._configuration.tree)
-        return plan._replace(unset=[])
-
     def configure(self, plan: Plan) -> Outcome:
         """Have scikit-build-core configure the tree; its wheel is thrown away."""
         import shutil
 
         known = self._configuration
-        self._say_configuring(plan)
+        self._begin_configuring(plan)
         settings = {
             **dict(one.split("=", 1) for one in self._arguments(self._defines(str(self.jobs.number)))),
             "build.targets": ["help"],

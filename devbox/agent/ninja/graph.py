@@ -5,21 +5,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from . import manifest
 from .output import read_deps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from .output import Command
-
-# A path in a build statement: `$ `, `$:` and `$$` stand for the character itself.
-WORD = re.compile(r"(?:[^\s$:|]|\$.)+|:|\|\|?@?")
-INCLUDES = ("include ", "subninja ")
 
 
 class Edge(NamedTuple):
@@ -33,45 +28,8 @@ class Edge(NamedTuple):
 
 def edges(path: str) -> Iterator[Edge]:
     """Yield the build statements of a ninja file and of those that it includes; none where it cannot be read."""
-    with contextlib.suppress(OSError), open(path, errors="surrogateescape") as stream:
-        for line in _logical(stream):
-            if line.startswith("build "):
-                edge = _edge(line)
-                if edge is not None:
-                    yield edge
-            elif line.startswith(INCLUDES):
-                yield from edges(os.path.join(os.path.dirname(path), _plain(line.partition(" ")[2].strip())))
-
-
-def _logical(stream: Iterator[str]) -> Iterator[str]:
-    """Yield lines, joined where one ends with `$`."""
-    rest = ""
-    for line in stream:
-        bare = (rest + (line.lstrip() if rest else line)).rstrip("\n")
-        if bare.endswith("$") and (len(bare) - len(bare.rstrip("$"))) % 2:
-            rest = bare[:-1]
-            continue
-        rest = ""
-        yield bare
-
-
-def _edge(line: str) -> Edge | None:
-    words = WORD.findall(line[len("build ") :])
-    if ":" not in words[:-1]:
-        return None
-    colon = words.index(":")
-    outputs = [_plain(word) for word in words[:colon] if not word.startswith("|")]
-    after = words[colon + 2 :]
-    stop = next((index for index, word in enumerate(after) if word.startswith("|")), len(after))
-    waits = [word for word in after[stop:] if not word.startswith("|")]
-    if "|@" in after:  # what is only validated is not waited for
-        waits = [word for word in after[stop : after.index("|@")] if not word.startswith("|")]
-    sources = [_plain(word) for word in after[:stop]]
-    return Edge(outputs, words[colon + 1], sources, [*sources, *map(_plain, waits)])
-
-
-def _plain(word: str) -> str:
-    return re.sub(r"\$(.)", r"\1", word)
+    for one in manifest.read(path).statements:
+        yield Edge(one.outputs, one.rule, one.sources[: one.explicit], [*one.sources, *one.order])
 
 
 class Graph(NamedTuple):

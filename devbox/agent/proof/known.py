@@ -1,4 +1,4 @@
-"""What is known of a tree before an attempt: its last record, what it proves, and what moved outside the workspace."""
+"""What is known of a tree before an attempt: its last record, and the contents that were read on the way to a seed."""
 
 from __future__ import annotations
 
@@ -11,36 +11,26 @@ from ..files import remove
 from ..protocol import WantSeed
 from ..seed import Seeding
 from ..volume import current_key
-from . import outside, record
+from .record import FILES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..context import Context
+    from .content import Entry
     from .record import Attempt
-    from .rules import Base
-    from .sources import Entry, Sources
+    from .sources import Sources
 
 
 class Past(NamedTuple):
-    """What the last attempt left.
-
-    `known` are the sources that it recorded under `generation`, `base` what that proves, None for a new tree. `seen`
-    are contents that were read on the way to a seed. `around` identifies the container now, and `outside` is the record
-    of what lies outside the workspace.
-    """
+    """What was there before: the last attempt, None for a new tree, and contents by the absolute path of files."""
 
     last: Attempt | None
-    known: Mapping[str, Entry]
-    generation: str
-    base: Base | None
     seen: Mapping[str, Entry]
-    around: str
-    outside: outside.Outside
 
 
 def recall(context: Context, sources: Sources) -> Past:
-    """Read the tree's record, and settle what changed outside the workspace. A tree without a record is emptied.
+    """Read the tree's record. A tree without one is emptied, or filled by a copy of another workspace's.
 
     Raises AgentError if the tree was configured for other folders.
     """
@@ -55,23 +45,18 @@ def recall(context: Context, sources: Sources) -> Past:
     if clean or (last is None and os.path.isdir(tree)):
         _empty(context)
         last = None
+    if last is None:
+        remove(context.records.path(key, name) for name in FILES)
     seen: Mapping[str, Entry] = {}
-    # What a seeded tree may miss has to be made newer: without healing there is no seed.
+    # What a seeded tree may miss has to be told to ninja: without healing there is no seed.
     if last is None and request.seed and request.heal and not clean:
         last, seen = _seed(context, sources)
     os.makedirs(tree, exist_ok=True)
-    around = outside.identity(request.container)
-    beyond = outside.Outside(context.records.path(key, "outside.json"), tree, decided.workspace)
     if last is None:
         _explain_new_tree(context)
-        return Past(None, {}, "", None, seen, around, beyond)
-    known = context.records.sources(key, last)
-    base, doubt = record.base(last, known, tree, ninja=decided.ninja is not None, start_counts=decided.start_counts)
-    if doubt:
-        context.reasons.append(f"no time was set back: {doubt}")
-    if around != last.around and decided.ninja:
-        context.reasons += beyond.settle(context.set_as_root)
-    return Past(last, known or {}, last.generation, base, seen, around, beyond)
+    elif not last.closed and last.code == -1:
+        context.reasons.append("the last build was cut off")
+    return Past(last, seen)
 
 
 def _refuse_another_place(context: Context) -> None:
@@ -90,12 +75,7 @@ def _seed(context: Context, sources: Sources) -> tuple[Attempt | None, Mapping[s
     """Let the client have a tree of another workspace copied here; return its attempt, and the contents it took."""
     decided = context.decided
     seeding = Seeding(decided.state, decided.key, decided.tree)
-    with context.lock("sources"):
-        seen = sources.entries({}, lambda: list(context.records.others(decided.key)))
-    foreign = sources.belonging_to_others(seen)
-    if foreign:
-        context.reasons.append(f"not seeded: {foreign} belongs to another user, so its time cannot be set")
-        return None, seen
+    seen = {sources.path(name): entry for name, entry in sources.entries({}, list).items() if not entry.is_link}
     seeding.ask(seen)
     context.events.send(WantSeed(key=decided.key, digest=decided.digest, token=seeding.token))
     context.supervisor.answer()
@@ -113,8 +93,7 @@ def _empty(context: Context) -> None:
 
     tree = context.decided.tree
     context.events.phase(f"emptying {tree}")
-    names = ("attempt.json", "sources.json", "outside.json")
-    remove(context.records.path(context.decided.key, name) for name in names)
+    remove([context.records.path(context.decided.key, "attempt.json")])
     if not os.path.isdir(tree):
         return
     context.reasons.append("the tree was emptied")

@@ -17,7 +17,7 @@ from ..key import digest
 from ..locks import lock, lock_path
 from ..placeholders import fill, of_build
 from ..process import INTERRUPTED, Interrupted
-from ..proof.sources import digest_file
+from ..proof.content import digest_file
 from ..protocol import PythonDone, Tree
 from ..tools import run
 from ..volume import state_of

@@ -94,10 +94,11 @@ class BuildReport:
 
     `code` is the exit code of the program that ended the build: 0 when all went well, 128 + N when signal N did.
     `cached` and `missed` count the answers of the compiler cache `cache`, None without one; `languages` has (language,
-    hits, misses). `timeline` is there where a trace was asked for and something ran. `lowered` and `raised` count the
-    source files whose time was set back and those that were made newer. `configured` says why cmake ran (empty if it
-    did not), `seeded` what a new tree started from, and `reasons` everything that was decided, for `--explain`. `log`
-    is on the host. `python` is what was done after it for the Python package.
+    hits, misses). `timeline` is there where a trace was asked for and something ran. `lowered` counts the files
+    that look newer than what was made from them and are as built, `raised` those that look older and are not.
+    `configured` says why cmake ran (empty if it did not), `seeded` what a new tree started from, and `reasons`
+    everything that was decided, for `--explain`. `log` is on the host. `python` is what was done after it for the
+    Python package.
     """
 
     code: int

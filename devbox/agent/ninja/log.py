@@ -1,0 +1,131 @@
+"""ninja's log of commands and the times in its record of dependencies: what they hold, and how they are set.
+
+ninja judges an output by its own time, by the time in the log, and by the time in the record of dependencies. All
+three are the tree's own, so that ninja can be told what to make without a time of a source being touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..files import write_bytes
+from .output import DEPS_SIGNATURE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+NAME = ".ninja_log"
+DEPS = ".ninja_deps"
+FIELDS = 5
+STARTS = 6
+
+
+class Line(NamedTuple):
+    """What the log says of an output.
+
+    `start` and `end` count milliseconds from the start of ninja, `mtime` is what inputs are compared with, `command`
+    a hash of the command line. `run` counts the runs of ninja that the log holds; `tells_start` is whether `mtime` is
+    when the command started, as from ninja 1.12 on, unless it left its output as it was or somebody set it since.
+    """
+
+    start: int
+    end: int
+    mtime: int
+    command: str
+    run: int = 0
+    tells_start: bool = False
+
+
+def read(tree: str) -> dict[str, Line]:
+    """Return the last line of each output; {} without a log."""
+    found: dict[str, Line] = {}
+    run = latest = 0
+    tells_start = _version(tree) >= STARTS
+    for fields in _fields(tree):
+        start, end, mtime = int(fields[0]), int(fields[1]), int(fields[2])
+        # A command is logged when it ends: a time that goes back is another run.
+        if end < latest:
+            run += 1
+        latest = end
+        found[fields[3]] = Line(start, end, mtime, fields[4], run, tells_start)
+    return found
+
+
+def identity(tree: str) -> str:
+    """Return a hash of what was run, whatever the times say: it changes when something is built."""
+    hasher = hashlib.blake2b(digest_size=16)
+    for start, end, _, name, command in _fields(tree):
+        hasher.update(f"{start} {end} {name} {command}\n".encode("utf-8", "surrogateescape"))
+    return hasher.hexdigest()
+
+
+def rewrite(tree: str, forgotten: Collection[str], times: Mapping[str, int]) -> None:
+    """Forget outputs, which ninja then makes anew, and set the times of others; the rest stays as it is."""
+    path = os.path.join(tree, NAME)
+    with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+        kept = [stream.readline()]
+    for fields in _fields(tree):
+        name = fields[3]
+        if name in forgotten:
+            continue
+        if name in times:
+            fields[2] = str(times[name])
+        kept.append("\t".join(fields) + "\n")
+    write_bytes(path, "".join(kept).encode("utf-8", "surrogateescape"))
+
+
+def _version(tree: str) -> int:
+    try:
+        with open(os.path.join(tree, NAME), encoding="utf-8", errors="replace") as stream:
+            said = stream.readline().rpartition("v")[2].strip()
+    except OSError:
+        return 0
+    return int(said) if said.isdigit() else 0
+
+
+def _fields(tree: str) -> list[list[str]]:
+    try:
+        with open(os.path.join(tree, NAME), encoding="utf-8", errors="surrogateescape") as stream:
+            lines = [line.rstrip("\n").split("\t") for line in stream]
+    except OSError:
+        return []
+    return [line for line in lines if len(line) == FIELDS and line[0].isdigit()]
+
+
+def set_dependency_times(tree: str, times: Mapping[str, int]) -> None:
+    """Have ninja believe the recorded dependencies of outputs up to the given times."""
+    path = os.path.join(tree, DEPS)
+    try:
+        with open(path, "rb") as stream:
+            data = bytearray(stream.read())
+    except OSError:
+        return
+    start = len(DEPS_SIGNATURE) + 4
+    if data[:start] != DEPS_SIGNATURE + struct.pack("<i", 4):
+        return
+    wanted: dict[int, int] = {}
+    number = 0
+    changed = False
+    offset = start
+    while offset + 4 <= len(data):
+        (size,) = struct.unpack_from("<I", data, offset)
+        offset += 4
+        is_deps, size = size >> 31, size & 0x7FFFFFFF
+        if offset + size > len(data):
+            break
+        if not is_deps:
+            name = os.fsdecode(bytes(data[offset : offset + size - 4]).rstrip(b"\0"))
+            if name in times:
+                wanted[number] = times[name]
+            number += 1
+        else:
+            (output,) = struct.unpack_from("<i", data, offset)
+            if output in wanted and struct.unpack_from("<q", data, offset + 4)[0] < wanted[output]:
+                struct.pack_into("<q", data, offset + 4, wanted[output])
+                changed = True
+        offset += size
+    if changed:
+        write_bytes(path, bytes(data))

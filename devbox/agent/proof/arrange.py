@@ -1,0 +1,129 @@
+"""Telling ninja what is dirty: by its own log and by the times of what it made, never by the time of a source.
+
+What is dirty is forgotten in the log, so that ninja makes it anew while it stays in place until then. What is clean
+gets, in the log and where needed on disk, the time of the newest of what it was made from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Dict, NamedTuple
+
+from ..files import stamp_of
+from ..ninja import log as ninja_log
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ..files import Stamp
+    from .content import Entry
+    from .edges import Edge, Edges
+    from .judge import Judged, Seen
+    from .look import Look
+    from .made import Made
+
+
+class Arrangement(NamedTuple):
+    """What to change: outputs to `forget` in the log, times `logged` there, and times of outputs `on_disk`.
+
+    `newer` are the sources that look newer than what is clean, `hidden` those dirty ones that ninja would not see.
+    """
+
+    forget: set[str]
+    logged: dict[str, int]
+    on_disk: dict[str, int]
+    newer: set[str]
+    hidden: set[str]
+
+
+def plan(edges: Edges, judged: Judged, seen: Seen, look: Look, changed: set[str], *, configured: bool) -> Arrangement:
+    """Return what to change. `look` is what is there, `changed` are the files that hold something else than before.
+
+    With `configured` cmake need not run, and what it made gets such times as well.
+    """
+    done = Arrangement(set(), {}, {}, set(), set())
+    times = _Times(edges, seen, look)
+    clean = {id(edge) for edge in judged.clean}
+    dirty = {id(edge) for edge, _ in judged.dirty}
+    for edge in edges.in_order():
+        if edge.phony:
+            for name in edge.outputs:
+                times[name] = times[name] or times.newest(edge.inputs)
+        elif id(edge) in clean or (configured and edge.generator):
+            _keep(edge, seen, times, done)
+        elif id(edge) in dirty:
+            done.forget.update(edge.names)
+            known = min((seen.log[name].mtime for name in edge.names if name in seen.log), default=0)
+            done.hidden.update(name for name in edge.inputs if name in changed and times[name] <= known)
+    return done
+
+
+class _Times(Dict[str, int]):
+    """The time of each file as ninja will see it; 0 for one that is not there."""
+
+    def __init__(self, edges: Edges, seen: Seen, look: Look) -> None:
+        super().__init__()
+        self._edges = edges
+        self._seen = seen
+        self._look = look
+
+    def __missing__(self, name: str) -> int:
+        entry = self._look.files.get(name)
+        now: Stamp | Entry | None = entry
+        if entry is None:
+            now = self._seen.outputs[name] if name in self._seen.outputs else stamp_of(self._edges.path(name))
+        self[name] = found = now.mtime if now is not None else 0
+        return found
+
+    def newest(self, names: Iterable[str]) -> int:
+        return max(map(self.__getitem__, names), default=0)
+
+
+def _keep(edge: Edge, seen: Seen, times: _Times, done: Arrangement) -> None:
+    low = need = times.newest(edge.inputs)
+    for name in edge.names:
+        line = seen.log.get(name)
+        if line is not None and line.mtime < need:
+            done.logged[name] = need
+            low = min(low, line.mtime)
+    if not edge.restat:
+        for name in edge.outputs:
+            if 0 < times[name] < need:
+                low = min(low, times[name])
+                done.on_disk[name] = times[name] = need
+    if low < need:
+        done.newer.update(name for name in edge.inputs if times[name] > low and name not in seen.outputs)
+
+
+def apply(arrangement: Arrangement, edges: Edges, made: Mapping[str, Made]) -> dict[str, Made]:
+    """Make the changes, and return what is known of the outputs after them.
+
+    An output whose time cannot be set stays as it is: ninja makes it anew.
+    """
+    known = dict(made)
+    for name, time in arrangement.logged.items():
+        plain = edges.plain(name)
+        if plain in known:
+            known[plain] = known[plain]._replace(mtime=time)
+    times = arrangement.on_disk
+    if times:
+        # A compiler may have called its output either way.
+        absolute = {edges.path(name): time for name, time in times.items()}
+        ninja_log.set_dependency_times(edges.tree, {**times, **absolute})
+    if arrangement.forget or arrangement.logged:
+        ninja_log.rewrite(edges.tree, arrangement.forget, arrangement.logged)
+    touched = set()
+    for name, time in times.items():
+        path = edges.path(name)
+        with contextlib.suppress(OSError):
+            status = os.stat(path)
+            os.utime(path, ns=(time, time))
+            touched.add((status.st_dev, status.st_ino))
+    # Names that share an inode are one file.
+    for name, one in known.items():
+        if (one.stamp.device, one.stamp.inode) in touched:
+            now = stamp_of(edges.path(name))
+            if now is not None and now.size == one.stamp.size and now.inode == one.stamp.inode:
+                known[name] = one._replace(stamp=now)
+    return known

@@ -1,0 +1,199 @@
+"""The proof of one build tree at work: it looks, judges by content, tells ninja, and keeps what it knows in the record.
+
+The course of an attempt has three looks: `look` before anything runs, `look` again after cmake ran, and `close` after
+ninja. Between two looks lies a window: whatever ran in it is proven if nothing that it read moved within it. So what a
+person's ninja or a killed build made is proven or dirty by the same rule as what this attempt makes.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from ..files import stamp_of
+from ..ninja import log as ninja_log
+from . import look as looks
+from .git import Git
+from .kept import Kept, ninja_files
+from .made import hashed, together
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ..context import Context
+    from ..files import Stamp
+    from .content import Entry
+    from .edges import Edges
+    from .judge import Judged, Seen
+
+NAMED = 20
+
+
+class ByContent:
+    """The proof of one attempt at a tree that ninja builds."""
+
+    def __init__(self, context: Context, environment: str, known: Mapping[str, Entry]) -> None:
+        """Take the surroundings, what compilers read in the environment, and contents that were read already."""
+        self._context = context
+        self._tree = context.decided.tree
+        self._environment = environment
+        self._known = [known] if known else []
+        self._eye = looks.Eye(self._tree, Git(context.decided.workspace))
+        self._record = Kept(context.records.folder_of(context.decided.key))
+        self._record.load()
+        self._edges: Edges | None = None
+        self._last: tuple[Judged, Seen] | None = None
+        self._window: looks.Window | None = None
+        self.foreign = False
+        self.generation = ""
+        self._changed: set[str] = set()
+        self.newer: dict[str, None] = {}
+        self.hidden: dict[str, None] = {}
+
+    # Looking.
+
+    def look(self) -> None:
+        """See what moved, prove what ran since the last look, and judge. Nothing is changed."""
+        record = self._record
+        now = ninja_files(self._tree)
+        if now[0] is None:  # there is no build.ninja
+            record.look = self._eye.look((), record.look)
+            return
+        self.foreign = self.foreign or bool(record.ninja and record.ninja[0] != now[0])
+        if record.ninja and now[1:] != record.ninja[1:] and self._window is None:
+            self._context.reasons.append("ninja ran here by hand, by an IDE or in a build that was cut off")
+        same = record.settled and record.environment == self._environment and now == record.ninja
+        if not (same and self._is_still()):
+            self._judge()
+
+    def _is_still(self) -> bool:
+        """Whether every file and every output is by its stamp what it was: then nothing has to be read or judged."""
+        record = self._record
+        for name, one in record.made.items():
+            if stamp_of(os.path.join(self._tree, name)) != one.stamp:
+                return False
+        now = self._eye.look(record.look.files, record.look, self._known)
+        changed = now.files != record.look.files
+        if not changed:
+            record.look = now
+        return not changed
+
+    def _judge(self) -> None:
+        from .edges import Edges
+        from .judge import Seen, judge, names_to_look_at
+
+        record = self._record
+        self._edges = edges = Edges(self._tree)
+        others = self._known or list(self._other_looks())
+        was = record.look
+        now = self._eye.look([*names_to_look_at(edges), *edges.configured_from()], was, others)
+        log = ninja_log.read(self._tree)
+        made: dict[str, Stamp | None] = {
+            name: stamp_of(edges.path(name)) for one in edges.edges if not one.phony for name in one.outputs
+        }
+        seen = Seen(log, made)
+        self._window = window = looks.Window(was, now, self._eye)
+        judged = judge(edges, record.made, seen, window, self._environment)
+        self._last = judged, seen
+        self._changed |= {
+            name
+            for name, entry in now.files.items()
+            if (before := was.files.get(name)) is not None and before.content != entry.content
+        }
+        record.look, record.made = now, judged.made
+        record.environment, record.configured_from = self._environment, edges.configured_from()
+
+    def _other_looks(self) -> Iterable[Mapping[str, Entry]]:
+        """Yield what other trees of the volume know of files: a new tree need not read them again."""
+        if not self._record.look.files:
+            for key in self._context.records.all_keys():
+                if key != self._context.decided.key:
+                    other = Kept(self._context.records.folder_of(key))
+                    other.load()
+                    yield other.look.files
+
+    # The configure step, which is an edge as well.
+
+    def configured_from(self) -> str:
+        """Return the hash of what cmake was run on, as it is now; "" without build files, or where it moved.
+
+        It moved if it did so since the look before this one: cmake ran between them.
+        """
+        names = self._names_configured_from()
+        files = self._record.look.files
+        if not names or (self._window is not None and any(map(self._window.moved, names))):
+            return ""
+        return together(hashed(name, files[name].content) for name in names)
+
+    def why_configure(self, since: str) -> list[str]:
+        """Return why cmake has to run on files, where it ran last on those with the hash `since`."""
+        if self.foreign:
+            return ["cmake was run here by hand or by an IDE since the last build"]
+        names = self._names_configured_from()
+        files = self._record.look.files
+        if together(hashed(name, files[name].content) for name in names) == since:
+            return []
+        changed = [self._shown(name) for name in self.changed(names)]
+        return [f"changed: {', '.join(changed[:3])}" if changed else "the CMake files are not those of the last time"]
+
+    def _names_configured_from(self) -> list[str]:
+        if self._edges is not None:
+            return self._edges.configured_from()
+        return self._record.configured_from
+
+    def changed(self, names: Iterable[str]) -> list[str]:
+        """Return those of the files that hold something else than at the last attempt."""
+        return [name for name in names if name in self._changed]
+
+    # Telling ninja.
+
+    def arrange(self, *, heal: bool, configured: bool = True) -> None:
+        """Have ninja see what is dirty and nothing else, and keep what is known. `configured`: cmake need not run."""
+        if self._last is None or self._edges is None:
+            return
+        judged, seen = self._last
+        self._last = None
+        self._explain(judged)
+        if heal:
+            self._tell(self._edges, judged, seen, configured=configured)
+        record = self._record
+        record.settled, record.ninja = heal, ninja_files(self._tree)
+        record.save()
+
+    def _tell(self, edges: Edges, judged: Judged, seen: Seen, *, configured: bool) -> None:
+        from . import arrange
+
+        plan = arrange.plan(edges, judged, seen, self._record.look, self._changed, configured=configured)
+        if plan.forget or plan.logged or plan.on_disk:
+            self._record.made = arrange.apply(plan, edges, self._record.made)
+        self.newer.update(dict.fromkeys(map(self._shown, sorted(plan.newer))))
+        self.hidden.update(dict.fromkeys(map(self._shown, sorted(plan.hidden))))
+
+    def _explain(self, judged: Judged) -> None:
+        reasons = self._context.reasons
+        for edge, why in judged.dirty[:NAMED]:
+            from_what = ", ".join(map(self._shown, self.changed(edge.inputs)[:3])) or "what it reads"
+            reasons.append(f"made anew, {why or f'{from_what} changed'}: {edge.outputs[0]}")
+
+    def _shown(self, name: str) -> str:
+        inside = self._context.decided.workspace + os.sep
+        return name[len(inside) :] if name.startswith(inside) else name
+
+    def close(self, *, heal: bool, configured: bool) -> bool:
+        """See what ran, and what moved meanwhile; ninja is told at once, whoever runs it next.
+
+        Returns whether the tree is still configured as it was: ninja may have run cmake.
+        """
+        record = self._record
+        now = ninja_files(self._tree)
+        if record.settled and now == record.ninja:
+            return configured
+        configured = configured and bool(record.ninja) and now[0] == record.ninja[0]
+        reasons = len(self._context.reasons)
+        newer, hidden = self.newer, self.hidden
+        self.newer, self.hidden, self._changed = {}, {}, set()
+        self._judge()
+        self.arrange(heal=heal, configured=configured)
+        self.newer, self.hidden = newer, hidden
+        del self._context.reasons[reasons:]
+        return configured

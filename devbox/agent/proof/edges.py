@@ -1,0 +1,148 @@
+"""The edges of a build tree, each with everything that it reads: what its statement says and what its compiler said.
+
+A path is relative to the tree where it lies in it, whichever way a statement or a compiler calls it, so that a file has
+one name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..ninja import manifest
+from ..ninja.output import read_deps
+from .kept import BUILD_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CUSTOM = "CUSTOM_COMMAND"
+
+
+class Edge(NamedTuple):
+    """One command: what it makes, by ninja's `names` and by `outputs`, our own, and what it reads.
+
+    `custom` tells a command of the tree's own from a compiler or linker: what it makes is a source for others, and
+    known by content. `restat` ones may leave their outputs as they were. `generator` is cmake itself. `phony` runs
+    nothing. `flags` is where a compiler is told its include folders.
+    """
+
+    names: list[str]
+    outputs: list[str]
+    inputs: list[str]
+    custom: bool
+    restat: bool
+    generator: bool
+    phony: bool
+    flags: str
+
+
+class Edges:
+    """All edges of a tree."""
+
+    def __init__(self, tree: str) -> None:
+        """Read build.ninja, what compilers and commands said that they read, and dyndep files."""
+        self.tree = tree
+        self._inside = tree + os.sep
+        self.edges: list[Edge] = []
+        self.maker: dict[str, Edge] = {}
+        said = manifest.read(os.path.join(tree, BUILD_FILE))
+        deps = read_deps(tree)
+        plain = [self.plain(path) for path in deps.paths]
+        discovered = {plain[made]: [plain[one] for one in inputs] for made, inputs in deps.outputs}
+        dynamic: dict[str, dict[str, list[str]]] = {}
+        for one in said.statements:
+            self._add(said, one, discovered, dynamic)
+
+    def plain(self, name: str) -> str:
+        """Return our name of a path."""
+        if name.startswith(self._inside):
+            name = name[len(self._inside) :]
+        return os.path.normpath(name) if "./" in name or "//" in name else name
+
+    def path(self, name: str) -> str:
+        """Return where a name leads."""
+        return os.path.join(self.tree, name)
+
+    def _add(
+        self,
+        said: manifest.Manifest,
+        one: manifest.Statement,
+        discovered: dict[str, list[str]],
+        dynamic: dict[str, dict[str, list[str]]],
+    ) -> None:
+        plain = self.plain
+        outputs = list(dict.fromkeys(map(plain, one.outputs)))
+        phony = one.rule == manifest.PHONY
+        inputs = list(map(plain, one.sources))
+        names = list(one.outputs)
+        flags = ""
+        if not phony:
+            if "dyndep" in one.bindings:
+                listing = plain(said.bound(one, "dyndep"))
+                if listing not in dynamic:
+                    found = manifest.read(self.path(listing)).statements
+                    dynamic[listing] = {plain(each.outputs[0]): [*map(plain, each.sources)] for each in found}
+                inputs += dynamic[listing].get(outputs[0], ())
+            if outputs[0] in discovered:
+                inputs += discovered[outputs[0]]
+            elif not said.bound(one, "deps"):
+                depfile = said.bound(one, "depfile")
+                inputs += map(plain, read_depfile(self.path(depfile))) if depfile else ()
+            flags = " ".join(one.bindings[name] for name in ("INCLUDES", "FLAGS") if name in one.bindings)
+        edge = Edge(
+            names,
+            outputs,
+            list(dict.fromkeys(inputs)),
+            one.rule == CUSTOM,
+            bool(said.bound(one, "restat")),
+            bool(said.bound(one, "generator")),
+            phony,
+            flags,
+        )
+        self.edges.append(edge)
+        for name in outputs:
+            self.maker[name] = edge
+
+    def configured_from(self) -> list[str]:
+        """Return what cmake was run on, as it says itself: its files and those that it copies, not what it made."""
+        maker = self.maker.get(BUILD_FILE)
+        kept = (f"_deps{os.sep}", os.sep)
+        return [name for name in maker.inputs if name.startswith(kept)] if maker is not None else []
+
+    def in_order(self) -> Iterator[Edge]:
+        """Yield the edges, each after those that make what it reads."""
+        done: set[int] = set()
+        for first in self.edges:
+            pending = [(first, iter(first.inputs))]
+            if id(first) in done:
+                continue
+            done.add(id(first))
+            while pending:
+                edge, rest = pending[-1]
+                for name in rest:
+                    maker = self.maker.get(name)
+                    if maker is not None and id(maker) not in done:
+                        done.add(id(maker))
+                        pending.append((maker, iter(maker.inputs)))
+                        break
+                else:
+                    pending.pop()
+                    yield edge
+
+
+def read_depfile(path: str) -> list[str]:
+    """Return what a depfile, which is a rule for make, says is read; nothing where there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+            text = stream.read()
+    except OSError:
+        return []
+    found: list[str] = []
+    for line in text.replace("\\\n", " ").splitlines():
+        _, colon, after = line.partition(": ") if ": " in line else line.partition(":")
+        if colon:
+            words = re.findall(r"(?:\\.|\$\$|[^\s\\$])+", after)
+            found += (re.sub(r"\\([ #:])", r"\1", word).replace("$$", "$") for word in words)
+    return found

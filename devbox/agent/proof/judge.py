@@ -1,0 +1,194 @@
+"""Which edges of a tree are dirty, by content alone.
+
+Pure: it is given the edges, ninja's log, what was known of the outputs, and two looks, and says what is known now.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from .content import UNKNOWN
+from .made import NOT_PROVEN, Made, hashed, together
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..files import Stamp
+    from ..ninja.log import Line
+    from .edges import Edge, Edges
+    from .look import Window
+
+MILLISECOND = 1_000_000
+# How much later than the log says the time of an output may be: the clock of files ticks.
+LATE_NS = 30_000_000
+
+
+class Seen(NamedTuple):
+    """What is there at the end of a window beside files: ninja's log, and the stamps of outputs."""
+
+    log: Mapping[str, Line]
+    outputs: Mapping[str, Stamp | None]
+
+
+class Judged(NamedTuple):
+    """What is known now: `made` of every output, which edges are `dirty` with the reason, and which were not proven."""
+
+    made: dict[str, Made]
+    dirty: list[tuple[Edge, str]]
+    clean: list[Edge]
+    unproven: list[str]
+
+
+class _Judge:
+    """The state of one judgement: the edges are told one after the other, what makes something before what reads it."""
+
+    def __init__(self, edges: Edges, before: Mapping[str, Made], seen: Seen, window: Window, environment: str) -> None:
+        self.edges = edges
+        self.before = before
+        self.seen = seen
+        self.window = window
+        self.environment = hashed("", environment)
+        self.values: dict[str, int] = {}
+        self.moved: dict[str, bool] = {}
+        self.ran: dict[str, Line] = {}
+        self.result = Judged({}, [], [], [])
+
+    def value(self, name: str) -> int:
+        """Return the hash of what a file holds; of what nobody knows, one that is like no other."""
+        found = self.values.get(name)
+        if found is None:
+            entry = self.window.after.files.get(name)
+            if entry is None or entry.content == UNKNOWN:
+                found = hashed(name, os.urandom(16).hex())
+            else:
+                found = hashed(name, entry.content)
+            self.values[name] = found
+        return found
+
+    def has_moved(self, name: str) -> bool:
+        found = self.moved.get(name)
+        if found is None:
+            found = self.moved[name] = self.window.moved(name)
+        return found
+
+    def phony(self, edge: Edge) -> None:
+        """Take a name of other files for what they hold, unless there is a file of that name."""
+        for name in edge.outputs:
+            if name in self.window.after.files and self.window.after.files[name].inode:
+                continue
+            self.values[name] = int(together(map(self.value, edge.inputs)), 16)
+            self.moved[name] = any(map(self.has_moved, edge.inputs))
+
+    def command(self, edge: Edge) -> None:
+        log, outputs = self.seen.log, self.seen.outputs
+        lines = [log[name] for name in edge.names if name in log]
+        there = {name: now for name in edge.outputs if (now := outputs[name]) is not None}
+        if not lines or not there:
+            self._absent(edge)
+            return
+        line = lines[0]
+        ran = any(one is None or not one.is_of(line) for one in map(self.before.get, there))
+        reads = together([self.environment, *map(self.value, edge.inputs)])
+        why = self._after_a_run(edge, line, there, reads) if ran else self._after_none(edge, there, reads)
+        if len(lines) < len(edge.names) or len(there) < len(edge.outputs):
+            return  # ninja makes by itself what is not there, or what it does not know
+        if why is None:
+            self.result.clean.append(edge)
+        else:
+            self.result.dirty.append((edge, why))
+
+    def _after_a_run(self, edge: Edge, line: Line, there: Mapping[str, Stamp], reads: str) -> str | None:
+        proven = self._is_proven(edge, line, there)
+        for name, now in there.items():
+            version = f"{now.ctime:x}.{now.inode:x}.{now.mtime:x}"
+            made = Made(line.start, line.end, line.mtime, line.command, reads if proven else NOT_PROVEN, version, now)
+            self._note(edge, name, made, moved=_is_late(line, now))
+            self.ran[name] = line
+        if proven:
+            return None
+        self.result.unproven.append(edge.outputs[0])
+        return "something that it was made from moved meanwhile"
+
+    def _after_none(self, edge: Edge, there: Mapping[str, Stamp], reads: str) -> str | None:
+        why = None
+        for name, now in there.items():
+            one = self.before[name]
+            as_left = now == one.stamp or self._is_same(edge, name)
+            self._note(edge, name, one._replace(stamp=now) if as_left else one, moved=now != one.stamp)
+            if not as_left:
+                why = "it is not as it was left"
+            elif one.reads != reads:
+                why = why or ""
+        return why
+
+    def _absent(self, edge: Edge) -> None:
+        """Ninja makes by itself what is not there, or what it does not know."""
+        for name in edge.outputs:
+            self.moved[name] = True
+            if not (edge.custom and name in self.window.after.files):
+                self.values[name] = hashed(name, os.urandom(16).hex())
+
+    def _note(self, edge: Edge, name: str, made: Made, *, moved: bool) -> None:
+        self.result.made[name] = made
+        self.moved[name] = moved
+        if not edge.custom:
+            self.values[name] = hashed(name, made.version)
+
+    def _is_same(self, edge: Edge, name: str) -> bool:
+        """Whether somebody wrote an output again that holds what it held."""
+        if not edge.custom:
+            return False
+        before, now = self.window.before.files.get(name), self.window.after.files.get(name)
+        return before is not None and now is not None and before.content == now.content != UNKNOWN
+
+    def _is_proven(self, edge: Edge, line: Line, there: Mapping[str, Stamp]) -> bool:
+        """Whether all that a run read is still what it read, and its outputs are what it wrote."""
+        if any(_is_late(line, now) for now in there.values()):
+            return False
+        start = line.mtime if line.tells_start and not edge.restat else 0
+        for name in edge.inputs:
+            if self.has_moved(name) and (name in self.edges.maker or not self.window.older(name, start)):
+                return False
+            maker = self.ran.get(name)
+            if maker is not None and (maker.run > line.run or (maker.run == line.run and maker.end > line.start)):
+                return False
+        return True
+
+
+def _is_late(line: Line, now: Stamp) -> bool:
+    """Whether an output was written to after its command ended.
+
+    The log has the time of the output, or that of the command's start, or of the newest input where the output was
+    left as it was.
+    """
+    return bool(line.mtime) and now.mtime > line.mtime + (line.end - line.start) * MILLISECOND + LATE_NS
+
+
+def judge(edges: Edges, before: Mapping[str, Made], seen: Seen, window: Window, environment: str) -> Judged:
+    """Say what is known of the outputs of a tree at the end of a window.
+
+    Edges of which `before` knows nothing ran within the window. `environment` is what compilers read beside files.
+    """
+    one = _Judge(edges, before, seen, window, environment)
+    for edge in edges.in_order():
+        if edge.phony:
+            one.phony(edge)
+        elif not edge.generator:
+            one.command(edge)
+    return one.result
+
+
+def names_to_look_at(edges: Edges) -> list[str]:
+    """Return the files that are known by content: all that is read and not made by a compiler or linker."""
+    found: dict[str, None] = {}
+    for edge in edges.edges:
+        if edge.generator:
+            continue
+        if edge.custom:
+            found.update(dict.fromkeys(edge.outputs))
+        for name in edge.inputs:
+            maker = edges.maker.get(name)
+            if maker is None or maker.custom or maker.phony or maker.generator:
+                found[name] = None
+    return list(found)

@@ -1,0 +1,77 @@
+"""What is kept of a tree between attempts: a look at files, and what is known of outputs."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from ..files import read_json, stamp_of, write_json
+from ..ninja import log as ninja_log
+from . import look as looks
+from . import made as outputs
+
+if TYPE_CHECKING:
+    from .look import Look
+    from .made import Made
+
+BUILD_FILE = "build.ninja"
+FILES = "files.json"
+MADE = "made.json"
+# What ninja itself keeps or is told.
+NINJA_FILES = (BUILD_FILE, ninja_log.NAME, ninja_log.DEPS)
+
+
+class Kept:
+    """What is kept of a tree between attempts: a look at files, and what is known of outputs."""
+
+    def __init__(self, folder: str) -> None:
+        """Take the folder of the tree's record."""
+        self._folder = folder
+        self.look: Look = looks.NOTHING
+        self.made: dict[str, Made] = {}
+        self.ninja: list[Any] = []
+        self.environment = ""
+        self.configured_from: list[str] = []
+        self.settled = False
+
+    def load(self) -> None:
+        """Read it; where it is not there, or damaged, nothing is known."""
+        kept = read_json(os.path.join(self._folder, FILES))
+        look = looks.from_json(kept.get("look")) if isinstance(kept, dict) else None
+        if look is not None:
+            self.look = look
+            self.ninja, self.settled, self.environment = kept["ninja"], kept["settled"], kept["environment"]
+            self.configured_from = kept["configured_from"]
+            self.made = outputs.from_json(read_json(os.path.join(self._folder, MADE)))
+
+    def save(self) -> None:
+        """Write it: what is known of outputs first, since a look that is older than that proves less, not more."""
+        write_json(os.path.join(self._folder, MADE), self.made)
+        kept = {"look": self.look.as_json(), "ninja": self.ninja, "settled": self.settled}
+        write_json(
+            os.path.join(self._folder, FILES),
+            {**kept, "environment": self.environment, "configured_from": self.configured_from},
+        )
+
+
+def adopt(folder: str, tree: str) -> None:
+    """Take the record in `folder` for that of `tree`, an exact copy whose files have other stamps."""
+    record = Kept(folder)
+    record.load()
+    for name, one in record.made.items():
+        now = stamp_of(os.path.join(tree, name))
+        record.made[name] = one._replace(stamp=now or outputs.GONE)
+    record.ninja, record.settled = ninja_files(tree), False
+    record.save()
+
+
+def is_as_left(folder: str, tree: str) -> bool:
+    """Whether every output of a tree is by its stamp what its record says."""
+    record = Kept(folder)
+    record.load()
+    return all(stamp_of(os.path.join(tree, name)) == one.stamp for name, one in record.made.items())
+
+
+def ninja_files(tree: str) -> list[Any]:
+    """Return the stamps of ninja's files."""
+    return [list(known) if (known := stamp_of(os.path.join(tree, name))) else None for name in NINJA_FILES]
