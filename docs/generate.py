@@ -207,11 +207,22 @@ def section(name: str, command: Any) -> str:
     usage = command.get_usage(context).removeprefix("Usage: ").replace("\n", " ")
     lines = [f"## {name}", ""]
     lines += [(command.help or "").strip(), "", "```", " ".join(usage.split()), "```"]
-    rows = [record for parameter in command.get_params(context) if (record := parameter.get_help_record(context))]
-    rows = [tuple(" ".join(cell.split()).replace("|", "\\|") for cell in row) for row in rows if "--help" not in row[0]]
-    if rows:
-        lines += ["", "| | |", "|---|---|", *(f"| `{left}` | {right} |" for left, right in rows)]
+    for title, rows in _tables(command, context).items():
+        cells = [tuple(" ".join(cell.split()).replace("|", "\\|") for cell in row) for row in rows]
+        told = [f"| `{left}` | {right} |" for left, right in cells if "--help" not in left]
+        lines += [*(["", f"{title}:"] if title else []), "", "| | |", "|---|---|", *told] if told else []
     return "\n".join(lines) + "\n"
+
+
+def _tables(command: Any, context: Any) -> dict[str, list[tuple[str, str]]]:
+    """Return what is said of a command's parameters by the title of its panel, in one table where it has no panels."""
+    from devbox.cli.app import panels
+
+    if getattr(command, "commands", None):
+        return {}
+    found = panels(command, context)
+    own = found.keys() - {"Arguments", "Options"}
+    return found if own else {"": [row for rows in found.values() for row in rows]}
 
 
 def command_line() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial, update_wrapper
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -94,6 +94,7 @@ def _finished(command: Any, summary: str) -> Any:
     for one in inner.values():
         _finished(one, (one.help or "").partition("\n\n")[0].partition(". ")[0].rstrip(".") + ".")
     if not inner:
+        command.format_options = partial(_format_options, command)
         _with_both_names(command)
         # A command's own option wins: `image run -v` is a volume.
         own = {name for parameter in command.params for name in parameter.opts}
@@ -108,6 +109,22 @@ def _finished(command: Any, summary: str) -> Any:
             for names in (("--quiet", "-q"), ("--verbose", "-v"), ("--debug",))
         ]
     return command
+
+
+def panels(command: Any, context: typer.Context) -> dict[str, list[tuple[str, str]]]:
+    """Return what the help of a command says of each parameter, by the title of its panel."""
+    titles = getattr(command.callback, "panels", {})
+    found: dict[str, list[tuple[str, str]]] = {title: [] for title in ("Arguments", *titles.values(), "Options")}
+    for one in command.get_params(context):
+        title = "Arguments" if one.param_type_name == "argument" else titles.get(one.name, "Options")
+        found[title] += filter(None, [one.get_help_record(context)])
+    return {title: rows for title, rows in found.items() if rows}
+
+
+def _format_options(command: Any, context: typer.Context, formatter: Any) -> None:
+    for title, rows in panels(command, context).items():
+        with formatter.section(title):
+            formatter.write_dl(rows)
 
 
 def _with_both_names(command: Any) -> None:
@@ -130,7 +147,7 @@ def _with_both_names(command: Any) -> None:
             raise UsageError(f"the checkout is named twice: {values['path']} and {named}", hint="leave one of them out")
         return inner(**{**values, "path": values["path"] if named is None else named})
 
-    command.callback = callback
+    command.callback = update_wrapper(callback, inner)
 
 
 def _globally(context: typer.Context, option: TyperOption, value: bool) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from devbox.cli.application import application, workspace
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import FlatOption, JsonOption, NameOption, PathArgument
+from devbox.cli.options import FlatOption, JsonOption, NameOption, PathArgument, in_panels
 from devbox.config.table import CHOICES
 from devbox.ui.console import CYAN
 
@@ -21,6 +21,12 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @app.command()
+    @in_panels(
+        {
+            "The container": f"framework {' '.join(CHOICES)} name",
+            "Its contract": "shared compose inline flat",
+        }
+    )
     @from_settings("framework", *CHOICES)
     def generate(
         context: typer.Context,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 PathArgument = Annotated[
     Path | None, typer.Argument(metavar="PATH", help="The checkout.", show_default="the current folder")
@@ -39,3 +42,14 @@ SecretsFileOption = Annotated[
 ComposeOption = Annotated[
     bool, typer.Option("--compose", help="Start it with Docker Compose, with services beside it.")
 ]
+
+
+def in_panels(panels: Mapping[str, str]) -> Callable[[Command], Command]:
+    """Say in which panel of a command's help its parameters stand: names by the title. Others are under "Options"."""
+
+    def decorate(command: Command) -> Command:
+        found = {name: title for title, names in panels.items() for name in names.split()}
+        command.panels = found  # type: ignore[attr-defined]
+        return command
+
+    return decorate

@@ -19,6 +19,7 @@ from devbox.cli.options import (
     SecretsFileOption,
     TrustOption,
     YesOption,
+    in_panels,
 )
 from devbox.config.table import CHOICES, DOTFILES
 from devbox.ui.console import BOLD, CYAN
@@ -32,6 +33,12 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @app.command()
+    @in_panels(
+        {
+            "The container": f"framework {' '.join(CHOICES)} name config compose flat",
+            "Your dotfiles": " ".join(DOTFILES),
+        }
+    )
     @from_settings("framework", *CHOICES, *DOTFILES)
     def up(
         context: typer.Context,

@@ -92,6 +92,21 @@ def test_each_command_about_a_checkout_takes_it_in_the_same_ways() -> None:
         assert arguments, name
 
 
+def test_panels_of_the_help_name_parameters() -> None:
+    with_panels = {name: one for name, one in every().items() if hasattr(one.callback, "panels")}
+    assert {"up", "generate", "build", "image build"} <= set(with_panels)
+    for name, one in with_panels.items():
+        assert set(one.callback.panels) <= {it.name for it in one.params}, name
+
+
+def test_the_help_has_panels(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["up", "--help"]) == 0
+    told = capsys.readouterr().out
+    places = [told.index(f"\n{title}:\n") for title in ("Arguments", "The container", "Your dotfiles", "Options")]
+    assert places == sorted(places)
+    assert places[1] < told.index("--gpus") < places[2] < told.index("--dotfiles-target-path") < places[3]
+
+
 @pytest.mark.parametrize("named", [["--workspace", "."], ["."], []])
 def test_a_checkout_is_named_by_an_option_or_as_a_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], named: list[str]

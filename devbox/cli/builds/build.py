@@ -14,7 +14,7 @@ from devbox.cli.builds.python import BuildCommand, ForceOption, InstallOption, N
 from devbox.cli.builds.request import define_of, mode_of, options_of, request, seed_of
 from devbox.cli.builds.told import check_trace, outcome, tell, tell_python, write_trace
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import JsonOption, RepositoryOption, WorkspaceOption
+from devbox.cli.options import JsonOption, RepositoryOption, WorkspaceOption, in_panels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +28,13 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @app.command(cls=BuildCommand, context_settings={"ignore_unknown_options": False})
+    @in_panels(
+        {
+            "The build tree": "build_type arch define preset benchmarks cpp_only option seed_from",
+            "The build": "target jobs compiler_cache no_cache incremental reconfigure clean watch no_heal",
+            "The Python package": "install python_ wheel precompiled force no_deps",
+        }
+    )
     @from_settings("build_type", "arch", "jobs", "compiler_cache")
     def build(
         context: typer.Context,

@@ -9,7 +9,7 @@ import typer
 
 from devbox.cli.application import Application, application, workspace
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import DryRunOption, JsonOption, TrustOption, WorkspaceOption
+from devbox.cli.options import DryRunOption, JsonOption, TrustOption, WorkspaceOption, in_panels
 from devbox.errors import UsageError
 from devbox.ui.console import BOLD, counted, seconds, size
 
@@ -28,6 +28,14 @@ def register(app: typer.Typer) -> None:
     """Add the command to the group."""
 
     @app.command()
+    @in_panels(
+        {
+            "The image": "framework variant base_image cuda arch python user efa upstream tag",
+            "Its build": "jobs find_links sccache arg build_context network shm_size secret ssh builder progress",
+            "Caches": "cache_from cache_to no_cache pull",
+            "The result": "target_platform push load output sbom provenance",
+        }
+    )
     @from_settings("variant", "base_image", "arch", "jobs", "user", "find_links")
     def build(
         context: typer.Context,
