@@ -59,3 +59,19 @@ def test_a_broken_contract_says_where(tmp_path: Path, capsys: pytest.CaptureFixt
         assert run(["config", "contract", str(folder), "--json"]) == 4
         error = json.loads(capsys.readouterr().out)["error"]
         assert error["message"] == f"{path}:2:12: 'image' must be a string"
+
+
+def test_in_a_sub_folder_a_command_means_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git/HEAD").touch()
+    part = tmp_path / "src/deep"
+    part.mkdir(parents=True)
+    monkeypatch.chdir(part)
+    words = ["generate", "--shared", "--framework", "cuda", "--variant", "cpu"]
+    assert run(words) == 0
+    assert (tmp_path / ".devcontainer/devcontainer.json").is_file()
+    assert run(["config", "contract"]) == run(["config", "contract", str(part)]) == 0
+    # Whoever names the folder makes it one of its own.
+    assert not (part / ".devcontainer").exists()
+    assert run([*words, "."]) == 0
+    assert (part / ".devcontainer/devcontainer.json").is_file()
