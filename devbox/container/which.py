@@ -125,8 +125,8 @@ def _for_this_machine(workspace: Path, found: tuple[Path, ...], engine: Engine, 
         facts = engine_facts.gather(engine)
         choice = gpu_args("auto", gpu.gather(engine, facts), facts)
     except EngineError:
-        # Whoever needs the engine will be told so; for the others it is the one that every tool takes first.
-        return tuple(path for path in found if path not in pairs or path == found[0])
+        # Whoever needs the engine will be told so; for the others it is the one that every tool takes first, if any.
+        return tuple(path for path in found if found[0] not in pairs or path not in pairs or path == found[0])
     left = tuple(path for path in found if path not in pairs or known[path].for_gpus == (choice.grant is not None))
     for path in left:
         if path in pairs:
@@ -143,16 +143,21 @@ def _asked(workspace: Path, found: Sequence[Path], reporter: Reporter) -> Path |
     if answer is None:
         names = ", ".join(_name(workspace, path) for path in found)
         # A relative name is good where it can be typed.
-        first = shlex.quote(_name(workspace, found[0]) if Path.cwd() == workspace else str(found[0]))
+        first = _name(workspace, found[0]) if Path.cwd() == workspace else str(found[0])
         or_own = f"; devbox up --framework {own.partition(' ')[0]} writes one of devbox's" if own else ""
         raise ContractError(
             f"{workspace} has several dev container configurations: {names}",
-            hint=f"devbox up --config {first}   # or another one, which is remembered{or_own}",
+            hint=f"{up_line(workspace, '--config', first)}   # or another one, which is remembered{or_own}",
         )
     path = offers[answer]
     if path is not None:
         memory.remember(workspace, contract=path, framework=record.at(path).framework)
     return path
+
+
+def up_line(workspace: Path, *words: str) -> str:
+    """Return the `devbox up` that means `workspace` from the current folder, with further `words`."""
+    return shlex.join(["devbox", "up", *([] if Path.cwd().is_relative_to(workspace) else [str(workspace)]), *words])
 
 
 def _name(workspace: Path, path: Path) -> str:

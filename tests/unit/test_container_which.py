@@ -175,7 +175,8 @@ class TestContract:
         monkeypatch.chdir("/")
         with pytest.raises(ContractError) as raised:
             which.contract(tmp_path, NO_ENGINE, Silent())
-        assert f"--config {tmp_path}/.devcontainer/sglang/devcontainer.json" in str(raised.value.hint)
+        typed = f"devbox up {tmp_path} --config {tmp_path}/.devcontainer/sglang/devcontainer.json"
+        assert typed in str(raised.value.hint)
         assert "devbox up --framework cuda writes one of devbox's" in str(raised.value.hint)
 
     def test_one_of_devboxs_own_may_be_chosen_instead(self, tmp_path: Path) -> None:
@@ -214,6 +215,11 @@ class TestContract:
         gpu = put(tmp_path / ".devcontainer/devcontainer.json", Record("cuda", shared="cuda-cuda13-gpu"))
         put(tmp_path / ".devcontainer/cpu/devcontainer.json", Record("cuda", shared="cuda-cuda13-cpu"))
         assert which.contract(tmp_path, NO_ENGINE, Silent()) == gpu
+        # Where none is, it is one of the choices.
+        gpu.rename(put(tmp_path / ".devcontainer/gpu/devcontainer.json"))
+        put(tmp_path / ".devcontainer/a/devcontainer.json")
+        with pytest.raises(ContractError, match=r"a/dev.*cpu/dev.*gpu/dev"):
+            which.contract(tmp_path, NO_ENGINE, Silent())
 
 
 def matches(monkeypatch: pytest.MonkeyPatch, *found: tuple[str, int]) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import difflib
 import shlex
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbox import config
@@ -28,6 +27,7 @@ from devbox.image.base.choose import have
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from devbox.config.table import Flags
     from devbox.container.contract.author import Draft
@@ -259,12 +259,11 @@ def _next(options: GenerateOptions, made: tuple[Draft, ...]) -> str:
     first = made[0]
     if options.shared and first.checkout.git_top is not None:
         return shlex.join(["git", "add", *(relative for draft in made for relative, _ in draft.generated.files)])
-    here = [] if Path.cwd().is_relative_to(options.path) else [str(options.path)]
     if len(made) > 1 or which.contracts(options.path) == (first.path,):
-        return shlex.join(["devbox", "up", *here])
+        return which.up_line(options.path)
     if options.shared:
-        return shlex.join(["devbox", "up", *here, "--config", str(first.path)])
-    return shlex.join(["devbox", "up", *here, "--framework", first.framework.name])
+        return which.up_line(options.path, "--config", str(first.path))
+    return which.up_line(options.path, "--framework", first.framework.name)
 
 
 def _again(options: GenerateOptions, *words: str) -> str:
