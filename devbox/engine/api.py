@@ -25,30 +25,74 @@ def socket_path(environ: Mapping[str, str]) -> str | None:
     host = environ.get("DOCKER_HOST")
     if host:
         return host.removeprefix("unix://") if host.startswith("unix://") else None
-    context = environ.get("DOCKER_CONTEXT")
-    if not context:
-        folder = environ.get("DOCKER_CONFIG") or os.path.join(environ.get("HOME", "/"), ".docker")  # noqa: PTH118
-        try:
-            with open(os.path.join(folder, "config.json"), "rb") as stream:  # noqa: PTH118, PTH123
-                context = json.load(stream).get("currentContext")
-        except (OSError, ValueError, AttributeError):
-            context = None
+    context = environ.get("DOCKER_CONTEXT") or client_setting(environ, "currentContext")
     return DEFAULT_SOCKET if context in {None, "", "default"} else None
 
 
-def ask_socket(path: str, request: str, *, timeout: float = SOCKET_SECONDS) -> tuple[int, bytes]:
-    """GET `request` from the Engine API at the unix socket `path`; return the status and the body.
+def ask_socket(
+    path: str, request: str, *, timeout: float = SOCKET_SECONDS, body: Mapping[str, object] | None = None
+) -> tuple[int, bytes]:
+    """GET `request` from the Engine API at the unix socket `path`, or POST a `body`; return the status and the answer.
 
-    HTTP/1.0 makes the engine close the connection after the body, so that no header has to be understood. Raises
+    HTTP/1.0 makes the engine close the connection after the answer, so that no header has to be understood. Raises
     OSError.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
         connection.connect(path)
-        connection.sendall(f"GET {request} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+        connection.sendall(_request(request, "HTTP/1.0", body))
         chunks = []
         while chunk := connection.recv(1 << 16):
             chunks.append(chunk)
-    head, _, body = b"".join(chunks).partition(b"\r\n\r\n")
+    head, _, answer = b"".join(chunks).partition(b"\r\n\r\n")
+    return _status(head), answer
+
+
+def upgrade(path: str, request: str, body: Mapping[str, object]) -> tuple[int, socket.socket, bytes]:
+    """POST `body` and keep the connection, which the engine then hands over; return the status and it.
+
+    The bytes are what came behind the head of the answer: the first of the stream, or why it was refused. Raises
+    OSError.
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(SOCKET_SECONDS)
+        connection.connect(path)
+        connection.sendall(_request(request, "HTTP/1.1", body, "Connection: Upgrade\r\nUpgrade: tcp\r\n"))
+        # The answer comes when the command runs, which a busy machine may be slow at.
+        connection.settimeout(None)
+        data = b""
+        while b"\r\n\r\n" not in data:
+            chunk = connection.recv(1 << 16)
+            if not chunk:
+                break
+            data += chunk
+    except BaseException:
+        connection.close()
+        raise
+    head, _, rest = data.partition(b"\r\n\r\n")
+    return _status(head), connection, rest
+
+
+def _request(request: str, version: str, body: Mapping[str, object] | None, headers: str = "") -> bytes:
+    if body is None:
+        return f"GET {request} {version}\r\nHost: docker\r\n{headers}\r\n".encode()
+    content = json.dumps(body).encode("utf-8", "surrogateescape")
+    headers += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n"
+    return f"POST {request} {version}\r\nHost: docker\r\n{headers}\r\n".encode() + content
+
+
+def _status(head: bytes) -> int:
     words = head.split(b" ", 2)
-    return (int(words[1]) if len(words) > 1 else 0), body
+    return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+
+
+def client_setting(environ: Mapping[str, str], name: str) -> str | None:
+    """Return a setting of the docker CLI's config file; None where there is none, or no readable file."""
+    folder = environ.get("DOCKER_CONFIG") or os.path.join(environ.get("HOME", "/"), ".docker")  # noqa: PTH118
+    try:
+        with open(os.path.join(folder, "config.json"), "rb") as stream:  # noqa: PTH118, PTH123
+            found = json.load(stream).get(name)
+    except (OSError, ValueError, AttributeError):
+        return None
+    return found if isinstance(found, str) else None

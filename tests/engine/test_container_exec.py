@@ -6,9 +6,11 @@ import contextlib
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ from devbox.container.inside.target import find
 from devbox.container.status import status
 from devbox.container.up.up import UpRequest, UpResult, up
 from devbox.devcontainer.identity import volume_name
+from devbox.engine.api import DEFAULT_SOCKET
 from devbox.errors import DevboxError
 from devbox.oneshot.run import run
 from devbox.paths import state_dir
@@ -71,13 +74,13 @@ class Tree:
             **more,
         )
 
-    def start(self, argv: list[str]) -> subprocess.Popen[str]:
+    def start(self, argv: list[str], **variables: str) -> subprocess.Popen[str]:
         """Start a command of devbox's in a session of its own, and wait until it has printed a line."""
         # Not as a child of nohup, which devbox would do as it is told: it would outlive its terminal.
         process = subprocess.Popen(
             ["env", "--default-signal=HUP", *argv],
             cwd=self.path,
-            env=environ(),
+            env=environ(**variables),
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -153,11 +156,54 @@ def test_ctrl_c_at_a_terminal_is_the_commands_own(tree: Tree) -> None:
     assert b"caught" in output
 
 
-def in_terminal(argv: list[str], cwd: Path, *, when: bytes = b"", send: bytes = b"") -> tuple[int, bytes]:
-    """Run a program at a terminal of its own; when it has printed `when`, type `send`."""
+def test_the_terminal_s_size_is_passed_on_and_its_changes(tree: Tree) -> None:
+    script = "stty size; echo ready; read line; stty size"
+    argv = [*DEVBOX, "exec", "sh", "-c", script]
+    code, output = in_terminal(argv, tree.path, when=b"ready", send=b"\r", sizes=((33, 44), (55, 66)))
+    assert code == 0
+    assert [line for line in output.replace(b"\r", b"").split(b"\n") if line[:1].isdigit()] == [b"33 44", b"55 66"]
+
+
+def test_the_keys_to_detach_are_docker_s(tree: Tree) -> None:
+    argv = [*DEVBOX, "exec", "sh", "-c", "echo ready; sleep 7005"]
+    code, output = in_terminal(argv, tree.path, when=b"ready", send=b"\x10\x11")
+    assert code == 1
+    assert b"read escape sequence" in output
+    assert "sleep 7005" in tree.top()
+
+
+def test_a_terminal_is_as_before_when_the_client_is_killed(tree: Tree) -> None:
+    before, inside = os.openpty()
+    argv = [*DEVBOX, "exec", "sh", "-c", "echo ready; exec sleep 7006"]
+    state = termios.tcgetattr(inside)
+    client = subprocess.Popen(argv, cwd=tree.path, env=environ(), stdin=inside, stdout=inside, start_new_session=True)
+    assert b"ready" in os.read(before, 1024)
+    assert termios.tcgetattr(inside) != state
+    client.kill()
+    client.wait()
+    until(lambda: termios.tcgetattr(inside) == state)
+    until(lambda: "sleep 7006" not in tree.top())
+    os.close(before)
+    os.close(inside)
+
+
+def in_terminal(
+    argv: list[str],
+    cwd: Path,
+    *,
+    when: bytes = b"",
+    send: bytes = b"",
+    sizes: tuple[tuple[int, int], ...] = (),
+) -> tuple[int, bytes]:
+    """Run a program at a terminal of its own; when it has printed `when`, type `send`.
+
+    The terminal has the first of `sizes` (height, width), and the second from then on.
+    """
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(cwd)
+        if sizes:
+            termios.tcsetwinsize(0, sizes[0])
         os.execvpe(argv[0], argv, environ())
     output = b""
     while True:
@@ -169,6 +215,8 @@ def in_terminal(argv: list[str], cwd: Path, *, when: bytes = b"", send: bytes = 
             break
         output += chunk
         if send and when in output:
+            if sizes:
+                termios.tcsetwinsize(terminal, sizes[1])
             os.write(terminal, send)
             send = b""
     os.close(terminal)
@@ -196,13 +244,38 @@ def test_processes_of_another_user_end_too(tree: Tree) -> None:
     assert "sleep 700" not in tree.top()
 
 
-def test_the_docker_clients_death_ends_its_processes(tree: Tree) -> None:
-    process = tree.start([*DEVBOX, "exec", "--", "sh", "-c", SLEEPERS])
+def test_the_docker_clients_death_ends_its_processes(tree: Tree, tmp_path: Path) -> None:
+    # Where only docker's client knows the way to the engine, such as by a context.
+    far = {"DOCKER_CONFIG": str(tmp_path / "docker")}
+    create = ["docker", "context", "create", "far", "--docker", f"host=unix://{DEFAULT_SOCKET}"]
+    subprocess.run(create, env=environ(**far), check=True, capture_output=True)
+    process = tree.start([*DEVBOX, "exec", "--", "sh", "-c", SLEEPERS], **far, DOCKER_CONTEXT="far")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     (client,) = [pid for pid in children if Path(f"/proc/{pid}/comm").read_text() == "docker\n"]
     os.kill(int(client), signal.SIGKILL)
     assert process.wait(timeout=30) == 137
     assert "sleep 700" not in tree.top()
+
+
+def test_a_reader_that_goes_ends_the_command(tree: Tree) -> None:
+    line = f"{shlex.join([*DEVBOX, 'exec', 'yes', '7007'])} | head -n 1"
+    done = subprocess.run(["bash", "-c", f"{line}; echo ${{PIPESTATUS[0]}}"], cwd=tree.path, env=environ(),
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    assert done.stdout == "7007\n141\n"
+    assert "yes 7007" not in tree.top()
+
+
+def test_bytes_are_passed_on_as_they_are_and_the_end_of_input_is_told(tree: Tree) -> None:
+    sent = os.urandom(8 << 20)
+    argv = [*DEVBOX, "exec", "sh", "-c", "cat; echo end >&2; sleep 0.1; echo late"]
+    done = subprocess.run(argv, cwd=tree.path, env=environ(), input=sent, capture_output=True, check=True)
+    assert done.stdout == sent + b"late\n"
+    assert done.stderr == b"end\n"
+    assert tree.execute("sh", "-c", "exec 0<&-; exit 5", input="x" * (1 << 20)).returncode == 5
+
+
+def test_a_command_that_closes_its_output_is_waited_for(tree: Tree) -> None:
+    assert tree.execute("sh", "-c", "exec >&- 2>&-; sleep 1; exit 6").returncode == 6
 
 
 def test_other_commands_and_what_was_left_on_purpose_stay(tree: Tree) -> None:

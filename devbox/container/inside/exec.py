@@ -6,9 +6,11 @@ import os
 import signal
 import time
 from signal import SIGCHLD, SIGHUP, SIGINT, SIGTERM
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from devbox.container.inside import supervise
+from devbox.engine.api import client_setting, socket_path
+from devbox.engine.exec import Exec, terminal_size
 from devbox.errors import ProgramMissingError
 
 if TYPE_CHECKING:
@@ -16,11 +18,12 @@ if TYPE_CHECKING:
     from signal import Signals
 
     from devbox.container.inside.target import Target
+    from devbox.engine.attach import Session
 
 _EXIT_SIGNAL = 128
 
 
-def exec_argv(
+def execution(
     target: Target,
     argv: Sequence[str],
     *,
@@ -29,26 +32,28 @@ def exec_argv(
     interactive: bool = True,
     user: str | None = None,
     env: Sequence[tuple[str, str | None]] = (),
-    docker: str = "docker",
-) -> list[str]:
-    """Return the `docker exec` that runs `argv` in the container; it has to run in `target.client_environ`.
+) -> Exec:
+    """Return what runs `argv` in the container; docker has to run in `target.client_environ` for it.
 
     `cwd` is a folder inside (the workspace's by default), `user` another user than the remote user. `env` are further
-    variables: a value of None takes it from docker's own environment, so that it is seen in no argv.
+    variables, see `Exec`.
     """
-    args = [docker, "exec"]
-    if interactive or tty:
-        args.append("--interactive")
-    if tty:
-        args.append("--tty")
-    args += ["--user", user or target.user, "--workdir", cwd or target.folder]
-    if target.env_file is not None:
-        args += ["--env-file", str(target.env_file)]
-    for name, _ in (*target.carried, *target.host_env):
-        args += ["--env", name]
-    for name, value in env:
-        args += ["--env", name if value is None else f"{name}={value}"]
-    return [*args, target.container, *argv]
+    by_name = tuple((name, None) for name, _ in (*target.carried, *target.host_env))
+    return Exec(
+        container=target.container,
+        argv=tuple(argv),
+        user=user or target.user,
+        cwd=cwd or target.folder,
+        interactive=interactive,
+        tty=tty,
+        env_file=target.env_file,
+        env=(*by_name, *env),
+    )
+
+
+def exec_argv(target: Target, argv: Sequence[str], *, docker: str = "docker", **more: Any) -> list[str]:
+    """Return the `docker exec` that runs `argv` in the container; `more` is as for `execution`."""
+    return [docker, *execution(target, argv, **more).args()]
 
 
 def execute(
@@ -64,11 +69,12 @@ def execute(
     """Run a command in the container on this process's stdin, stdout and stderr; return its exit code.
 
     It gets a terminal where stdin and stdout are terminals. Ctrl-C, SIGTERM, SIGHUP and this process's death end it
-    together with its descendants; the first three return 128 + the signal's number.
+    together with its descendants; the first three return 128 + the signal's number. The engine is asked over its
+    socket where there is one on this machine, else by the docker client.
     """
     terminal = (os.isatty(0) and os.isatty(1)) if tty is None else tty
     token = supervise.new_token()
-    args = exec_argv(target, argv, tty=terminal, cwd=cwd, user=user, env=((supervise.TOKEN, token),), docker=docker)
+    asked = execution(target, argv, tty=terminal, cwd=cwd, user=user, env=((supervise.TOKEN, token),))
     # An interactive shell ignores SIGTERM and goes when its terminal does.
     signals = ("HUP", "TERM", "KILL") if terminal else ("TERM", "KILL")
 
@@ -78,7 +84,28 @@ def execute(
         )
 
     interrupted = {int(SIGINT): end_argv("INT")}
-    return run_watched(args, environ=target.client_environ(environ), end=end_argv(), on_signal=interrupted)
+    client = target.client_environ(environ)
+    session = _prepared(asked, client)
+    if session is None:
+        return run_watched([docker, *asked.args()], environ=client, end=end_argv(), on_signal=interrupted)
+    from devbox.container.inside.attached import run_attached
+
+    return run_attached(session, tty=terminal, environ=client, end=end_argv(), on_signal=interrupted)
+
+
+def _prepared(asked: Exec, environ: Mapping[str, str]) -> Session | None:
+    """Return the command, prepared over the engine's socket; None where only the docker client knows the way."""
+    path = socket_path(environ)
+    if path is None or (asked.tty and not os.isatty(0)):
+        return None
+    from devbox.engine.attach import Session
+
+    keys = (client_setting(environ, "detachKeys") or "") if asked.tty else ""
+    size = terminal_size(1) if asked.tty and os.isatty(1) else None
+    try:
+        return Session(path, asked, environ, size=size, detach_keys=keys)
+    except OSError:
+        return None
 
 
 def run_watched(

@@ -126,17 +126,27 @@ def end(
 
 def run_quietly(argv: list[str], environ: Mapping[str, str]) -> None:
     """Run a program to its end without its output; that it is missing or fails is no failure."""
-    try:
-        pid = _spawn_quietly(argv, environ)
-    except OSError:
-        return
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, 0)
+    has_ended(start_quietly(argv, environ), wait=True)
 
 
-def _spawn_quietly(argv: list[str], environ: Mapping[str, str]) -> int:
+def start_quietly(argv: list[str], environ: Mapping[str, str]) -> int | None:
+    """Start a program without its output; return its process, None where it is missing."""
     null = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(_STDERR + 1)]
-    return os.posix_spawnp(argv[0], argv, dict(environ), file_actions=null, setsigdef=default_signals(), setsigmask=())
+    reset = default_signals()
+    try:
+        return os.posix_spawnp(argv[0], argv, dict(environ), file_actions=null, setsigdef=reset, setsigmask=())
+    except OSError:
+        return None
+
+
+def has_ended(process: int | None, *, wait: bool = False) -> bool:
+    """Return whether a process that `start_quietly` returned has ended; with `wait`, when it has."""
+    if process is None:
+        return True
+    try:
+        return os.waitpid(process, 0 if wait else os.WNOHANG)[0] != 0
+    except ChildProcessError:
+        return True
 
 
 def default_signals() -> list[int]:

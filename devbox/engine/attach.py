@@ -1,0 +1,155 @@
+"""A command's streams over the engine's unix socket: what `docker exec` does, without starting the docker client.
+
+The engine answers the start of a command by handing the connection over. What is written to it is the command's stdin;
+closing that side ends stdin. What is read is a terminal's bytes as they are, or else stdout and stderr in frames: one
+byte that says which, three that say nothing, four for the length, and the bytes (moby, `pkg/stdcopy`).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from devbox.engine.api import ask_socket, upgrade
+from devbox.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from devbox.engine.exec import Exec
+
+_CREATED = 201
+_STARTED = (101, 200)
+_HEADER = 8
+# How long the engine may take to note the end of a command whose streams are closed.
+SETTLE_SECONDS = 0.5
+
+
+class RefusedByEngineError(EngineError):
+    """The engine would not execute a command. The message is its own."""
+
+
+class Frames:
+    """Takes stdout and stderr apart."""
+
+    def __init__(self) -> None:
+        # Of the frame that is being read: which stream, how many bytes are left, and a header that was cut.
+        self._stream, self._left, self._header = 1, 0, b""
+
+    def split(self, data: memoryview) -> Iterator[tuple[int, memoryview]]:
+        """Yield (1 for stdout, 2 for stderr; bytes) in the next piece of the stream."""
+        while data:
+            if not self._left:
+                missing = _HEADER - len(self._header)
+                self._header += bytes(data[:missing])
+                data = data[missing:]
+                if len(self._header) < _HEADER:
+                    return
+                self._stream, self._left = self._header[0], int.from_bytes(self._header[4:], "big")
+                self._header = b""
+            part, data = data[: self._left], data[self._left :]
+            self._left -= len(part)
+            if part:
+                yield 2 if self._stream == 2 else 1, part
+
+
+class Session:
+    """A command that runs in a container, and the connection with its streams.
+
+    `detach_keys` are those that its terminal is left with, in docker's notation; "" for docker's own.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        execution: Exec,
+        environ: Mapping[str, str],
+        *,
+        size: tuple[int, int] | None = None,
+        detach_keys: str = "",
+    ) -> None:
+        """Prepare the command by the engine at the socket `path`; `environ` is what docker's client would run in.
+
+        `size` (height, width) and `detach_keys` are those of a terminal.
+
+        Raises OSError where the engine is not reached that way, RefusedByEngineError where it will not do it.
+        """
+        self._path = path
+        self._tty = execution.tty
+        self.detach_keys = detach_keys
+        self._size = {} if size is None else {"ConsoleSize": size}
+        request = {**execution.request(environ, detach_keys=detach_keys), **self._size}
+        status, body = ask_socket(path, f"/containers/{execution.container}/exec", body=request)
+        if status != _CREATED:
+            raise RefusedByEngineError(_message(body))
+        self.id = str(json.loads(body)["Id"])
+        self._frames = Frames()
+
+    def start(self) -> None:
+        """Run the command. Raises as the constructor."""
+        body = {"Detach": False, "Tty": self._tty, **self._size}
+        status, self.connection, self._rest = upgrade(self._path, f"/exec/{self.id}/start", body)
+        if status not in _STARTED:
+            with self.connection:
+                raise RefusedByEngineError(_message(self._rest))
+
+    @property
+    def has_more(self) -> bool:
+        """Whether output has come that no wait for the connection would tell of."""
+        return bool(self._rest)
+
+    def resize(self, size: tuple[int, int]) -> None:
+        """Tell the command's terminal its size (height, width). One that has none yet, or no longer, is no failure."""
+        try:
+            ask_socket(self._path, f"/exec/{self.id}/resize?h={size[0]}&w={size[1]}", body={})
+        except OSError:
+            return
+
+    def end_input(self) -> None:
+        """End the command's stdin; its output goes on."""
+        import socket
+
+        try:
+            self.connection.shutdown(socket.SHUT_WR)
+        except OSError:
+            return
+
+    def receive(self) -> Iterator[tuple[int, memoryview]] | None:
+        """Wait for output and return it as (1 for stdout, 2 for stderr; bytes), None at its end. Raises OSError."""
+        data, self._rest = self._rest or self.connection.recv(1 << 16), b""
+        if not data:
+            return None
+        return iter([(1, memoryview(data))]) if self._tty else self._frames.split(memoryview(data))
+
+    def exit_code(self) -> int | None:
+        """Return the command's exit code when its output has ended; None where it goes on without its terminal.
+
+        A command may close its output and live on: without a terminal its end is waited for. Raises EngineError where
+        the engine does not say.
+        """
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while True:
+            try:
+                status, body = ask_socket(self._path, f"/exec/{self.id}/json")
+                said = json.loads(body)
+            except (OSError, ValueError):
+                status = 0
+            if status != 200:
+                raise EngineError("the engine does not say how the command ended", hint="docker ps")
+            if not said["Running"]:
+                return int(said["ExitCode"] or 0)
+            if self._tty and time.monotonic() > deadline:
+                return None
+            time.sleep(0.005)
+
+    def close(self) -> None:
+        """Leave the command: its stdin ends, and nobody reads its output."""
+        self.connection.close()
+
+
+def _message(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return body.decode("utf-8", "replace").strip() or "the engine gave no reason"

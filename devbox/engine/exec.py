@@ -1,0 +1,87 @@
+"""A command in a running container, as one value: what docker's client is told, and what the engine itself is asked.
+
+A dry run prints the first; the second is sent over the engine's socket, because starting the client takes longer than
+the engine takes to answer. Imports next to nothing: `devbox exec` is made of this.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+class Exec(NamedTuple):
+    """What is executed, in which container, as whom and where.
+
+    `env_file` is a file for docker's `--env-file`. `env` are further variables; a value of None takes it from the
+    environment that docker runs in, so that it is seen in no argv.
+    """
+
+    container: str
+    argv: tuple[str, ...]
+    user: str
+    cwd: str
+    interactive: bool = True
+    tty: bool = False
+    env_file: Path | None = None
+    env: tuple[tuple[str, str | None], ...] = ()
+
+    def args(self) -> list[str]:
+        """Return the arguments of the docker client, from `exec` on."""
+        args = ["exec"]
+        if self.interactive or self.tty:
+            args.append("--interactive")
+        if self.tty:
+            args.append("--tty")
+        args += ["--user", self.user, "--workdir", self.cwd]
+        if self.env_file is not None:
+            args += ["--env-file", str(self.env_file)]
+        for name, value in self.env:
+            args += ["--env", name if value is None else f"{name}={value}"]
+        return [*args, self.container, *self.argv]
+
+    def request(self, environ: Mapping[str, str], *, detach_keys: str = "") -> dict[str, object]:
+        """Return what the docker client makes of `args` in `environ`: the body of `POST /containers/NAME/exec`.
+
+        A name without a value that `environ` does not have either counts for nothing in the file. In `env` it is passed
+        on as it is: the engine then takes the variable away. Raises OSError where the file cannot be read.
+        """
+        return {
+            "User": self.user,
+            "Tty": self.tty,
+            "AttachStdin": self.interactive or self.tty,
+            "AttachStdout": True,
+            "AttachStderr": True,
+            "DetachKeys": detach_keys,
+            "Env": [*self._from_file(environ), *(_variable(name, value, environ) for name, value in self.env)],
+            "WorkingDir": self.cwd,
+            "Cmd": list(self.argv),
+        }
+
+    def _from_file(self, environ: Mapping[str, str]) -> list[str]:
+        """Read the file as docker does: a variable a line, without leading blanks, `#` begins a comment."""
+        if self.env_file is None:
+            return []
+        with open(self.env_file, encoding="utf-8", errors="surrogateescape", newline="\n") as stream:  # noqa: PTH123
+            lines = [line.rstrip("\n").removesuffix("\r").lstrip(" \t") for line in stream]
+        pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
+        return [
+            _variable(name, value if equals else None, environ)
+            for name, equals, value in pairs
+            if equals or name in environ
+        ]
+
+
+def _variable(name: str, value: str | None, environ: Mapping[str, str]) -> str:
+    value = environ.get(name) if value is None else value
+    return name if value is None else f"{name}={value}"
+
+
+def terminal_size(descriptor: int) -> tuple[int, int]:
+    """Return the height and the width of the terminal behind a descriptor, as the engine takes them."""
+    size = os.get_terminal_size(descriptor)
+    return size.lines, size.columns

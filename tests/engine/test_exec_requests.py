@@ -1,0 +1,148 @@
+"""Over the socket the engine is asked what docker's own client asks it: each request is recorded and compared."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import re
+import socket
+import subprocess
+import termios
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from devbox.engine.api import DEFAULT_SOCKET, ask_socket
+from devbox.engine.attach import Session
+from devbox.engine.exec import Exec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from devbox.engine.docker import Engine
+
+pytestmark = pytest.mark.engine
+
+SIZE = (33, 44)
+ENV_FILE = """\
+# a comment
+PLAIN=1
+  LEADING=blank
+EQUALS=a=b=c
+QUOTES="kept" 'as they are'
+EMPTY=
+
+FROM_CLIENT
+NOT_THERE
+"""
+
+
+class Recorder:
+    """A socket before the engine's, which keeps what passes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.asked, self.answered = b"", b""
+        self._listening = socket.socket(socket.AF_UNIX)
+        self._listening.bind(str(path))
+        self._listening.listen()
+        self._open = [self._listening]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client = self._listening.accept()[0]
+                engine = socket.socket(socket.AF_UNIX)
+                self._open += [client, engine]
+                engine.connect(DEFAULT_SOCKET)
+                for pair in ((client, engine, "asked"), (engine, client, "answered")):
+                    threading.Thread(target=self._carry, args=pair, daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket, name: str) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                setattr(self, name, getattr(self, name) + data)
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def created(self) -> dict[str, Any]:
+        """Return what was asked when a command was prepared, without what is so by default."""
+        found = re.search(rb"POST \S*/containers/[^/ ]+/exec HTTP.*?\r\n\r\n", self.asked, re.DOTALL)
+        assert found is not None
+        body = json.JSONDecoder().raw_decode(self.asked[found.end() :].decode())[0]
+        return {name: value for name, value in body.items() if value not in (None, False, "", [])}
+
+    def inspected(self) -> dict[str, Any]:
+        """Return what the engine knows of the command, without what differs each time."""
+        found = re.search(rb'"Id":"([0-9a-f]{64})"\}', self.answered)
+        assert found is not None
+        known = json.loads(ask_socket(DEFAULT_SOCKET, f"/exec/{found[1].decode()}/json")[1])
+        return {name: value for name, value in known.items() if name not in {"ID", "Pid"}}
+
+    def close(self) -> None:
+        for one in self._open:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> Iterator[Callable[[], Recorder]]:
+    made: list[Recorder] = []
+
+    def make() -> Recorder:
+        made.append(Recorder(tmp_path / f"{len(made)}.sock"))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def container(engine: Engine, base_image: str, engine_name: Callable[[str], str]) -> str:
+    return engine.run(["run", "--detach", "--name", engine_name("asked"), base_image, "sleep", "600"]).stdout.strip()
+
+
+@pytest.mark.parametrize("tty", [False, True], ids=["pipes", "terminal"])
+def test_the_engine_is_asked_the_same_both_ways(
+    tty: bool, container: str, recorder: Callable[[], Recorder], tmp_path: Path
+) -> None:
+    (tmp_path / "env").write_text(ENV_FILE)
+    (tmp_path / "config.json").write_text('{"detachKeys": "ctrl-e,e"}')
+    environ = {"PATH": os.environ["PATH"], "DOCKER_CONFIG": str(tmp_path), "FROM_CLIENT": "ä b", "SECRET": "s3cret"}
+    asked = Exec(
+        container, ("sh", "-c", "exit 7", "-it", "ü"), "nobody", "/tmp", tty=tty, env_file=tmp_path / "env",
+        env=(("SECRET", None), ("ABSENT", None), ("SAID", "x y"), ("PLAIN", "2")),
+    )  # fmt: skip
+    keys = "ctrl-e,e"
+    theirs, ours = recorder(), recorder()
+    argv = ["docker", *asked.args()]
+    variables = {**environ, "DOCKER_HOST": f"unix://{theirs.path}"}
+    if tty:
+        pid, terminal = pty.fork()
+        if pid == 0:
+            termios.tcsetwinsize(0, SIZE)
+            os.execvpe(argv[0], argv, variables)
+        with contextlib.suppress(OSError):
+            while os.read(terminal, 1024):
+                pass
+        os.close(terminal)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    else:
+        assert subprocess.run(argv, env=variables, stdin=subprocess.DEVNULL, check=False).returncode == 7
+    session = Session(str(ours.path), asked, environ, size=SIZE if tty else None, detach_keys=keys)
+    session.start()
+    session.end_input()
+    while session.receive() is not None:
+        pass
+    assert session.exit_code() == 7
+    session.close()
+    assert ours.created() == theirs.created()
+    assert ours.inspected() == theirs.inspected()
+    assert ours.created()["Env"][-4:] == ["SECRET=s3cret", "ABSENT", "SAID=x y", "PLAIN=2"]
