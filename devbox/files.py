@@ -48,6 +48,23 @@ def may_exist(folder: Path | str) -> bool:
         return True
 
 
+def has_windows_lines(path: Path) -> bool:
+    """Tell whether a script's lines end with CR LF, as far as is known: a shell takes the CR for a part of a word."""
+    try:
+        with path.open("rb") as stream:
+            return b"\r\n" in stream.read(1 << 16)
+    except OSError:
+        return False
+
+
+def windows_lines(what: str) -> str:
+    """Return the sentence about a script whose lines end with CR LF."""
+    return (
+        f"{what} has Windows line ends (CR LF), which a shell takes for a part of its words. Put `*.sh text eol=lf` "
+        "into .gitattributes, then: git add --renormalize . && git checkout -- ."
+    )
+
+
 @contextlib.contextmanager
 def lock(path: Path, *, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold the exclusive lock `path` while the block runs; the kernel drops it when the process dies.

@@ -363,7 +363,10 @@ class CacheCleared(CacheTold):
 
 
 class CacheLook(CacheCounts):
-    """What tells whether a cache is set up well. `settings` and `by_hand` are ccache's: value and origin of each."""
+    """What tells whether a cache is set up well. `settings` and `by_hand` are ccache's: value and origin of each.
+
+    `unreachable` is why the shared storage does not answer at its address, where it does not.
+    """
 
     exists: bool
     writable: bool
@@ -379,6 +382,7 @@ class CacheLook(CacheCounts):
     settings: Mapping[str, Sequence[str]] = {}
     by_hand: Mapping[str, Sequence[str]] = {}
     problem: str | None = None
+    unreachable: str = ""
 
 
 class CacheExplained(CacheTold):
@@ -475,8 +479,12 @@ class Precompiled(Message):
 
 
 class Storage(Message):
-    """The storage that machines share: `secrets` are variables, `files` the texts of key files by their variable."""
+    """The storage that machines share: `secrets` are variables, `files` the texts of key files by their variable.
 
+    `url` is where it is, without what nobody may see.
+    """
+
+    url: str = ""
     variables: Mapping[str, str] = {}
     secrets: Mapping[str, str] = {}
     files: Mapping[str, str] = {}

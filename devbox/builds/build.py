@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from devbox.agent.protocol import Built, Event, Request, WantSeed
+    from devbox.builds.caches.choose import CompilerCache
     from devbox.builds.talk import Answers
     from devbox.container.inside.target import Target
     from devbox.engine.docker import Engine
@@ -81,7 +82,7 @@ def build(
     )
     answers: Answers = {protocol.WantSeed: on_seed}
     result, log = relay(asked, target, engine, reporter, on_event=on_event, note=note, answers=answers)
-    _warn_of_storage(result, reporter)
+    _warn_of_storage(result, request.cache, reporter)
     return report(result, log)
 
 
@@ -124,10 +125,12 @@ def relay(
     return result, log.path
 
 
-def _warn_of_storage(result: Built, reporter: Reporter) -> None:
+def _warn_of_storage(result: Built, cache: CompilerCache, reporter: Reporter) -> None:
     if result.cache.errors:
+        where = f" {cache.storage.url}" if cache.storage is not None else ""
         reporter.warn(
-            f"the compiler cache's shared storage failed {result.cache.errors} times (see: devbox cache doctor)"
+            f"the compiler cache's shared storage{where} failed {result.cache.errors} times: "
+            "devbox cache doctor   # says why"
         )
 
 

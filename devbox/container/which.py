@@ -17,6 +17,7 @@ from devbox.container import memory
 from devbox.devcontainer import record
 from devbox.devcontainer.find import candidates_in, find, git_top
 from devbox.errors import ContractError, EngineError, UsageError
+from devbox.paths import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +63,7 @@ def workspace(folder: Path) -> Path:
 
 def _places(folder: Path) -> tuple[list[Path], Path | None]:
     """Return `folder` and those above it that may be its workspace, the nearest first; and the repository's top."""
-    real, home, top = Path(os.path.realpath(folder)), Path("~").expanduser(), git_top(folder)
+    real, home, top = Path(os.path.realpath(folder)), expanded("~"), git_top(folder)
     owners = {os.getuid(), folder.stat().st_uid}
     places = [folder]
     for place in folder.parents:

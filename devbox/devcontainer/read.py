@@ -13,7 +13,7 @@ from devbox.devcontainer.identity import absolute, devcontainer_id, id_labels
 from devbox.devcontainer.model import BuildRecipe, Contract
 from devbox.devcontainer.properties import check, migrated
 from devbox.devcontainer.spelling import wsl_distribution
-from devbox.devcontainer.substitute import HostVariables, IdVariables, substitute
+from devbox.devcontainer.substitute import HostVariables, IdVariables, doubts, substitute
 from devbox.errors import ContractError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def read(path: Path, workspace: Path, environ: Mapping[str, str], *, text: str |
         extra_mounts=(),
         generated=record.is_generated(text),
         record=record.of(moved),
-        warnings=(*warnings, *more),
+        warnings=(*warnings, *more, *(f"{where(keys)}: {said}" for keys, said in doubts(raw, environ))),
     )
 
 

@@ -16,15 +16,25 @@ from typing import TYPE_CHECKING, Any, overload
 from devbox.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from devbox.devcontainer.jsonc import JSON
+    from devbox.devcontainer.properties import Keys
 
     # Takes the text as written, the variable's name and its arguments; returns what goes in its place.
     Lookup = Callable[[str, str, list[str]], str]
 
 # JavaScript's `.`, which the reference uses, stops at all four line terminators; Python's only at the first.
 _VARIABLE = re.compile("\\$\\{([^\n\r\u2028\u2029]*?)\\}")
+
+
+# The properties of a contract that are nothing without a value.
+_NEEDED = frozenset(
+    {"image", "dockerFile", "context", "dockerComposeFile", "service", "mounts", "workspaceMount", "workspaceFolder",
+     "remoteUser", "containerUser", "appPort"}
+)  # fmt: skip
+# A word of `runArgs` that sets a variable, by itself or behind `-e`.
+_ENV_WORD = re.compile(r"-e|--env|--build-arg|(?!(?:src|source)=)\w+=\$\{")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +110,38 @@ def substitute(value: Any, variables: Variables) -> Any:
     `${localEnv:X:a:b}` is `a`. Raises ContractError for an environment variable without a name (`${localEnv}`).
     """
     return _walk(value, variables.lookup())
+
+
+def doubts(value: Any, environ: Mapping[str, str], keys: Keys = ()) -> Iterator[tuple[Keys, str]]:
+    """Yield, with the keys that lead there, what a person may not have meant by the variables in `value`.
+
+    That is a default that ends early, and a variable of the host that is not set where nothing can be made of that.
+    """
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from doubts(item, environ, (*keys, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from doubts(item, environ, (*keys, index))
+    elif isinstance(value, str):
+        for match in _VARIABLE.finditer(value):
+            kind, *arguments = match[1].split(":")
+            if kind not in {"env", "localEnv", "containerEnv"} or not arguments:
+                continue
+            host = kind != "containerEnv"
+            if host and environ.get(arguments[0]):
+                continue
+            if len(arguments) > 2:
+                yield keys, f"the default in {match[0]} ends at its colon: it is '{arguments[1]}'"
+            elif len(arguments) == 1 and host and _needed(keys, value):
+                yield keys, f"{arguments[0]} is not set on this machine, so {match[0]} is empty"
+
+
+def _needed(keys: Keys, value: str) -> bool:
+    """Tell whether a value is none without its variables: a place, an image, a user. Variables may well be empty."""
+    if keys[0] == "runArgs":
+        return _ENV_WORD.match(value) is None
+    return keys[0] in _NEEDED or (keys[0] == "build" and keys[1] in {"dockerfile", "context", "target"})
 
 
 def _walk(value: Any, lookup: Lookup) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 
 from devbox import config
 from devbox.agent.caches import counts, launcher
+from devbox.agent.caches.reach import unreachable
+from devbox.agent.caches.sccache import reason
 from devbox.agent.protocol import CacheLook
 from devbox.builds.caches import choose
 from devbox.builds.caches.choose import CompilerCache, compiler_cache
@@ -309,6 +312,49 @@ class TestDoctor:
     def test_a_group_s_cache_must_be_its_group_s(self) -> None:
         assert diagnose(said(mode=0o42775), CompilerCache(group=True))[0].severity == "ok"
         assert "0755" in diagnose(said(), CompilerCache(group=True))[0].message
+
+    def test_the_shared_storage_is_named_with_why_it_fails(self) -> None:
+        cache = CompilerCache(storage=storage("ccache", "redis://:secret@127.0.0.1:6379", {}))
+        failing = {"counters": {"remote_storage_error": 3}}
+        (finding,) = diagnose(said(**failing, unreachable="Connection refused"), cache)
+        assert finding.message == "the shared storage redis://127.0.0.1:6379 failed 3 times"
+        assert finding.why == "Connection refused"
+        assert "password" in str(diagnose(said(**failing), cache)[0].why)
+        assert "does not answer" in diagnose(said(unreachable="Connection refused"), cache)[0].message
+
+    def test_an_address_is_tried(self, tmp_path: Path) -> None:
+        with socket.socket() as listening:
+            listening.bind(("127.0.0.1", 0))
+            port = listening.getsockname()[1]
+            assert unreachable(f"redis://127.0.0.1:{port}") == "Connection refused"
+            listening.listen()
+            assert unreachable(f"redis://127.0.0.1:{port}/1") == ""
+            assert unreachable(f"s3://bucket/x?endpoint=http%3A%2F%2F127.0.0.1%3A{port}") == ""
+        assert "not known" in unreachable("http://no-such-host.invalid/x")
+        assert unreachable(f"file:{tmp_path}") == ""
+        assert "is not there" in unreachable(f"file:{tmp_path}/x")
+        for unknown in ("", "gs://bucket/x", "s3://bucket"):
+            assert unreachable(unknown) == ""
+
+    def test_a_server_s_reason_is_two_sentences(self) -> None:
+        text = """sccache: error: cache storage failed to read: Unexpected (temporary) at read => send http request
+
+Context:
+   url: http://127.0.0.1:1/x/.sccache_check
+   service: s3
+
+Source:
+   client error (Connect): tcp connect error: Connection refused (os error 111)
+
+Backtrace:
+   0: <unknown>
+"""
+        assert reason(text) == (
+            "error: cache storage failed to read: Unexpected (temporary) at read => send http request: "
+            "client error (Connect): tcp connect error: Connection refused (os error 111)"
+        )
+        assert reason("sccache: cannot start\n") == "sccache: cannot start"
+        assert reason("") == ""
 
     def test_a_server_that_does_not_start(self) -> None:
         values = {"kind": "sccache", "problem": "no route to host", "server": {}, "bytes": 0}

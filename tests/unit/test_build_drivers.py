@@ -72,6 +72,10 @@ class TestPresets:
         text = f'{presets.VARIABLES}\n\n  CMAKE_CUDA_COMPILER_LAUNCHER:STRING="sccache"\n  NVCC_THREADS="4"\n'
         assert presets.parse(text).defines == [("NVCC_THREADS", "4")]
 
+    def test_the_names_are_read_from_cmakes_list(self) -> None:
+        text = 'Available configure presets:\n\n  "default"   - The usual one\n  "debug"\n  "a-long name" - x\n'
+        assert presets.LISTED.findall(text) == ["default", "debug", "a-long name"]
+
     def test_a_define_is_taken_out(self) -> None:
         preset = presets.Preset([("CMAKE_BUILD_TYPE:STRING", "Debug"), ("A", "1")], {})
         assert preset.take("CMAKE_BUILD_TYPE") == "Debug"

@@ -57,6 +57,36 @@ def test_the_host_command_runs_in_the_workspace(tmp_path: Path) -> None:
     assert (tmp_path / "a b").exists()
 
 
+def test_a_script_with_windows_line_ends_is_named(tmp_path: Path) -> None:
+    (tmp_path / "set up.sh").write_bytes(b"#!/bin/sh\r\ntrue\r\n")
+    (tmp_path / "setup.sh").write_bytes(b"#!/bin/sh\r\ntrue\r\n")
+    (tmp_path / "fine.sh").write_text("#!/bin/sh\nexit 1\n")
+    for script in tmp_path.iterdir():
+        script.chmod(0o755)
+    for command in ("true; ./setup.sh", ("sh", "-c", f"'{tmp_path}/setup.sh'")):
+        with pytest.raises(HookError) as raised:
+            run_on_host(((("", command),),), str(tmp_path), os.environ, Silent())
+        last = (raised.value.detail or "").splitlines()[-1]
+        assert "setup.sh has Windows line ends (CR LF)" in last
+        assert ".gitattributes" in last
+    with pytest.raises(HookError) as raised:
+        run_on_host(((("", "./fine.sh"),),), str(tmp_path), os.environ, Silent())
+    assert "Windows" not in str(raised.value.detail)
+
+
+def test_what_was_not_run_for_a_failure_is_said() -> None:
+    with pytest.raises(HookError, match="failed with exit code 1; postStartCommand, postAttachCommand were not run"):
+        run_entry(
+            "postCreateCommand",
+            (("", "x"),),
+            lambda *_: (1, ""),
+            Silent(),
+            then=("postStartCommand", "postAttachCommand"),
+        )
+    with pytest.raises(HookError, match="; postStartCommand was not run"):
+        run_entry("postCreateCommand", (("", "x"),), lambda *_: (1, ""), Silent(), then=("postStartCommand",))
+
+
 def test_markers_hold_the_creation_or_the_start() -> None:
     hooks = Hooks((("postCreateCommand", ((("", "x"),),)), ("postAttachCommand", ((("", "y"),),))), "c", "s")
     assert hooks.moment("postCreateCommand") == "c"

@@ -264,3 +264,23 @@ def test_what_devbox_wrote_is_known_until_it_is_touched(tmp_path: Path) -> None:
 def test_a_workspace_folder_that_is_not_absolute_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=r"'workspaceFolder' must be an absolute path, not 'rel'"):
         contract(tmp_path, {"image": "a", "workspaceFolder": "rel"})
+
+
+def test_what_variables_may_not_be_meant_to_do_is_said_with_its_place(tmp_path: Path) -> None:
+    """A default that ends at its colon, and what is nothing without a variable that is not set."""
+    file = tmp_path / "devcontainer.json"
+    file.write_text(
+        """{
+          "image": "debian:${localEnv:TAG}",
+          "mounts": ["source=${localEnv:MODELS},target=/m,type=bind", "source=${localEnv:M:/m},target=/n,type=bind"],
+          "runArgs": ["-v", "${env:DATA}:/d", "-e", "A=${localEnv:A}", "--env=B=${localEnv:B}", "--cpus=${env:SET}"],
+          "remoteEnv": {"HF_TOKEN": "${localEnv:HF_TOKEN}", "PROXY": "${localEnv:PROXY:http://proxy:3128}"}
+        }"""
+    )
+    found = read(file, tmp_path, {"SET": "2"})
+    assert [warning.removeprefix(f"{file}:") for warning in found.warnings] == [
+        "2:20: TAG is not set on this machine, so ${localEnv:TAG} is empty",
+        "3:22: MODELS is not set on this machine, so ${localEnv:MODELS} is empty",
+        "4:29: DATA is not set on this machine, so ${env:DATA} is empty",
+        "5:70: the default in ${localEnv:PROXY:http://proxy:3128} ends at its colon: it is 'http'",
+    ]

@@ -7,13 +7,18 @@ import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devbox.container.up.desired import Image
+from devbox.container.up.feature_layer import _layer
 from devbox.devcontainer.features.ids import Local
 from devbox.devcontainer.features.metadata import read
 from devbox.devcontainer.features.order import Feature
-from devbox.image.features.layer import Layer, Step, _env
+from devbox.devcontainer.read import read as read_contract
+from devbox.errors import ContractError, ImageError
+from devbox.image.features.layer import Layer, Step, _env, _failure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,3 +92,33 @@ def test_a_shell_reads_options_as_they_were_written(value: str) -> None:
 
 def test_a_variable_in_an_option_is_filled_in() -> None:
     assert sourced(_env([("B", "b"), ("A", "a $B ${B} `id`")])) == "a b b `id`"
+
+
+def test_a_command_in_an_option_is_text(tmp_path: Path) -> None:
+    value = "$(touch ran) `touch ran` $((1+1)) ${X:-$(touch ran)} \"'\\ $HOME"
+    script = f'{_env((("VALUE", value),))}printf %s "$VALUE"'
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True, env={"HOME": "/h"}
+    )
+    assert list(tmp_path.iterdir()) == []
+    assert done.stdout == value.replace("${X:-$(touch ran)}", "$(touch ran)").replace("$HOME", "/h")
+
+
+def test_a_script_with_windows_line_ends_is_named(tmp_path: Path) -> None:
+    one = step(tmp_path / "one")
+    (tmp_path / "one/install.sh").write_bytes(b"#!/bin/sh\r\necho\r\n")
+    said = "not found\ndevbox: the Feature 'one' failed with exit code 127\nexit code: 127"
+    error = _failure(ImageError("the image could not be built", detail=said), [one])
+    assert (error.detail or "").startswith("not found\ninstall.sh of the Feature ./one has Windows line ends (CR LF)")
+    assert ".gitattributes" in (error.detail or "")
+
+
+@pytest.mark.parametrize("value", ["${localEnv:TOKEN}", "a${env:B:c}", "${containerEnv:PATH}:/x"])
+def test_what_an_image_cannot_know_is_said_with_feature_and_key(tmp_path: Path, value: str) -> None:
+    one = step(tmp_path / "one", containerEnv={"KEY": value})
+    (tmp_path / "devcontainer.json").write_text('{"image": "a"}')
+    contract = read_contract(tmp_path / "devcontainer.json", tmp_path, {})
+    with pytest.raises(ContractError) as caught:
+        _layer(contract, Image("a", "", ""), [one.feature], lambda _: None, user=None, environ={})
+    for word in ("./one", "KEY", value[value.index("$") : value.index("}") + 1]):
+        assert word in caught.value.message

@@ -205,3 +205,13 @@ def test_every_feature_comes_once_and_after_what_it_depends_on(
         hard, soft = graph.get(name, (set(), set()))
         assert hard <= set(order[:index])
         assert soft & needed <= set(order[:index])
+
+
+def test_an_order_that_cannot_be_kept_is_said() -> None:
+    shelf = Shelf(a=on("c"), b=after("a"))
+    assert shelf.order("a", "b", "c", override=("b", "a", "c")) == ["c", "a", "b"]
+    first, second = shelf.warnings
+    assert "names ghcr.io/n/b before ghcr.io/n/a, which is installed first" in first
+    assert "names ghcr.io/n/a before ghcr.io/n/c" in second
+    shelf.order("a", "b", "c", override=("c", "a", "b"))
+    assert shelf.warnings == ()

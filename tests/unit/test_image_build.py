@@ -101,3 +101,36 @@ def test_a_pull_that_failed_is_shown_as_one(tmp_path: Path) -> None:
     assert fetch(Engine(docker=str(docker)), "far.example/x", Console(shown, environ={})) == "no such host"
     assert "✗ Pulling far.example/x" in shown.getvalue()
     assert "✓" not in shown.getvalue()
+
+
+APART = '#0 building with "far" instance using docker-container driver'
+
+
+@pytest.mark.parametrize(
+    ("lines", "message", "hint"),
+    [
+        (
+            [APART, "#1 [internal] booting buildkit", "#1 ERROR: Get https://registry: no such host"],
+            "the builder 'far' of docker buildx cannot be started",
+            "docker buildx use default",
+        ),
+        (['ERROR: no builder "nope" found'], "docker buildx has no builder 'nope'", "BUILDX_BUILDER=default"),
+        (
+            [APART, "#2 [internal] load metadata for docker.io/library/own:1", "#2 ERROR: pull access denied"],
+            "own:1 cannot be pulled; the builder 'far' sees none of the engine's",
+            "docker buildx use default",
+        ),
+        (
+            ["#2 resolve image config for docker-image://docker.io/docker/dockerfile:1", "#2 ERROR: no such host"],
+            "docker.io/docker/dockerfile:1, which the Dockerfile's line '# syntax=' asks for, cannot be pulled",
+            "remove the line",
+        ),
+    ],
+)
+def test_a_build_that_cannot_begin_says_what_to_do(lines: list[str], message: str, hint: str) -> None:
+    log = PlainLog()
+    for line in lines:
+        log.feed(line)
+    error = failure(log, Path("/l"))
+    assert message in error.message
+    assert hint in (error.hint or "")

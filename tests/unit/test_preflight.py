@@ -87,6 +87,16 @@ def test_what_cannot_be_fetched_is_told_with_gits_words(nested: Path, tmp_path: 
     assert "does not exist" in (caught.value.detail or "")
 
 
+def test_git_lfs_that_is_not_installed_is_said(nested: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin/git"
+    program.write_text("#!/bin/sh\necho \"git: 'lfs' is not a git command. See 'git --help'.\" >&2; exit 1\n")
+    program.chmod(0o755)
+    with pytest.raises(DevboxError, match="git-lfs is not installed here") as caught:
+        prepare(nested, None, Silent(), environ={**ENVIRON, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"})
+    assert (caught.value.hint or "").startswith("install git-lfs")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "harmless"),
     [

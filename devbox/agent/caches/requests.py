@@ -19,6 +19,7 @@ from ..trees import disk_use
 from ..volume import CURRENT, records_of, state_of
 from . import sccache, setup
 from .counts import difference, read_log
+from .reach import unreachable
 from .setup import CCACHE, NONE
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class Work:
             )  # fmt: skip
             if found["writable"]:
                 found["skew"] = _skew(folder)
+        found["unreachable"] = unreachable(self._cache.storage.url)
         if self._cache.kind == CCACHE:
             found["settings"] = _settings(run([self._cache.program, "--show-config"], self._environ))
             # What ninja run by hand would meet: the container's own environment and ccache's files.

@@ -97,13 +97,25 @@ def _await_server(server: subprocess.Popen[bytes], path: str, said: int) -> str 
             server.returncode = 0  # it is to outlive this process: nobody waits for it
             return None
         if server.poll() is not None:
-            lines = os.pread(said, 1 << 16, 0).decode("utf-8", "replace").split("\n")
-            errors = [line.partition("sccache: ")[2] or line for line in lines if line.strip()]
-            return "; ".join(errors[-3:]) or f"it ended with exit code {server.returncode}"
+            return reason(os.pread(said, 1 << 16, 0).decode("utf-8", "replace")) or (
+                f"it ended with exit code {server.returncode}"
+            )
         time.sleep(0.02)
     server.kill()
     server.wait()
     return f"it did not answer within {START_SECONDS:.0f} s, as if its storage could not be reached"
+
+
+def reason(text: str) -> str:
+    """Return why a server ended, in what it wrote: the first sentence of the error, and that of its source.
+
+    What it was about and where in the program that was stand between and behind them.
+    """
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    said = [line.partition("sccache: ")[2] or line for line in lines if "error" in line.lower()][:1] or lines[-1:]
+    if "Source:" in lines[:-1]:
+        said.append(lines[lines.index("Source:") + 1])
+    return ": ".join(dict.fromkeys(said))
 
 
 def _answers(path: str) -> bool:

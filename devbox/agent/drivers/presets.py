@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 VARIABLES = "Preset CMake variables:"
 ENVIRONMENT = "Preset environment variables:"
 ENTRY = re.compile(r'  ([^=\s]+?)="(.*)"')
+LISTED = re.compile(r'^  "(.+?)"(?: +- .*)?$', re.MULTILINE)
 OWN = re.compile(r"CMAKE_\w+_COMPILER_LAUNCHER(:\w+)?")
 
 
@@ -54,11 +55,25 @@ def read(name: str, source: str, cmake: str, environ: Mapping[str, str]) -> Pres
         raise AgentError(f"cmake could not be asked for the preset '{name}': {error}", hint=None) from None
     if done.returncode != 0:
         said = [line.strip() for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+        known = listed(source, cmake, environ)
+        there = f"; there are {', '.join(known)}" if known and name not in known else ""
         raise AgentError(
-            f"there is no preset '{name}' to configure with: {' '.join(said)[:400] or 'cmake does not say why'}",
+            f"there is no preset '{name}' to configure with: {' '.join(said)[:400] or 'cmake does not say why'}{there}",
             hint=f"devbox exec -- cmake -S {source} --list-presets",
         )
     return parse(done.stdout.decode("utf-8", "replace"))
+
+
+def listed(source: str, cmake: str, environ: Mapping[str, str]) -> list[str]:
+    """Return the configure presets of a folder that can be named here; none where cmake does not say."""
+    try:
+        done = subprocess.run(
+            [cmake, "-S", source, "--list-presets"], env=dict(environ), stdin=subprocess.DEVNULL, capture_output=True,
+            timeout=SECONDS, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return LISTED.findall(done.stdout.decode("utf-8", "replace"))
 
 
 def parse(text: str) -> Preset:

@@ -44,7 +44,9 @@ class CompilerCache:
             folders=FOLDERS,
             prefix=self.prefix,
             group=self.group,
-            storage=protocol.Storage(variables=known.variables, secrets=known.secrets, files=known.files),
+            storage=protocol.Storage(
+                url=known.url, variables=known.variables, secrets=known.secrets, files=known.files
+            ),
         )
 
     def secrets(self) -> Iterator[str]:

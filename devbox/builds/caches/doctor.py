@@ -50,16 +50,30 @@ def diagnose(said: CacheLook, cache: CompilerCache) -> tuple[Finding, ...]:
     def note(severity: Severity, message: str, remedy: str | None = None, why: str | None = None) -> None:
         found.append(Finding("cache", severity, message, remedy, why))
 
+    where = cache.storage.url if cache.storage is not None else ""
     if not _diagnose_folder(said, cache, note):
         return tuple(found)
     if said.kind == "ccache":
         _diagnose_ccache(said, note)
     elif said.problem:
-        note("error", f"sccache does not start: {said.problem}", "devbox config show   # cache_remote")
+        place = f" with {where}" if where else ""
+        note("error", f"sccache does not start{place}: {said.problem}", "devbox config show   # cache_remote")
     statistics = read_stats(said, cache)
     _diagnose_space(said, statistics, note)
     if statistics.errors:
-        note("warning", f"the shared storage failed {statistics.errors} times", "devbox config show   # cache_remote")
+        note(
+            "warning",
+            f"the shared storage {where} failed {statistics.errors} times",
+            "devbox config show   # cache_remote",
+            said.unreachable or "it answers at its address: the password or the database may be wrong",
+        )
+    elif said.unreachable and not said.problem:
+        note(
+            "warning",
+            f"the shared storage {where} does not answer",
+            "devbox config show   # cache_remote",
+            said.unreachable,
+        )
     if not any(one.severity in {"warning", "error"} for one in found):
         rate = hit_rate(statistics.hits, statistics.misses)
         note("ok", f"{statistics.kind} in {said.folder}: {statistics.size >> 20} MiB, hit rate {rate}")

@@ -77,6 +77,11 @@ def prepare(
             done = process.stream(
                 _without_hooks(argv), lambda text: reporter.output(text, prefix="git"), cwd=checkout, environ=environ
             )
+            if not done.ok and "'lfs' is not a git command" in done.stderr:
+                raise DevboxError(
+                    f"git-lfs is not installed here, and {checkout} has files that it keeps",
+                    hint="install git-lfs (a package of that name), then run devbox prepare again",
+                )
             if not done.ok:
                 raise DevboxError(
                     f"{line} failed in {checkout}",

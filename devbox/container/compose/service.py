@@ -31,7 +31,9 @@ from devbox.devcontainer.identity import absolute
 from devbox.engine.spec import ImageBuild, Mount
 from devbox.errors import ContractError, EngineError, RefusedError, last_lines
 from devbox.files import write_atomically
+from devbox.image.buildkit.build import builder_failure
 from devbox.image.buildkit.inputs import Inputs, inputs_of
+from devbox.image.buildkit.plain import PlainLog
 from devbox.image.dockerfile.stages import base_images
 
 if TYPE_CHECKING:
@@ -265,9 +267,15 @@ def build_service(engine: Engine, contract: Contract, project: Project, todo: Se
     for note in todo.inputs.notes:
         reporter.info(note)
     with reporter.step(f"Building the service {project.service}"):
-        done = engine.stream(todo.args, lambda line: reporter.output(line, prefix="build"))
+        steps = PlainLog()
+
+        def take(line: str) -> None:
+            steps.feed(line)
+            reporter.output(line, prefix="build")
+
+        done = engine.stream(todo.args, take)
         if not done.ok:
-            raise EngineError(
+            raise builder_failure(steps) or EngineError(
                 f"docker compose could not build the service {project.service}",
                 hint=engine.line(todo.args),
                 detail=last_lines(done.stderr),

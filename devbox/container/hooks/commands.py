@@ -10,6 +10,7 @@ import shlex
 import time
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox.container import memory
@@ -22,6 +23,7 @@ from devbox.container.person.dotfiles import NAME as DOTFILES
 from devbox.devcontainer.merge import merge
 from devbox.engine import process
 from devbox.errors import HookError
+from devbox.files import has_windows_lines, windows_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from devbox.container.person.dotfiles import Dotfiles
     from devbox.devcontainer.model import Command, Contract
     from devbox.engine.docker import Engine
+    from devbox.engine.process import Completed
     from devbox.reporter import Reporter
 
 # The entries of one lifecycle name in order; the commands of one entry, by name, run in parallel.
@@ -208,10 +211,10 @@ def run(inside: Inside, hooks: Hooks, names: Sequence[str], *, again: bool = Fal
     with supervise.supervised(
         target.container, user=target.user, environ=target.client_environ(engine.environ), docker=engine.docker
     ) as token:
-        for name in names:
+        for place, name in enumerate(names, 1):
             try:
                 with reporter.step(name):
-                    ran.append(_run_name(inside, hooks, name, token))
+                    ran.append(_run_name(inside, hooks, name, token, then=names[place:]))
             except HookError as error:
                 if name != DOTFILES or again:
                     raise
@@ -220,8 +223,11 @@ def run(inside: Inside, hooks: Hooks, names: Sequence[str], *, again: bool = Fal
     return tuple(ran)
 
 
-def _run_name(inside: Inside, hooks: Hooks, name: str, token: str) -> HookDone:
-    """Run the commands of one lifecycle name and leave its marker; what came of it is remembered, too."""
+def _run_name(inside: Inside, hooks: Hooks, name: str, token: str, *, then: Sequence[str]) -> HookDone:
+    """Run the commands of one lifecycle name and leave its marker; what came of it is remembered, too.
+
+    `then` are the names that are to run after it.
+    """
     begun = time.monotonic()
     code = INTERRUPTED
     commands: list[CommandDone] = []
@@ -229,7 +235,7 @@ def _run_name(inside: Inside, hooks: Hooks, name: str, token: str) -> HookDone:
     try:
         for entry in hooks.entries(name):
             run_one = partial(_run_one, inside, token=token, hook=name, extra=extra)
-            commands += run_entry(name, entry, run_one, inside.reporter)
+            commands += run_entry(name, entry, run_one, inside.reporter, then=then)
         code = 0
     except CommandsFailedError as error:
         code = error.status
@@ -268,7 +274,17 @@ def _run_one(
         lambda line: inside.reporter.output(line, prefix=prefix),
         secrets={**inside.environ(), **extra},
     )
-    return done.code, done.stderr
+    return _explained(done, command, inside.target.workspace, inside.target.folder)
+
+
+def _explained(done: Completed, command: Command, workspace: Path, folder: str) -> tuple[int, str]:
+    """Return exit code and last lines of a command, with the scripts of the workspace that no shell could read."""
+    if done.ok:
+        return 0, done.stderr
+    words = command.split() if isinstance(command, str) else [word for part in command for word in part.split()]
+    scripts = [word.strip("\"';&|()").removeprefix(f"{folder}/") for word in words]
+    odd = [script for script in dict.fromkeys(scripts) if script and has_windows_lines(workspace / script)]
+    return done.code, "\n".join([done.stderr, *map(windows_lines, odd)])
 
 
 def run_on_host(entries: Entries, workspace: str, environ: Mapping[str, str], reporter: Reporter) -> HookDone:
@@ -286,7 +302,7 @@ def run_on_host(entries: Entries, workspace: str, environ: Mapping[str, str], re
             done = process.stream(
                 host_argv(command), lambda line: reporter.output(line, prefix=prefix), environ=inner, cwd=workspace
             )
-            return done.code, done.stderr
+            return _explained(done, command, Path(workspace), workspace)
 
         for entry in entries:
             commands += run_entry(ON_HOST, entry, run_one, reporter)

@@ -59,11 +59,16 @@ class _Thread(threading.Thread):
 
 
 def run_entry(
-    name: str, entry: Sequence[tuple[str, Command]], run_one: RunOne, reporter: Reporter
+    name: str,
+    entry: Sequence[tuple[str, Command]],
+    run_one: RunOne,
+    reporter: Reporter,
+    *,
+    then: Sequence[str] = (),
 ) -> tuple[CommandDone, ...]:
-    """Run the commands of one entry, several of them in parallel, and wait for all.
+    """Run the commands of one entry, several of them in parallel, and wait for all. `then` are names that come after.
 
-    Raises HookError, which names all that failed.
+    Raises HookError, which names all that failed, and what was not run for it.
     """
 
     def one(label: str, command: Command) -> CommandDone:
@@ -92,7 +97,7 @@ def run_entry(
             raise result
     failed = [result for result in results if isinstance(result, _FailedError)]
     if failed:
-        raise _error(name, failed)
+        raise _error(name, failed, then)
     return tuple(result for result in results if isinstance(result, CommandDone))
 
 
@@ -104,7 +109,7 @@ class CommandsFailedError(HookError):
         self.status = status
 
 
-def _error(name: str, failed: Sequence[_FailedError]) -> CommandsFailedError:
+def _error(name: str, failed: Sequence[_FailedError], then: Sequence[str]) -> CommandsFailedError:
     """Return the error for the commands of one entry that failed, with the last lines of each."""
     if len(failed) == 1:
         what = f"{name} '{failed[0].label}'" if failed[0].label else name
@@ -119,7 +124,7 @@ def _error(name: str, failed: Sequence[_FailedError]) -> CommandsFailedError:
         for line in one.output.splitlines()[-_DETAIL_LINES:]
     ]
     return CommandsFailedError(
-        message,
+        f"{message}; {', '.join(then)} {'was' if len(then) == 1 else 'were'} not run" if then else message,
         status=failed[0].code,
         hint="devbox up   # tries it again; --skip-hooks leaves it out",
         detail="\n".join(detail) or None,

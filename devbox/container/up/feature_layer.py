@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from devbox.devcontainer.identity import METADATA
 from devbox.devcontainer.merge import image_metadata
 from devbox.devcontainer.substitute import HostVariables, IdVariables, substitute
 from devbox.engine.spec import build_args
-from devbox.errors import DriftError
+from devbox.errors import ContractError, DriftError
 from devbox.files import write_atomically
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from devbox.engine.docker import Engine
     from devbox.image.features.layer import Layer
     from devbox.reporter import Reporter
+
+# What a contract fills in, and the ENV of an image cannot.
+_NOT_THE_IMAGES = re.compile(r"\$\{(?:localEnv|env|containerEnv):[^}]*\}")
 
 
 def with_features(
@@ -150,6 +154,13 @@ def _layer(
         options, notes = resolve_options(feature.identifier, feature.value, feature.metadata, contract.path)
         for note in notes:
             warn(note)
+        for name, value in feature.metadata.container_env:
+            if (found := _NOT_THE_IMAGES.search(value)) is not None:
+                raise ContractError(
+                    f"the Feature {feature.identifier} sets the variable {name} of its containerEnv by {found[0]}: an "
+                    "image has no such value",
+                    hint=f"set {name} in containerEnv or remoteEnv of {contract.path}; or edit the Feature",
+                )
         steps.append(Step(feature, options))
     own = str(image.config.get("User") or "root")
     container_user, remote_user = _users(contract, entries, user or own, environ)

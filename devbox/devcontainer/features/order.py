@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cmp_to_key
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from devbox.devcontainer.features.collate import compare
@@ -15,7 +16,7 @@ from devbox.devcontainer.features.ids import Archive, Artifact, Local
 from devbox.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from devbox.devcontainer.features.ids import Reference, Value
@@ -90,7 +91,24 @@ def installation_order(
         now = [node for node in ready if node.priority == highest]
         nodes = [node for node in nodes if node not in now]
         order += sorted((node.feature for node in now), key=cmp_to_key(_compare))
-    return tuple(order), warnings
+    return tuple(order), (*warnings, *_unheeded(order, override, refer, contract))
+
+
+def _unheeded(
+    order: Sequence[Feature], override: Sequence[str], refer: Callable[[str], Reference | None], contract: Path
+) -> Iterator[str]:
+    """Yield a sentence for each Feature that `overrideFeatureInstallOrder` names before one that came first."""
+    places = []
+    for identifier in override:
+        reference = refer(identifier)
+        found = [at for at, one in enumerate(order) if reference is not None and _satisfies(one, reference)]
+        places += [(identifier, found[0])] if found else []
+    for (first, place), (second, before) in pairwise(places):
+        if before < place:
+            yield (
+                f"{contract}: 'overrideFeatureInstallOrder' names {first} before {second}, which is installed first: "
+                f"what {first} depends on, or is to be installed after, counts more"
+            )
 
 
 def _graph(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["build", "current", "inputs_digest"]
 
 KEPT_LOGS = 20
+_BOOTING = "[internal] booting buildkit"
+_FRONTEND = "resolve image config for docker-image://"
+_NO_BUILDER = re.compile(r'no builder "([^"]+)" found')
+_OWN_BUILDER = "docker buildx use default   # the engine's own; for one command: BUILDX_BUILDER=default"
 
 
 def current(engine: Engine, reference: str, digest: str) -> str | None:
@@ -97,9 +102,18 @@ def failure(steps: PlainLog, log: Path) -> EngineError:
     """Return the error for a build that failed: its step, the step's last lines, and where the whole log is."""
     whole = f"less {shlex.quote(str(log))}   # the whole log"
     step = steps.failed()
+    known = builder_failure(steps)
+    if known is not None:
+        return known
     if step is None:
         return ImageError(
             f"the image could not be built: {steps.error or 'docker buildx build said nothing'}", hint=whole
+        )
+    if step.base_image is not None and steps.apart is not None:
+        return ImageError(
+            f"the base image {step.base_image} cannot be pulled; the builder '{steps.apart}' sees none of the engine's",
+            hint=_OWN_BUILDER,
+            detail=step.error,
         )
     if step.base_image is not None:
         return ImageError(
@@ -112,6 +126,28 @@ def failure(steps: PlainLog, log: Path) -> EngineError:
         hint=whole,
         detail="\n".join([*step.lines, step.reason]),
     )
+
+
+def builder_failure(steps: PlainLog) -> EngineError | None:
+    """Return the error for a build that could not begin: for want of its builder, or of what reads the Dockerfile."""
+    step = steps.failed()
+    absent = _NO_BUILDER.search(steps.error or "")
+    if absent:
+        return ImageError(
+            f"docker buildx has no builder '{absent[1]}'", hint=f"docker buildx ls   # shows them; {_OWN_BUILDER}"
+        )
+    if step is not None and step.title == _BOOTING:
+        return ImageError(
+            f"the builder '{steps.apart}' of docker buildx cannot be started", hint=_OWN_BUILDER, detail=step.error
+        )
+    if step is not None and step.title.startswith(_FRONTEND):
+        image = step.title.removeprefix(_FRONTEND)
+        return ImageError(
+            f"the image {image}, which the Dockerfile's line '# syntax=' asks for, cannot be pulled",
+            hint="remove the line: the engine reads Dockerfiles itself; or name a mirror's image in it",
+            detail=step.error,
+        )
+    return None
 
 
 def _short(title: str) -> str:

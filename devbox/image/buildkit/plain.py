@@ -10,6 +10,7 @@ KEPT_LINES = 25
 # BuildKit does not say of every copy that it came from the cache.
 _STEP = re.compile(r"\[[^]]*\d+/\d+\] RUN ")
 _BASE_IMAGE = "[internal] load metadata for "
+_BUILDER = re.compile(r'building with "(?P<name>[^"]+)" instance using (?P<driver>\S+) driver')
 
 
 @dataclass(slots=True)
@@ -54,6 +55,12 @@ class PlainLog:
         elif text != step.title:
             step.lines.append(_without_time(text))
             del step.lines[:-KEPT_LINES]
+
+    @property
+    def apart(self) -> str | None:
+        """The name of the builder where that is not the engine's own: it sees none of the engine's images."""
+        found = next((match for step in self.steps.values() if (match := _BUILDER.search(step.title))), None)
+        return found["name"] if found is not None and found["driver"] != "docker" else None
 
     def built(self) -> tuple[int, int]:
         """Return how many RUN steps there were, and how many of them came from the cache."""

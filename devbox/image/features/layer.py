@@ -12,7 +12,7 @@ from devbox.devcontainer.features.metadata import SCRIPT
 from devbox.devcontainer.identity import METADATA
 from devbox.engine.spec import ImageBuild
 from devbox.errors import ImageError
-from devbox.files import lock, write_atomically
+from devbox.files import has_windows_lines, lock, windows_lines, write_atomically
 from devbox.image.assembly.recipe import CA_SECRET, site_secrets
 from devbox.image.buildkit.build import build, current
 from devbox.image.buildkit.inputs import files_below
@@ -158,6 +158,8 @@ def _failure(error: ImageError, steps: Sequence[Step]) -> ImageError:
     lines = [line for line in (error.detail or "").splitlines() if not _FAILED.search(line)]
     # The last line is BuildKit's, about a command that nobody typed.
     told = lines[:-1] if lines and "exit code" in lines[-1] else lines
+    if has_windows_lines(feature.folder / SCRIPT):
+        told.append(windows_lines(f"{SCRIPT} of the Feature {feature.identifier}"))
     docs = feature.metadata.documentation
     return ImageError(
         f"{SCRIPT} of the Feature {feature.identifier} failed with exit code {match['code']}",
@@ -175,8 +177,11 @@ def _installer() -> str:
 
 
 def _env(pairs: Sequence[tuple[str, str]]) -> str:
-    """Return variables as the shell sources them. `$NAME` in a value is filled in there, as for the reference."""
-    escaped = ((name, re.sub(r'(["\\`])', r"\\\1", value)) for name, value in pairs)
+    """Return variables as the shell sources them. `$NAME` in a value is filled in there, as for the reference.
+
+    Nothing in a value is run.
+    """
+    escaped = ((name, re.sub(r'(["\\`]|\$(?=\())', r"\\\1", value)) for name, value in pairs)
     return "".join(f'{name}="{value}"\n' for name, value in escaped)
 
 
