@@ -9,7 +9,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devbox import units
 from devbox.errors import UsageError
 from devbox.masking import is_secret
 from devbox.paths import expanded
@@ -89,6 +88,8 @@ class File(Text):
 
 class Number(Text):
     """A whole number of 1 or more; `what` it counts."""
+
+    words = "a whole number"
 
     def __init__(self, what: str) -> None:
         super().__init__()
@@ -172,10 +173,21 @@ class Items(Kind):
 
 def size(text: str) -> int:
     """Read a size in bytes. Raises UsageError."""
+    from devbox import units
+
     found = units.size(text)
     if found is None:
         raise UsageError(f"'{text}' is no size", hint="a number and a unit, such as 20G or 500M")
     return found
+
+
+def service(text: str, _: Path) -> str:
+    """Read the name of a service. Raises UsageError for one that there is not."""
+    from devbox.frameworks import services
+
+    if text not in services.files():
+        services.load([text])
+    return text
 
 
 def folder(text: str, base: Path) -> Path:
@@ -185,6 +197,14 @@ def folder(text: str, base: Path) -> Path:
 
 # 1:0 is the first MIG slice of the second GPU, as CDI writes it.
 _GPU = r"\d+(:\d+)?|(GPU|MIG)-[0-9A-Za-z/-]+"
+
+
+class Gpus(Text):
+    """A choice of GPUs, in the one spelling that `gpus` gives it."""
+
+    def value(self, text: str, folder: Path) -> Any:  # noqa: ARG002
+        """Return the choice."""
+        return ",".join(gpus(text))
 
 
 def gpus(text: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox.config import kinds
-from devbox.config.kinds import Choice, File, Items, Number, Switch, Text
+from devbox.config.kinds import Choice, File, Gpus, Items, Number, Switch, Text
 from devbox.masking import is_secret_name, masked
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Settings:
         metavar="IMAGE",
     )  # fmt: skip
     gpus: str | None = _of(
-        Text(kinds.gpus), "The GPUs that the container gets.", default="auto", choice=True,
+        Gpus(), "The GPUs that the container gets.", default="auto", choice=True,
         metavar="none|auto|all|0,1|UUID",
     )  # fmt: skip
     arch: str | None = _of(
@@ -127,7 +127,7 @@ class Settings:
         metavar="FOLDER|none",
     )  # fmt: skip
     services: tuple[str, ...] | None = _of(
-        Items(), "What runs beside the container, with --compose.", default="the framework's", choice=True,
+        Items(kinds.service), "What runs beside the container, with --compose.", default="the framework's", choice=True,
         metavar="redis,etcd|none",
     )  # fmt: skip
     repositories: tuple[Path, ...] = _of(

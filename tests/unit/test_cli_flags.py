@@ -48,7 +48,15 @@ def test_lists_may_be_repeated_or_have_commas() -> None:
 
 
 def test_each_choice_of_a_contract_has_an_option_that_is_read() -> None:
-    args = {"gpus": "all", "arch": "90", "user": "root", "mounts": "/a:/a", "env": "A=1", "ports": "80"}
+    args = {
+        "gpus": "all",
+        "arch": "90",
+        "user": "root",
+        "mounts": "/a:/a",
+        "env": "A=1",
+        "ports": "80",
+        "services": "redis",
+    }
     words = [word for key in CHOICES for word in (TABLE[key].flag, args.get(key, "x"))]
     flags = given(*words, keys=CHOICES)
     settings = config.load(None, environ={}, flags=flags)

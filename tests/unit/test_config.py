@@ -123,6 +123,7 @@ def test_values_that_make_no_sense(places: tuple[Path, Path], key: str, value: s
         ("mounts", "/data", "'/data' is no mount"),
         ("ports", "http", "'http' is no port"),
         ("env", "A B", "'A B' is no name of a variable"),
+        ("services", "radis", "there is no service called 'radis'"),
         ("ssh_agent", "yes", "'yes' is neither true nor false"),
         ("compiler_cache", "", "'' is no compiler cache"),
     ],
@@ -167,6 +168,10 @@ def test_a_text_of_a_value_is_read_as_this_value(key: str, given: object) -> Non
     """So a contract that was written by it, now or by an earlier version, is read."""
     value = config.read(key, given, "here")
     assert config.read(key, config.TABLE[key].kind.write(value), "here") == value
+
+
+def test_a_choice_of_gpus_has_one_spelling(places: tuple[Path, Path]) -> None:
+    assert [load(None, gpus=text).gpus for text in ("None", " all", "0 1,1")] == ["none", "all", "0,1"]
 
 
 def test_a_flag_that_is_no_setting(places: tuple[Path, Path]) -> None:

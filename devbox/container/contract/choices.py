@@ -27,13 +27,12 @@ def wants_gpus(framework: Framework, settings: Settings) -> bool:
 
     Raises UsageError for a choice of single GPUs, which are one machine's.
     """
-    requested = (settings.gpus or "auto").strip().lower()
-    if requested not in {"auto", "all", "none"} and settings.asked("gpus"):
+    if settings.gpus not in {None, "auto", "all", "none"} and settings.asked("gpus"):
         raise UsageError(
             f"a shared contract cannot name the GPUs {settings.gpus}: other machines have others",
             hint="devbox generate --shared --gpus all",
         )
-    return framework.gpu and requested != "none"
+    return framework.gpu and settings.gpus != "none"
 
 
 def kept_form(existing: Record, *, compose: bool | None = None, inline: bool | None = None, flat: bool = False) -> Form:

@@ -217,9 +217,11 @@ class _Up:
             preflight.warn(contract.workspace, known, self.reporter)
             if todo.build is not None:
                 preflight.require_engine(self.engine, known, self.reporter)
-        from devbox.config.network import network_of
+        proxies: dict[str, str] = {}
+        if todo.image is None or contract.config.get("features"):
+            from devbox.config.network import network_of
 
-        proxies = network_of(settings, self.engine.environ).proxies()
+            proxies = network_of(settings, self.engine.environ).proxies()
         with self.journal.timed("image"):
             return ensure_image(self.engine, contract, todo, self.reporter, environ=proxies, user=user)
 
