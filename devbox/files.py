@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import tempfile
@@ -38,6 +39,23 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def private_folder(folder: Path) -> Path:
+    """Make `folder`, and those above it that are missing, for this user alone, whatever the umask; return it.
+
+    One that is there is closed to others. Raises OSError, also where it is somebody else's.
+    """
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    for one in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            one.mkdir(mode=0o700)
+    status = folder.stat()
+    if status.st_uid != os.getuid():
+        raise PermissionError(errno.EPERM, "it belongs to somebody else", str(folder))
+    if status.st_mode & 0o077:
+        folder.chmod(0o700)
+    return folder
 
 
 def may_exist(folder: Path | str) -> bool:

@@ -11,7 +11,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SECRET = re.compile(
-    r"TOKEN|SECRET|PASSW|CREDENTIAL|AUTH(?!OR|_SOCK)|(?:^|_)(?:API|ACCESS|PRIVATE)?_?KEY(?:_|$|S$)", re.IGNORECASE
+    r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|COOKIE|WEBHOOK|AUTH(?!OR|_SOCK)|CONN(?:ECTION)?_?STR"
+    r"|(?:^|_)(?:API|ACCESS|PRIVATE)?_?KEY(?:_|$|S$)|(?:^|_)(?:PAT|PASS|JWT|OTP|SAS)(?:_|$)|[A-Z0-9]_?(?<!OLD)PWD$|_DSN$|^DSN$"
+    # Such addresses carry a user and a password more often than not.
+    r"|(?:DATABASE|DB|MONGO\w*|REDIS\w*|POSTGRES\w*|PG|MYSQL|MARIADB|AMQP|RABBITMQ\w*|BROKER)_UR[LI]$",
+    re.IGNORECASE,
+)
+# What programs could take for more than a character: controls, marks that turn the direction, separators of lines.
+_HIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\ufff9-\ufffb]"
 )
 # Tokens of a language are none.
 _OF_TEXT = re.compile(r"TOKENI[SZ]|(?:^|_)(?:MAX|MIN|NUM)_(?:\w+_)?TOKENS?$", re.IGNORECASE)
@@ -56,6 +64,11 @@ def _authority(url: str) -> str:
 def is_secret(name: str, value: str) -> bool:
     """Tell whether a variable looks like a secret, by its name or because it is a URL with a password."""
     return is_secret_name(name) or ("://" in value and has_password(value))
+
+
+def visible(text: str) -> str:
+    """Return `text` in one line, with what a terminal would act on, or not show, written out as an escape."""
+    return _HIDDEN.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
 
 
 class Mask:

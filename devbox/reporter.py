@@ -35,8 +35,8 @@ class Reporter(Protocol):
     def progress(self, done: int, total: int, *, eta: float | None = None, running: Sequence[str] = ()) -> None:
         """Show a build's progress: edges done and in all, the seconds left if known, and the files being compiled."""
 
-    def confirm(self, question: str) -> bool | None:
-        """Ask yes or no. None where there is no terminal to ask on."""
+    def confirm(self, question: str, *, shown: Sequence[str] = ()) -> bool | None:
+        """Ask yes or no, below the lines `shown`, which are never cut. None where there is no terminal to ask on."""
 
     def choose(self, question: str, choices: Sequence[str]) -> str | None:
         """Ask for one of `choices`. None where there is no terminal to ask on."""
@@ -67,7 +67,7 @@ class Silent:
     def progress(self, done: int, total: int, *, eta: float | None = None, running: Sequence[str] = ()) -> None:
         """Say nothing."""
 
-    def confirm(self, question: str) -> bool | None:  # noqa: ARG002
+    def confirm(self, question: str, *, shown: Sequence[str] = ()) -> bool | None:  # noqa: ARG002
         """Nobody to ask."""
         return None
 

@@ -49,6 +49,7 @@ COMMANDS = {
     "doctor": ("doctor", "Check this machine, with a remedy for each finding."),
     "task": ("task", "Run a framework's tasks: compile an engine, serve a model."),
     "image": ("image.group", "Build, find, run and look at images."),
+    "trust": ("trust", "Look at what checkouts may reach on this machine, and take it back."),
     "frameworks": ("frameworks", "Look at the frameworks that devbox knows."),
     "config": ("config", "Look at the settings and the contract in force."),
 }

@@ -8,7 +8,15 @@ import typer
 
 from devbox.cli.application import application, workspace
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import FlatOption, JsonOption, NameOption, PathArgument, in_panels
+from devbox.cli.options import (
+    AllowOption,
+    FlatOption,
+    JsonOption,
+    NameOption,
+    PathArgument,
+    YesOption,
+    in_panels,
+)
 from devbox.config.table import CHOICES
 from devbox.ui.console import CYAN
 
@@ -58,6 +66,8 @@ def register(app: typer.Typer) -> None:
         dry_run: Annotated[
             bool, typer.Option("--dry-run", help="Write nothing; name the files that would be written.")
         ] = False,
+        allow: AllowOption = None,
+        yes: YesOption = False,
         json: JsonOption = False,
     ) -> None:
         """Write the contract of a checkout and start nothing. `up` writes the same personal one by itself.
@@ -66,6 +76,7 @@ def register(app: typer.Typer) -> None:
         """
         from devbox.container.contract.generate import GenerateOptions
         from devbox.container.contract.generate import generate as write
+        from devbox.trust.ask import check_rules
 
         run = application(context)
         result, error = write(
@@ -81,6 +92,8 @@ def register(app: typer.Typer) -> None:
                 check=check,
                 diff=diff,
                 dry_run=dry_run,
+                allow=check_rules(allow or ()),
+                yes=yes,
             ),
             run.engine,
             run.console,

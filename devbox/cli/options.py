@@ -25,6 +25,12 @@ DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Print the docker commands that would run, and change nothing.")
 ]
 TrustOption = Annotated[bool, typer.Option("--trust", help="Consent to what the contract reaches on the host.")]
+AllowOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow", metavar="KIND[=VALUE]", help="Consent to this kind of reach alone, such as agent; may be repeated."
+    ),
+]
 FlatOption = Annotated[bool, typer.Option("--flat", help="Write .devcontainer.json at the top of the checkout.")]
 NameOption = Annotated[str | None, typer.Option("--name", metavar="NAME", help="The container's name.")]
 RepositoryOption = Annotated[

@@ -10,6 +10,7 @@ import typer
 from devbox.cli.application import application, workspace
 from devbox.cli.flags import Flags, from_settings
 from devbox.cli.options import (
+    AllowOption,
     ComposeOption,
     DryRunOption,
     FlatOption,
@@ -60,6 +61,14 @@ def register(app: typer.Typer) -> None:
         ] = False,
         secrets_file: SecretsFileOption = None,
         trust: TrustOption = False,
+        allow: AllowOption = None,
+        restricted: Annotated[
+            bool,
+            typer.Option(
+                "--restricted",
+                help="A first look: no network, no ssh-agent, no settings of the checkout, nothing that reaches out.",
+            ),
+        ] = False,
         yes: YesOption = False,
         dry_run: DryRunOption = False,
         json: JsonOption = False,
@@ -67,6 +76,7 @@ def register(app: typer.Typer) -> None:
         """Start the dev container of a checkout; write its contract and build its image first where that is needed."""
         from devbox.container.up.up import UpRequest
         from devbox.container.up.up import up as start
+        from devbox.trust.ask import check_rules
 
         run = application(context)
         run.console.yes = yes
@@ -85,6 +95,8 @@ def register(app: typer.Typer) -> None:
                 no_wait=no_wait,
                 secrets_file=secrets_file,
                 trust=trust,
+                allow=check_rules(allow or ()),
+                restricted=restricted,
                 yes=yes,
                 dry_run=dry_run,
             ),

@@ -13,6 +13,7 @@ from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.compose import service
 from devbox.container.compose.resolve import resolve
 from devbox.container.compose.service import one_shot_args
+from devbox.container.contract.reach import reach_of
 from devbox.container.hooks import secrets
 from devbox.container.inside import supervise
 from devbox.container.inside.exec import run_watched
@@ -22,11 +23,11 @@ from devbox.container.up.desired import Image, container_name, docker_run, slug
 from devbox.container.up.images import ensure_image, foreseen_image, plan_image
 from devbox.container.up.needs import gpus_for
 from devbox.container.up.uid import host_ids_lines, wants_host_ids, with_host_ids
-from devbox.devcontainer import consent
 from devbox.devcontainer.merge import image_metadata, merge
 from devbox.devcontainer.read import read
 from devbox.engine.spec import ContainerSpec, container_args
 from devbox.errors import DevboxError
+from devbox.trust.ask import needs_consent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,13 +101,11 @@ def _wanted(
     contract = with_repository(read(path, workspace, engine.environ))
     secrets.hide((contract.raw,), engine.environ, reporter)
     network = network_of(config.load(workspace, environ=engine.environ, flags={}), engine.environ)
-    if not consent.granted(contract):
-        raise DevboxError(f"{path} needs your consent first", hint="devbox up")
+    needs_consent(workspace, path, reach_of(contract, engine.environ))
     project, made_from, by_compose = None, contract, None
     if contract.kind == "compose":
         project = resolve(engine, contract)
-        if not consent.granted(contract, (), service.host_reach(contract, project)):
-            raise DevboxError(f"{path} needs your consent first", hint="devbox up")
+        needs_consent(workspace, path, reach_of(contract, engine.environ, project=project))
         by_compose = service.service_build(engine, contract, project)
         if by_compose is not None and lines is None:
             service.build_service(engine, contract, project, by_compose, reporter)
@@ -119,8 +118,8 @@ def _wanted(
         image, features = foreseen_image(engine, made_from, todo, reporter, user=user)
         lines += [*([engine.line(by_compose.args)] if by_compose is not None else todo.lines(engine)), *features]
     entries = image_metadata(image.config.get("Labels"))
-    if entries and not consent.granted(contract, entries):
-        raise DevboxError(f"{path} needs your consent first", hint="devbox up")
+    if entries:
+        needs_consent(workspace, path, reach_of(contract, engine.environ, entries, project))
     secrets.hide(entries, engine.environ, reporter)
     return contract, merge(contract, entries, image.config, engine.environ), image, project
 

@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from devbox.masking import Mask
+from devbox.masking import Mask, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -159,8 +159,11 @@ class Console:
         left = f", {left}" if left and done < total else ""
         self._line(f"[{done}/{total}]{left}{': ' + ', '.join(running) if running else ''}")
 
-    def confirm(self, question: str) -> bool | None:
-        """Ask yes or no; `--yes` says yes. None where nobody can be asked."""
+    def confirm(self, question: str, *, shown: Sequence[str] = ()) -> bool | None:
+        """Ask yes or no, below the lines `shown`, in full; `--yes` says yes. None where nobody can be asked.
+
+        A terminal cuts a question at its edge, and acts on what it is sent: so what is shown comes before, written out.
+        """
         if self.yes:
             return True
         if not self._asks:
@@ -168,6 +171,8 @@ class Console:
         import questionary
 
         self._forget_tail()
+        for line in shown:
+            self._line(visible(line))
         answer: bool | None = questionary.confirm(self.mask(question), default=False).ask()
         return bool(answer)
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from devbox import config, paths
 from devbox.container.contract.choices import asked_before, carried, changed_since, must_be_asked_for, settled
 from devbox.container.contract.generate import GenerateOptions, generate
+from devbox.container.contract.inforce import agree_by_writing
 from devbox.container.contract.personal import chosen, unset
-from devbox.devcontainer import consent, record
+from devbox.devcontainer import record
 from devbox.devcontainer.read import read
 from devbox.devcontainer.record import PERSONAL, Form, Record
 from devbox.devcontainer.writing.additions import Additions
@@ -228,7 +229,7 @@ def test_what_a_contract_only_claims_is_not_carried_on(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="--env"):
         must_be_asked_for(tmp_path, settings(), {"env": "A=1\nHF_TOKEN"}, "cuda")
     # As devbox has it from having written it:
-    consent.wrote(read(path, tmp_path, {}))
+    agree_by_writing(read(path, tmp_path, {}), {})
     must_be_asked_for(tmp_path, settings(), known, "cuda")
     with pytest.raises(RefusedError, match="--run-arg --privileged"):
         must_be_asked_for(tmp_path, settings(), {**known, "run_args": "--privileged"}, "cuda")

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from devbox.container.contract.reach import reach_of
 from devbox.container.hooks import secrets
 from devbox.container.hooks.commands import Hooks, Inside, lines
 from devbox.container.inside.target import Target
 from devbox.container.up.desired import Image, desired
-from devbox.devcontainer import consent
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read
 from devbox.engine.docker import Engine
 from devbox.errors import UsageError
 from devbox.masking import MASK
 from devbox.reporter import Silent
+from devbox.trust import grants
 
 if TYPE_CHECKING:
     from devbox.devcontainer.model import Contract
@@ -115,12 +116,13 @@ def test_what_a_contract_takes_of_the_hosts_secrets_is_masked(tmp_path: Path) ->
 
 def test_declared_names_need_consent(tmp_path: Path) -> None:
     found = contract(tmp_path, secrets={"HF_TOKEN": {}})
-    assert "gives the host's variable HF_TOKEN to lifecycle commands" in consent.host_reach(found)
+    reach = reach_of(found, {})
+    assert [one.said for one in reach] == ["gives the host's variable HF_TOKEN to lifecycle commands"]
     said = Silent()
     engine = Engine(environ={"HF_TOKEN": "tellnobody"})
     assert secrets.for_container(engine, found, {}, None, said) == {}
     assert "HF_TOKEN" in said.warnings[0]
-    consent.grant(found)
+    grants.grant(found.workspace, reach, "asked")
     assert secrets.for_container(engine, found, {}, None, Silent()) == {"HF_TOKEN": "tellnobody"}
 
 

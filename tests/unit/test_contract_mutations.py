@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from devbox.container.contract.reach import reach_of
 from devbox.container.up.desired import Image, desired, differences, secret_names
-from devbox.devcontainer import consent, requirements
+from devbox.devcontainer import requirements
 from devbox.devcontainer.identity import METADATA
 from devbox.devcontainer.merge import image_metadata, merge
 from devbox.devcontainer.read import read
@@ -165,7 +166,7 @@ def follow(text: str, label: str, workspace: Path) -> None:
     contract = read(workspace / ".devcontainer/devcontainer.json", workspace, environ, text=text)
     image = Image("image:1", "sha256:1", "", {"User": "dev", "Env": ["PATH=/bin"], "Entrypoint": None, "Cmd": ["sh"]})
     entries = image_metadata({METADATA: label})
-    consent.host_reach(contract, entries)
+    reach_of(contract, environ, entries)
     merged = merge(contract, entries, image.config, environ)
     substitute(dict(merged.remote_env), ContainerVariables({"PATH": "/bin"}))
     secret_names(merged.container_env)

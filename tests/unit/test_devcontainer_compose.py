@@ -17,11 +17,11 @@ from devbox.devcontainer.compose import override as overriding
 from devbox.devcontainer.compose.model import Project
 from devbox.devcontainer.compose.override import ProjectSpec
 from devbox.devcontainer.compose.sources import Sources
-from devbox.devcontainer.consent import compose_reach
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read
 from devbox.errors import ContractError
 from devbox.masking import MASK, is_secret, is_secret_name
+from devbox.trust.projects import of_project
 
 if TYPE_CHECKING:
     from devbox.devcontainer.model import Contract, Merged
@@ -360,7 +360,7 @@ def test_a_relative_compose_file_is_absolute(tmp_path: Path) -> None:
 
 
 def reach(tmp_path: Path, service: dict[str, Any], **top: Any) -> tuple[str, ...]:
-    return compose_reach({"services": {"app": service}, **top}, tmp_path)
+    return tuple(one.said for one in of_project({"services": {"app": service}, **top}, tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -420,7 +420,7 @@ def test_what_the_files_take_from_the_host(tmp_path: Path) -> None:
     environ = {"HF_TOKEN": "a", "API_KEY": "b", "HOME": "/", "OTHER_TOKEN": "c"}
     found = sources.host_reads([inside, outside, workspace / "gone"], environ, workspace, is_secret_name)
     assert found == (
-        f"reads {outside}, from outside the workspace",
-        "reads the host's variable API_KEY",
-        "reads the host's variable HF_TOKEN",
+        ("path", str(outside)),
+        ("variable", "API_KEY"),
+        ("variable", "HF_TOKEN"),
     )

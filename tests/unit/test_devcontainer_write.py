@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.devcontainer import consent
+from devbox.container.contract.inforce import agree_by_writing
+from devbox.container.contract.reach import reach_of
 from devbox.devcontainer.read import read
 from devbox.devcontainer.record import dump, sealed, text_hash
 from devbox.devcontainer.writing.request import Generated
@@ -19,6 +20,7 @@ from devbox.devcontainer.writing.write import excluded, preview, remove, write
 from devbox.errors import RefusedError
 from devbox.facts.checkout import gather
 from devbox.facts.model import Checkout
+from devbox.trust import grants
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,38 +161,39 @@ def test_removal_takes_the_files_the_folder_and_the_lines(repository: Path) -> N
     assert repository.is_dir()
 
 
+def left(contract: Contract) -> list[str]:
+    return [one.said for one in grants.missing(contract.workspace, reach_of(contract, {}))]
+
+
 def test_what_devbox_wrote_needs_no_consent_but_its_copy_does(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     write(Checkout(here), generated())
-    assert consent.host_reach(read(here / CONFIG, here, {}))
-    assert consent.granted(read(here / CONFIG, here, {}))
+    wrote = read(here / CONFIG, here, {})
+    assert left(wrote)
+    agree_by_writing(wrote, {})
+    assert not left(wrote)
     # The hash in a file proves nothing: a repository could carry a valid one.
     (there / ".devcontainer").mkdir(parents=True)
     (there / CONFIG).write_text((here / CONFIG).read_text())
     copied = read(there / CONFIG, there, {})
     assert copied.generated
-    assert not consent.granted(copied)
-    assert not consent.granted(replace(copied, workspace=tmp_path))
-    assert not consent.as_written(copied)
+    assert left(copied)
+    assert left(replace(copied, workspace=tmp_path))
 
 
 def test_an_edit_that_reaches_no_further_needs_no_consent(repository: Path) -> None:
     write(gather(repository), generated())
     path = repository / CONFIG
+    agree_by_writing(read(path, repository, {}), {})
 
     def edited(change: dict[str, object]) -> Contract:
         path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
         return read(path, repository, {})
 
-    within = edited({"name": "mine", "postCreateCommand": "true"})
-    assert not consent.granted(within)
-    assert consent.as_written(within)
-    assert not consent.as_written(edited({"initializeCommand": "true"}))
-    # A branch could carry such a file as its own.
-    within = edited({"initializeCommand": ""})
-    assert consent.as_written(within)
-    git(repository, "add", "--force", CONFIG)
-    assert not consent.as_written(within)
+    assert not left(edited({"name": "mine", "postCreateCommand": "true"}))
+    # Only what is new is asked for.
+    assert left(edited({"initializeCommand": "true"})) == ["runs on the host, at each start: true"]
+    assert not left(edited({"initializeCommand": ""}))
 
 
 lines = st.lists(st.text(alphabet="ab/*# ", max_size=6), max_size=5).map("\n".join)

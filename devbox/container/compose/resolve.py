@@ -47,7 +47,7 @@ _UNSET = re.compile(r'\\"(\w+)\\" variable is not set')
 
 # What was done, which stays true when the files say something else.
 _DONE = ("applied", "built")
-_SCHEMA = 3
+_SCHEMA = 4
 _KEY_LENGTH = 16
 
 
@@ -78,7 +78,7 @@ def resolve(engine: Engine, contract: Contract, *, drafted: Mapping[Path, str] |
         run_services=tuple(contract.config.get("runServices") or ()),
         config=known["config"],
         profiles=tuple(known["profiles"]),
-        reads=tuple(known["reads"]),
+        reads=tuple((kind, name) for kind, name in known["reads"]),
         warnings=tuple(known["warnings"]),
     )
 

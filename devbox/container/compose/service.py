@@ -16,17 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.compose.resolve import one_shot_file, override_file, recall, remember, resolve
-from devbox.container.contract.inforce import see_consent
+from devbox.container.contract.inforce import agree_by_writing, see_consent
 from devbox.container.inside.target import LOCAL_FOLDER, folder_of
 from devbox.container.up.desired import Desired, Image, canonical, desired_service
 from devbox.container.up.images import ids_of, triggers_of
 from devbox.container.up.plan import Actual, ComposeUp, Plan, Replace, adopt
 from devbox.container.up.runtime import There, best_of, left_behind, there
-from devbox.devcontainer import consent
 from devbox.devcontainer.compose.model import CONFIG_FILES, PROJECT, SERVICE, Project, as_image_contract
 from devbox.devcontainer.compose.override import ProjectSpec, one_shot
 from devbox.devcontainer.compose.sources import Sources
-from devbox.devcontainer.consent import compose_reach
 from devbox.devcontainer.identity import absolute
 from devbox.engine.spec import ImageBuild, Mount
 from devbox.errors import ContractError, EngineError, RefusedError, last_lines
@@ -105,16 +103,14 @@ class ComposeRuntime:
         return adopt(actual, ComposeUp(labels.get(PROJECT, self.project.name), there, None, services, keep=True))
 
     def agree(self) -> None:
-        """See that the person agreed to what the services reach on the host. Raises RefusedError."""
-        reach = host_reach(self.contract, self.project)
+        """See that the person agreed to what the services reach. Raises RefusedError."""
         if self.force.trusted:
             if not self.request.dry_run:
-                consent.wrote(self.contract, reach)
+                agree_by_writing(self.contract, self.engine.environ, self.project)
             return
-        if reach:
-            # What the contract itself reaches is agreed to, or was said, by now.
-            said = see_consent(self.request, self.contract, self.reporter, services=reach)
-            self.journal.notes += [note for note in said if note not in self.journal.notes]
+        # What the contract itself reaches is agreed to, or was said, by now.
+        said = see_consent(self.request, self.contract, self.engine.environ, self.reporter, project=self.project)
+        self.journal.notes += [note for note in said if note not in self.journal.notes]
 
     def image_contract(self) -> Contract:
         """Return the contract of the service's image; what only docker compose can build, it builds here."""
@@ -196,11 +192,6 @@ class ComposeRuntime:
         if data is not None:
             others = [name for name in self.project.started() if name != self.project.service]
             remember(self.contract, {**data, "applied": {name: _digest(self.project, name) for name in others}})
-
-
-def host_reach(contract: Contract, project: Project) -> tuple[str, ...]:
-    """Return, one sentence each, what the services of a project reach on the host."""
-    return (*compose_reach(project.config, contract.workspace), *project.reads)
 
 
 def _with_repository(contract: Contract, project: Project) -> Contract:

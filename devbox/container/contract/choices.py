@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from devbox import config
 from devbox.config.table import CHOICES, TABLE, WRITTEN, Settings
-from devbox.devcontainer.consent import asked_for
 from devbox.devcontainer.record import Form
 from devbox.errors import RefusedError, UsageError
+from devbox.trust.grants import choices as asked_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

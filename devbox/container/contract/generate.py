@@ -13,9 +13,11 @@ from devbox.config.table import TABLE
 from devbox.container import memory, which
 from devbox.container.compose.resolve import resolve
 from devbox.container.contract import author, choices
+from devbox.container.contract.agent import with_agent
 from devbox.container.contract.gather import gather
+from devbox.container.contract.inforce import agree_by_writing
 from devbox.container.person import ssh_agent
-from devbox.devcontainer import consent, record
+from devbox.devcontainer import record
 from devbox.devcontainer.find import advice, candidates_in
 from devbox.devcontainer.read import read
 from devbox.devcontainer.record import definition
@@ -24,6 +26,7 @@ from devbox.errors import DevboxError, DriftError, RefusedError, UsageError
 from devbox.facts import checkout as checkout_facts
 from devbox.frameworks.load import load
 from devbox.image.base.choose import have
+from devbox.trust.ask import Answers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +62,8 @@ class GenerateOptions:
     check: bool = False
     diff: bool = False
     dry_run: bool = False
+    allow: tuple[str, ...] = ()
+    yes: bool = False
 
     @property
     def look(self) -> bool:
@@ -115,22 +120,21 @@ def generate(options: GenerateOptions, engine: Engine, reporter: Reporter) -> tu
     for draft in made:
         if draft.ssh_agent:
             ssh_agent.prepare()
-        if draft.form.compose:
-            _consent_to_services(options, draft, engine)
+        _agree(options, draft, engine)
     written = tuple(path for one in done for path in one.changed)
     removed = tuple(path for one in done for path in one.removed)
     return _result(options, made, written=written, removed=removed), None
 
 
-def _consent_to_services(options: GenerateOptions, made: Draft, engine: Engine) -> None:
-    """Remember that the person agreed to what the services reach, by having them written.
+def _agree(options: GenerateOptions, made: Draft, engine: Engine) -> None:
+    """Remember that the person agreed to what the contract reaches, by having it written.
 
-    Compose itself says what that is. Where it does not answer, or nothing can be remembered, `up` will ask.
+    Of services, compose itself says what that is; where it does not answer, `up` will ask.
     """
     with contextlib.suppress(DevboxError):
         contract = read(made.path, options.path, engine.environ)
-        reach = consent.compose_reach(resolve(engine, contract).config, options.path)
-        consent.wrote(contract, reach)
+        project = resolve(engine, contract) if made.form.compose else None
+        agree_by_writing(contract, engine.environ, project)
 
 
 def _draft(options: GenerateOptions, engine: Engine, reporter: Reporter) -> Draft:
@@ -151,6 +155,8 @@ def _draft(options: GenerateOptions, engine: Engine, reporter: Reporter) -> Draf
         container_name=options.name,
         existing=before,
     )
+    answers = Answers(allow=options.allow, asks=not options.yes, dry_run=options.look)
+    facts = with_agent(facts, answers, reporter)
     base = author.base_of(facts)
     # Whatever can be refused comes before the image, which may take minutes.
     made = author.draft(facts, base.foreseen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,13 @@ from devbox.config.table import CHOICES, TABLE
 from devbox.container import which
 from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.contract.choices import changed_since, kept_form
+from devbox.container.contract.reach import reach_of
 from devbox.container.person import ssh_agent
-from devbox.devcontainer import consent, record
+from devbox.devcontainer import record
 from devbox.devcontainer.read import read
 from devbox.errors import RefusedError
+from devbox.trust import grants
+from devbox.trust.ask import agree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from devbox.config import Settings
     from devbox.container.contract.author import Draft
     from devbox.container.up.request import UpRequest
+    from devbox.devcontainer.compose.model import Project
     from devbox.devcontainer.model import Contract
     from devbox.engine.docker import Engine
     from devbox.image.base.choose import BaseChoice
@@ -94,6 +99,7 @@ def _written(
 
     With `tried` the files are taken back where no container comes up by them.
     """
+    from devbox.container.contract.agent import with_agent
     from devbox.container.contract.author import base_of, draft
     from devbox.container.contract.gather import gather
 
@@ -112,6 +118,7 @@ def _written(
         container_name=request.name,
         existing=before,
     )
+    facts = with_agent(facts, request.answers, reporter)
     base = base_of(facts, pull=request.pull)
     # Whatever can be refused comes before the image, which may take minutes.
     made = draft(facts, base.foreseen)
@@ -137,7 +144,9 @@ def _put(request: UpRequest, made: Draft, engine: Engine, reporter: Reporter, *,
         ssh_agent.prepare()
     if done.kept:
         _say_kept(done.kept, reporter)
-    # Files that hold exactly what devbox makes are nothing to ask about.
+    else:
+        # The files hold exactly what devbox makes, as it was asked for: there is nothing to ask.
+        agree_by_writing(contract, engine.environ)
     return InForce(contract, done.changed, made.notes, trusted=not done.kept)
 
 
@@ -163,36 +172,29 @@ def _say_kept(paths: Sequence[Path], reporter: Reporter) -> None:
 def see_consent(
     request: UpRequest,
     contract: Contract,
+    environ: Mapping[str, str],
     reporter: Reporter,
     entries: Sequence[JSON] = (),
     *,
-    services: Sequence[str] = (),
+    project: Project | None = None,
 ) -> tuple[str, ...]:
-    """See that the person agreed to what a contract, with its image's metadata `entries`, reaches on the host.
+    """See that the person agreed to what a contract, with its image's metadata `entries`, reaches.
 
-    `services` are what the services of its compose files reach. `--trust` answers, `--yes` does not. A dry run asks
-    nothing: what would be asked is returned. Raises RefusedError.
+    `project` is its compose project where that is known. A dry run asks nothing: what would be asked is returned.
+    Raises RefusedError.
     """
-    if consent.granted(contract, entries, services):
-        return ()
-    reach = consent.host_reach(contract, entries, services)
-    if (entries or services) and reach == consent.host_reach(contract) and consent.granted(contract):
-        return ()
-    if consent.as_written(contract, entries, services):
-        if not request.dry_run:
-            consent.grant(contract, entries, services)
-        return ()
-    if request.dry_run:
-        return tuple(f"needs your consent (--trust): {item}" for item in reach)
-    if not request.trust:
-        listed = "\n".join(f"  {item}" for item in reach)
-        question = f"{contract.path} reaches beyond its container:\n{listed}\nDo you trust it?"
-        answer = None if request.yes else reporter.confirm(question)
-        if not answer:
-            raise RefusedError(
-                f"{contract.path} reaches beyond its container, and that needs your consent",
-                hint="devbox up --trust   # once you have read what it does",
-                detail="\n".join(reach) if answer is None else None,
-            )
-    consent.grant(contract, entries, services)
-    return ()
+    reach = reach_of(contract, environ, entries, project)
+    return agree(contract.workspace, contract.path, reach, request.answers, reporter)
+
+
+def agree_by_writing(contract: Contract, environ: Mapping[str, str], project: Project | None = None) -> None:
+    """Remember what a contract reaches that devbox has written as the person asked for it: that is consent.
+
+    Files of the checkout cannot ask for anything that reaches the host. Where it cannot be remembered, the person will
+    be asked: that is no reason to fail now.
+    """
+    with contextlib.suppress(RefusedError):
+        reach = reach_of(contract, environ, project=project)
+        grants.grant(contract.workspace, [one for one in reach if one.kind != "agent"], "devbox wrote it, as asked for")
+        if contract.record.framework is not None and contract.record.shared is None:
+            grants.remember_choices(contract.workspace, contract.record.framework, contract.record.choices)

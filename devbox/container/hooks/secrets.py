@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from devbox.container.inside.probe import agreed
 from devbox.devcontainer import jsonc
-from devbox.devcontainer.consent import secret_names
 from devbox.errors import ContractError, UsageError
 from devbox.masking import is_secret_name
+from devbox.trust.contracts import secret_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -209,11 +209,13 @@ def learn(engine: Engine, read: Reading) -> tuple[Target, str | None]:
 
 
 def agreed(contract: Contract, labels: Mapping[str, str]) -> bool:
-    """Tell whether the person agreed to what this content of the contract takes from the host."""
-    from devbox.devcontainer.consent import granted
+    """Tell whether the person agreed to all secrets that the contract, with its image, takes from the host."""
     from devbox.devcontainer.merge import image_metadata
+    from devbox.trust.contracts import of_contract
+    from devbox.trust.grants import missing
 
-    return granted(contract) or granted(contract, image_metadata(labels))
+    reach = of_contract(contract, image_metadata(labels))
+    return not missing(contract.workspace, (one for one in reach if one.kind == "variable"))
 
 
 def _takes_secret(parts: Template) -> bool:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from devbox.container.hooks.commands import ONCE
 from devbox.container.inside.probe import CONTRACT_LABEL
-from devbox.devcontainer import consent
 from devbox.devcontainer.compose import model
 from devbox.devcontainer.identity import METADATA
 from devbox.devcontainer.requirements import demanded_gpu
 from devbox.engine.spec import ContainerSpec, Mount
 from devbox.errors import ContractError
 from devbox.masking import is_secret
+from devbox.trust.contracts import secret_names as host_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,23 +68,54 @@ def desired(
 
 
 def docker_run(contract: Contract, merged: Merged, image: Image, name: str | None) -> ContainerSpec:
-    """Return what `docker run` is told, without the labels that make the container a dev container."""
-    mounts = [*([contract.workspace_mount] if contract.workspace_mount else []), *contract.extra_mounts, *merged.mounts]
+    """Return what `docker run` is told, without the labels that make the container a dev container.
+
+    Each word that a contract or an image gives is read and written again: what is judged is what runs. Raises
+    ContractError, naming the contract, for one that docker could read in another way.
+    """
+    try:
+        mounts, publish, run_args = _mounts(contract, merged), _publish(merged), _run_args(contract, merged)
+    except ContractError as error:
+        raise ContractError(f"{contract.path}: {error.message}", hint=error.hint or f"edit {contract.path}") from None
     return ContainerSpec(
         image=image.reference,
         entrypoint="/bin/sh",
         command=("-c", entry_script(merged.entrypoints), "-", *_image_command(merged, image.config)),
         name=name,
-        publish=merged.publish,
-        mounts=tuple(mounts),
+        publish=publish,
+        mounts=mounts,
         env=merged.container_env,
         user=merged.container_user,
-        run_args=merged.run_args,
+        run_args=run_args,
         init=merged.init,
         privileged=merged.privileged,
         cap_add=merged.cap_add,
         security_opt=merged.security_opt,
     )
+
+
+def _mounts(contract: Contract, merged: Merged) -> tuple[str, ...]:
+    """Return the mounts of a container, each in one spelling; relative sources count from the workspace."""
+    workspace = [contract.workspace_mount] if contract.workspace_mount else []
+    asked = (Mount.parse(text).beside(str(contract.workspace)).csv() for text in (*workspace, *merged.mounts))
+    found = list(asked)
+    return (*found[: len(workspace)], *contract.extra_mounts, *found[len(workspace) :])
+
+
+def _publish(merged: Merged) -> tuple[str, ...]:
+    if not merged.publish:
+        return ()
+    from devbox.engine.ports import Published
+
+    return tuple(str(Published.parse(text)) for text in merged.publish)
+
+
+def _run_args(contract: Contract, merged: Merged) -> tuple[str, ...]:
+    if not merged.run_args:
+        return ()
+    from devbox.engine.run_args import parse
+
+    return tuple(argument.word for argument in parse(merged.run_args, str(contract.workspace)))
 
 
 def desired_service(
@@ -104,7 +135,7 @@ def desired_service(
         project,
         merged,
         script=entry_script(merged.entrypoints),
-        mounts=(*contract.extra_mounts, *merged.mounts),
+        mounts=_mounts(contract, merged),
         labels=_labels(contract, merged, state),
         image_config=image.config,
         image=own_image or (image.reference if image.reference != project.image else None),
@@ -169,7 +200,7 @@ def slug(text: str) -> str:
 def _without_secrets(variables: Mapping[str, Any], merged: Merged) -> JSON:
     """Return `variables` without the values that look like secrets, or are made from the host's secrets."""
     written = [item for entry in merged.metadata for item in (entry.get("containerEnv") or {}).items()]
-    taken = {name for name, text in written if any(consent.secret_names(text))}
+    taken = {name for name, text in written if any(host_secrets(text))}
     return {
         name: HIDDEN if name in taken or is_secret(name, str(value)) else value for name, value in variables.items()
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from devbox.container.up.plan import Outcome
+from devbox.trust.ask import Answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,8 +40,15 @@ class UpRequest:
     no_wait: bool = False
     secrets_file: Path | None = None
     trust: bool = False
+    allow: tuple[str, ...] = ()
+    restricted: bool = False
     yes: bool = False
     dry_run: bool = False
+
+    @property
+    def answers(self) -> Answers:
+        """What was said on the command line to the question of trust."""
+        return Answers(self.trust, self.allow, asks=not self.yes and not self.restricted, dry_run=self.dry_run)
 
 
 @dataclass(frozen=True, slots=True)

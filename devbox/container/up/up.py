@@ -113,7 +113,9 @@ class _Up:
     def run(self) -> UpResult:
         """Do all steps."""
         request, journal = self.request, self.journal
-        settings = config.load(request.path, environ=self.engine.environ, flags=request.flags)
+        settings = config.load(
+            None if request.restricted else request.path, environ=self.engine.environ, flags=request.flags
+        )
         self.dotfiles = dotfiles.of(settings)
         self.reporter.mask.hide(self.dotfiles.secrets() if self.dotfiles is not None else ())
         with journal.timed("contract"):
@@ -121,11 +123,15 @@ class _Up:
         if request.dry_run and force.base is not None:
             journal.would(force.base.title, force.base.lines(self.engine))
         journal.notes += force.notes
+        if request.restricted:
+            from devbox.trust.restricted import restricted
+
+            force = replace(force, contract=restricted(force.contract), trusted=False)
         contract = force.contract
         for warning in contract.warnings:
             self.reporter.warn(warning)
         if not force.trusted:
-            journal.notes += see_consent(request, contract, self.reporter)
+            journal.notes += see_consent(request, contract, self.engine.environ, self.reporter)
         self.secrets = secrets.gather(contract, self.engine.environ, request.secrets_file, self.reporter)
         self.initialize(contract)
         try:
@@ -229,8 +235,12 @@ class _Up:
         """Merge the contract with its image, and see to the consent for what the image's metadata adds."""
         contract = force.contract
         entries = image_metadata(image.config.get("Labels"))
+        if self.request.restricted:
+            from devbox.trust.restricted import inside
+
+            entries = [inside(entry, entry, contract.workspace) for entry in entries]
         if entries:
-            self.journal.notes += see_consent(self.request, contract, self.reporter, entries)
+            self.journal.notes += see_consent(self.request, contract, self.engine.environ, self.reporter, entries)
         merged = merge(contract, entries, image.config, self.engine.environ)
         secrets.hide(merged.metadata, self.engine.environ, self.reporter)
         visible = secret_names(merged.container_env)

@@ -42,7 +42,7 @@ class Project:
     """A compose project and the service that is the dev container.
 
     `config` is what `docker compose config` says of the services that may run, without the values that look like
-    secrets. `profiles` are the active ones. `reads` says, one sentence each, what the files take from the host,
+    secrets. `profiles` are the active ones. `reads` is what the files take from the host, each with its kind,
     `warnings` what is odd about them.
     """
 
@@ -52,7 +52,7 @@ class Project:
     run_services: tuple[str, ...]
     config: JSON = field(hash=False)
     profiles: tuple[str, ...] = ()
-    reads: tuple[str, ...] = ()
+    reads: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property

@@ -216,8 +216,8 @@ def inputs_key(files: Iterable[Path], environ: Mapping[str, str]) -> str:
 
 def host_reads(
     files: Iterable[Path], environ: Mapping[str, str], workspace: Path, is_secret_name: Callable[[str], bool]
-) -> tuple[str, ...]:
-    """Return, one sentence each, what compose files take from the host: variables like secrets, files elsewhere."""
+) -> tuple[tuple[str, str], ...]:
+    """Return what compose files take from the host, each with its kind: variables like secrets, files elsewhere."""
     real = os.path.realpath(workspace)
     words: set[str] = set()
     found = []
@@ -226,8 +226,8 @@ def host_reads(
             continue
         words.update(_WORD.findall(file.read_text(encoding="utf-8", errors="replace")))
         if not Path(os.path.realpath(file)).is_relative_to(real):
-            found.append(f"reads {file}, from outside the workspace")
+            found.append(("path", str(file)))
     return (
         *found,
-        *(f"reads the host's variable {name}" for name in sorted(words & environ.keys()) if is_secret_name(name)),
+        *(("variable", name) for name in sorted(words & environ.keys()) if is_secret_name(name)),
     )

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devbox.devcontainer import consent, record
+from devbox.devcontainer import record
 from devbox.devcontainer.find import COMPOSE
-from devbox.devcontainer.read import read
 from devbox.devcontainer.record import is_generated, text_hash
 from devbox.errors import RefusedError
 from devbox.facts.git import git
@@ -62,7 +61,7 @@ def write(checkout: Checkout, generated: Generated, *, force: bool = False) -> W
     The files are one piece: where one of them was edited, or is not devbox's, all of them are left alone, unless
     `force` is given. Raises RefusedError for a path that git tracks, with `force` or without, and for one that a
     symlink leads out of the workspace. A shared contract is meant to be tracked: it is renewed as long as it is what
-    devbox wrote, of which git has the last version. What is written here needs no consent later.
+    devbox wrote, of which git has the last version.
     """
     relatives = [relative for relative, _ in generated.files]
     paths = tuple(checkout.path / relative for relative in relatives)
@@ -83,7 +82,6 @@ def write(checkout: Checkout, generated: Generated, *, force: bool = False) -> W
         _exclude(checkout, drop=[*relatives, *gone])
     else:
         _exclude(checkout, add=relatives, drop=gone)
-    _consent_to(checkout, paths[0])
     return Written(paths, tuple(one.path for one in stale), removed=left)
 
 
@@ -123,8 +121,6 @@ def put_back(checkout: Checkout, before: Mapping[Path, str | None]) -> None:
     there = tuple(path for path, _ in kept)
     relatives = [path.relative_to(checkout.path).as_posix() for path in there]
     keep_out(checkout, [one for one in relatives if one not in checkout.tracked])
-    if there and not edited_files(there):
-        _consent_to(checkout, there[0])
 
 
 def remove(checkout: Checkout, paths: Iterable[Path], *, force: bool = False) -> tuple[Path, ...]:
@@ -159,12 +155,6 @@ def edited_files(paths: tuple[Path, ...]) -> tuple[Path, ...]:
     recorded = _recorded(config)
     edited += [path for path in others if (found := _text(path)) is not None and text_hash(found) not in recorded]
     return tuple(edited)
-
-
-def _consent_to(checkout: Checkout, path: Path) -> None:
-    # Where it cannot be remembered, the person will be asked: that is no reason to fail now.
-    with contextlib.suppress(RefusedError):
-        consent.wrote(read(path, checkout.path, os.environ))
 
 
 def _recorded(path: Path) -> frozenset[str]:

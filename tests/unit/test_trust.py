@@ -7,13 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devbox.devcontainer.consent import grant, granted, host_reach
+from devbox.container.contract.reach import reach_of
 from devbox.devcontainer.read import read
+from devbox.errors import ContractError
+from devbox.trust import grants
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from devbox.devcontainer.jsonc import JSON
     from devbox.devcontainer.model import Contract
+
+
+def host_reach(contract: Contract, entries: list[JSON] | None = None) -> tuple[str, ...]:
+    return tuple(one.said for one in reach_of(contract, {}, entries or []))
+
+
+def granted(contract: Contract, entries: list[JSON] | None = None) -> bool:
+    return not grants.missing(contract.workspace, reach_of(contract, {}, entries or []))
+
+
+def grant(contract: Contract) -> None:
+    grants.grant(contract.workspace, reach_of(contract, {}), "asked")
 
 
 def contract(workspace: Path, **config: Any) -> Contract:
@@ -36,22 +51,20 @@ def contract(workspace: Path, **config: Any) -> Contract:
         ({"mounts": [{"type": "bind", "source": "/etc", "target": "/x"}]}, "mounts /etc of the host"),
         ({"mounts": ["type=bind,source=${localWorkspaceFolder}/..,target=/x"]}, "mounts "),
         ({"mounts": ["type=volume,source=v,target=/x,volume-opt=type=none,volume-opt=device=/etc"]}, "driver options"),
-        ({"mounts": ["type=what,target=/x"]}, "mounts type=what"),
         ({"workspaceMount": "type=bind,source=/,target=/x"}, "mounts / of the host at /x"),
         ({"runArgs": ["--privileged"]}, "passes to docker run: --privileged"),
         ({"runArgs": ["--cap-add=ALL"]}, "passes to docker run: --cap-add=ALL"),
         ({"runArgs": ["--device", "/dev/kvm"]}, "passes to docker run: --device=/dev/kvm"),
         ({"runArgs": ["--network", "host"]}, "passes to docker run: --network=host"),
         ({"runArgs": ["--pid=host"]}, "passes to docker run: --pid=host"),
-        ({"runArgs": ["--net=container:db"]}, "--net=container:db"),
+        ({"runArgs": ["--net=container:db"]}, "--network=container:db"),
         ({"runArgs": ["--env-file=/etc/x"]}, "--env-file=/etc/x"),
         ({"runArgs": ["-v", "/:/host"]}, "mounts / of the host at /host"),
-        ({"runArgs": ["-v/:/host"]}, "passes to docker run: -v/:/host"),
+        ({"runArgs": ["-v/:/host"]}, "mounts / of the host at /host"),
         ({"runArgs": ["--volume=/root:/r:ro"]}, "mounts /root of the host at /r"),
         ({"runArgs": ["--mount", "type=bind,src=/root,dst=/r"]}, "mounts /root of the host at /r"),
         ({"runArgs": ["--volumes-from", "x"]}, "--volumes-from=x"),
-        ({"runArgs": ["--name", "--privileged"]}, "--privileged"),
-        ({"runArgs": ["-itv", "/:/host"]}, "-itv=/:/host"),
+        ({"runArgs": ["-itv", "/:/host"]}, "mounts / of the host at /host"),
         ({"runArgs": ["-e", "HF_TOKEN"]}, "reads the host's variable HF_TOKEN"),
         ({"remoteEnv": {"X": "${localEnv:AWS_SECRET_ACCESS_KEY}"}}, "variable AWS_SECRET_ACCESS_KEY"),
         ({"containerEnv": {"X": "${env:GITHUB_TOKEN:none}"}}, "variable GITHUB_TOKEN"),
@@ -63,6 +76,18 @@ def contract(workspace: Path, **config: Any) -> Contract:
 def test_what_reaches_the_host_is_said(tmp_path: Path, config: dict[str, Any], said: str) -> None:
     reach = host_reach(contract(tmp_path / "w", **config))
     assert any(said in line for line in reach), reach
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"mounts": ["type=what,target=/x"]},
+        {"runArgs": ["--name", "--privileged"]},
+    ],
+)
+def test_what_could_be_read_in_two_ways_is_refused(tmp_path: Path, config: dict[str, Any]) -> None:
+    with pytest.raises(ContractError):
+        host_reach(contract(tmp_path / "w", **config))
 
 
 @pytest.mark.parametrize(

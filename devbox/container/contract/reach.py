@@ -1,0 +1,41 @@
+"""What a contract reaches: the function from the containers, the project and the image that would be made to the model.
+
+It judges the values that become docker's words. Before the image is there, its metadata is not known: what that adds is
+asked for then.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from devbox.container.up.desired import Image, docker_run
+from devbox.devcontainer.merge import merge
+from devbox.trust.containers import of_container
+from devbox.trust.contracts import bound, of_contract
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from devbox.devcontainer.compose.model import Project
+    from devbox.devcontainer.model import Contract
+    from devbox.trust.reach import Reach
+
+JSON = dict[str, Any]
+
+
+def reach_of(
+    contract: Contract, environ: Mapping[str, str], entries: Sequence[JSON] = (), project: Project | None = None
+) -> tuple[Reach, ...]:
+    """Return what a contract reaches, with its image's metadata `entries` and its compose project once they are known.
+
+    Raises ContractError for what docker could read in another way.
+    """
+    spec = docker_run(contract, merge(contract, entries, {}, environ), Image("", "", ""), None)
+    found = [*of_contract(contract, entries), *of_container(spec, contract.workspace, own=contract.extra_mounts)]
+    if project is None:
+        return bound(found, contract)
+    from devbox.trust.projects import of_project, of_reads
+
+    found += of_project(project.config, contract.workspace)
+    found += of_reads(project.reads)
+    return bound(found, contract, project.config)

@@ -1,0 +1,164 @@
+"""What a container that docker is to make reaches: judged by the very values that become docker's words."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from devbox.devcontainer.identity import workspace_hash
+from devbox.masking import is_secret_name
+from devbox.paths import state_dir
+from devbox.trust.reach import Reach, is_inside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from devbox.engine.run_args import RunArg
+    from devbox.engine.spec import ContainerSpec, Mount
+
+_SOCKETS = ("docker.sock", "containerd.sock", "podman.sock", "buildkitd.sock")
+# Options of `docker run` that stay within the container, or are looked at by themselves. Every other one is shown: a
+# list of the dangerous ones would never be complete.
+_HARMLESS = frozenset({
+    "add-host", "cap-drop", "cpus", "cpuset-cpus", "cpuset-mems", "dns", "dns-search", "entrypoint", "gpus",
+    "group-add", "hostname", "init", "interactive", "label", "memory", "memory-swap", "name", "pids-limit", "platform",
+    "publish", "pull", "read-only", "restart", "rm", "shm-size", "stop-signal", "stop-timeout", "tmpfs", "tty",
+    "ulimit", "user", "workdir",
+})  # fmt: skip
+# Harmless, unless the value is the host's, or another container's.
+_NAMESPACES = frozenset({"cgroupns", "ipc", "pid", "userns", "uts"})
+_OWN_NAMESPACES = frozenset({"", "private", "shareable", "none"})
+_KINDS = {"privileged": "privileged", "cap-add": "capability", "security-opt": "security", "device": "device"}
+_ENDS = frozenset({"no", "false", ""})
+_SHARED = frozenset({"shared", "rshared"})
+
+
+def of_container(spec: ContainerSpec, workspace: Path, *, own: Iterable[str] = ()) -> Iterator[Reach]:
+    """Yield what a container reaches. `own` are mounts of devbox's finding: a worktree's repository.
+
+    Raises ContractError for words that cannot be read without doubt.
+    """
+    from devbox.engine.run_args import parse
+    from devbox.engine.spec import Mount
+
+    yield from of_switches(privileged=spec.privileged, capabilities=spec.cap_add, options=spec.security_opt)
+    devboxes = frozenset(own)
+    mounts = [Mount.parse(text) for text in spec.mounts if text not in devboxes]
+    restarts = ""
+    for argument in parse(spec.run_args, str(workspace)) if spec.run_args else ():
+        if argument.name == "restart" and argument.value not in _ENDS:
+            restarts = argument.word
+        mounts += _mounts(argument, workspace)
+        yield from _of_run_arg(argument)
+    for mount in mounts:
+        yield from of_mount(mount, workspace)
+    yield from of_restarts(mounts, workspace, restarts)
+
+
+def of_switches(*, privileged: bool, capabilities: Iterable[str], options: Iterable[str]) -> Iterator[Reach]:
+    """Yield what these words of a contract, an image's metadata or a compose file reach."""
+    if privileged:
+        yield Reach("privileged", "", "runs privileged: root in the container is root on the host")
+    for capability in capabilities:
+        yield Reach("capability", str(capability), f"has the capability {capability}")
+    for option in options:
+        yield Reach("security", str(option), f"sets the security option {option}")
+
+
+def of_mount(mount: Mount, workspace: Path) -> Iterator[Reach]:
+    """Yield what a mount reaches: folders by their real path, with how they can be used."""
+    options = dict(mount.options)
+    if options.get("bind-propagation") in _SHARED:
+        yield Reach("option", f"{mount.target} shared", f"shares what is mounted below {mount.target} with the host")
+    if "volume-opt" in options or options.get("volume-driver") not in {None, "local"}:
+        text = mount.csv()
+        said = f"mounts a volume with driver options, which can be any folder of the host: {text}"
+        yield Reach("path", text, said)
+    elif mount.type == "bind":
+        yield from of_source(mount.source or "", mount.target, workspace, readonly=mount.readonly)
+    elif mount.type == "volume" and mount.source:
+        yield from of_volume(mount.source, workspace)
+
+
+def of_source(source: str, target: str, workspace: Path, *, readonly: bool) -> Iterator[Reach]:
+    """Yield what the absolute path `source` of the host is, where it is not the workspace's."""
+    if source.endswith(_SOCKETS):
+        said = f"mounts the container engine's socket {source}: that is root on the host"
+        yield Reach("socket", source, said)
+    elif source == str(state_dir() / "ssh" / "mounted"):
+        yield agent()
+    elif not is_inside(source, workspace):
+        real = os.path.realpath(source)
+        by = "" if real == source else f", which {source} leads to,"
+        mode = "read-only" if readonly else ""
+        said = f"mounts {real if by else source}{by} of the host at {target}{', read-only' if readonly else ''}"
+        yield Reach("path", real, said, mode)
+
+
+def agent() -> Reach:
+    """Return what the folder of devbox's with the ssh-agent's socket is."""
+    return Reach("agent", "", "uses your ssh-agent: whatever runs inside can sign with your keys, as long as it runs")
+
+
+def of_volume(name: str, workspace: Path) -> Iterator[Reach]:
+    """Yield another workspace's build volume. Caches are shared on purpose, and others' names tell nothing."""
+    owner = name.rpartition("-")[2]
+    built = name.startswith("devbox-") and "-build-" in name
+    if built and owner not in {workspace_hash(workspace), workspace_hash(os.path.realpath(workspace))}:
+        yield Reach("volume", name, f"mounts {name}, the volume of another workspace")
+
+
+def of_restarts(mounts: Iterable[Mount], workspace: Path, policy: str) -> Iterator[Reach]:
+    """Yield the sources that docker would look up again by itself, after the container could have made them links.
+
+    `policy` is how the contract asks for restarts; none if it does not.
+    """
+    for mount in mounts if policy else ():
+        source = mount.source or ""
+        if mount.type == "bind" and source != str(workspace) and is_inside(source, workspace):
+            said = f"is restarted by docker itself ({policy}), which then mounts whatever {source} has become by then"
+            yield Reach("restart", f"{policy} {source}", said)
+
+
+def of_network(name: str, word: str) -> Iterator[Reach]:
+    """Yield what a network of this `name` is, unless it is the container's own. `word` is how it is asked for."""
+    if name == "host" or name.startswith("container:"):
+        yield Reach("namespace", f"network {name}", word)
+    elif name not in {"none", "bridge", "default"}:
+        yield Reach("network", name, f"{word}: whatever else is in that network can be reached, and reaches it")
+
+
+def _of_run_arg(argument: RunArg) -> Iterator[Reach]:
+    name, value, said = argument.name, argument.value, f"passes to docker run: {argument.word}"
+    if name == "network":
+        from devbox.engine.networks import Network
+
+        yield from of_network(Network.parse(value or "").name, said)
+    elif name in _NAMESPACES:
+        if (value or "") not in _OWN_NAMESPACES:
+            yield Reach("namespace", f"{name} {value}", said)
+    elif name == "env":
+        if "=" not in (value or "") and is_secret_name(value or ""):
+            yield variable(value or "")
+    elif name in {"env-file", "label-file"}:
+        yield Reach("path", value or "", said, "read-only")
+    elif name in _KINDS:
+        if value != "false":
+            yield Reach(_KINDS[name], value or "", said)
+    elif name not in _HARMLESS | {"mount", "volume"}:
+        yield Reach("option", argument.word, said)
+
+
+def _mounts(argument: RunArg, workspace: Path) -> list[Mount]:
+    from devbox.engine.run_args import Volume
+    from devbox.engine.spec import Mount
+
+    if argument.name == "mount":
+        return [Mount.parse(argument.value or "")]
+    return [Volume.parse(argument.value or "", str(workspace)).mount] if argument.name == "volume" else []
+
+
+def variable(name: str) -> Reach:
+    """Return what a variable of the host's is."""
+    return Reach("variable", name, f"reads the host's variable {name}")

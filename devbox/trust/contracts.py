@@ -1,0 +1,114 @@
+"""What a contract reaches by itself, before there is a container: commands on the host, its image build, variables."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from devbox.masking import is_secret_name
+from devbox.trust.containers import variable
+from devbox.trust.content import digest, of_files
+from devbox.trust.reach import Reach, distinct, is_inside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from devbox.devcontainer.jsonc import JSON
+    from devbox.devcontainer.model import Contract
+
+_HOST_VARIABLE = re.compile(r"\$\{(?:local)?[eE]nv:([^:}]+)")
+# Where a shell writes to, and what it ends a word at.
+_REDIRECTED = re.compile(r"[0-9&]*>>?\|?\s*[^\s;&|]+")
+_BETWEEN_WORDS = re.compile(r"[\s;&|()<>{}\"'`=]+")
+# A file is a program where one of these words stands before it, or by its ending.
+_INTERPRETERS = frozenset({
+    ".", "bash", "bun", "dash", "deno", "ksh", "lua", "node", "perl", "php", "python", "python3", "ruby", "sh",
+    "source", "uv", "zsh", "-f", "run",
+})  # fmt: skip
+_SUFFIXES = frozenset({".bash", ".js", ".mjs", ".mk", ".pl", ".ps1", ".py", ".rb", ".sh", ".ts", ".zsh"})
+
+
+def of_contract(contract: Contract, image_metadata: Sequence[JSON] = ()) -> Iterator[Reach]:
+    """Yield what a contract with its image's metadata entries reaches by other means than its container's mounts."""
+    yield from _of_host_commands(contract)
+    yield from _of_build(contract)
+    for name in secret_names((*image_metadata, contract.raw)):
+        yield variable(name)
+    for name in contract.config.get("secrets") or {}:
+        yield Reach("variable", name, f"gives the host's variable {name} to lifecycle commands")
+
+
+def bound(found: Iterable[Reach], contract: Contract, more: object = None) -> tuple[Reach, ...]:
+    """Return `found`, each once; what is as much as the whole host is bound to the contract's content and `more`."""
+    content = digest([contract.raw, more])
+    return distinct(replace(one, content=content) if one.is_all else one for one in found)
+
+
+def secret_names(value: Any) -> Iterator[str]:
+    """Yield the names of the host's variables in any string of the JSON `value` that look like secrets."""
+    if isinstance(value, str):
+        yield from (name for name in _HOST_VARIABLE.findall(value) if is_secret_name(name))
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from secret_names(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from secret_names(item)
+
+
+def _of_host_commands(contract: Contract) -> Iterator[Reach]:
+    command = contract.raw.get("initializeCommand")
+    if not command:
+        return
+    text = command if isinstance(command, str) else json.dumps(command, ensure_ascii=False)
+    lines = _strings(contract.config["initializeCommand"])
+    content = of_files(
+        contract.workspace, sorted({word for one in lines for word in _scripts(contract.workspace, one)})
+    )
+    yield Reach("command", text, f"runs on the host, at each start: {text}", content=content)
+
+
+def _scripts(folder: Path, text: str) -> Iterator[str]:
+    """Yield the words of a command that name a program of the checkout; what it reads and writes is no program."""
+    before = ""
+    for word in _BETWEEN_WORDS.split(_REDIRECTED.sub(" ", text)):
+        path = folder / word if word and "\0" not in word else None
+        if path is not None and path.is_file():
+            runs = before in _INTERPRETERS or path.suffix in _SUFFIXES or os.access(path, os.X_OK)
+            if runs or _begins(path) == b"#!":
+                yield word
+        before = word.rpartition("/")[2]
+
+
+def _begins(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(2)
+    except OSError:
+        return b""
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _strings(item)
+
+
+def _of_build(contract: Contract) -> Iterator[Reach]:
+    if contract.build is None:
+        return
+    build = contract.build
+    found = [Reach("build", option, f"passes to docker build: {option}") for option in build.options]
+    for what, path in (("Dockerfile", build.dockerfile), ("build context", build.context)):
+        if not is_inside(path, contract.workspace):
+            found.append(Reach("path", str(path), f"takes the {what} {path} from outside the workspace", "read-only"))
+    if found:
+        # Only a build that reaches the host can do harm by what its steps are.
+        local = [name for name in contract.config.get("features") or {} if name.startswith(".")]
+        content = of_files(contract.path.parent, [str(build.dockerfile), *sorted(local)])
+        yield from (replace(one, content=content) for one in found)
