@@ -90,7 +90,7 @@ def lock(path: Path, *, on_wait: Callable[[str], None] | None = None) -> Iterato
     `on_wait` is called once with the holder's note if somebody else has it; without `on_wait`, BusyError is raised
     then.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:

@@ -18,6 +18,8 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 # What programs could take for more than a character: controls, marks that turn the direction, separators of lines.
+# Styles and the sixteen colours; the one that hides text is none of them.
+_COLOUR = re.compile("(\x1b\\[(?:(?:[0-7]|[349][0-7]|2[1-7]|10[0-7]|39|49)(?:;(?:[0-7]|[349][0-7]|39|49))*)?m)")
 _HIDDEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\ufff9-\ufffb]"
 )
@@ -28,6 +30,8 @@ _OF_TEXT = re.compile(r"TOKENI[SZ]|(?:^|_)(?:MAX|MIN|NUM)_(?:\w+_)?TOKENS?$", re
 MASK = "********"
 # A shorter value stands in half of all words, paths and numbers; it is masked where it stands alone.
 SHORT = 4
+# A shorter one, encoded, is too short to be told from anything else.
+_ENCODED = 8
 _ALONE = r"(?<![\w./+-]){}(?![\w/+-]|\.\w)"
 
 
@@ -64,6 +68,15 @@ def _authority(url: str) -> str:
 def is_secret(name: str, value: str) -> bool:
     """Tell whether a variable looks like a secret, by its name or because it is a URL with a password."""
     return is_secret_name(name) or ("://" in value and has_password(value))
+
+
+def calm(text: str) -> str:
+    """Return lines of text with their colours, and with everything else that a terminal would act on written out."""
+    if not _HIDDEN.search(text):
+        return text
+    parts = _COLOUR.split(text)
+    found = [part if _COLOUR.fullmatch(part) else "\n".join(map(visible, part.split("\n"))) for part in parts]
+    return "".join(found)
 
 
 def visible(text: str) -> str:
@@ -133,11 +146,28 @@ def _forms(value: str) -> set[str]:
 
 
 def _written(text: str) -> tuple[str, ...]:
-    """Return a text as it stands by itself, in JSON, in a URL, and within a shell's single quotes."""
+    """Return a text as it stands by itself, in JSON, in a URL, in HTML, within a shell's single quotes, and encoded."""
+    import html
     import json
-    from urllib.parse import quote
+    from urllib.parse import quote, quote_plus
 
-    return text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], quote(text, safe=""), _quoted(text)
+    plain = (text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], quote(text, safe=""),
+             quote_plus(text), html.escape(text), _quoted(text))  # fmt: skip
+    return (*plain, *_encoded(text)) if len(text) >= _ENCODED else plain
+
+
+def _encoded(text: str) -> tuple[str, ...]:
+    """Return a text in hexadecimal and in base 64, also as a part of more: `user:token` of a header."""
+    import base64
+
+    raw = text.encode("utf-8", "surrogateescape")
+    found = [raw.hex(), raw.hex().upper()]
+    for before in range(3):
+        # The digits at both ends may hold bits of what stands beside it.
+        digits = base64.b64encode(b"\0" * before + raw).decode().rstrip("=")
+        inner = digits[(0, 2, 3)[before] : len(digits) - (1 if (before + len(raw)) % 3 else 0)]
+        found += [inner, inner.replace("+", "-").replace("/", "_")]
+    return tuple(found)
 
 
 def _quoted(text: str) -> str:

@@ -49,9 +49,9 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _write(path: Path, data: dict[str, Any]) -> None:
-    from devbox.files import write_atomically
+    from devbox.files import private_folder, write_atomically
 
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(path.parent)
     write_atomically(path, json.dumps({"schema": SCHEMA, **data}, ensure_ascii=False, indent=1) + "\n", mode=0o600)
 
 
@@ -147,10 +147,10 @@ def remember_target(target: Target, env_lines: str, *, complete: bool = True) ->
 
     `env_lines` is what that file holds. Only the owner may read it. What is not `complete` is good for this once.
     """
-    from devbox.files import write_atomically
+    from devbox.files import private_folder, write_atomically
 
     path = _container_file(target.container, ".env")
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(path.parent)
     if env_lines:
         write_atomically(path, env_lines, mode=0o600)
     _write(

@@ -89,7 +89,11 @@ class Engine:
         `check` is set.
         """
         done = process.run(
-            [self.docker, *args], check=False, input_text=input_text, environ=self._environ(secrets), timeout=timeout
+            [self.docker, *args],
+            check=False,
+            input_text=input_text,
+            environ=self._environ(args, secrets),
+            timeout=timeout,
         )
         if not done.ok:
             self.raise_known(done.stderr, args)
@@ -104,7 +108,7 @@ class Engine:
 
         Raises EngineError where the engine cannot be reached.
         """
-        done = process.stream([self.docker, *args], on_line, environ=self._environ(secrets))
+        done = process.stream([self.docker, *args], on_line, environ=self._environ(args, secrets))
         if not done.ok:
             self.raise_known(done.stderr, args)
         return done
@@ -181,7 +185,11 @@ class Engine:
                 return None
         return next(iter(self.inspect(kind, [name])), None)
 
-    def _environ(self, secrets: Mapping[str, str] | None) -> dict[str, str]:
+    def _environ(self, args: Sequence[str], secrets: Mapping[str, str] | None) -> dict[str, str]:
+        if args[:1] == ["compose"]:
+            from devbox.engine.steering import for_compose
+
+            return {**for_compose(self.environ), **(secrets or {})}
         return {**self.environ, **(secrets or {})}
 
 

@@ -30,7 +30,7 @@ from devbox.errors import DevboxError
 from devbox.trust.ask import needs_consent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from devbox.devcontainer.compose.model import Project
@@ -79,10 +79,15 @@ def run(
         args = [engine.docker, *made, *own, *([] if terminal else ["--no-TTY"]), project.service, *argv]
     if first is not None:
         return [*first, engine.line(args[1:])]
+    environ: Mapping[str, str] = engine.environ
+    if project is not None:
+        from devbox.engine.steering import for_compose
+
+        # It tells of each service that runs already.
+        environ = {"COMPOSE_PROGRESS": "quiet", **for_compose(engine.environ)}
     return run_watched(
         args,
-        # Of docker compose, which tells of each service that runs already; docker does not know the variable.
-        environ=target.client_environ({"COMPOSE_PROGRESS": "quiet", **engine.environ}),
+        environ=target.client_environ(environ),
         end=[engine.docker, "stop", "--time", str(STOP_SECONDS), name],
         on_death=[engine.docker, "rm", "--force", "--volumes", name],
     )

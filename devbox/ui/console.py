@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import threading
@@ -9,7 +10,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from devbox.masking import Mask, visible
+from devbox.masking import Mask, calm, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,8 @@ BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 _CLEAR_LINE = "\r\x1b[K"
 _KEEP_TITLE, _GIVE_BACK_TITLE = "\x1b[22;0t", "\x1b[23;0t"
 _PLAIN_PROGRESS_SECONDS = 5.0
+# Carriage returns, and the sequences of terminals that are no colours.
+_MOVES = re.compile(r"\r|\x1b\[[0-?]*[ -/]*[@-ln-~]|\x1b[\]P^_].*?(?:\x07|\x1b\\|$)|\x1b[ -/]*[0-Z\\^_`-~]")
 
 
 def seconds(value: float) -> str:
@@ -131,6 +134,8 @@ class Console:
         if self.quiet:
             return
         # Masked before it is cut to the terminal's width: a part of a secret is one, too.
+        # What moves the cursor would write over lines that are devbox's own.
+        line = _MOVES.sub("", line)
         text = self.mask(f"{prefix} │ {line}" if prefix else line)
         if self._live and not self.verbose:
             self._show_tail(self.paint(f"  {_fit(text, -2)}", DIM))
@@ -208,14 +213,14 @@ class Console:
         with self._lock:
             self._end_bar()
             self._forget_tail()
-            self._stream.write(f"{self.mask(text)}\n")
+            self._stream.write(f"{calm(self.mask(text).expandtabs(8))}\n")
             self._stream.flush()
 
     def _show_tail(self, text: str) -> None:
         with self._lock:
             if self._bar is not None:
                 return
-            self._stream.write(f"{_CLEAR_LINE}{self.mask(text)}")
+            self._stream.write(f"{_CLEAR_LINE}{calm(self.mask(text))}")
             self._stream.flush()
             self._tail = True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 from pathlib import Path
@@ -16,6 +17,7 @@ from devbox.devcontainer.compose import model, mounts, sources
 from devbox.devcontainer.compose import override as overriding
 from devbox.devcontainer.compose.model import Project
 from devbox.devcontainer.compose.override import ProjectSpec
+from devbox.devcontainer.compose.reading import documents
 from devbox.devcontainer.compose.sources import Sources
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read
@@ -126,20 +128,48 @@ def test_every_file_that_compose_reads_counts(tmp_path: Path) -> None:
     assert names | {"sub/deep.env", "sub/.env"} == {str(path.relative_to(tmp_path)) for path in found}
 
 
+def test_what_cannot_be_followed_is_asked_each_time(tmp_path: Path) -> None:
+    file = tmp_path / "compose.yaml"
+    file.write_text("services: {app: {env_file: '${X}.env'}}")
+    assert sources.inputs(Sources((file,))) is None
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in itertools.pairwise("abcdefgh")
+)
+
+
 @pytest.mark.parametrize(
-    "text",
+    ("text", "said"),
     [
-        "services: {app: {env_file: '${X}.env'}}",
-        "include: ['https://host/x.yaml']",
-        "services: [",
-        "a: &a *a",
-        'include: "a\\0b"',
+        ("include: ['https://host/x.yaml']", "files of this machine alone"),
+        ("include: [git@host:a/b]", "files of this machine alone"),
+        ("include: [{path: ['oci:host/image:1']}]", "files of this machine alone"),
+        ("include: [github.com/a/b]", "files of this machine alone"),
+        ("include: ['../a.git#main']", "files of this machine alone"),
+        ("include: ['${X}.yaml']", "files of this machine alone"),
+        ("services: {a: {extends: {file: 'git://host/a', service: b}}}", "files of this machine alone"),
+        ('"inc\\x6cude": ["\\x68ttps://host/x"]', "files of this machine alone"),
+        ("services: {}\n---\ninclude: ['https://host/x']", "files of this machine alone"),
+        ("x: &x {include: ['https://host/x']}\n<<: *x", "files of this machine alone"),
+        ('include: "a\\0b"', "files of this machine alone"),
+        ("services: [", "no YAML"),
+        ("a: &a [*a]", "alias"),
+        (BOMB, "by its aliases"),
+        ("a: " + "[" * 60 + "]" * 60, "nested too deeply"),
+        ("a: 1\na: 2", "says 'a' twice"),
+        ("a: !!python/object/apply:os.system [x]", "has the tag"),
+        ("a: !include x", "has the tag"),
+        ("? [a]\n: b", "no word"),
+        ("a: " + "x" * (1 << 20), "larger than"),
+        ("\ufeffa: \udc80", "UTF-8"),
     ],
 )
-def test_what_cannot_be_followed_is_asked_each_time(tmp_path: Path, text: str) -> None:
+def test_what_docker_compose_is_not_to_see(tmp_path: Path, text: str, said: str) -> None:
     file = tmp_path / "compose.yaml"
-    file.write_text(text)
-    assert sources.inputs(Sources((file,))) is None
+    file.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ContractError, match=said):
+        sources.inputs(Sources((file,)))
 
 
 def test_the_key_changes_with_files_and_the_variables_that_they_name(tmp_path: Path) -> None:
@@ -153,10 +183,10 @@ def test_the_key_changes_with_files_and_the_variables_that_they_name(tmp_path: P
     assert sources.inputs_key([file, absent], {"IMAGE": "a", "OTHER": "1"}) != key
 
 
-@given(st.text(max_size=200))
-def test_any_text_is_yaml_or_a_value_error(text: str) -> None:
-    with contextlib.suppress(ValueError):
-        sources.load_yaml(text)
+@given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace")))
+def test_any_text_is_yaml_or_an_error_of_its_own(text: bytes) -> None:
+    with contextlib.suppress(ContractError):
+        documents(Path("compose.yaml"), text)
 
 
 # Services
@@ -334,7 +364,7 @@ def test_a_refused_limit_is_lowered_where_it_is_set() -> None:
 def test_the_override_is_json_that_shows_no_secret(tmp_path: Path) -> None:
     made = merged(tmp_path, containerEnv={"HF_TOKEN": "hunter2"})
     one = ProjectSpec(project(), override(project(), made), Path("/s/override.yml"))
-    assert json.loads(one.text()) == one.override == sources.load_yaml(one.text())
+    assert json.loads(one.text()) == one.override == documents(one.path, one.text().encode())[0]
     assert "hunter2" not in one.shown(is_secret)
 
 

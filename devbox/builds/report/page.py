@@ -216,10 +216,10 @@ def _summary(timeline: Timeline) -> str:
     compiled = [step for step in timeline.steps if step.kind == "compile"]
     hits = sum(step.outcome == "hit" for step in compiled)
     known = sum(step.outcome in {"hit", "miss"} for step in compiled)
-    cached = f", {hits} of {known} from {timeline.cache}" if known else ""
+    cached = f", {hits} of {known} from {escape(str(timeline.cache))}" if known else ""
     return (
         f"<p>{when}: {len(timeline.steps)} commands, {len(compiled)} objects{cached}, {_duration(timeline.seconds)} "
-        f"with {timeline.jobs} jobs; {_duration(timeline.work)} of work.</p>"
+        f"with {escape(str(timeline.jobs))} jobs; {_duration(timeline.work)} of work.</p>"
     )
 
 

@@ -6,9 +6,11 @@ So hooks stay off, and a repository whose own configuration names programs is re
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox.container.checkout.preflight import look
@@ -18,7 +20,6 @@ from devbox.facts.git import git
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from devbox.frameworks.model import Framework
     from devbox.reporter import Reporter
@@ -36,6 +37,9 @@ _HARMLESS = re.compile(
     r"|process=git-lfs filter-process( --skip)?)|submodule\..*\.update=(checkout|none|rebase|merge)"
     r"|core\.(fsmonitor=(true|false)|hookspath=/dev/null)|lfs\.(repositoryformatversion|.*\.access)=.*"
 )
+
+
+_FILES = ("config", "config.worktree")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +103,38 @@ def prepare(
 
 
 def running(checkout: Path) -> tuple[str, ...]:
-    """Return the names of settings in the repository's own configuration that make git run a program of its choice."""
-    listed = git(checkout, "config", "--list", "-z", "--local")
-    entries = listed.stdout.split("\0") if listed is not None and listed.ok else []
+    """Return the names of settings in the repository's own configuration that make git run a program of its choice.
+
+    Its own are all that a container can write: those of the repository, of its worktrees, and of each submodule.
+    """
     found: dict[str, None] = {}
+    scoped = git(checkout, "config", "--list", "-z", "--show-scope")
+    words = scoped.stdout.split("\0") if scoped is not None and scoped.ok else []
+    entries = [entry for scope, entry in zip(words[::2], words[1::2], strict=False) if scope in {"local", "worktree"}]
+    for file in _settings_of_submodules(checkout):
+        listed = git(checkout, "config", "--list", "-z", "--includes", "--file", str(file))
+        entries += listed.stdout.split("\0") if listed is not None and listed.ok else [f"{file}\n"]
     for entry in entries:
         name, _, value = entry.partition("\n")
-        if _RUNS.fullmatch(name) and not _HARMLESS.fullmatch(f"{name}={value}"):
+        where_modules_lie = name == "core.worktree" and not value.startswith("/")
+        if _RUNS.fullmatch(name) and not _HARMLESS.fullmatch(f"{name}={value}") and not where_modules_lie:
             found[name] = None
     return tuple(found)
+
+
+def _settings_of_submodules(checkout: Path) -> list[Path]:
+    """Return the configuration files of the submodules' repositories, and of those within them."""
+    common = git(checkout, "rev-parse", "--git-common-dir")
+    if common is None or not common.ok:
+        return []
+    top = checkout / common.stdout.strip()
+    listed = git(checkout, "ls-files", "--stage", "-z")
+    modules = [entry.partition("\t")[2] for entry in (listed.stdout if listed is not None else "").split("\0")
+               if entry.startswith("160000 ")]  # fmt: skip
+    folders = [top / "modules", *(checkout / name / ".git" for name in modules)]
+    # `os.walk` follows no links below these.
+    places = [place for folder in folders if folder.is_dir() for place, _, _ in os.walk(folder)]
+    return [file for place in places for name in _FILES if (file := Path(place, name)).is_file()]
 
 
 def _without_hooks(argv: tuple[str, ...]) -> list[str]:

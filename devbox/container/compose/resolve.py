@@ -30,8 +30,8 @@ from devbox.devcontainer.compose.sources import (
 )
 from devbox.devcontainer.spelling import host_spelling
 from devbox.errors import ContractError
-from devbox.files import write_atomically
-from devbox.masking import is_secret, is_secret_name
+from devbox.files import private_folder, write_atomically
+from devbox.masking import Mask, is_secret, is_secret_name
 from devbox.paths import state_dir
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ _UNSET = re.compile(r'\\"(\w+)\\" variable is not set')
 _DONE = ("applied", "built")
 _SCHEMA = 4
 _KEY_LENGTH = 16
+# It reads a few files; what takes longer will not end.
+_SECONDS = 60.0
+# A shorter value may be anywhere by chance.
+_TELLING = 8
 
 
 def resolve(engine: Engine, contract: Contract, *, drafted: Mapping[Path, str] | None = None) -> Project:
@@ -104,7 +108,7 @@ def _ask(engine: Engine, contract: Contract, where: Sources, drafts: Mapping[Pat
 
     Asked twice where the project has another name than compose gives it, or no active profile has the service.
     """
-    read = inputs(where)
+    read = inputs(where, drafts)
     # The project's name may come from here.
     read = None if read is None else tuple(dict.fromkeys([*read, contract.workspace / ".env"]))
     key = None if read is None else inputs_key(read, engine.environ)
@@ -122,6 +126,11 @@ def _ask(engine: Engine, contract: Contract, where: Sources, drafts: Mapping[Pat
             config, _ = _config(engine, contract, where, ["--project-name", name, *files], asked)
 
     dotenv = where.env_file or where.files[0].parent / ".env"
+    named = host_reads(read or (*where.files, dotenv), engine.environ, contract.workspace, is_secret_name)
+    # However a file spells a variable's name, its value is in what becomes of it.
+    taken = secrets_in(config, engine.environ)
+    hidden = Mask()
+    hidden.hide(engine.environ[name] for name in taken)
     profiles = engine.environ.get("COMPOSE_PROFILES") or dotenv_value(dotenv, "COMPOSE_PROFILES") or ""
     return {
         "workspace": str(contract.workspace),
@@ -131,10 +140,26 @@ def _ask(engine: Engine, contract: Contract, where: Sources, drafts: Mapping[Pat
         "key": key,
         "name": name,
         "profiles": [profile.strip() for profile in profiles.split(",") if profile.strip()],
-        "reads": host_reads(read or (*where.files, dotenv), engine.environ, contract.workspace, is_secret_name),
+        "reads": list(dict.fromkeys([*named, *(("variable", name) for name in taken)])),
         "warnings": [unset(variable, dotenv, contract.workspace / ".env") for variable in blank],
-        "config": without_secrets(config, is_secret),
+        "config": _hidden(without_secrets(config, is_secret), hidden),
     }
+
+
+def _hidden(config: JSON, hidden: Mask) -> JSON:
+    """Return a configuration without the values of secrets, under whatever name; commands have to stay as they are."""
+    services = {
+        name: {key: value if key in {"command", "entrypoint"} else hidden.data(value) for key, value in service.items()}
+        for name, service in (config.get("services") or {}).items()
+    }
+    return {**hidden.data({key: value for key, value in config.items() if key != "services"}), "services": services}
+
+
+def secrets_in(config: JSON, environ: Mapping[str, str]) -> list[str]:
+    """Return the names of those secrets of `environ` whose values are anywhere in a resolved configuration."""
+    text = json.dumps(config, ensure_ascii=False)
+    found = ((name, json.dumps(value, ensure_ascii=False)[1:-1]) for name, value in environ.items())
+    return sorted(name for name, value in found if len(value) >= _TELLING and value in text and is_secret_name(name))
 
 
 @contextmanager
@@ -158,7 +183,8 @@ def _config(
     engine: Engine, contract: Contract, where: Sources, files: Sequence[str], services: Sequence[str]
 ) -> tuple[JSON, list[str]]:
     """Return what docker compose makes of the files and these services, and the variables that it did not find."""
-    done = engine.run(["compose", *files, "config", "--format", "json", *services], check=False)
+    argv = ["compose", *files, "config", "--format", "json", *services]
+    done = engine.run(argv, check=False, timeout=_SECONDS)
     if done.ok:
         try:
             # compose writes each `$` twice, so that it could read it again.
@@ -284,5 +310,5 @@ def _read(key: str) -> JSON | None:
 
 def _write(key: str, data: JSON) -> None:
     folder = _folder()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(folder)
     write_atomically(folder / f"{key}.json", json.dumps({**data, "schema": _SCHEMA}) + "\n", mode=0o600)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from devbox.container.memory import attempt_file
 from devbox.devcontainer.writing.write import changes, put_back
 from devbox.facts import checkout as checkout_facts
-from devbox.files import write_atomically
+from devbox.files import private_folder, write_atomically
 
 if TYPE_CHECKING:
     from devbox.container.contract.author import Draft
@@ -25,7 +25,7 @@ def begin(made: Draft) -> None:
     first = _before(file) or {}
     found = changes(made.checkout, made.generated)
     files = [[str(path), first.get(path, old), new] for path, (old, new) in found.items()]
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(file.parent)
     write_atomically(file, json.dumps(files), mode=0o600)
 
 

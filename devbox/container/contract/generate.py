@@ -26,7 +26,8 @@ from devbox.errors import DevboxError, DriftError, RefusedError, UsageError
 from devbox.facts import checkout as checkout_facts
 from devbox.frameworks.load import load
 from devbox.image.base.choose import have
-from devbox.trust.ask import Answers
+from devbox.trust.ask import Answers, agree
+from devbox.trust.settings import of_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,6 +146,8 @@ def _draft(options: GenerateOptions, engine: Engine, reporter: Reporter) -> Draf
     existing = next(iter(which.contracts(options.path, framework=chosen.name)), None)
     before = record.at(existing)
     flat = options.flat or (existing is not None and existing.parent == options.path)
+    answers = Answers(allow=options.allow, asks=not options.yes, dry_run=options.look)
+    agree(options.path, options.path, tuple(of_settings(settings, options.path)), answers, reporter)
     facts = gather(
         engine,
         options.path,
@@ -155,7 +158,6 @@ def _draft(options: GenerateOptions, engine: Engine, reporter: Reporter) -> Draf
         container_name=options.name,
         existing=before,
     )
-    answers = Answers(allow=options.allow, asks=not options.yes, dry_run=options.look)
     facts = with_agent(facts, answers, reporter)
     base = author.base_of(facts)
     # Whatever can be refused comes before the image, which may take minutes.

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from devbox.config.network import ambient
 from devbox.container.up.desired import Image, docker_run
 from devbox.devcontainer.merge import merge
+from devbox.masking import has_password
 from devbox.trust.containers import of_container
 from devbox.trust.contracts import bound, of_contract
+from devbox.trust.reach import Reach
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from devbox.devcontainer.compose.model import Project
     from devbox.devcontainer.model import Contract
-    from devbox.trust.reach import Reach
 
 JSON = dict[str, Any]
 
@@ -32,6 +34,7 @@ def reach_of(
     """
     spec = docker_run(contract, merge(contract, entries, {}, environ), Image("", "", ""), None)
     found = [*of_contract(contract, entries), *of_container(spec, contract.workspace, own=contract.extra_mounts)]
+    found += _of_proxies(contract, environ)
     if project is None:
         return bound(found, contract)
     from devbox.trust.projects import of_project, of_reads
@@ -39,3 +42,13 @@ def reach_of(
     found += of_project(project.config, contract.workspace)
     found += of_reads(project.reads)
     return bound(found, contract, project.config)
+
+
+def _of_proxies(contract: Contract, environ: Mapping[str, str]) -> Iterator[Reach]:
+    """Yield the proxies with a password that the steps of an image build get: these could write it into a layer."""
+    if contract.kind == "image" and not contract.config.get("features"):
+        return
+    for key, (value, _) in ambient(environ).items():
+        if key.endswith("_proxy") and has_password(value):
+            said = f"gives your {key}, which holds a password, to the steps of its image build"
+            yield Reach("variable", key, said)

@@ -30,6 +30,7 @@ from devbox.container.inside.probe import Reading, read_container, resolve
 from devbox.container.inside.target import candidate, no_container, not_running
 from devbox.container.person.dotfiles import NAME as DOTFILES
 from devbox.errors import BusyError, UsageError
+from devbox.files import private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -209,7 +210,7 @@ def continue_in_background(inside: Inside, workspace: Path, dotfiles: Dotfiles |
     It takes the workspace's lock when this process leaves it, outlives the terminal, and gets the secrets by a pipe.
     """
     log = memory.hooks_log(inside.target.container)
-    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(log.parent)
     environ = dict(inside.engine.environ)
     if dotfiles is not None:
         environ |= {

@@ -96,12 +96,16 @@ def _ask(path: str, folder: str) -> Target | None:
 def _candidate(item: dict[str, object]) -> target.Candidate:
     labels = item["Labels"]
     assert isinstance(labels, dict)  # noqa: S101  # the filter asks for a label
+    mounts = item.get("Mounts") or ()
+    assert isinstance(mounts, (list, tuple))  # noqa: S101  # the engine's own list
+    folder = target.folder_of(labels)
     return target.Candidate(
         str(item["Id"]),
-        target.folder_of(labels),
+        folder,
         host_spelling(labels.get(target.CONFIG_FILE, "")),
         item["State"] == "running",
         int(str(item["Created"])),
+        target.mounts_of(folder, (str(mount.get("Source")) for mount in mounts)),
     )
 
 

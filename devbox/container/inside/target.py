@@ -71,7 +71,8 @@ def _resolved(part: str | tuple[str, str], environ: Mapping[str, str]) -> str:
 class Candidate(NamedTuple):
     """A dev container that may be the one of a folder: `workspace` and `config_file` as they are called here.
 
-    `created` is in seconds since the epoch.
+    `created` is in seconds since the epoch. `mounted` tells that something of the folder is mounted into it: a label is
+    text that any image can carry, and the mount is not.
     """
 
     id: str
@@ -79,6 +80,7 @@ class Candidate(NamedTuple):
     config_file: str
     running: bool
     created: int
+    mounted: bool = True
 
 
 def nearest(
@@ -86,9 +88,9 @@ def nearest(
 ) -> Candidate | None:
     """Return the dev container of `folder` or else of the nearest folder above it, or None.
 
-    Of several for one folder, the one of the contract that `preferred` names for it wins, then one that runs, then the
-    newest. Labels are compared as text first, as every tool does it; a folder reached through a symlink is found in a
-    second round.
+    Of several for one folder, one that mounts it wins, then the one of the contract that `preferred` names for it, then
+    one that runs, then the newest. Labels are compared as text first, as every tool does it; a folder reached through a
+    symlink is found in a second round.
     """
     known = list(candidates)
     for place, name in ((folder, str), (os.path.realpath(folder), os.path.realpath)):
@@ -100,12 +102,18 @@ def nearest(
             if here in by_folder:
                 found = by_folder[here]
                 first = preferred(found[0].workspace) if len(found) > 1 else None
-                return max(found, key=lambda one: (one.config_file == first, one.running, one.created))
+                return max(found, key=lambda one: (one.mounted, one.config_file == first, one.running, one.created))
             above = os.path.dirname(here)  # noqa: PTH120  # pure text, on the hot path
             if above == here:
                 break
             here = above
     return None
+
+
+def mounts_of(folder: str, sources: Iterable[str]) -> bool:
+    """Tell whether one of `sources` is the folder, is in it, or has it in itself."""
+    inner = f"{folder.rstrip('/')}/"
+    return any(one == folder or one.startswith(inner) or inner.startswith(f"{one.rstrip('/')}/") for one in sources)
 
 
 def logical_cwd(environ: Mapping[str, str]) -> str:
@@ -167,7 +175,12 @@ def candidate(engine: Engine, workspace: Path) -> Candidate | None:
 
     candidates = [
         Candidate(
-            one.id, folder_of(one.labels), host_spelling(one.labels.get(CONFIG_FILE, "")), one.running, one.created
+            one.id,
+            folder_of(one.labels),
+            host_spelling(one.labels.get(CONFIG_FILE, "")),
+            one.running,
+            one.created,
+            mounts_of(folder_of(one.labels), (str(mount.get("Source")) for mount in one.mounts)),
         )
         for one in engine.containers({LOCAL_FOLDER: None})
     ]

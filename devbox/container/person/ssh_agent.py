@@ -37,10 +37,10 @@ def mounted_folder() -> Path:
 def prepare() -> Path:
     """Make the folder that contracts mount, for its owner alone, and return it. Raises OSError."""
     folder = mounted_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in (folder.parent, folder):
-        path.chmod(0o700)
-    return folder
+    from devbox.files import private_folder
+
+    private_folder(folder.parent)
+    return private_folder(folder)
 
 
 def folder_for(facts: EngineFacts, *, wanted: bool) -> Path | None:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from devbox.container import memory
+from devbox.container.inside.target import LOCAL_FOLDER, folder_of
 from devbox.container.up.plan import (
     ComposeUp,
     CreateContainer,
@@ -19,16 +20,19 @@ from devbox.container.up.plan import (
     StartContainer,
     Step,
 )
+from devbox.devcontainer.compose.model import PROJECT
 from devbox.devcontainer.identity import group_of_volume
 from devbox.engine.api import ask_socket, socket_path
 from devbox.engine.process import CommandError
 from devbox.engine.spec import ContainerSpec, container_args
 from devbox.errors import EngineError, last_lines
 from devbox.files import write_atomically
+from devbox.trust.sources import Source, must_stay, of_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from devbox.devcontainer.compose.override import ProjectSpec
     from devbox.engine.docker import Engine
     from devbox.engine.process import Completed
     from devbox.reporter import Reporter
@@ -70,6 +74,7 @@ def apply(engine: Engine, plan: Plan, reporter: Reporter) -> tuple[str, ...]:
 
 
 def _do(engine: Engine, step: Step, reporter: Reporter) -> list[str]:
+    _see_sources(engine, step)
     match step:
         case RemoveContainer():
             remove(engine, step.id)
@@ -92,6 +97,42 @@ def _do(engine: Engine, step: Step, reporter: Reporter) -> list[str]:
             remove(engine, step.old)
             engine.run(["rename", step.id, step.called])
             return []
+
+
+def _see_sources(engine: Engine, step: Step) -> None:
+    """See that what the step mounts of the workspace is still there. Raises RefusedError for a link out of it."""
+    match step:
+        case CreateContainer(spec=spec) | Replace(spec=spec) | ComposeUp(spec=spec) if spec is not None:
+            must_stay(_bound(spec), _workspace(spec))
+        case StartContainer():
+            _see_mounted(engine.inspect("container", [step.id]))
+        case ComposeUp():
+            _see_mounted(engine.inspect("container", [one.id for one in engine.containers({PROJECT: step.project})]))
+
+
+def _bound(spec: ContainerSpec | ProjectSpec) -> list[Source]:
+    """Return the folders of the host that the containers to be made mount."""
+    if isinstance(spec, ContainerSpec):
+        return of_spec(spec)
+    services = [*spec.project.config["services"].values(), *spec.override["services"].values()]
+    items = [item for service in services for item in service.get("volumes") or () if item.get("type") == "bind"]
+    return [Source(str(item["source"]).replace("$$", "$"), bool(item.get("read_only"))) for item in items]
+
+
+def _workspace(spec: ContainerSpec | ProjectSpec) -> str:
+    """Return the workspace whose dev container is to be made, as its label has it."""
+    if isinstance(spec, ContainerSpec):
+        return dict(spec.labels)["devbox.workspace"]
+    labels = spec.override["services"][spec.project.service]["labels"]
+    return str(labels["devbox.workspace"]).replace("$$", "$")
+
+
+def _see_mounted(inspected: Sequence[JSON]) -> None:
+    """See to the mounts of containers that are there, all of one workspace: that of the dev container among them."""
+    folders = [folder_of(one["Config"]["Labels"]) for one in inspected if LOCAL_FOLDER in one["Config"]["Labels"]]
+    mounts = [mount for one in inspected for mount in one.get("Mounts") or () if mount["Type"] == "bind"]
+    if folders:
+        must_stay((Source(mount["Source"], not mount["RW"]) for mount in mounts), folders[0])
 
 
 def remove(engine: Engine, container: str) -> None:

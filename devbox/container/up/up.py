@@ -33,6 +33,8 @@ from devbox.devcontainer.identity import absolute
 from devbox.devcontainer.merge import image_metadata, merge
 from devbox.engine.spec import must_be_name
 from devbox.errors import ContractError, DevboxError, EngineError, RefusedError
+from devbox.trust.ask import agree
+from devbox.trust.settings import of_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,6 +117,9 @@ class _Up:
         request, journal = self.request, self.journal
         settings = config.load(
             None if request.restricted else request.path, environ=self.engine.environ, flags=request.flags
+        )
+        journal.notes += agree(
+            request.path, request.path, tuple(of_settings(settings, request.path)), request.answers, self.reporter
         )
         self.dotfiles = dotfiles.of(settings)
         self.reporter.mask.hide(self.dotfiles.secrets() if self.dotfiles is not None else ())

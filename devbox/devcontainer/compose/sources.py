@@ -9,12 +9,14 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from devbox.devcontainer.compose.reading import documents, files_of
 from devbox.devcontainer.identity import absolute
+from devbox.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from devbox.devcontainer.model import Contract
 
@@ -103,93 +105,20 @@ def _filtered(name: str) -> str:
 
 def _has_name(file: Path) -> bool:
     try:
-        content = load_yaml(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return any(isinstance(one, dict) and one.get("name") for one in documents(file))
+    except (OSError, ContractError):
         return False
-    return isinstance(content, dict) and bool(content.get("name"))
 
 
-def load_yaml(text: str) -> Any:
-    """Return the content of a compose file as it is written; tags such as `!reset` are read past.
-
-    Raises ValueError where it is no YAML.
-    """
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    def plain(loader: yaml.SafeLoader, _suffix: str, node: yaml.Node) -> Any:
-        match node:
-            case yaml.MappingNode():
-                return loader.construct_mapping(node, deep=True)
-            case yaml.SequenceNode():
-                return loader.construct_sequence(node, deep=True)
-            case _:
-                return loader.construct_scalar(node)  # type: ignore[arg-type]
-
-    Loader.add_multi_constructor("!", plain)
-    try:
-        return yaml.load(text, Loader=Loader)  # noqa: S506  # a SafeLoader
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(str(error)) from None
-
-
-def inputs(where: Sources) -> tuple[Path, ...] | None:
+def inputs(where: Sources, drafts: Mapping[Path, str] | None = None) -> tuple[Path, ...] | None:
     """Return every file that `docker compose config` reads, also those that are not there but would count.
 
-    None where that cannot be told: a name with variables in it, a file of another host, or no YAML.
+    None where that cannot be told: a name with variables in it. Raises ContractError, naming the file, for what docker
+    compose is not to see: other places than files of this machine, and what is not plain YAML within limits.
     """
-    found: dict[Path, None] = {}
-    waiting = list(where.files)
+    found, sure = files_of(where.files, drafts)
     dotenv = where.env_file or where.files[0].parent / ".env"
-    while waiting:
-        file = waiting.pop()
-        if file in found:
-            continue
-        found[file] = None
-        try:
-            content = load_yaml(file.read_text(encoding="utf-8"))
-        except OSError:
-            continue
-        except ValueError:
-            return None
-        for name, is_compose in _mentioned(content):
-            if "$" in name or "://" in name or "\0" in name:
-                return None
-            path = Path(absolute(file.parent / name))
-            if is_compose:
-                waiting.append(path)
-                found[path.parent / ".env"] = None
-            else:
-                found[path] = None
-    return tuple(dict.fromkeys([*found, dotenv]))
-
-
-def _mentioned(content: Any) -> Iterable[tuple[str, bool]]:
-    """Yield the files that a compose file names, and whether each is a compose file itself."""
-    if not isinstance(content, dict):
-        return
-    for item in _listed(content.get("include")):
-        entry = item if isinstance(item, dict) else {"path": item}
-        yield from ((str(name), True) for name in _listed(entry.get("path")))
-        yield from ((str(name), False) for name in _listed(entry.get("env_file")))
-        if entry.get("project_directory"):
-            yield f"{entry['project_directory']}/.env", False
-    services = content.get("services")
-    for service in services.values() if isinstance(services, dict) else ():
-        if not isinstance(service, dict):
-            continue
-        extends = service.get("extends")
-        if isinstance(extends, dict) and extends.get("file"):
-            yield str(extends["file"]), True
-        for key in ("env_file", "label_file"):
-            for item in _listed(service.get(key)):
-                yield str(item.get("path") if isinstance(item, dict) else item), False
-
-
-def _listed(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
+    return tuple(dict.fromkeys([*found, dotenv])) if sure else None
 
 
 def inputs_key(files: Iterable[Path], environ: Mapping[str, str]) -> str:

@@ -217,10 +217,25 @@ def _exclude(checkout: Checkout, *, add: Iterable[str] = (), drop: Iterable[str]
     if done is None or not done.ok or not done.stdout.strip():
         return
     path = checkout.path / done.stdout.rstrip("\n")
+    if not _is_of_repository(checkout, path):
+        return
     before = _text(path) or ""
     after = excluded(before, add=add, drop=drop)
     if after != before:
         _write(path, after)
+
+
+def _is_of_repository(checkout: Checkout, exclude: Path) -> bool:
+    """Tell whether the exclude file lies, without a link, in the repository that knows this checkout as its own.
+
+    A container can make `.git/info` a link, and `.git` a file that names any repository of the person's.
+    """
+    own = checkout.path / ".git"
+    repository = checkout.git_common_dir or (own if own.is_dir() and not own.is_symlink() else None)
+    if repository is None:
+        return False
+    real = os.path.realpath(repository)
+    return os.path.realpath(exclude) == f"{real}/info/{exclude.name}"
 
 
 def excluded(text: str, *, add: Iterable[str] = (), drop: Iterable[str] = ()) -> str:

@@ -1,0 +1,25 @@
+"""What settings in a checkout's own files reach: such a file is the checkout's, whoever wrote it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devbox.trust.reach import Reach, is_inside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from devbox.config.table import Settings
+
+# Those that name a file or a folder of the host. What else reaches it, a checkout cannot set at all.
+_PATHS = ("ca_bundle", "find_links")
+
+
+def of_settings(settings: Settings, workspace: Path) -> Iterator[Reach]:
+    """Yield what the settings name outside the workspace, as far as its own files say so."""
+    for key in _PATHS:
+        value, origin = getattr(settings, key), settings.origin(key)
+        own = origin.startswith("/") and Path(origin).is_relative_to(workspace)
+        if value is not None and own and not is_inside(value, workspace):
+            yield Reach("setting", f"{key} {value}", f"takes {value} of the host for builds ({key} in {origin})")
