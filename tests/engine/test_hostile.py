@@ -1,0 +1,249 @@
+"""Checkouts that try to reach the host unasked: nothing happens before somebody has agreed, and somebody is asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from devbox import paths
+from devbox.container.up.up import UpRequest, up
+from devbox.engine.docker import Engine
+from devbox.errors import ContractError, DevboxError, RefusedError
+from devbox.reporter import Silent
+from devbox.trust import grants
+from tests.engine.hostile import CASES, IMAGE, Case
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.engine
+
+TOKEN = "hf_canary0123456789"
+SECRETS = ("HF_TOKEN", "GH_PAT", "DATABASE_URL", "PGPASSWORD", "MYSQL_PWD", "SENTRY_DSN", "AWS_SECRET_ACCESS_KEY")
+
+
+class Canaries:
+    """A folder of the host, a listener and a token: what a checkout must not get at."""
+
+    def __init__(self, folder: Path) -> None:
+        self.out, self.me = folder / "out", folder / "me"
+        self.out.mkdir()
+        self.me.mkdir()
+        (self.out / "secret").write_text("secret")
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.setblocking(False)
+        self.port = self.listener.getsockname()[1]
+        self.engine = Engine(environ={**os.environ, **dict.fromkeys(SECRETS, TOKEN)})
+
+    def filled(self, text: str) -> str:
+        for name, value in {"{out}": self.out, "{me}": self.me, "{port}": self.port, "{image}": IMAGE}.items():
+            text = text.replace(name, str(value))
+        return text
+
+    def write(self, case: Case) -> None:
+        folder = self.me / ".devcontainer"
+        folder.mkdir()
+        config = {key: value for key, value in case.config.items() if value is not None}
+        (folder / "devcontainer.json").write_text(json.dumps(json.loads(self.filled(json.dumps(config)))))
+        for name, text in case.files.items():
+            path = self.me / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(self.filled(text))
+
+    def see_silent(self) -> None:
+        assert sorted(path.name for path in self.out.iterdir()) == ["secret"]
+        with pytest.raises(BlockingIOError):
+            self.listener.accept()
+        assert not self.engine.containers({"devcontainer.local_folder": str(self.me)})
+        for path in paths.state_dir().rglob("*"):
+            assert not (path.is_file() and TOKEN in path.read_text(errors="replace")), path
+
+
+@pytest.fixture
+def canaries(tmp_path: Path, engine: Engine) -> Iterator[Canaries]:
+    made = Canaries(tmp_path)
+    yield made
+    made.listener.close()
+
+
+def test_there_are_enough_of_them() -> None:
+    kinds = {kind: sum(case.kind == kind for case in CASES) for kind in {case.kind for case in CASES}}
+    assert len(CASES) >= 150
+    assert all(count >= 2 for count in kinds.values()), kinds
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case.kind}-{number}" for number, case in enumerate(CASES)])
+def test_nothing_happens_unasked(canaries: Canaries, case: Case) -> None:
+    canaries.write(case)
+    with pytest.raises(DevboxError) as raised:
+        up(UpRequest(path=canaries.me, yes=True), canaries.engine, Silent())
+    shown = f"{raised.value.message}\n{getattr(raised.value, 'detail', None) or ''}"
+    assert re.search(case.says, shown), shown
+    # What is shown is what there is: in one line each, and nothing that a terminal would act on.
+    assert shown.replace("\n", "").isprintable() or "\u202e" not in shown
+    canaries.see_silent()
+
+
+def contract(canaries: Canaries, **config: Any) -> None:
+    (canaries.me / ".devcontainer.json").write_text(json.dumps({"image": IMAGE, **config}))
+
+
+def test_what_runs_is_what_was_agreed_to_and_a_change_is_asked(canaries: Canaries) -> None:
+    script = canaries.me / "setup.sh"
+    script.write_text("#!/bin/sh\necho ran >> ran\n")
+    contract(canaries, initializeCommand="sh setup.sh")
+    request = UpRequest(path=canaries.me, yes=True, allow=("command",), dry_run=False)
+    ask = UpRequest(path=canaries.me, yes=True)
+    try:
+        up(request, canaries.engine, Silent())
+        up(ask, canaries.engine, Silent())
+        assert (canaries.me / "ran").read_text() == "ran\nran\n"
+        script.write_text(f"#!/bin/sh\ntouch {canaries.out}/fired\n")
+        with pytest.raises(RefusedError):
+            up(ask, canaries.engine, Silent())
+        assert not (canaries.out / "fired").exists()
+        # The log has the one agreement, outside the checkout.
+        log = (paths.state_dir() / "trust" / grants.LOG).read_text().splitlines()
+        assert [json.loads(line)["how"] for line in log] == ["--allow command"]
+    finally:
+        down(canaries)
+
+
+def test_a_mounted_folder_that_became_a_link_stops_the_start(canaries: Canaries) -> None:
+    inner = canaries.me / "data"
+    inner.mkdir()
+    contract(canaries, mounts=["type=bind,source=${localWorkspaceFolder}/data,target=/data"])
+    ask = UpRequest(path=canaries.me, yes=True)
+    try:
+        made = up(ask, canaries.engine, Silent())
+        canaries.engine.run(["stop", "--time", "0", made.container])
+        inner.rmdir()
+        inner.symlink_to(canaries.out)
+        with pytest.raises(RefusedError):
+            up(ask, canaries.engine, Silent())
+        with pytest.raises(RefusedError):
+            up(UpRequest(path=canaries.me, yes=True, recreate=True), canaries.engine, Silent())
+        found = canaries.engine.container(made.container)
+        assert found is not None
+        assert not found["State"]["Running"]
+    finally:
+        down(canaries)
+
+
+def test_a_first_look_reaches_nothing(canaries: Canaries) -> None:
+    contract(
+        canaries,
+        initializeCommand=f"touch {canaries.out}/fired",
+        privileged=True,
+        mounts=[f"type=bind,source={canaries.out},target=/out", "type=tmpfs,target=/kept"],
+        runArgs=["--network=host", "--cap-add=ALL"],
+        containerEnv={"T": "${localEnv:HF_TOKEN}", "KEPT": "1"},
+        postCreateCommand="echo inside",
+    )
+    try:
+        made = up(UpRequest(path=canaries.me, yes=True, restricted=True), canaries.engine, Silent())
+        found = canaries.engine.container(made.container)
+        assert found is not None
+        assert (found["HostConfig"]["Privileged"], found["HostConfig"]["CapAdd"]) == (False, None)
+        assert found["HostConfig"]["NetworkMode"] == "none"
+        assert {mount["Destination"] for mount in found["Mounts"]} == {made.workspace_folder, "/kept"}
+        assert "KEPT=1" in found["Config"]["Env"]
+        assert TOKEN not in json.dumps(found)
+        assert not (canaries.out / "fired").exists()
+        with pytest.raises(RefusedError):
+            up(UpRequest(path=canaries.me, yes=True), canaries.engine, Silent())
+    finally:
+        down(canaries)
+
+
+def test_settings_of_worktrees_and_submodules_count(canaries: Canaries) -> None:
+    from devbox.container.checkout.prepare import running
+
+    def git(*args: str) -> None:
+        subprocess.run(["git", "-C", str(canaries.me), *args], check=True, capture_output=True)
+
+    git("init", "--quiet")
+    assert running(canaries.me) == ()
+    for file in (".git/modules/a/config", ".git/modules/a/modules/b/config"):
+        path = canaries.me / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('[core]\n\tworktree = ../../../a\n[filter "x"]\n\tsmudge = touch fired\n')
+        assert running(canaries.me) == ("filter.x.smudge",)
+        path.write_text("")
+    git("config", "extensions.worktreeConfig", "true")
+    (canaries.me / ".git/config.worktree").write_text("[core]\n\tsshCommand = touch fired\n")
+    assert running(canaries.me) == ("core.sshcommand",)
+
+
+def test_the_environment_of_a_checkout_does_not_steer_docker_compose(canaries: Canaries) -> None:
+    folder = canaries.me / ".devcontainer"
+    folder.mkdir()
+    (folder / "devcontainer.json").write_text(json.dumps({"dockerComposeFile": "c.yaml", "service": "a"}))
+    (folder / "c.yaml").write_text(f"services: {{a: {{image: '{IMAGE}', environment: {{A: '${{A}}'}}}}}}")
+    (folder / ".env").write_text(
+        f"A=kept\nDOCKER_HOST=tcp://127.0.0.1:{canaries.port}\nDOCKER_CONTEXT=evil\nCOMPOSE_ENV_FILES={canaries.out}/x\n"
+        f"GIT_SSH_COMMAND=touch {canaries.out}/fired\nDOCKER_CONFIG={canaries.out}\nBUILDX_CONFIG={canaries.out}\n"
+    )
+    shown = up(UpRequest(path=canaries.me, dry_run=True), canaries.engine, Silent())
+    assert shown.outcome == "created"
+    canaries.see_silent()
+
+
+@pytest.mark.parametrize("owner", ["other", "open", "link"])
+def test_an_agreement_that_somebody_else_wrote_is_not_believed(canaries: Canaries, owner: str) -> None:
+    contract(canaries, initializeCommand=f"touch {canaries.out}/fired")
+    with pytest.raises(RefusedError) as raised:
+        up(UpRequest(path=canaries.me, yes=True), canaries.engine, Silent())
+    assert raised.value.detail
+    from devbox.container.contract.reach import reach_of
+    from devbox.devcontainer.read import read
+
+    reach = reach_of(read(canaries.me / ".devcontainer.json", canaries.me, {}), {})
+    grants.grant(canaries.me, reach, "asked")
+    assert not grants.missing(canaries.me, reach)
+    (file,) = (paths.state_dir() / "trust").glob("*.json")
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    if owner == "other":
+        if os.getuid() != 0:
+            pytest.skip("only root can give a file away")
+        os.chown(file, 4321, 4321)
+    elif owner == "open":
+        file.chmod(0o666)
+    else:
+        file.rename(canaries.me / "planted")
+        file.symlink_to(canaries.me / "planted")
+    assert grants.missing(canaries.me, reach) == reach
+
+
+def test_the_umask_opens_no_folder(canaries: Canaries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = tmp_path / "a/b/state"
+    monkeypatch.setenv("DEVBOX_STATE_DIR", str(state))
+    contract(canaries, initializeCommand="true")
+    before = os.umask(0)
+    try:
+        up(UpRequest(path=canaries.me, dry_run=True), canaries.engine, Silent())
+        with pytest.raises(RefusedError):
+            up(UpRequest(path=canaries.me, yes=True), canaries.engine, Silent())
+    finally:
+        os.umask(before)
+    for path in [state.parent, state, *state.rglob("*")]:
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_a_trace_of_a_hostile_file_is_no_traceback(canaries: Canaries) -> None:
+    (canaries.me / ".devcontainer.json").write_text(json.dumps({"image": IMAGE, "runArgs": ["\x00"]}))
+    with pytest.raises(ContractError):
+        up(UpRequest(path=canaries.me, yes=True), canaries.engine, Silent())
+
+
+def down(canaries: Canaries) -> None:
+    found = canaries.engine.containers({"devcontainer.local_folder": str(canaries.me)})
+    if found:
+        canaries.engine.run(["rm", "--force", "--volumes", *(one.id for one in found)], check=False)
