@@ -33,11 +33,15 @@ _SETTINGS = ("devbox.toml", "devbox.local.toml")
 
 
 class Chosen(NamedTuple):
-    """A framework, its variant (None for the default one), and `why` it is meant; None where it was asked for."""
+    """A framework, its variant (None for the default one), and `why` it is meant; None where it was asked for.
+
+    `contract` is the one that says so, if any does.
+    """
 
     name: str
     variant: str | None = None
     why: str | None = None
+    contract: Path | None = None
 
 
 def workspace(folder: Path) -> Path:
@@ -247,4 +251,4 @@ def _written(workspace: Path) -> Chosen | None:
     known = [recorded(record.at(path), workspace) for path in paths]
     if not known or known[0] is None or any(one != known[0] for one in known):
         return None
-    return Chosen(known[0].name, known[0].variant, f"{_name(workspace, paths[0])} says so")
+    return Chosen(known[0].name, known[0].variant, f"{_name(workspace, paths[0])} says so", paths[0])

@@ -52,6 +52,8 @@ def test_all_layers_of_one_key(tree: Path) -> None:
     assert told == [Value(value, origin) for value, origin in zip("43210", origins, strict=False)] + [
         Value("auto", origins[-1])
     ]
+    # The contract comes before what the files show.
+    assert settings(tree)["framework"] == Setting("framework", "cuda", str(contract))
     # A shared contract is no layer: it does not change what devbox would write.
     contract.write_text(json.dumps({"image": "x", "customizations": {"devbox": {**own, "shared": "cuda-cpu"}}}))
     assert settings(tree)["gpus"].origin == str(local)

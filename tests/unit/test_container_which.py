@@ -229,11 +229,11 @@ def matches(monkeypatch: pytest.MonkeyPatch, *found: tuple[str, int]) -> None:
 
 class TestFramework:
     def test_the_requested_one_is_taken_without_a_look(self, tmp_path: Path) -> None:
-        assert which.framework(tmp_path, "vllm", Silent()) == ("vllm", None, None)
+        assert which.framework(tmp_path, "vllm", Silent()) == which.Chosen("vllm")
 
     def test_the_best_match_is_taken_and_said_why(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         matches(monkeypatch, ("vllm", 20), ("cuda", 10))
-        assert which.framework(tmp_path, None, Silent()) == ("vllm", None, "vllm.txt is there")
+        assert which.framework(tmp_path, None, Silent()) == which.Chosen("vllm", None, "vllm.txt is there")
 
     def test_in_doubt_the_person_is_asked_once_and_else_the_choices_are_named(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -260,7 +260,7 @@ class TestFramework:
     ) -> None:
         matches(monkeypatch, ("vllm", 20))
         path = put(tmp_path / ".devcontainer/devcontainer.json", Record("cuda", "cpu"))
-        wanted = ("cuda", "cpu", ".devcontainer/devcontainer.json says so")
+        wanted = which.Chosen("cuda", "cpu", ".devcontainer/devcontainer.json says so", path)
         assert which.framework(tmp_path, None, Silent()) == wanted
         assert which.frameworks(tmp_path, personal=False)[0].name == "vllm"
         # What it says may be of another devbox, or nonsense.

@@ -182,7 +182,7 @@ def _draft_shared(options: GenerateOptions, reporter: Reporter) -> tuple[Draft, 
     drafts = []
     for recorded in [{}] if asked or not there else [_recorded(path) for path in there.values()]:
         settings = replace(said, **recorded)
-        name, variant, _ = seen = which.framework(options.path, settings.framework, reporter, personal=False)
+        name, variant, *_ = seen = which.framework(options.path, settings.framework, reporter, personal=False)
         _say(seen, reporter)
         chosen = load(name, settings.variant or variant, options.path)
         path = there.get((name, definition(chosen, gpu=choices.wants_gpus(chosen, settings))))

@@ -84,9 +84,9 @@ def _of_framework(workspace: Path, settings: config.Settings) -> Iterator[tuple[
     found = which.frameworks(workspace, settings.framework)
     if len(found) != 1:
         return
-    name, variant, why = found[0]
+    name, variant, why, contract = found[0]
     if why is not None:
-        yield "framework", name, f"{DETECTED}: {why}"
+        yield "framework", name, f"{DETECTED}: {why}" if contract is None else str(contract)
     try:
         framework = load(name, settings.variant or variant, workspace)
     except UsageError:
