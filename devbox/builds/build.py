@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from devbox.agent.protocol import Built, Event, Request, WantSeed
     from devbox.builds.caches.choose import CompilerCache
     from devbox.builds.talk import Answers
-    from devbox.container.inside.target import Target
+    from devbox.container.target import Target
     from devbox.engine.docker import Engine
     from devbox.frameworks.model import BuildRules, Pairs
     from devbox.reporter import Reporter

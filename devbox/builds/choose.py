@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devbox.container.inside.target import find
+from devbox.container.inside.find import running_container
 from devbox.devcontainer import record
 from devbox.devcontainer.record import Record
 from devbox.facts.model import Gpus
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devbox.config import Settings
-    from devbox.container.inside.target import Target
+    from devbox.container.target import Target
     from devbox.engine.docker import Engine
     from devbox.frameworks.model import Framework
     from devbox.reporter import Reporter
@@ -26,7 +26,7 @@ def inside(engine: Engine, workspace: Path, repository: str | None = None) -> Ta
 
     Raises DevboxError where there is no running container, UsageError where it has no repository of the name.
     """
-    found = find(engine, workspace)
+    found = running_container(engine, workspace)
     if repository is None:
         return found
     from devbox.container.contract.checkouts import located

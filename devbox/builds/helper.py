@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from devbox.agent import protocol
 from devbox.builds import deliver
 from devbox.builds.talk import NoPythonError, ask_alone
-from devbox.container.inside.target import LOCAL_FOLDER
+from devbox.container.target import LOCAL_FOLDER
 from devbox.engine.spec import ContainerSpec, Mount, container_args
 from devbox.errors import BuildError
 from devbox.frameworks.load import available

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from devbox.agent.volume import CURRENT
 from devbox.builds.compile_commands import Places, Rewritten, compilers, rewrite, toolkits
-from devbox.container.inside.target import VOLUME
+from devbox.container.target import VOLUME
 from devbox.devcontainer.writing.write import keep_out
 from devbox.errors import BuildError, RefusedError
 from devbox.facts.checkout import gather
@@ -25,7 +25,7 @@ from devbox.paths import state_dir
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from devbox.container.inside.target import Target
+    from devbox.container.target import Target
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
 

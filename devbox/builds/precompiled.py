@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Literal
 
 from devbox.agent.volume import STATE
 from devbox.container.inside.exec import exec_argv
-from devbox.container.inside.target import VOLUME
+from devbox.container.target import VOLUME
 from devbox.errors import BuildError, UsageError
 from devbox.paths import expanded
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from devbox.container.inside.target import Target
+    from devbox.container.target import Target
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from devbox.agent import protocol
 from devbox.builds.helper import ask_helper, say_phases
 from devbox.builds.volumes import PLACE, BuildVolume, build_volumes
-from devbox.container.inside.target import VOLUME
+from devbox.container.target import VOLUME
 from devbox.devcontainer.identity import absolute, volume_name
 from devbox.engine.spec import Mount
 from devbox.errors import BuildError, UsageError
@@ -18,7 +18,7 @@ from devbox.paths import expanded
 
 if TYPE_CHECKING:
     from devbox.agent.protocol import WantSeed
-    from devbox.container.inside.target import Target
+    from devbox.container.target import Target
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
 

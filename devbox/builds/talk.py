@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from devbox.agent.protocol import Event, Request
-    from devbox.container.inside.target import Target
+    from devbox.container.target import Target
     from devbox.engine.docker import Engine
     from devbox.masking import Mask
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from devbox.builds.report.summary import BuildRequest
-    from devbox.container.inside.target import Target
+    from devbox.container.target import Target
     from devbox.engine.docker import Engine
 
 

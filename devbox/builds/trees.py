@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from devbox.agent import protocol
 from devbox.builds.talk import ask
-from devbox.container.inside.target import find
+from devbox.container.inside.find import running_container
 from devbox.errors import DevboxError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from devbox.agent.protocol import TreeTold
-    from devbox.container.inside.target import Target
     from devbox.container.status import ContainerStatus
+    from devbox.container.target import Target
     from devbox.engine.docker import Engine
 
 
@@ -112,7 +112,7 @@ def all_trees(engine: Engine, containers: Iterable[ContainerStatus]) -> dict[str
     found = {}
     for container in containers:
         try:
-            found[container.workspace] = trees(find(engine, Path(container.workspace)), engine)
+            found[container.workspace] = trees(running_container(engine, Path(container.workspace)), engine)
         except DevboxError:
             continue
     return {workspace: ones for workspace, ones in found.items() if ones}

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from devbox.agent import protocol
 from devbox.builds.helper import ask_helper, helper_images, say_phases
 from devbox.builds.trees import BuildTree, TreeDetails, details_of, tree_of
-from devbox.container.inside.target import LOCAL_FOLDER, VOLUME
 from devbox.container.status import status
+from devbox.container.target import LOCAL_FOLDER, VOLUME
 from devbox.engine.spec import Mount
 from devbox.errors import EngineError, UsageError
 from devbox.files import may_exist

@@ -14,7 +14,7 @@ from devbox.cli.options import JsonOption, WorkspaceOption, YesOption
 if TYPE_CHECKING:
     from devbox.builds.caches.choose import CacheStats, CompilerCache
     from devbox.builds.caches.explain import Explanation
-    from devbox.container.inside.target import Target
+    from devbox.container.target import Target
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -115,10 +115,10 @@ def _cache(run: Application, path: Path | None, flags: Flags) -> tuple[CompilerC
     """Return the cache that the settings choose, and the container that is asked about it."""
     from devbox import config
     from devbox.builds.caches import choose
-    from devbox.container.inside.target import find
+    from devbox.container.inside.find import running_container
     from devbox.errors import UsageError
 
-    inside = find(run.engine, named(path))
+    inside = running_container(run.engine, named(path))
     settings = config.load(inside.workspace, environ=run.environ, flags=flags)
     cache = choose.compiler_cache(settings, run.environ)
     if cache.kind == "none":

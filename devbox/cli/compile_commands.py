@@ -44,10 +44,10 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Write compile_commands.json for the host: the build tree's, with the container's paths as the host's."""
         from devbox.builds import on_host
-        from devbox.container.inside.target import find
+        from devbox.container.inside.find import running_container
 
         run = application(context)
-        target = find(run.engine, named(path))
+        target = running_container(run.engine, named(path))
         headers = None if with_headers is None else Path.cwd() / with_headers
         folder, rewritten = on_host.for_host(
             target=target, engine=run.engine, reporter=run.console, key=tree, headers=headers

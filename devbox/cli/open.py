@@ -36,9 +36,10 @@ def register(app: typer.Typer) -> None:
         json: JsonOption = False,
     ) -> None:
         """Open an IDE on the dev container of a checkout, which is brought up first where it does not run."""
+        from devbox.container.inside.find import candidate
         from devbox.container.inside.probe import read_container
-        from devbox.container.inside.target import candidate, no_container
         from devbox.container.open import ide_of, opening, start
+        from devbox.container.target import no_container
 
         run = application(context)
         run.console.yes = yes

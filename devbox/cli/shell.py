@@ -29,11 +29,12 @@ def register(app: typer.Typer) -> None:
         It has the environment of `devbox exec`.
         """
         from devbox.container.inside.exec import execute
-        from devbox.container.inside.target import find, logical_cwd
+        from devbox.container.inside.find import running_container
         from devbox.container.person.ssh_agent import ensure
+        from devbox.container.target import logical_cwd
 
         run_ = application(context)
-        target = find(run_.engine, named(path))
+        target = running_container(run_.engine, named(path))
         ensure(run_.environ)
         run_.console.close()
         raise typer.Exit(execute(target, SHELL, environ=run_.environ, cwd=target.inside(logical_cwd(run_.environ))))
@@ -53,7 +54,7 @@ def register(app: typer.Typer) -> None:
         """Run a command in a container of its own, made like the dev container and removed afterwards."""
         from pathlib import Path
 
-        from devbox.container.inside.target import logical_cwd
+        from devbox.container.target import logical_cwd
         from devbox.oneshot.run import run as run_once
 
         run_ = application(context)

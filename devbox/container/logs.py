@@ -6,7 +6,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from devbox.container.inside.target import candidate, no_container
+from devbox.container.inside.find import candidate
+from devbox.container.target import no_container
 from devbox.devcontainer.compose.model import PROJECT
 from devbox.errors import UsageError
 

@@ -10,14 +10,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from devbox.container.inside.target import Target as Found
+from devbox.container.target import Target
 from devbox.paths import state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
-
-    from devbox.container.inside.target import Target
 
 SCHEMA = 1
 
@@ -124,7 +122,7 @@ def recall_target(container: str, started_at: str) -> Target | None:
         if env_file is not None and not env_file.exists():
             return None
 
-        return Found(
+        return Target(
             container=container,
             workspace=Path(data["workspace"]),
             folder=data["folder"],

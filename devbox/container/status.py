@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from devbox import units
 from devbox.container import memory
 from devbox.container.inside.probe import recorded
-from devbox.container.inside.target import CONFIG_FILE, LOCAL_FOLDER, folder_of
+from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER, folder_of
 from devbox.devcontainer.compose.model import PROJECT, SERVICE
 from devbox.devcontainer.identity import workspace_hash
 from devbox.devcontainer.spelling import host_spelling

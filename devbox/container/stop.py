@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from devbox.container import memory, which
 from devbox.container.compose.resolve import forget, last_projects
-from devbox.container.inside.target import LOCAL_FOLDER, candidate, containers_of, folder_of, no_container
+from devbox.container.inside.find import candidate, containers_of
+from devbox.container.target import LOCAL_FOLDER, folder_of, no_container
 from devbox.container.up.apply import remove
 from devbox.devcontainer.compose.model import PROJECT
 from devbox.devcontainer.identity import CONFIG_FILE, devcontainer_id, volume_name, workspace_hash

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from devbox.container import memory
 from devbox.devcontainer import record
-from devbox.devcontainer.find import candidates_in, find, git_top
+from devbox.devcontainer.find import candidates_in, contract_in, git_top
 from devbox.errors import ContractError, EngineError, UsageError
 from devbox.paths import expanded
 
@@ -113,7 +113,7 @@ def contract(
 def contracts(workspace: Path, *, config: Path | None = None, framework: str | None = None) -> tuple[Path, ...]:
     """Return the contracts that may be in force, with what is remembered; see `devbox.devcontainer.find.find`."""
     last = memory.last_contract(str(workspace))
-    return find(workspace, config=config, framework=framework, last=None if last is None else Path(last))
+    return contract_in(workspace, config=config, framework=framework, last=None if last is None else Path(last))
 
 
 def _for_this_machine(workspace: Path, found: tuple[Path, ...], engine: Engine, reporter: Reporter) -> tuple[Path, ...]:

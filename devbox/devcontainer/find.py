@@ -35,7 +35,7 @@ class Placement:
         return posixpath.join(posixpath.dirname(self.dockerfile), COMPOSE)
 
 
-def find(
+def contract_in(
     workspace: Path, *, config: Path | None = None, framework: str | None = None, last: Path | None = None
 ) -> tuple[Path, ...]:
     """Return the contract in force: several where nothing says which one, none where devbox has to write it.

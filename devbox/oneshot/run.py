@@ -18,7 +18,7 @@ from devbox.container.hooks import secrets
 from devbox.container.inside import supervise
 from devbox.container.inside.exec import run_watched
 from devbox.container.inside.probe import remote_env, variables
-from devbox.container.inside.target import Target
+from devbox.container.target import Target
 from devbox.container.up.desired import Image, container_name, docker_run, slug
 from devbox.container.up.images import ensure_image, foreseen_image, plan_image
 from devbox.container.up.needs import gpus_for

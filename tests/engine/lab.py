@@ -22,7 +22,7 @@ from devbox import config
 from devbox.builds.build import build
 from devbox.builds.report.summary import BuildReport, BuildRequest
 from devbox.config.network import network_of
-from devbox.container.inside.target import Target
+from devbox.container.target import Target
 from devbox.container.up.up import UpRequest, UpResult, up
 from devbox.engine.docker import Engine
 from devbox.engine.spec import ImageBuild

@@ -148,7 +148,7 @@ import sys
 from pathlib import Path
 from devbox.builds.build import build
 from devbox.builds.report.summary import BuildRequest
-from devbox.container.inside.target import Target
+from devbox.container.target import Target
 from devbox.engine.docker import Engine
 from devbox.frameworks.load import load
 from devbox.reporter import Silent

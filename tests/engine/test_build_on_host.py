@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox.builds import on_host
-from devbox.container.inside.target import find
+from devbox.container.inside.find import running_container
 from devbox.container.up.up import UpRequest, up
 from devbox.errors import BuildError, RefusedError
 from devbox.reporter import Silent
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from devbox.container.inside.target import Target
+    from devbox.container.target import Target
     from devbox.engine.docker import Engine
 
 pytestmark = pytest.mark.engine
@@ -52,7 +52,7 @@ def target(tmp_path: Path, engine: Engine, base_image: str) -> Iterator[Target]:
         for file in ("/workspaces/tree/a.cpp", "/build/release/gen/b.cpp")
     ]
     engine.run(["exec", "--interactive", made, "sh", "-c", MAKE], input_text=json.dumps(entries))
-    yield find(engine, tree)
+    yield running_container(engine, tree)
     engine.run(["rm", "--force", "--volumes", made])
 
 

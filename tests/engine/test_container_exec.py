@@ -18,8 +18,8 @@ import pytest
 
 from devbox.container import logs, memory, stop
 from devbox.container.inside import supervise
+from devbox.container.inside.find import running_container
 from devbox.container.inside.probe import parse_environ
-from devbox.container.inside.target import find
 from devbox.container.status import status
 from devbox.container.up.up import UpRequest, UpResult, up
 from devbox.devcontainer.identity import volume_name
@@ -384,7 +384,7 @@ def test_one_shot_containers_are_like_the_dev_container_and_gone_afterwards(
     code = run(tree.engine, tree.path, ["sh", "-c", "pwd; echo $IN $MIXED; exit 6"], Silent(), cwd=tree.path / "src")
     assert code == 6
     assert capfd.readouterr().out == "/workspaces/x/src\ncontainer container none\n"
-    assert find(tree.engine, tree.path).container == tree.container
+    assert running_container(tree.engine, tree.path).container == tree.container
     assert not tree.engine.containers({"devbox.run": str(tree.path)})
 
 

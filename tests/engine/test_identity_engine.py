@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devbox.container.inside.target import containers_of, find
+from devbox.container.inside.find import containers_of, running_container
 from devbox.container.person import ssh_agent
 from devbox.container.up.up import UpRequest, UpResult, up
 from devbox.devcontainer.identity import id_labels
@@ -223,7 +223,7 @@ def test_a_symlink_and_the_checkout_have_one_container(
     assert (again.container, again.outcome, again.workspace) == (made.container, "running", folder)
     explicit = start(link, engine, config=link / ".devcontainer/devcontainer.json")
     assert explicit.container == made.container
-    assert find(engine, link).container == made.container
+    assert running_container(engine, link).container == made.container
     # The name outlives the container, and the build volume goes by it.
     engine.run(["rm", "--force", made.container])
     assert start(link, engine).workspace == folder
@@ -290,7 +290,7 @@ def test_a_container_that_an_editor_on_windows_labelled_is_found(folder: Path, e
     try:
         ours = start(folder, engine)
         assert (ours.container, ours.outcome, ours.workspace) == (made, "running", folder)
-        assert find(engine, folder / ".devcontainer").container == made
+        assert running_container(engine, folder / ".devcontainer").container == made
         environ = {**os.environ, "SSH_AUTH_SOCK": ""}
         assert execute(folder, "pwd", environ=environ).stdout.strip() == "/workspaces/tree"
         assert [one.id for one in containers_of(engine, str(folder))] == [made]

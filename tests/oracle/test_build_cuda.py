@@ -15,7 +15,7 @@ import pytest
 from devbox.builds.build import build
 from devbox.builds.caches.choose import NO_CACHE
 from devbox.builds.report.summary import BuildRequest
-from devbox.container.inside.target import Target
+from devbox.container.target import Target
 from devbox.container.up.up import UpRequest, up
 from devbox.frameworks.load import load
 from devbox.reporter import Silent

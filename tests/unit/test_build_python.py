@@ -18,7 +18,7 @@ from devbox.agent.python import environment, precompiled, wheel
 from devbox.builds.precompiled import Precompiled, named
 from devbox.cli.app import run
 from devbox.cli.builds.python import PythonChoices
-from devbox.container.inside.target import Target
+from devbox.container.target import Target
 from devbox.engine.docker import Engine
 from devbox.errors import UsageError
 from devbox.frameworks.load import available, load

@@ -14,7 +14,7 @@ import pytest
 from devbox import paths
 from devbox.container.contract.generate import GenerateOptions, GenerateResult, generate
 from devbox.devcontainer import record
-from devbox.devcontainer.find import find
+from devbox.devcontainer.find import contract_in
 from devbox.engine.docker import Engine
 from devbox.errors import ConfigError, DriftError, RefusedError, UsageError
 from devbox.reporter import Silent
@@ -128,9 +128,9 @@ def test_whoever_names_none_means_all_that_are_there(tree: Path) -> None:
 def test_a_shared_contract_is_the_repositorys_own(tree: Path) -> None:
     shared(tree)
     assert record.at(tree / CONFIG).personal is None
-    assert find(tree) == (tree / CONFIG,)
+    assert contract_in(tree) == (tree / CONFIG,)
     # With a framework, a personal one is written beside it.
-    assert find(tree, framework="cuda") == ()
+    assert contract_in(tree, framework="cuda") == ()
 
 
 def test_only_what_the_checkout_says_counts(tree: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from devbox import config
 from devbox.agent.python import environment
 from devbox.container.contract import checkouts
-from devbox.container.inside.target import Target
+from devbox.container.target import Target
 from devbox.devcontainer import record
 from devbox.devcontainer.writing.draft import generate
 from devbox.devcontainer.writing.repositories import Repository

@@ -12,7 +12,7 @@ import pytest
 from devbox.container.contract.reach import reach_of
 from devbox.container.hooks import secrets
 from devbox.container.hooks.commands import Hooks, Inside, lines
-from devbox.container.inside.target import Target
+from devbox.container.target import Target
 from devbox.container.up.desired import Image, desired
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read

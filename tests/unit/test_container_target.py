@@ -9,7 +9,7 @@ import pytest
 from devbox.container import memory
 from devbox.container.inside import hot
 from devbox.container.inside.exec import exec_argv
-from devbox.container.inside.target import Candidate, Target, missing_user, nearest
+from devbox.container.target import Candidate, Target, missing_user, nearest
 from devbox.engine.process import Completed
 from devbox.errors import UsageError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devbox.devcontainer.find import Placement, advice, find, place
+from devbox.devcontainer.find import Placement, advice, contract_in, place
 from devbox.devcontainer.record import dump, sealed
 from devbox.errors import ContractError, RefusedError
 from devbox.facts.model import Checkout
@@ -23,61 +23,63 @@ def put(workspace: Path, relative: str, framework: str | None = None, shared: st
 
 
 def test_a_bare_checkout_has_none(tmp_path: Path) -> None:
-    assert find(tmp_path) == ()
-    assert find(tmp_path, framework="vllm") == ()
-    assert find(tmp_path, last=tmp_path / "gone.json") == ()
+    assert contract_in(tmp_path) == ()
+    assert contract_in(tmp_path, framework="vllm") == ()
+    assert contract_in(tmp_path, last=tmp_path / "gone.json") == ()
 
 
 def test_the_well_known_places_in_their_order(tmp_path: Path) -> None:
     below = put(tmp_path, ".devcontainer/one/devcontainer.json")
-    assert find(tmp_path) == (below,)
+    assert contract_in(tmp_path) == (below,)
     flat = put(tmp_path, ".devcontainer.json")
-    assert find(tmp_path) == (flat,)
+    assert contract_in(tmp_path) == (flat,)
     first = put(tmp_path, ".devcontainer/devcontainer.json")
-    assert find(tmp_path) == (first,)
+    assert contract_in(tmp_path) == (first,)
 
 
 def test_several_below_are_doubt(tmp_path: Path) -> None:
     one = put(tmp_path, ".devcontainer/one/devcontainer.json")
     two = put(tmp_path, ".devcontainer/two/devcontainer.json")
-    assert find(tmp_path) == (one, two)
+    assert contract_in(tmp_path) == (one, two)
 
 
 def test_a_shared_contract_and_its_twin_for_other_machines_are_doubt(tmp_path: Path) -> None:
     gpu = put(tmp_path, ".devcontainer/devcontainer.json", "cuda", "cuda-cuda13-gpu")
     put(tmp_path, ".devcontainer/other/devcontainer.json")
     put(tmp_path, ".devcontainer/cuda-cpu/devcontainer.json", "cuda", "cuda-cpu")
-    assert find(tmp_path) == (gpu,)
+    assert contract_in(tmp_path) == (gpu,)
     cpu = put(tmp_path, ".devcontainer/cuda-cuda13-cpu/devcontainer.json", "cuda", "cuda-cuda13-cpu")
-    assert find(tmp_path) == (gpu, cpu)
-    assert find(tmp_path, last=cpu) == (cpu,)
+    assert contract_in(tmp_path) == (gpu, cpu)
+    assert contract_in(tmp_path, last=cpu) == (cpu,)
 
 
 def test_what_was_used_last_comes_before_the_repositorys_own(tmp_path: Path) -> None:
     put(tmp_path, ".devcontainer/devcontainer.json")
     last = put(tmp_path, ".devcontainer/vllm/devcontainer.json", "vllm")
-    assert find(tmp_path, last=last) == (last,)
+    assert contract_in(tmp_path, last=last) == (last,)
 
 
 def test_config_comes_before_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     last = put(tmp_path, ".devcontainer/devcontainer.json")
     given = put(tmp_path, ".devcontainer/two/devcontainer.json")
     monkeypatch.chdir(tmp_path)
-    assert find(tmp_path, config=Path(".devcontainer/two/devcontainer.json"), framework="x", last=last) == (given,)
+    assert contract_in(tmp_path, config=Path(".devcontainer/two/devcontainer.json"), framework="x", last=last) == (
+        given,
+    )
     with pytest.raises(ContractError, match="does not exist"):
-        find(tmp_path, config=tmp_path / "none/devcontainer.json")
+        contract_in(tmp_path, config=tmp_path / "none/devcontainer.json")
 
 
 def test_with_a_framework_only_devboxs_own_file_for_it_counts(tmp_path: Path) -> None:
     own = put(tmp_path, ".devcontainer/devcontainer.json")
-    assert find(tmp_path, framework="vllm", last=own) == ()
+    assert contract_in(tmp_path, framework="vllm", last=own) == ()
     cuda = put(tmp_path, ".devcontainer/cuda/devcontainer.json", "cuda")
     vllm = put(tmp_path, ".devcontainer/vllm/devcontainer.json", "vllm")
-    assert find(tmp_path, framework="vllm", last=cuda) == (vllm,)
+    assert contract_in(tmp_path, framework="vllm", last=cuda) == (vllm,)
     vllm.write_text(vllm.read_text() + "// edited\n")
-    assert find(tmp_path, framework="vllm") == (vllm,)
+    assert contract_in(tmp_path, framework="vllm") == (vllm,)
     vllm.write_text("{ broken")
-    assert find(tmp_path, framework="vllm") == ()
+    assert contract_in(tmp_path, framework="vllm") == ()
 
 
 def test_places(tmp_path: Path) -> None:

@@ -315,7 +315,7 @@ def test_only_this_machine_is_asked_over_plain_http() -> None:
 
 def found(folder: Path, config: Any, host: str = "r.org", **environ: str) -> tuple[str, str, str] | None:
     (folder / "config.json").write_text(config if isinstance(config, str) else json.dumps(config))
-    one = credentials.find(host, {"DOCKER_CONFIG": str(folder), **environ})
+    one = credentials.credential_for(host, {"DOCKER_CONFIG": str(folder), **environ})
     return None if one is None else (one.user, one.password, one.identity_token)
 
 

@@ -56,7 +56,7 @@ def test_a_folder_that_cannot_be_made_is_said_with_what_moves_it(
     def refuse(*_: object) -> None:
         (file / "state").mkdir(parents=True)
 
-    monkeypatch.setattr(hot, "find", refuse)
+    monkeypatch.setattr(hot, "running", refuse)
     assert hot.main(["true"]) == 1
     said = capsys.readouterr().err
     assert f"error: devbox cannot use its folder {file}/state ({file}" in said

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from devbox.agent.protocol import CacheCounts
     from devbox.config import Settings
-    from devbox.container.inside.target import Target
+    from devbox.container.target import Target
     from devbox.engine.docker import Engine
 
 FOLDERS = {"ccache": "/cache/ccache", "sccache": "/cache/sccache"}

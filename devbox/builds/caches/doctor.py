@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from devbox.agent.protocol import CacheLook
-    from devbox.container.inside.target import Target
+    from devbox.container.target import Target
     from devbox.engine.docker import Engine
     from devbox.finding import Severity
 

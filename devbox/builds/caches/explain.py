@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from devbox.agent.protocol import CacheExplained
     from devbox.builds.caches.choose import CompilerCache
-    from devbox.container.inside.target import Target
+    from devbox.container.target import Target
     from devbox.engine.docker import Engine
 
 

@@ -11,7 +11,7 @@ from devbox.builds.talk import ask
 from devbox.errors import UsageError
 
 if TYPE_CHECKING:
-    from devbox.container.inside.target import Target
+    from devbox.container.target import Target
     from devbox.engine.docker import Engine
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from devbox.builds.build import OnHealed
     from devbox.builds.report.summary import BuildReport, BuildRequest, Mode, PythonReport
-    from devbox.container.inside.target import Target
+    from devbox.container.target import Target
 
 
 def register(app: typer.Typer) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from devbox.builds.python import Action
     from devbox.builds.report.summary import BuildRequest, PythonReport
     from devbox.cli.application import Application
-    from devbox.container.inside.target import Target
+    from devbox.container.target import Target
 
 InstallOption = Annotated[
     bool, typer.Option("--install", help="Then install the Python package for editing, on the build volume.")

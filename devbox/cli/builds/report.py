@@ -35,14 +35,14 @@ def register_report(app: typer.Typer) -> None:
         """Show where a tree's last build spent its time: critical path, slowest commands, cache hits, history."""
         from devbox.builds.report.page import html, svg
         from devbox.builds.report.reading import read
-        from devbox.container.inside.target import find
+        from devbox.container.inside.find import running_container
         from devbox.errors import BuildError, UsageError
         from devbox.files import write_atomically
 
         run = application(context)
         if output is not None and output.suffix not in {".html", ".svg"}:
             raise UsageError(f"{output} is neither .html nor .svg", hint="devbox builds report --output report.html")
-        found = read(find(run.engine, named(path)), run.engine, key)
+        found = read(running_container(run.engine, named(path)), run.engine, key)
         if found.timeline is None and (output is None or output.suffix == ".svg" or not found.builds):
             raise BuildError(f"no build of {found.key or 'this workspace'} is on record", hint="devbox build")
         if output is not None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from devbox.builds.report.summary import BuildRequest, Mode
     from devbox.cli.application import Application
     from devbox.config.table import Flags
-    from devbox.container.inside.target import Target
+    from devbox.container.target import Target
 
 
 def request(run: Application, inside: Target, flags: Flags) -> BuildRequest:

@@ -107,14 +107,14 @@ def resolve_(
     json: JsonOption = False,
 ) -> None:
     """Find the image that somebody has built for this checkout already; nothing is pulled. Its name is the result."""
-    from devbox.image.prebuilt.published import find
+    from devbox.image.prebuilt.published import image_of
 
     run = application(context)
     folder = workspace(path)
     known = framework_for(run, folder, flags)
     _known_stage(known, stage)
     registries = registries_of(run, folder)
-    found = find(run.engine, registries, folder, known, stage=stage, back=back, everything=everything)
+    found = image_of(run.engine, registries, folder, known, stage=stage, back=back, everything=everything)
     _found(run, found, f"image of {known.name}'s stage {stage}", hint=f"devbox image build {stage}")
 
 
@@ -139,7 +139,7 @@ def pull(
     json: JsonOption = False,
 ) -> None:
     """Pull an image: the one that is named, the one of a commit, or what `image resolve` finds for this checkout."""
-    from devbox.image.prebuilt.published import find, find_commit
+    from devbox.image.prebuilt.published import find_commit, image_of
     from devbox.image.prebuilt.resolve import nothing
     from devbox.image.registry.reference import parse
     from devbox.image.registry.transfer import pull as fetch
@@ -167,7 +167,7 @@ def pull(
     elif known is not None:
         wanted = stage or "devel"
         _known_stage(known, wanted)
-        found = find(run.engine, registries, folder, known, stage=wanted, back=back)
+        found = image_of(run.engine, registries, folder, known, stage=wanted, back=back)
         what, hint = f"image of {known.name}'s stage {wanted}", f"devbox image build {wanted}"
         if found.chosen is None and build:
             _build(run, folder, known, wanted, dry_run=dry_run)

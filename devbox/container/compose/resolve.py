@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from devbox.container.inside.target import CONFIG_FILE, LOCAL_FOLDER, folder_of
+from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER, folder_of
 from devbox.devcontainer.compose.model import OVERRIDE_NAME, Project, without_secrets
 from devbox.devcontainer.compose.sources import (
     Sources,

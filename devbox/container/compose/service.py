@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.compose.resolve import one_shot_file, override_file, recall, remember, resolve
 from devbox.container.contract.inforce import agree_by_writing, see_consent
-from devbox.container.inside.target import LOCAL_FOLDER, folder_of
+from devbox.container.target import LOCAL_FOLDER, folder_of
 from devbox.container.up.desired import Desired, Image, canonical, desired_service
 from devbox.container.up.images import ids_of, triggers_of
 from devbox.container.up.plan import Actual, ComposeUp, Plan, Replace, adopt

@@ -16,7 +16,7 @@ from devbox.frameworks.load import load
 
 if TYPE_CHECKING:
     from devbox.config import Settings
-    from devbox.container.inside.target import Target
+    from devbox.container.target import Target
     from devbox.devcontainer.record import Record
     from devbox.frameworks.model import Framework
 

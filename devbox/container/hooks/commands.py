@@ -18,8 +18,8 @@ from devbox.container.hooks.parallel import INTERRUPTED, CommandDone, CommandsFa
 from devbox.container.inside import supervise
 from devbox.container.inside.exec import exec_argv
 from devbox.container.inside.home import HOMELESS, OWN_HOME
-from devbox.container.inside.target import missing_user
 from devbox.container.person.dotfiles import NAME as DOTFILES
+from devbox.container.target import missing_user
 from devbox.devcontainer.merge import merge
 from devbox.engine import process
 from devbox.errors import HookError
@@ -28,8 +28,8 @@ from devbox.files import has_windows_lines, windows_lines
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from devbox.container.inside.target import Target
     from devbox.container.person.dotfiles import Dotfiles
+    from devbox.container.target import Target
     from devbox.devcontainer.model import Command, Contract
     from devbox.engine.docker import Engine
     from devbox.engine.process import Completed

@@ -26,9 +26,10 @@ from devbox.container.hooks.commands import (
     run_due,
 )
 from devbox.container.inside import supervise
+from devbox.container.inside.find import candidate
 from devbox.container.inside.probe import Reading, read_container, resolve
-from devbox.container.inside.target import candidate, no_container, not_running
 from devbox.container.person.dotfiles import NAME as DOTFILES
+from devbox.container.target import no_container, not_running
 from devbox.errors import BusyError, UsageError
 from devbox.files import private_folder
 

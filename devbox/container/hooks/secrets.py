@@ -22,7 +22,7 @@ from devbox.trust.contracts import secret_names
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from devbox.container.inside.target import Target
+    from devbox.container.target import Target
     from devbox.devcontainer.model import Contract
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from signal import Signals
 
-    from devbox.container.inside.target import Target
+    from devbox.container.target import Target
     from devbox.engine.attach import Session
 
 _EXIT_SIGNAL = 128

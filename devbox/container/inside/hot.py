@@ -12,8 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from devbox.container import memory
-from devbox.container.inside import target
+from devbox.container import memory, target
 from devbox.container.inside.exec import execute
 from devbox.container.person import ssh_agent
 from devbox.devcontainer.spelling import host_spelling
@@ -24,7 +23,7 @@ from devbox.paths import refused
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from devbox.container.inside.target import Target
+    from devbox.container.target import Target
 
 USAGE = "devbox exec [--workspace PATH] [--] COMMAND [ARGUMENT]…"
 _OK = 200
@@ -61,18 +60,20 @@ def parse(argv: list[str]) -> Arguments:
     return Arguments(workspace, tuple(rest))
 
 
-def find(folder: str, environ: Mapping[str, str]) -> Target:
+def running(folder: str, environ: Mapping[str, str]) -> Target:
     """Return the running dev container of a folder or of one above it. Raises DevboxError if there is none."""
     path = socket_path(environ)
     if path is not None:
         found = _ask(path, folder)
         if found is not None:
             return found
+    # Only where the socket or the memory has no answer: `exec` pays for each import.
     from pathlib import Path
 
+    from devbox.container.inside.find import running_container
     from devbox.engine.docker import Engine
 
-    return target.find(Engine(environ=environ), Path(folder))
+    return running_container(Engine(environ=environ), Path(folder))
 
 
 def _ask(path: str, folder: str) -> Target | None:
@@ -120,7 +121,7 @@ def main(argv: list[str]) -> int:
             folder = os.path.normpath(os.path.join(here, arguments.workspace))  # noqa: PTH118
             if not os.path.isdir(folder):  # noqa: PTH112
                 raise UsageError(f"there is no folder {folder}", hint=USAGE)
-        found = find(folder, environ)
+        found = running(folder, environ)
         if "SSH_AUTH_SOCK" in environ:
             ssh_agent.ensure(environ)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from devbox.container import memory
 from devbox.container.inside import supervise
 from devbox.container.inside.home import OWN_HOME
-from devbox.container.inside.target import CONFIG_FILE, LOCAL_FOLDER, Target, Template, folder_of, missing_user
+from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER, Target, Template, folder_of, missing_user
 from devbox.devcontainer.spelling import host_spelling
 from devbox.errors import DevboxError, EngineError
 

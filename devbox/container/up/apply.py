@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from devbox.container import memory
-from devbox.container.inside.target import LOCAL_FOLDER, folder_of
+from devbox.container.target import LOCAL_FOLDER, folder_of
 from devbox.container.up.plan import (
     ComposeUp,
     CreateContainer,

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from devbox.container.inside.target import LOCAL_FOLDER, containers_of
+from devbox.container.inside.find import containers_of
+from devbox.container.target import LOCAL_FOLDER
 from devbox.container.up.desired import Desired, Image, desired
 from devbox.container.up.plan import Actual, Plan, Replace, Step, adopt, is_stray, unfinished
 from devbox.devcontainer.compose.model import PROJECT

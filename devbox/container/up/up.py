@@ -17,9 +17,10 @@ from devbox import config
 from devbox.container import memory, which
 from devbox.container.contract.inforce import InForce, in_force, see_consent
 from devbox.container.hooks import commands, secrets
+from devbox.container.inside.find import known_as
 from devbox.container.inside.probe import Reading, learn, reading, recorded
-from devbox.container.inside.target import Target, known_as
 from devbox.container.person import dotfiles, git_identity, ssh_agent
+from devbox.container.target import Target
 from devbox.container.up.apply import NoGpusError, apply, mend_groups, mend_owners, sessions
 from devbox.container.up.desired import Desired, Image, secret_names
 from devbox.container.up.images import ensure_image, foreseen_image, is_same, plan_image

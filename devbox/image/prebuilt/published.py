@@ -79,7 +79,7 @@ def _dates(place: Reference, names: Sequence[str], registries: Registries) -> di
         return dict(zip(names, pool.map(date, names), strict=True))
 
 
-def find(
+def image_of(
     engine: Engine,
     registries: Registries,
     workspace: Path,

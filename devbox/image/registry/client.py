@@ -272,7 +272,7 @@ class Registry:
     def _authorize(self, name: str, challenge: str) -> str:
         """Return the `Authorization` for what the registry asks for in its `WWW-Authenticate`."""
         scheme, _, rest = challenge.partition(" ")
-        credential = credentials.find(self.host, self._environ)
+        credential = credentials.credential_for(self.host, self._environ)
         if scheme.lower() == "basic":
             if credential is None or not credential.user:
                 raise self._refused(name, "", 401)

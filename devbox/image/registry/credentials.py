@@ -41,7 +41,7 @@ class Credential:
         return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
 
 
-def find(registry: str, environ: Mapping[str, str]) -> Credential | None:
+def credential_for(registry: str, environ: Mapping[str, str]) -> Credential | None:
     """Return the credential for `registry`, a host with an optional port; None for anonymous access.
 
     Raises ConfigError where docker's configuration cannot be read, EngineError where a helper is missing.

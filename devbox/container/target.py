@@ -1,7 +1,6 @@
-"""Which dev container belongs to a folder, and how a command is executed in it.
+"""A dev container, as a value: which of several belongs to a folder, and how a command is executed in it.
 
-Everything that `exec` needs on its way is here, so this module imports next to nothing; what is needed only when the
-answer is not known yet is imported then.
+`exec` needs all of it on its way, so this module imports next to nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from devbox.errors import ContractError, DevboxError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from devbox.engine.docker import ContainerSummary, Engine
     from devbox.engine.process import Completed
 
 LOCAL_FOLDER = "devcontainer.local_folder"
@@ -153,72 +151,6 @@ def missing_user(user: str, done: Completed) -> ContractError | None:
     )
 
 
-def find(engine: Engine, workspace: Path) -> Target:
-    """Return the running dev container of the folder `workspace` or of the nearest folder above it.
-
-    What is not remembered about it is asked of the container once, and kept. Raises DevboxError if there is none or it
-    is stopped.
-    """
-    found = candidate(engine, workspace)
-    if found is None:
-        raise no_container(workspace)
-    if not found.running:
-        raise not_running(found.workspace)
-    from devbox.container.inside.probe import resolve
-
-    return resolve(engine, found.id)
-
-
-def candidate(engine: Engine, workspace: Path) -> Candidate | None:
-    """Return the dev container of a folder or of one above it, running or not; None if there is none."""
-    from devbox.container.memory import last_contract
-
-    candidates = [
-        Candidate(
-            one.id,
-            folder_of(one.labels),
-            host_spelling(one.labels.get(CONFIG_FILE, "")),
-            one.running,
-            one.created,
-            mounts_of(folder_of(one.labels), (str(mount.get("Source")) for mount in one.mounts)),
-        )
-        for one in engine.containers({LOCAL_FOLDER: None})
-    ]
-    return nearest(candidates, str(workspace), preferred=last_contract)
-
-
 def folder_of(labels: Mapping[str, str]) -> str:
     """Return the folder on the host that a dev container's labels name, as it is called here."""
     return host_spelling(labels[LOCAL_FOLDER])
-
-
-def containers_of(engine: Engine, folder: str, config_file: str | None = None) -> tuple[ContainerSummary, ...]:
-    """Return the dev containers of exactly this folder, in whatever form their labels spell it, newest first.
-
-    With `config_file`, those of this devcontainer.json alone.
-    """
-    return tuple(
-        one
-        for one in engine.containers({LOCAL_FOLDER: None})
-        if folder_of(one.labels) == folder and config_file in {None, host_spelling(one.labels.get(CONFIG_FILE, ""))}
-    )
-
-
-def known_as(engine: Engine, folder: Path) -> Path:
-    """Return the name by which `folder` is known: another one where a symlink leads from one to the other.
-
-    To the other tools, which compare labels as text, a checkout and a symlink to it are two workspaces. For devbox they
-    are one, with one container and one build volume, and it is called what it was called first: by a container's label,
-    else by what devbox remembers.
-    """
-    from devbox.container.memory import known
-
-    labelled = [folder_of(one.labels) for one in engine.containers({LOCAL_FOLDER: None})]
-    if str(folder) in labelled:
-        return folder
-    remembered = [one.path for one in known()]
-    real = os.path.realpath(folder)
-    for name in (*labelled, *([] if str(folder) in remembered else remembered)):
-        if os.path.realpath(name) == real:
-            return Path(name)
-    return folder

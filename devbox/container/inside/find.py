@@ -1,0 +1,85 @@
+"""Which container a folder has, asked of the engine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devbox.container import memory
+from devbox.container.inside.probe import resolve
+from devbox.container.target import (
+    CONFIG_FILE,
+    LOCAL_FOLDER,
+    Candidate,
+    folder_of,
+    mounts_of,
+    nearest,
+    no_container,
+    not_running,
+)
+from devbox.devcontainer.spelling import host_spelling
+
+if TYPE_CHECKING:
+    from devbox.container.target import Target
+    from devbox.engine.docker import ContainerSummary, Engine
+
+
+def running_container(engine: Engine, workspace: Path) -> Target:
+    """Return the running dev container of the folder `workspace` or of the nearest folder above it.
+
+    What is not remembered about it is asked of the container once, and kept. Raises DevboxError if there is none or it
+    is stopped.
+    """
+    found = candidate(engine, workspace)
+    if found is None:
+        raise no_container(workspace)
+    if not found.running:
+        raise not_running(found.workspace)
+    return resolve(engine, found.id)
+
+
+def candidate(engine: Engine, workspace: Path) -> Candidate | None:
+    """Return the dev container of a folder or of one above it, running or not; None if there is none."""
+    candidates = [
+        Candidate(
+            one.id,
+            folder_of(one.labels),
+            host_spelling(one.labels.get(CONFIG_FILE, "")),
+            one.running,
+            one.created,
+            mounts_of(folder_of(one.labels), (str(mount.get("Source")) for mount in one.mounts)),
+        )
+        for one in engine.containers({LOCAL_FOLDER: None})
+    ]
+    return nearest(candidates, str(workspace), preferred=memory.last_contract)
+
+
+def containers_of(engine: Engine, folder: str, config_file: str | None = None) -> tuple[ContainerSummary, ...]:
+    """Return the dev containers of exactly this folder, in whatever form their labels spell it, newest first.
+
+    With `config_file`, those of this devcontainer.json alone.
+    """
+    return tuple(
+        one
+        for one in engine.containers({LOCAL_FOLDER: None})
+        if folder_of(one.labels) == folder and config_file in {None, host_spelling(one.labels.get(CONFIG_FILE, ""))}
+    )
+
+
+def known_as(engine: Engine, folder: Path) -> Path:
+    """Return the name by which `folder` is known: another one where a symlink leads from one to the other.
+
+    To the other tools, which compare labels as text, a checkout and a symlink to it are two workspaces. For devbox they
+    are one, with one container and one build volume, and it is called what it was called first: by a container's label,
+    else by what devbox remembers.
+    """
+    labelled = [folder_of(one.labels) for one in engine.containers({LOCAL_FOLDER: None})]
+    if str(folder) in labelled:
+        return folder
+    remembered = [one.path for one in memory.known()]
+    real = os.path.realpath(folder)
+    for name in (*labelled, *([] if str(folder) in remembered else remembered)):
+        if os.path.realpath(name) == real:
+            return Path(name)
+    return folder
