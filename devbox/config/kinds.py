@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from devbox.errors import UsageError
 from devbox.masking import is_secret
@@ -16,11 +16,13 @@ from devbox.paths import expanded
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+T = TypeVar("T")
+
 # The value that switches off what the environment, a framework or a weaker place would otherwise say.
 NONE = "none"
 
 
-class Kind:
+class Kind(Generic[T]):
     """How the values of a setting are read and written.
 
     `words` say what a file may hold; of a `repeated` one, a flag gives one of several items.
@@ -29,98 +31,46 @@ class Kind:
     words = "a string"
     repeated = False
 
-    def read(self, given: object, folder: Path) -> Any:
+    def read(self, given: object, folder: Path) -> T | None:
         """Return the value of what a TOML file or a flag gives, or of a text; a path is relative to `folder`.
 
-        Raises TypeError where a file may not hold the like, UsageError where it makes no sense.
+        None is nothing. Raises TypeError where a file may not hold the like, UsageError where it makes no sense.
         """
         raise NotImplementedError
 
-    def write(self, value: Any) -> str:
+    def write(self, value: T | None) -> str:
         """Return a value that was read as a text that is read as this value."""
-        return str(value)
+        raise NotImplementedError
 
 
-class Text(Kind):
-    """A string, as it was written. `check` raises UsageError where it makes no sense.
+class One(Kind[T]):
+    """One value, as `of` reads it. `none` says that this word means nothing, `needed` that there must be something."""
 
-    `none` says that this word means nothing, `needed` that there must be something.
-    """
-
-    def __init__(
-        self, check: Callable[[str], object] | None = None, *, none: bool = False, needed: bool = False
-    ) -> None:
-        self.check = check
+    def __init__(self, of: Callable[[str, Path], T], *, none: bool = False, needed: bool = False) -> None:
+        self.of = of
         self.none = none
         self.needed = needed
 
-    def read(self, given: object, folder: Path) -> Any:
-        """Return the string, None for nothing."""
+    def read(self, given: object, folder: Path) -> T | None:
+        """Return the value."""
         # `jobs = 8` and `arch = 90` are what a person writes; a boolean is an int to Python alone.
         if not isinstance(given, (str, int, Path)) or isinstance(given, bool):
             raise TypeError
         text = str(given)
-        if (not text and not self.needed) or (self.none and text == NONE):
-            return None
-        if self.check is not None:
-            self.check(text)
-        return self.value(text, folder)
+        nothing = (not text and not self.needed) or (self.none and text == NONE)
+        return None if nothing else self.of(text, folder)
 
-    def value(self, text: str, folder: Path) -> Any:  # noqa: ARG002  # a path needs it
-        """Return the value of a text that says one."""
-        return text
-
-    def write(self, value: Any) -> str:
-        """Return the string."""
+    def write(self, value: T | None) -> str:
+        """Return the text."""
         return str(value) if value is not None else NONE if self.none else ""
 
 
-class File(Text):
-    """A path, absolute; `none` for none."""
-
-    def __init__(self) -> None:
-        super().__init__(none=True)
-
-    def value(self, text: str, folder: Path) -> Any:
-        """Return the path."""
-        return folder / expanded(text)
-
-
-class Number(Text):
-    """A whole number of 1 or more; `what` it counts."""
-
-    words = "a whole number"
-
-    def __init__(self, what: str) -> None:
-        super().__init__()
-        self.what = what
-
-    def value(self, text: str, folder: Path) -> Any:  # noqa: ARG002
-        """Return the number."""
-        if not (text.isascii() and text.isdigit() and int(text) > 0):
-            raise UsageError(f"'{text}' is no number of {self.what}", hint="a whole number of 1 or more")
-        return int(text)
-
-
-class Choice(Text):
-    """One of several words; `what` they are."""
-
-    def __init__(self, what: str, *names: str) -> None:
-        super().__init__(self._known, needed=True)
-        self.what = what
-        self.names = names
-
-    def _known(self, text: str) -> None:
-        if text not in self.names:
-            raise UsageError(f"'{text}' is no {self.what}", hint=f"one of {', '.join(self.names)}")
-
-
-class Switch(Kind):
+class Switch(Kind[bool]):
     """True or false."""
 
     words = "true or false"
 
-    def read(self, given: object, folder: Path) -> Any:  # noqa: ARG002  # as every kind is read
+    def read(self, given: object, folder: Path) -> bool:  # noqa: ARG002  # as every kind is read
         """Return the boolean."""
         if not isinstance(given, (bool, str)):
             raise TypeError
@@ -129,13 +79,13 @@ class Switch(Kind):
             raise UsageError(f"'{text}' is neither true nor false", hint="true, or false")
         return text == "true"
 
-    def write(self, value: Any) -> str:
+    def write(self, value: bool | None) -> str:  # noqa: FBT001
         """Return the word."""
         return "true" if value else "false"
 
 
-class Items(Kind):
-    """Several strings, or what `item` makes of each; in a text between commas, or with `lines` each on its own line.
+class Items(Kind[tuple[T, ...]]):
+    """Several values, each as `of` reads it; in a text between commas, or with `lines` each on its own line.
 
     `none` is no item, so that it alone is the empty list. With `numbers` a file may hold them, too.
     """
@@ -143,14 +93,12 @@ class Items(Kind):
     words = "a list of strings"
     repeated = True
 
-    def __init__(
-        self, item: Callable[[str, Path], Any] | None = None, *, lines: bool = False, numbers: bool = False
-    ) -> None:
-        self.item = item
+    def __init__(self, of: Callable[[str, Path], T], *, lines: bool = False, numbers: bool = False) -> None:
+        self.of = of
         self.separator = "\n" if lines else ","
         self.types = (str, int) if numbers else (str,)
 
-    def read(self, given: object, folder: Path) -> Any:
+    def read(self, given: object, folder: Path) -> tuple[T, ...]:
         """Return the items."""
         several = [given] if isinstance(given, str) else given
         if not isinstance(several, (list, tuple)) or not all(
@@ -163,12 +111,53 @@ class Items(Kind):
         words = [word for text in texts for word in text.split(self.separator)]
         if self.separator == ",":
             words = [word.strip() for word in words]
-        items = [word for word in words if word.strip() not in {"", NONE}]
-        return tuple(items if self.item is None else [self.item(word, folder) for word in items])
+        return tuple(self.of(word, folder) for word in words if word.strip() not in {"", NONE})
 
-    def write(self, value: Any) -> str:
+    def write(self, value: tuple[T, ...] | None) -> str:
         """Return the items in one text."""
-        return self.separator.join(map(str, value)) or NONE
+        return self.separator.join(map(str, value or ())) or NONE
+
+
+def plain(text: str, _: Path) -> str:
+    """Read a string as it is."""
+    return text
+
+
+def path(text: str, folder: Path) -> Path:
+    """Read a path: relative to `folder`."""
+    return folder / expanded(text)
+
+
+def checked(check: Callable[[str], object]) -> Callable[[str, Path], str]:
+    """Return what reads a string that `check` lets pass; it raises UsageError for any other."""
+
+    def read(text: str, _: Path) -> str:
+        check(text)
+        return text
+
+    return read
+
+
+def choice(what: str, *names: str) -> Callable[[str, Path], str]:
+    """Return what reads one of several words; `what` they are."""
+
+    def read(text: str, _: Path) -> str:
+        if text not in names:
+            raise UsageError(f"'{text}' is no {what}", hint=f"one of {', '.join(names)}")
+        return text
+
+    return read
+
+
+def whole(what: str) -> Callable[[str, Path], int]:
+    """Return what reads a whole number of 1 or more; `what` it counts."""
+
+    def read(text: str, _: Path) -> int:
+        if not (text.isascii() and text.isdigit() and int(text) > 0):
+            raise UsageError(f"'{text}' is no number of {what}", hint="a whole number of 1 or more")
+        return int(text)
+
+    return read
 
 
 def size(text: str) -> int:
@@ -190,21 +179,8 @@ def service(text: str, _: Path) -> str:
     return text
 
 
-def folder(text: str, base: Path) -> Path:
-    """Read a folder: relative to `base`."""
-    return base / expanded(text)
-
-
 # 1:0 is the first MIG slice of the second GPU, as CDI writes it.
 _GPU = r"\d+(:\d+)?|(GPU|MIG)-[0-9A-Za-z/-]+"
-
-
-class Gpus(Text):
-    """A choice of GPUs, in the one spelling that `gpus` gives it."""
-
-    def value(self, text: str, folder: Path) -> Any:  # noqa: ARG002
-        """Return the choice."""
-        return ",".join(gpus(text))
 
 
 def gpus(text: str) -> tuple[str, ...]:
@@ -215,6 +191,11 @@ def gpus(text: str) -> tuple[str, ...]:
     if not names or not all(re.fullmatch(_GPU, name) for name in names):
         raise UsageError(f"'{text}' is no choice of GPUs", hint="none, auto, all, indices such as 0,1, or UUIDs")
     return names
+
+
+def gpu_choice(text: str, _: Path) -> str:
+    """Read a choice of GPUs in the one spelling that `gpus` gives it."""
+    return ",".join(gpus(text))
 
 
 def arch(text: str) -> None:
@@ -284,7 +265,7 @@ def run_argument(text: str, _: Path) -> str:
     return text
 
 
-def mount(text: str, base: Path) -> str:
+def mount(text: str, folder: Path) -> str:
     """Read a mount. In docker's short form a folder that begins with a dot or `~` becomes an absolute path.
 
     Raises UsageError.
@@ -293,7 +274,7 @@ def mount(text: str, base: Path) -> str:
 
     source, colon, rest = text.partition(":")
     if colon and source.startswith((".", "~")):
-        text = f"{folder(source, base)}{colon}{rest}"
+        text = f"{path(source, folder)}{colon}{rest}"
     mounts.mount(text)
     return text
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from devbox.config import kinds
-from devbox.config.kinds import Choice, File, Gpus, Items, Number, Switch, Text
+from devbox.config.kinds import Items, Kind, One, Switch, checked, choice, plain
 from devbox.masking import is_secret_name, masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from devbox.config.kinds import Kind
+
+T = TypeVar("T")
 
 DEFAULT = "default"
 # What was typed on the command line: by the settings' keys, a text or a list of them.
@@ -31,7 +32,7 @@ class Setting(NamedTuple):
     """
 
     key: str
-    kind: Kind
+    kind: Kind[Any]
     help: str
     more: str = ""
     default: str = ""
@@ -55,7 +56,11 @@ class Setting(NamedTuple):
         return masked(text) if text and web else text
 
 
-def _of(kind: Kind, help: str, *, value: Any = None, flag: str = "", **more: Any) -> Any:  # noqa: A002
+@overload
+def _of(kind: Kind[T], help: str, *, value: T, **more: Any) -> T: ...
+@overload
+def _of(kind: Kind[T], help: str, **more: Any) -> T | None: ...
+def _of(kind: Kind[Any], help: str, *, value: Any = None, flag: str = "", **more: Any) -> Any:  # noqa: A002
     """Return the field of a setting whose value is `value` where nobody says one."""
     return field(default=value, metadata={"kind": kind, "help": help, "flag": flag, **more})
 
@@ -69,125 +74,101 @@ def _secrets_of_host(variables: Sequence[str]) -> str | None:
     return None if found is None else f"takes {found}, which looks like a secret of yours"
 
 
+TEXT = One(plain)
+OPTIONAL = One(plain, none=True)
+FILE = One(kinds.path, none=True)
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Settings:
     """The settings in force. None and () are what nobody said, or switched off. Paths are absolute."""
 
+    # fmt: off
     framework: str | None = _of(
-        Text(), "The framework of the checkout.", default="detected", short="-f", metavar="NAME"
-    )
+        TEXT, "The framework of the checkout.", default="detected", short="-f", metavar="NAME")
     variant: str | None = _of(
-        Text(), "The framework's variant, such as cuda13 or cpu.", default="the framework's", choice=True,
-        metavar="NAME",
-    )  # fmt: skip
+        TEXT, "The framework's variant, such as cuda13 or cpu.", default="the framework's", choice=True,
+        metavar="NAME")
     base_image: str | None = _of(
-        Text(), "Build on this image; 'package' means the package base.", default="the framework's", choice=True,
-        metavar="IMAGE",
-    )  # fmt: skip
+        TEXT, "Build on this image; 'package' means the package base.", default="the framework's", choice=True,
+        metavar="IMAGE")
     gpus: str | None = _of(
-        Gpus(), "The GPUs that the container gets.", default="auto", choice=True,
-        metavar="none|auto|all|0,1|UUID",
-    )  # fmt: skip
+        One(kinds.gpu_choice), "The GPUs that the container gets.", default="auto", choice=True,
+        metavar="none|auto|all|0,1|UUID")
     arch: str | None = _of(
-        Text(kinds.arch), "The GPU architectures to compile for.", default="auto", choice=True, metavar="auto|90|9.0",
-    )  # fmt: skip
+        One(checked(kinds.arch)), "The GPU architectures to compile for.", default="auto", choice=True,
+        metavar="auto|90|9.0")
     user: str | None = _of(
-        Text(kinds.user), "Who you are inside.", default="host", choice=True, personal=True,
-        metavar="host|root|UID:GID[:NAME]",
-    )  # fmt: skip
+        One(checked(kinds.user)), "Who you are inside.", default="host", choice=True, personal=True,
+        metavar="host|root|UID:GID[:NAME]")
     build_type: str | None = _of(
-        Text(), "The build type, such as Release or Debug.", default="the framework's", flag="--type", metavar="TYPE"
-    )
+        TEXT, "The build type, such as Release or Debug.", default="the framework's", flag="--type", metavar="TYPE")
     jobs: int | None = _of(
-        Number("jobs"), "How many compilers, or tests, at once.", default="what memory allows", short="-j", metavar="N"
-    )
+        One(kinds.whole("jobs")), "How many compilers, or tests, at once.", default="what memory allows", short="-j",
+        metavar="N")
     compiler_cache: str = _of(
-        Choice("compiler cache", "ccache", "sccache", "none"), "The compiler cache.", more="[More](../caches.md).",
-        value="ccache", written=True, metavar="ccache|sccache|none",
-    )  # fmt: skip
+        One(choice("compiler cache", "ccache", "sccache", "none"), needed=True), "The compiler cache.",
+        more="[More](../caches.md).", value="ccache", written=True, metavar="ccache|sccache|none")
     ccache_size: str = _of(
-        Text(kinds.size, needed=True),
-        "How large the compiler cache may grow.",
-        value="20G",
-        written=True,
-        metavar="SIZE",
-    )
+        One(checked(kinds.size), needed=True), "How large the compiler cache may grow.", value="20G", written=True,
+        metavar="SIZE")
     cache_remote: str | None = _of(
-        Text(none=True), "A storage that machines share.", secret=True,
-        metavar="redis://HOST:PORT|s3://BUCKET|gs://BUCKET|none",
-    )  # fmt: skip
+        OPTIONAL, "A storage that machines share.", secret=True,
+        metavar="redis://HOST:PORT|s3://BUCKET|gs://BUCKET|none")
     cache_group: str | None = _of(
-        Text(), "A group of this machine that shares the compiler cache.", written=True, metavar="GROUP"
-    )
+        TEXT, "A group of this machine that shares the compiler cache.", written=True, metavar="GROUP")
     compiler_prefix: str | None = _of(
-        Text(), "A program before the compiler where the cache has nothing, such as icecc.", metavar="PROGRAM"
-    )
+        TEXT, "A program before the compiler where the cache has nothing, such as icecc.", metavar="PROGRAM")
     find_links: Path | None = _of(  # noqa: RUF009  # it makes a field
-        File(), "A folder of wheels that image builds may install from.", choice=True, personal=True,
-        metavar="FOLDER|none",
-    )  # fmt: skip
+        FILE, "A folder of wheels that image builds may install from.", choice=True, personal=True,
+        metavar="FOLDER|none")
     services: tuple[str, ...] | None = _of(
-        Items(kinds.service), "What runs beside the container, with --compose.", default="the framework's", choice=True,
-        metavar="redis,etcd|none",
-    )  # fmt: skip
+        Items(kinds.service), "What runs beside the container, with --compose.", default="the framework's",
+        choice=True, metavar="redis,etcd|none")
     repositories: tuple[Path, ...] = _of(
-        Items(kinds.folder), "Further checkouts in the same container.", value=(), choice=True, personal=True,
-        reach=_host, metavar="PATH,…|none",
-    )  # fmt: skip
+        Items(kinds.path), "Further checkouts in the same container.", value=(), choice=True, personal=True,
+        reach=_host, metavar="PATH,…|none")
     mounts: tuple[str, ...] = _of(
         Items(kinds.mount, lines=True), "A further mount.",
         more="[More](../guide.md#mounts-variables-and-ports-of-your-own).", value=(), flag="--mount", choice=True,
-        personal=True, reach=_host, metavar="SOURCE:TARGET[:ro]|type=…|none",
-    )  # fmt: skip
+        personal=True, reach=_host, metavar="SOURCE:TARGET[:ro]|type=…|none")
     env: tuple[str, ...] = _of(
         Items(kinds.variable, lines=True), "A variable; by its name, the host's.", value=(), short="-e", choice=True,
-        reach=_secrets_of_host, metavar="NAME[=VALUE]|none",
-    )  # fmt: skip
+        reach=_secrets_of_host, metavar="NAME[=VALUE]|none")
     ports: tuple[str, ...] = _of(
         Items(kinds.port, numbers=True), "A port to publish, on this machine alone unless an address is named.",
-        value=(), flag="--port", short="-p", choice=True, metavar="[[ADDRESS:]OUTER:]INNER|none",
-    )  # fmt: skip
+        value=(), flag="--port", short="-p", choice=True, metavar="[[ADDRESS:]OUTER:]INNER|none")
     run_args: tuple[str, ...] = _of(
         Items(kinds.run_argument, lines=True), "A word for `docker run`, such as --network=host.",
         more="Not with compose.", value=(), flag="--run-arg", choice=True, personal=True, reach=_host,
-        metavar="WORD|none",
-    )  # fmt: skip
+        metavar="WORD|none")
     push_rewrite: tuple[str, ...] = _of(
-        Items(), "Push under another name: OLD in it becomes NEW.", more="Of `image push`.", value=(), flag="--rewrite",
-        metavar="OLD=NEW",
-    )  # fmt: skip
+        Items(plain), "Push under another name: OLD in it becomes NEW.", more="Of `image push`.", value=(),
+        flag="--rewrite", metavar="OLD=NEW")
     ssh_agent: bool = _of(
-        Switch(), "Whether a personal contract mounts the way to your ssh-agent.", value=True, written=True
-    )
+        Switch(), "Whether a personal contract mounts the way to your ssh-agent.", value=True, written=True)
     ca_bundle: Path | None = _of(  # noqa: RUF009
-        File(),
-        "A private CA bundle, PEM; `none` for none at all.",
-        default="from the host",
-        written=True,
-        metavar="FILE|none",
-    )
+        FILE, "A private CA bundle, PEM; `none` for none at all.", default="from the host", written=True,
+        metavar="FILE|none")
     http_proxy: str | None = _of(
-        Text(none=True), "The proxy for http.", default="from the host", secret=True, metavar="URL|none"
-    )
+        OPTIONAL, "The proxy for http.", default="from the host", secret=True, metavar="URL|none")
     https_proxy: str | None = _of(
-        Text(none=True), "The proxy for https.", default="from the host", secret=True, metavar="URL|none"
-    )
+        OPTIONAL, "The proxy for https.", default="from the host", secret=True, metavar="URL|none")
     no_proxy: str | None = _of(
-        Text(none=True), "Hosts that are reached without a proxy.", default="from the host", metavar="HOST,…|none"
-    )
+        OPTIONAL, "Hosts that are reached without a proxy.", default="from the host", metavar="HOST,…|none")
     features_lock: str = _of(
-        Choice("way to treat a lock file", "write", "frozen", "off"),
+        One(choice("way to treat a lock file", "write", "frozen", "off"), needed=True),
         "The lock file of Features: `write` and honour it; `frozen`: it must be there and fit; `off`: neither read nor "
-        "written.", value="write", metavar="write|frozen|off",
-    )  # fmt: skip
+        "written.", value="write", metavar="write|frozen|off")
     dotfiles_repository: str | None = _of(
-        Text(none=True), "Your dotfiles, cloned into the container once.", more="[More](lifecycle.md#dotfiles).",
-        metavar="URL|OWNER/REPO",
-    )  # fmt: skip
+        OPTIONAL, "Your dotfiles, cloned into the container once.", more="[More](lifecycle.md#dotfiles).",
+        metavar="URL|OWNER/REPO")
     dotfiles_install_command: str | None = _of(
-        Text(), "What installs them, in their folder.", default="the first script found", metavar="COMMAND"
-    )
-    dotfiles_target_path: str | None = _of(Text(), "Where they go.", default="~/dotfiles", metavar="FOLDER")
+        TEXT, "What installs them, in their folder.", default="the first script found", metavar="COMMAND")
+    dotfiles_target_path: str | None = _of(
+        TEXT, "Where they go.", default="~/dotfiles", metavar="FOLDER")
+    # fmt: on
+
     origins: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     def origin(self, key: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from devbox import paths
 from devbox.cli.app import run
 from devbox.cli.builds.request import _client
-from devbox.config.kinds import folder
+from devbox.config import kinds
 from devbox.container.inside import hot
 from devbox.errors import UsageError
 from devbox.image.registry.credentials import _config
@@ -29,7 +29,7 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("nobody")
 def test_a_user_without_an_account_is_called_by_the_number(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _client().startswith(f"devbox build of u{NOBODY} on ")
-    assert folder("~/x", Path("/w")) == Path("/w/~/x")
+    assert kinds.path("~/x", Path("/w")) == Path("/w/~/x")
     monkeypatch.delenv("DEVBOX_STATE_DIR")
     for home in ("", "relative"):
         monkeypatch.setenv("HOME", home)

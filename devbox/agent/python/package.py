@@ -194,11 +194,8 @@ class Work:
             pairs = precompiled.pairs(self.rules, named)
             taken = precompiled.in_full(named, self.workspace, self.environ)
         wanted = any(of_build(text) for _, text in pairs)
-        values = self._values() if wanted else {}
-        found = {name: fill(text, values) for name, text in pairs}
-        return {
-            name: text.replace("{empty}", self._empty()).replace("{precompiled}", taken) for name, text in found.items()
-        }
+        values = {**(self._values() if wanted else {}), "empty": self._empty() if pairs else "", "precompiled": taken}
+        return {name: fill(text, values) for name, text in pairs}
 
     def _values(self) -> dict[str, str]:
         from ..configuration import configuration
