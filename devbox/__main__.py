@@ -6,11 +6,15 @@ times a day.
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run devbox with `argv` (the process's own by default) and return the exit code."""
+    if argv is None and sys.getfilesystemencoding() != "utf-8":
+        # Contracts, labels and the names of files are UTF-8, whatever the locale is.
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606  # this very program
     args = sys.argv[1:] if argv is None else argv
     if args in (["--version"], ["-V"]):
         from devbox._version import __version__

@@ -127,6 +127,7 @@ def differences() -> str:
         "build": "A Dockerfile",
         "compose": "A compose project",
         "gpu": "GPUs",
+        "elsewhere": "What docker is not told",
     }
     listed = tomllib.loads(source.read_text(encoding="utf-8"))["difference"]
     lines = [DIFFERENCES]

@@ -147,8 +147,8 @@ def _needed(keys: Keys, value: str) -> bool:
 def _walk(value: Any, lookup: Lookup) -> Any:
     if isinstance(value, str):
         return _text(value, lookup)
-    if isinstance(value, list):
-        return [_walk(item, lookup) for item in value]
+    if isinstance(value, (list, tuple)):
+        return type(value)(_walk(item, lookup) for item in value)
     if isinstance(value, dict):
         return {key: _walk(item, lookup) for key, item in value.items()}
     return value

@@ -109,6 +109,7 @@ def work(tmp_path: Path, engine: Engine, engine_name: Callable[[str], str]) -> I
 def test_a_project_with_a_health_check_comes_up_and_goes(work: Work, capfd: pytest.CaptureFixture[str]) -> None:
     work.write_project({"app": WAITS, "db": HEALTHY})
     made = work.up()
+    assert made.compose_project_name == work.project
     assert (made.outcome, made.name, made.remote_user, made.workspace_folder) == (
         "created", f"{work.project}-app-1", "root", "/work"
     )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from devbox.container.contract.describe import describe
 from devbox.container.up.images import ensure_image, plan_image
 from devbox.container.up.uid import with_host_ids
 from devbox.devcontainer.merge import image_metadata, merge
@@ -217,3 +218,49 @@ def test_features_of_a_service_know_its_user(work: Work, engine_name: Callable[[
         assert work.up().outcome == "running"
     finally:
         work.engine.run(["compose", "--project-name", project, "down", "--timeout", "1", "--volumes"])
+
+
+@pytest.mark.parametrize("compose", [False, True])
+def test_what_an_image_will_be_is_known_before_it_is_built(work: Work, compose: bool) -> None:
+    """Its user, its variables and its Features, for `config contract` and dry runs."""
+    work.feature("test-one", init=True, postCreateCommand="echo one")
+    (work.folder / "Dockerfile").write_text(
+        f"FROM {IMAGE} AS base\nARG NAME=kim\nENV A=1 B=${{A:-2}}\nUSER $NAME\nFROM base\nRUN true # {work.path}\n"
+    )
+    made_of: dict[str, Any] = {"build": {"dockerfile": "Dockerfile", "args": {"NAME": "ada"}}}
+    if compose:
+        service = {
+            "build": {"context": ".", "args": {"NAME": "ada"}},
+            "command": "sleep infinity",
+            "volumes": ["..:/w"],
+        }
+        (work.folder / "compose.yaml").write_text(json.dumps({"services": {"app": service}}))
+        made_of = {"dockerComposeFile": "compose.yaml", "service": "app"}
+    file = work.folder / "devcontainer.json"
+    file.write_text(json.dumps({**made_of, "features": {"./test-one": {}}, "remoteEnv": {"P": "${containerEnv:HOME}"}}))
+    found = describe(work.engine, work.path, Silent(), merged=True)
+    assert found.merged is not None
+    assert (found.merged["remote_user"], found.merged["init"]) == ("ada", True)
+    assert found.merged["hooks"]["postCreateCommand"] == [{"": "echo one"}]
+    assert "Dockerfile, which is not built yet" in str(found.source)
+    assert found.configuration["remoteEnv"] == {"P": "${containerEnv:HOME}"}
+    assert work.up(dry_run=True).remote_user == "ada"
+
+
+def test_a_contract_is_shown_with_the_variables_of_its_container(work: Work) -> None:
+    work.write(containerEnv={"A": "1"}, remoteEnv={"B": "<${containerEnv:A}>"})
+    assert work.up().compose_project_name is None
+    found = describe(work.engine, work.path, Silent(), merged=True)
+    assert found.merged is not None
+    assert (found.configuration["remoteEnv"], found.merged["remote_env"]) == ({"B": "<1>"}, {"B": "<1>"})
+
+
+@pytest.mark.parametrize("feature", ["./gone", "not a name", "127.0.0.1:9/none/here:1"])
+def test_a_feature_that_cannot_be_had_is_said_before_anything_is_built(work: Work, feature: str) -> None:
+    (work.folder / "Dockerfile").write_text(f"FROM {IMAGE}\nRUN touch /built # {work.path}\n")
+    file = work.folder / "devcontainer.json"
+    file.write_text(json.dumps({"build": {"dockerfile": "Dockerfile"}, "features": {feature: {}}}))
+    with pytest.raises((ContractError, ImageError)):
+        work.up()
+    contract = read(file, work.path, os.environ)
+    assert plan_image(work.engine, contract).image is None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -109,3 +111,30 @@ def test_a_trace_that_cannot_be_written_is_told_before_the_build(
     for place in (tmp_path, tmp_path / "file/trace.json"):
         assert run(["build", "--workspace", str(tmp_path), "--trace", str(place)]) == 2
         assert f"{place} cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "locale",
+    [
+        {"LC_ALL": "C"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"LC_ALL": "no_SUCH", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"COLUMNS": "10", "TERM": "dumb"},
+    ],
+)
+def test_what_a_contract_says_depends_on_no_locale_and_no_terminal(tmp_path: Path, locale: dict[str, str]) -> None:
+    folder = tmp_path / "数据"
+    folder.mkdir()
+    (folder / ".devcontainer.json").write_text(
+        '{"image": "a", "name": "${localWorkspaceFolder}", "containerEnv": {"数": "é"}}', encoding="utf-8"
+    )
+
+    def ask(**more: str) -> bytes:
+        argv = [sys.executable, "-m", "devbox", "config", "contract"]
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG"))}
+        return subprocess.run(argv, cwd=folder, env={**environ, **more}, capture_output=True, check=True).stdout
+
+    expected = ask(LC_ALL="C.UTF-8")
+    assert "数据" in expected.decode()
+    assert ask(**locale) == expected
+    assert b"Traceback" not in ask(LC_ALL="C.UTF-8", PYTHONIOENCODING="ascii")

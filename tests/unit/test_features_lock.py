@@ -81,6 +81,9 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 def test_an_empty_file_asks_for_one(tmp_path: Path) -> None:
     contract = tmp_path / "devcontainer.json"
     lock.lock_path(contract).write_text(" \n")
+    held = lock.read(contract)
+    assert (held.text, held.differs(lock.render([]))) == ("", True)
+    lock.lock_path(contract).unlink()
     assert lock.read(contract).text is None
 
 

@@ -19,6 +19,7 @@ from devbox.container.compose.resolve import one_shot_file, override_file, recal
 from devbox.container.contract.inforce import agree_by_writing, see_consent
 from devbox.container.target import LOCAL_FOLDER, folder_of
 from devbox.container.up.desired import Desired, Image, canonical, desired_service
+from devbox.container.up.feature_layer import see_features
 from devbox.container.up.images import ids_of, triggers_of
 from devbox.container.up.plan import Actual, ComposeUp, Plan, Replace, adopt
 from devbox.container.up.runtime import There, best_of, left_behind, there
@@ -120,6 +121,7 @@ class ComposeRuntime:
         if todo is not None and self.request.dry_run:
             self.journal.would("image", [self.engine.line(todo.args)])
         elif todo is not None:
+            see_features(self.engine, self.contract, pull=self.request.pull)
             build_service(self.engine, self.contract, self.project, todo, self.reporter)
         return image_contract(self.contract, self.project, self.engine.environ)
 

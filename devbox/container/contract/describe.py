@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from devbox.container import which
 from devbox.container.compose.resolve import resolve
+from devbox.container.compose.service import base_config, image_contract
 from devbox.container.hooks import secrets
-from devbox.container.inside.probe import reading
-from devbox.container.up.images import plan_image, with_features
+from devbox.container.inside.probe import reading, variables
+from devbox.container.up.desired import Image
+from devbox.container.up.images import foreseen_image, plan_image
 from devbox.container.up.runtime import container_of
 from devbox.devcontainer.merge import image_metadata, merge
 from devbox.devcontainer.read import read
-from devbox.errors import ContractError
+from devbox.devcontainer.substitute import ContainerVariables, IdVariables, substitute
+from devbox.errors import ContractError, EngineError
 from devbox.reporter import Silent
 
 if TYPE_CHECKING:
@@ -58,6 +62,7 @@ def describe(
     for warning in contract.warnings:
         reporter.warn(warning)
     source, found = _merged(engine, contract) if merged else (None, None)
+    known = _of_container(engine, contract)
     return Description(
         contract=contract.path,
         kind=contract.kind,
@@ -66,10 +71,22 @@ def describe(
         workspace_mount=contract.workspace_mount,
         devcontainer_id=contract.devcontainer_id,
         labels=dict(contract.labels),
-        configuration=contract.config,
+        configuration=substitute(contract.config, known),
         source=source,
-        merged=None if found is None else _plain(found),
+        merged=None if found is None else substitute(_plain(found), known),
     )
+
+
+def _of_container(engine: Engine, contract: Contract) -> IdVariables | ContainerVariables:
+    """Return the variables that are known of the container, if it is there and the contract names any."""
+    nothing = IdVariables(contract.devcontainer_id)
+    if "${containerEnv:" not in json.dumps(contract.config):
+        return nothing
+    try:
+        container = container_of(engine, contract)
+    except EngineError:
+        return nothing
+    return nothing if container is None else ContainerVariables(variables(container["Config"].get("Env") or ()))
 
 
 def _merged(engine: Engine, contract: Contract) -> tuple[str, Merged]:
@@ -78,25 +95,25 @@ def _merged(engine: Engine, contract: Contract) -> tuple[str, Merged]:
     read = None if container is None else reading(engine, container)
     if container is not None and read is not None and read.merged is not None:
         return f"the container {str(container['Name']).removeprefix('/')}", read.merged
-    image = _image(engine, contract)
-    if image is None:
-        return "nothing: its image is not there yet", merge(contract, (), {}, engine.environ)
-    reference, inspected = image
-    entries = image_metadata(inspected.get("Labels"))
-    return f"the image {reference}", merge(contract, entries, inspected, engine.environ)
+    source, config = _image(engine, contract)
+    return source, merge(contract, image_metadata(config.get("Labels")), config, engine.environ)
 
 
-def _image(engine: Engine, contract: Contract) -> tuple[str, JSON] | None:
-    """Return the name and `.Config` of the contract's image as far as it is there."""
+def _image(engine: Engine, contract: Contract) -> tuple[str, JSON]:
+    """Return `.Config` of the contract's image with its Features, as far as it is known, and what it is of."""
+    made, project = contract, None
     if contract.kind == "compose":
-        reference = resolve(engine, contract).image
-        found = engine.image(reference)
-        return None if found is None else (reference, found.get("Config") or {})
-    image = plan_image(engine, contract).image
-    if image is None:
-        return None
-    image, _ = with_features(engine, contract, image, Silent(), environ={}, dry_run=True)
-    return image.reference, image.config
+        project = resolve(engine, contract)
+        made = image_contract(contract, project, engine.environ)
+    todo = plan_image(engine, made)
+    user = None if project is None else base_config(project, Image("", "", "")).get("User")
+    image, _ = foreseen_image(engine, made, todo, Silent(), user=user)
+    config = image.config if project is None else base_config(project, image)
+    if todo.image is not None:
+        return f"the image {image.reference}", config
+    if todo.build is None:
+        return "nothing: its image is not there yet", config
+    return f"{todo.build.dockerfile}, which is not built yet", config
 
 
 def _plain(merged: Merged) -> JSON:

@@ -80,6 +80,16 @@ def with_features(
     return replace(image, reference=name, id="", inputs=digest, config={**image.config, "Labels": labels}), lines
 
 
+def see_features(engine: Engine, contract: Contract, *, pull: bool = False) -> None:
+    """See that the Features of a contract can be had, and fit a frozen lock file; nothing is said or written.
+
+    Raises what `with_features` raises for that.
+    """
+    if contract.config.get("features"):
+        settings = config.load(contract.workspace, environ=engine.environ, flags={})
+        resolve(engine, contract, settings, lambda _: None, pull=pull, dry_run=True)
+
+
 def resolve(
     engine: Engine,
     contract: Contract,
@@ -119,7 +129,7 @@ def _hold(
     """See that the lock file says `text`."""
     if not held.differs(text):
         return
-    if held.text is None and not any(feature.digest for feature in features):
+    if not held.text and not any(feature.digest for feature in features):
         # Everything is in the checkout: there is nothing to hold.
         return
     if frozen:

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from devbox.container.up.desired import Image, slug
-from devbox.container.up.feature_layer import with_features
+from devbox.container.up.feature_layer import see_features, with_features
 from devbox.engine.spec import ImageBuild, build_args
 from devbox.errors import ContractError, ImageError
 from devbox.image.buildkit.build import build, current
 from devbox.image.buildkit.inputs import LABEL, inputs_of
-from devbox.image.dockerfile.stages import base_images
+from devbox.image.dockerfile.stages import base_images, read_stages
+from devbox.image.dockerfile.words import assignments, fill
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +33,7 @@ class ImagePlan:
 
     Its Features come on top of that. `missing` are base images to be pulled first. `digest` stands for what a built
     image is made from. `pull` looks for newer Features too. `notes` say what of its inputs is not looked at in full.
+    `text` is the Dockerfile's.
     """
 
     reference: str
@@ -41,6 +43,7 @@ class ImagePlan:
     missing: tuple[str, ...] = ()
     pull: bool = False
     notes: tuple[str, ...] = ()
+    text: str | None = None
 
     def lines(self, engine: Engine) -> list[str]:
         """Return the docker commands that would make the image."""
@@ -83,7 +86,7 @@ def plan_image(engine: Engine, contract: Contract, *, pull: bool = False, docker
     identity = None if missing else current(engine, reference, digest)
     there = engine.image(reference) if identity is not None else None
     image = None if there is None else image_of(reference, there, digest)
-    return ImagePlan(reference, digest, image, replace(wanted, tags=(reference,)), missing, pull, inputs.notes)
+    return ImagePlan(reference, digest, image, replace(wanted, tags=(reference,)), missing, pull, inputs.notes, text)
 
 
 def ids_of(bases: Mapping[str, JSON | None]) -> dict[str, str]:
@@ -129,8 +132,13 @@ def ensure_image(
     `environ` are values for build arguments that are named without one, `user` is the one that a compose file gives the
     service. Raises ImageError, and what `with_features` raises.
     """
+    pull = plan.pull
+    if plan.image is None and contract.config.get("features"):
+        # What cannot be had is said before something is built for it; what is had now lies in the cache.
+        see_features(engine, contract, pull=pull)
+        pull = False
     image = _ensure_plain(engine, contract, plan, reporter, environ=environ)
-    return with_features(engine, contract, image, reporter, environ=environ, user=user, pull=plan.pull)[0]
+    return with_features(engine, contract, image, reporter, environ=environ, user=user, pull=pull)[0]
 
 
 def foreseen_image(
@@ -140,8 +148,37 @@ def foreseen_image(
 
     Nothing is changed; `plan.lines` are the commands that come before.
     """
-    plain = plan.image or Image(plan.reference, "", plan.digest)
+    plain = plan.image or Image(plan.reference, "", plan.digest, _foreseen_config(engine, plan))
     return with_features(engine, contract, plain, reporter, environ={}, dry_run=True, user=user, pull=plan.pull)
+
+
+def _foreseen_config(engine: Engine, plan: ImagePlan) -> JSON:
+    """Return what of `.Config` is known of an image that is not built yet: its base's, and what its Dockerfile sets.
+
+    That is its user, its variables and its labels: who works in it, and what other tools say in its metadata.
+    """
+    if plan.build is None or plan.text is None:
+        return {}
+    stages = read_stages(plan.text, dict(plan.build.args))
+    if not stages.stages:
+        return {}
+    chain = stages.chain((stages.find(plan.build.target) if plan.build.target else None) or stages.stages[-1])
+    base = engine.image(chain[0].image) if chain[0].image else None
+    config = dict((base or {}).get("Config") or {})
+    variables = dict(item.partition("=")[::2] for item in config.get("Env") or ())
+    labels = dict(config.get("Labels") or {})
+    for stage in chain:
+        for instruction, values, _ in stages.scopes(stage):
+            seen, escape = {**variables, **values}, stages.dockerfile.escape
+            if instruction.keyword == "USER":
+                config["User"] = fill(instruction.text, seen, escape).text
+            elif instruction.keyword in {"ENV", "LABEL"}:
+                found = assignments(instruction.keyword, instruction.text, escape)
+                into = variables if instruction.keyword == "ENV" else labels
+                into.update(
+                    {fill(name, seen, escape).text: fill(text or "", seen, escape).text for name, text in found}
+                )
+    return {**config, "Labels": labels, "Env": [f"{name}={value}" for name, value in variables.items()]}
 
 
 def _ensure_plain(

@@ -67,7 +67,7 @@ class UpResult:
     `outcome` is "created", "started" or "running" (it ran already), `reasons` say why, and `pending` is what of the
     contract waits because somebody works in the container. `written` are the files that were written, `hooks` the
     lifecycle commands that were run, `hooks_log` the log of those that still run in the background, `next` is what to
-    type now.
+    type now. `compose_project_name` is that of the project whose service the container is.
     """
 
     container: str
@@ -88,6 +88,7 @@ class UpResult:
     hooks_log: Path | None = None
     next: tuple[str, ...] = ()
     dry_run: bool = False
+    compose_project_name: str | None = None
 
 
 class Journal:

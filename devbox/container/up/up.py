@@ -29,6 +29,7 @@ from devbox.container.up.plan import NEXT, REPLACES, UNSTARTED, Actual, Plan, pl
 from devbox.container.up.request import Journal, StepDone, UpRequest, UpResult
 from devbox.container.up.runtime import SingleRuntime, container_of
 from devbox.container.up.uid import host_ids_lines, wants_host_ids, with_host_ids
+from devbox.devcontainer.compose.model import PROJECT
 from devbox.devcontainer.find import advice
 from devbox.devcontainer.identity import absolute
 from devbox.devcontainer.merge import image_metadata, merge
@@ -347,6 +348,7 @@ class _Up:
             hooks=tuple(self.hooks_done),
             hooks_log=self.hooks_log,
             next=("devbox shell", "devbox build") if framework else ("devbox shell",),
+            compose_project_name=read.labels.get(PROJECT),
         )
 
     def settle(self, read: Reading, wanted: Desired | None, *, fresh: bool) -> Target:
@@ -438,6 +440,7 @@ class _Up:
             notes=tuple(self.journal.notes),
             written=force.written,
             dry_run=True,
+            compose_project_name=None if wanted is None else wanted.state.get("project"),
         )
 
 

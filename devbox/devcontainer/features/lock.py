@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A lock file, read. `integrity` maps identifiers in lower case to digests; `text` is None where there is none."""
+    """A lock file, read. `integrity` maps identifiers in lower case to digests; `text` is None without a file."""
 
     path: Path
     text: str | None = None
@@ -34,7 +34,7 @@ class Lock:
 
     def differs(self, text: str) -> bool:
         """Whether the file says something else than `text`; blanks and line breaks say nothing."""
-        return self.text is None or _render(json.loads(self.text)) != text
+        return not self.text or _render(json.loads(self.text)) != text
 
 
 def lock_path(contract: Path) -> Path:
@@ -55,7 +55,7 @@ def read(contract: Path) -> Lock:
         raise ContractError(f"{path} cannot be read: {reason}", hint=hint) from None
     if not text.strip():
         # An empty file asks for a lock file.
-        return Lock(path)
+        return Lock(path, "")
     try:
         features = json.loads(text)["features"]
         held = {name.lower(): entry["integrity"] for name, entry in features.items()}
