@@ -11,7 +11,8 @@ from devbox import agent
 from devbox.agent.volume import STATE
 
 FOLDER = f"{STATE}/agent"
-ENTRY = "import sys\nfrom agent.main import main\n\nsys.exit(main())\n"
+# What is left when all is said is not worth the time that an orderly end of Python takes.
+ENTRY = "import os\nfrom agent.main import main\n\nos._exit(main())\n"
 # Isolated, without site: nothing of the user's is imported, and it starts in half the time. Compiled modules are kept.
 PYTHON = ("python3", "-I", "-S")
 # python3 says with this that there is no such program; the agent itself never ends so before its first event.

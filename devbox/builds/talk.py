@@ -1,26 +1,25 @@
-"""The client's side of the talk with the agent: one `docker exec`, a request in, events out, and the lifeline."""
+"""The client's side of the talk with the agent: a command executed, a request in, events out, and the lifeline."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import signal
-import subprocess
-import tempfile
 import threading
 from typing import IO, TYPE_CHECKING, Any, Generic, Self, cast
 
 from devbox.agent import protocol
 from devbox.agent.protocol import R
 from devbox.builds import deliver
-from devbox.container.inside.exec import exec_argv
-from devbox.errors import EXIT_INTERRUPTED, BuildError, ProgramMissingError, Stopped
+from devbox.container.inside.exec import execution, prepared
+from devbox.errors import EXIT_INTERRUPTED, BuildError, EngineError, ProgramMissingError, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from devbox.agent.protocol import Event, Request
     from devbox.container.target import Target
+    from devbox.engine.attach import Session
     from devbox.engine.docker import Engine
     from devbox.masking import Mask
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     Answers = Mapping[type[Event], Callable[[Any], object]]
 
 CANNOT_RUN = frozenset({126, 127})
+KILLED = 137
 # How long the agent gets to end compilers and close its record after the lifeline was cut.
 FAREWELL_SECONDS = 30.0
 
@@ -51,10 +51,10 @@ def ask(
     Where the agent asks something, by an event that `answers` names, that function is called, and the agent waits. All
     that it says goes through `mask`.
 
-    On the warm path this is one `docker exec`; where the container has not seen this version of the agent, it is sent
-    there and asked again. The first Ctrl-C, SIGTERM or SIGHUP cuts the lifeline: the agent ends what it runs, closes
-    the record, and its last words still count. A second one is as always. An exception of `on_event` cuts the lifeline
-    as well.
+    On the warm path this is one command executed; where the container has not seen this version of the agent, it is
+    sent there and asked again. The first Ctrl-C, SIGTERM or SIGHUP cuts the lifeline: the agent ends what it runs,
+    closes the record, and its last words still count. A second one is as always. An exception of `on_event` cuts the
+    lifeline as well.
     Raises BuildError if the agent cannot be run, fails, or is cut off, KeyboardInterrupt if it was stopped too early
     for a result. The code of a result that a signal brought about is 128 + its number.
     """
@@ -78,7 +78,7 @@ def ask_alone(request: Request[R], args: Sequence[str], engine: Engine, *, on_ev
     `args` end with the image's arguments for `deliver.alone_argv`. Raises as `ask` does.
     """
     known = _Listener(request, on_event)
-    with _Line([engine.docker, *args], engine.environ) as agent, _cut_by_signals(agent):
+    with _ClientLine([engine.docker, *args], engine.environ) as agent, _cut_by_signals(agent):
         agent.send(json.dumps(deliver.bundle()))
         result = known.talk(agent)
         if result is not None:
@@ -124,6 +124,7 @@ class _Listener(Generic[R]):
                 if getattr(event, "code", 0) == EXIT_INTERRUPTED and agent.cut_by is not None:
                     # The agent knows only that its lifeline was cut.
                     event = event.but(code=128 + agent.cut_by)
+                agent.answered = True
                 return cast("R", event)
             elif event is not None and self._on_event is not None:
                 self._on_event(event)
@@ -165,7 +166,7 @@ def _failure(agent: _Line, engine: Engine, *, began: bool) -> BuildError:
             hint="devbox exec -- apt-get install -y python3   # or add it to the image's packages",
             detail=agent.stderr,
         )
-    if agent.code == 137:
+    if agent.code == KILLED:
         return BuildError("the build was cut off: its container was stopped", hint="devbox up   # then build again")
     return BuildError(f"the build's agent ended with exit code {agent.code}", detail=agent.stderr or None)
 
@@ -183,20 +184,124 @@ def _deliver(target: Target, engine: Engine, volume: str) -> None:
 
 
 def _exec(target: Target, engine: Engine, argv: list[str]) -> _Line:
-    return _Line(exec_argv(target, argv, docker=engine.docker), target.client_environ(engine.environ))
+    """Return the line to a program in the container: over the engine's socket where it has one on this machine."""
+    asked = execution(target, argv)
+    environ = target.client_environ(engine.environ)
+    session = prepared(asked, environ)
+    return _ClientLine([engine.docker, *asked.args()], environ) if session is None else _SocketLine(session)
 
 
 class _Line:
-    """A docker client with a lifeline, in a session of its own: a Ctrl-C is for this process, which cuts the line."""
+    """A program that talks in lines of JSON, and whose stdin is its lifeline: it ends when that is cut.
 
-    def __init__(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
-        self._argv = argv
-        self._environ = environ
+    When the block is left, `code` is its exit code and `stderr` what it wrote there. Who has an `answered` line needs
+    neither.
+    """
+
+    def __init__(self) -> None:
         self.code = -1
+        self.answered = False
         self.cut_by: int | None = None
         self.stderr = ""
 
     def __enter__(self) -> Self:
+        raise NotImplementedError
+
+    def __exit__(self, *_: object) -> None:
+        raise NotImplementedError
+
+    def send(self, line: str) -> None:
+        """Write one line to the lifeline. Somebody who reads no more is no error: the end tells why."""
+        raise NotImplementedError
+
+    def _cut(self) -> None:
+        raise NotImplementedError
+
+    def _output(self) -> Iterator[bytes]:
+        """Yield its stdout by lines."""
+        raise NotImplementedError
+
+    def hang_up(self, *, by: int | None = None) -> None:
+        """Cut the lifeline; `by` is the signal that asked for it."""
+        self.cut_by = self.cut_by or by
+        self._cut()
+
+    def raise_if_cut(self) -> None:
+        """Raise KeyboardInterrupt if a signal cut the line, the kind that has the exit code if it was not Ctrl-C's."""
+        if self.cut_by is not None:
+            raise KeyboardInterrupt if self.cut_by == signal.SIGINT else Stopped(self.cut_by)
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """Yield the objects that the agent writes. What is none is dropped: a tool may have written past it."""
+        for line in self._output():
+            with contextlib.suppress(ValueError):
+                said = json.loads(line)
+                if isinstance(said, dict):
+                    yield said
+
+
+class _SocketLine(_Line):
+    """A command on a connection of the engine's; it lasts as long as this process."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+        self._errors = bytearray()
+
+    def __enter__(self) -> Self:
+        self._session.start()
+        return self
+
+    def send(self, line: str) -> None:
+        with contextlib.suppress(OSError):
+            self._session.connection.sendall(line.encode() + b"\n")
+
+    def _cut(self) -> None:
+        self._session.end_input()
+
+    def _output(self) -> Iterator[bytes]:
+        rest = bytearray()
+        while (parts := self._received()) is not None:
+            for stream, data in parts:
+                (rest if stream == 1 else self._errors).extend(data)
+            *whole, last = rest.split(b"\n")
+            yield from map(bytes, whole)
+            rest = last
+        if rest:
+            yield bytes(rest)
+
+    def _received(self) -> Iterator[tuple[int, memoryview]] | None:
+        try:
+            return self._session.receive()
+        except OSError:  # the engine is gone, or nothing was said for too long
+            return None
+
+    def __exit__(self, *_: object) -> None:
+        self.hang_up()
+        with contextlib.closing(self._session):
+            self._session.connection.settimeout(FAREWELL_SECONDS)
+            for _line in self._output():
+                pass
+            if not self.answered:
+                try:
+                    self.code = self._session.exit_code() or 0
+                except EngineError:
+                    self.code = KILLED  # the engine forgets what ran in a container that is stopped
+        self.stderr = self._errors.decode("utf-8", "replace").strip()
+
+
+class _ClientLine(_Line):
+    """A docker client, in a session of its own: a Ctrl-C is for this process, which cuts the line."""
+
+    def __init__(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
+        super().__init__()
+        self._argv = argv
+        self._environ = environ
+
+    def __enter__(self) -> Self:
+        import subprocess
+        import tempfile
+
         self._errors: IO[bytes] = tempfile.TemporaryFile()
         try:
             self._client = subprocess.Popen(
@@ -212,39 +317,28 @@ class _Line:
         return self
 
     def send(self, line: str) -> None:
-        """Write one line to the lifeline."""
         assert self._client.stdin is not None  # noqa: S101  # PIPE was asked for
         with contextlib.suppress(BrokenPipeError):
             self._client.stdin.write(line.encode() + b"\n")
             self._client.stdin.flush()
 
-    def hang_up(self, *, by: int | None = None) -> None:
-        """Cut the lifeline; `by` is the signal that asked for it."""
-        self.cut_by = self.cut_by or by
+    def _cut(self) -> None:
         pipe, self._client.stdin = self._client.stdin, None
         if pipe is not None:
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()
 
-    def raise_if_cut(self) -> None:
-        """Raise KeyboardInterrupt if a signal cut the line, the kind that has the exit code if it was not Ctrl-C's."""
-        if self.cut_by is not None:
-            raise KeyboardInterrupt if self.cut_by == signal.SIGINT else Stopped(self.cut_by)
-
-    def lines(self) -> Iterator[dict[str, Any]]:
-        """Yield the objects that the agent writes. What is none is dropped: a tool may have written past it."""
+    def _output(self) -> Iterator[bytes]:
         assert self._client.stdout is not None  # noqa: S101
-        for line in self._client.stdout:
-            with contextlib.suppress(ValueError):
-                said = json.loads(line)
-                if isinstance(said, dict):
-                    yield said
+        return iter(self._client.stdout)
 
     def __exit__(self, *_: object) -> None:
+        from subprocess import TimeoutExpired
+
         self.hang_up()
         assert self._client.stdout is not None  # noqa: S101
         try:
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            with contextlib.suppress(TimeoutExpired):
                 self._client.communicate(timeout=FAREWELL_SECONDS)
         finally:
             if self._client.poll() is None:

@@ -14,6 +14,8 @@ import pytest
 
 from devbox.builds import deliver
 from devbox.builds.trees import trees
+from devbox.engine.api import DEFAULT_SOCKET
+from devbox.engine.docker import Engine
 from devbox.errors import BuildError, UsageError
 from devbox.reporter import Silent
 from tests.engine.lab import CMAKE, COUNT, Held, Place, part, small_tree
@@ -21,7 +23,6 @@ from tests.engine.lab import CMAKE, COUNT, Held, Place, part, small_tree
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from devbox.engine.docker import Engine
 
 pytestmark = pytest.mark.engine
 
@@ -122,6 +123,17 @@ def test_the_trees_are_listed(place: Place) -> None:
         ("Release", False, "closed", 0),
     ]
     assert all(tree.size > 0 and tree.built >= tree.created > 0 and not tree.building for tree in found)
+
+
+def test_docker_s_client_carries_the_talk_where_only_it_knows_the_way(place: Place, tmp_path: Path) -> None:
+    environ = {**os.environ, "DOCKER_CONFIG": str(tmp_path / "docker"), "DOCKER_CONTEXT": "default"}
+    create = ["docker", "context", "create", "far", "--docker", f"host=unix://{DEFAULT_SOCKET}"]
+    subprocess.run(create, env=environ, check=True, capture_output=True)
+    far = Engine(environ={**environ, "DOCKER_CONTEXT": "far"})
+    found = trees(place.inside, far)
+    assert found == ()
+    place.build()
+    assert [tree.current for tree in trees(place.inside, far)] == [True]
 
 
 def test_a_container_without_python_is_told(engine: Engine, place: Place) -> None:

@@ -85,7 +85,7 @@ def execute(
 
     interrupted = {int(SIGINT): end_argv("INT")}
     client = target.client_environ(environ)
-    session = _prepared(asked, client)
+    session = prepared(asked, client)
     if session is None:
         return run_watched([docker, *asked.args()], environ=client, end=end_argv(), on_signal=interrupted)
     from devbox.container.inside.attached import run_attached
@@ -93,7 +93,7 @@ def execute(
     return run_attached(session, tty=terminal, environ=client, end=end_argv(), on_signal=interrupted)
 
 
-def _prepared(asked: Exec, environ: Mapping[str, str]) -> Session | None:
+def prepared(asked: Exec, environ: Mapping[str, str]) -> Session | None:
     """Return the command, prepared over the engine's socket; None where only the docker client knows the way."""
     path = socket_path(environ)
     if path is None or (asked.tty and not os.isatty(0)):
