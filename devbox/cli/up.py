@@ -111,7 +111,7 @@ def _text(result: UpResult, console: Console) -> str | None:
     for note in result.notes:
         console.info(f"note: {note}")
     if result.dry_run:
-        lines = [f"# write {path}" for path in result.written]
+        lines = []
         for step in result.steps:
             if step.lines:
                 lines += [f"# {step.title}", *step.lines]

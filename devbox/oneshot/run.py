@@ -19,10 +19,12 @@ from devbox.container.inside import supervise
 from devbox.container.inside.exec import run_watched
 from devbox.container.inside.probe import remote_env, variables
 from devbox.container.target import Target
+from devbox.container.up.apply import Journal
 from devbox.container.up.desired import Image, container_name, docker_run, slug
-from devbox.container.up.images import ensure_image, foreseen_image, plan_image
+from devbox.container.up.images import have_image, plan_image
 from devbox.container.up.needs import gpus_for
-from devbox.container.up.uid import host_ids_lines, wants_host_ids, with_host_ids
+from devbox.container.up.steps import BuildService
+from devbox.container.up.uid import with_host_ids
 from devbox.devcontainer.merge import image_metadata, merge
 from devbox.devcontainer.read import read
 from devbox.engine.spec import ContainerSpec, container_args
@@ -59,9 +61,9 @@ def run(
     returned instead: those that make the image where it is not there, then the container's. Raises DevboxError where
     the workspace has no contract yet.
     """
-    first: list[str] | None = [] if dry_run else None
-    contract, merged, image, project = _wanted(engine, workspace, reporter, first)
-    user_image = _user_image(engine, merged, image, reporter, first)
+    journal = Journal(engine, reporter, dry_run=dry_run)
+    contract, merged, image, project = _wanted(journal, workspace)
+    user_image = with_host_ids(journal, merged, image, uid=os.getuid(), gid=os.getgid())
     spec, target = one_shot(contract, merged, image, argv)
     grant = None if project is not None else gpus_for(engine, contract, merged, reporter)
     spec = replace(spec, image=user_image or spec.image, run_args=(*spec.run_args, *(grant.args if grant else ())))
@@ -77,7 +79,8 @@ def run(
         made = one_shot_args(contract, merged, image, project, shot, write=not dry_run)
         own = [flag for flag in flags if flag not in {"--interactive", "--tty"}]
         args = [engine.docker, *made, *own, *([] if terminal else ["--no-TTY"]), project.service, *argv]
-    if first is not None:
+    if dry_run:
+        first = [line for step in journal.steps for line in step.lines if not line.startswith("#")]
         return [*first, engine.line(args[1:])]
     environ: Mapping[str, str] = engine.environ
     if project is not None:
@@ -93,54 +96,34 @@ def run(
     )
 
 
-def _wanted(
-    engine: Engine, workspace: Path, reporter: Reporter, lines: list[str] | None
-) -> tuple[Contract, Merged, Image, Project | None]:
-    """Return the contract in force, its image, built first if it has to be, and its compose project, if any.
-
-    With `lines` nothing is built: they get the commands that would do it.
-    """
+def _wanted(journal: Journal, workspace: Path) -> tuple[Contract, Merged, Image, Project | None]:
+    """Return the contract in force, its image, built first if it has to be, and its compose project, if any."""
+    engine, reporter = journal.engine, journal.reporter
     path = which.contract(workspace, engine, reporter)
     if path is None:
         raise DevboxError(f"{workspace} has no dev container configuration yet", hint="devbox up")
     contract = with_repository(read(path, workspace, engine.environ))
     secrets.hide((contract.raw,), engine.environ, reporter)
-    network = network_of(config.load(workspace, environ=engine.environ, flags={}), engine.environ)
+    proxies = network_of(config.load(workspace, environ=engine.environ, flags={}), engine.environ).proxies()
     needs_consent(workspace, path, reach_of(contract, engine.environ))
     project, made_from, by_compose = None, contract, None
     if contract.kind == "compose":
         project = resolve(engine, contract)
         needs_consent(workspace, path, reach_of(contract, engine.environ, project=project))
         by_compose = service.service_build(engine, contract, project)
-        if by_compose is not None and lines is None:
-            service.build_service(engine, contract, project, by_compose, reporter)
+        if by_compose is not None:
+            journal.do(BuildService(contract, project.service, by_compose))
         made_from = service.image_contract(contract, project, engine.environ)
     user = None if project is None else service.base_config(project, Image("", "", "")).get("User")
-    todo = plan_image(engine, made_from)
-    if lines is None:
-        image = ensure_image(engine, made_from, todo, reporter, environ=network.proxies(), user=user)
-    else:
-        image, features = foreseen_image(engine, made_from, todo, reporter, user=user)
-        lines += [*([engine.line(by_compose.args)] if by_compose is not None else todo.lines(engine)), *features]
+    todo = plan_image(engine.image, made_from, environ=proxies)
+    if by_compose is not None:
+        todo = replace(todo, pulls=())
+    image = have_image(journal, made_from, todo, environ=proxies, user=user)
     entries = image_metadata(image.config.get("Labels"))
     if entries:
         needs_consent(workspace, path, reach_of(contract, engine.environ, entries, project))
     secrets.hide(entries, engine.environ, reporter)
     return contract, merge(contract, entries, image.config, engine.environ), image, project
-
-
-def _user_image(
-    engine: Engine, merged: Merged, image: Image, reporter: Reporter, lines: list[str] | None
-) -> str | None:
-    """Return the image with the host user's ids, where the contract wants that; `lines` as in `_wanted`."""
-    uid, gid = os.getuid(), os.getgid()
-    if lines is None:
-        return with_host_ids(engine, merged, image, reporter, uid=uid, gid=gid)
-    if not wants_host_ids(merged, uid):
-        return None
-    name, more = host_ids_lines(engine, merged, image, uid=uid, gid=gid)
-    lines += more
-    return name
 
 
 def one_shot(contract: Contract, merged: Merged, image: Image, argv: Sequence[str]) -> tuple[ContainerSpec, Target]:

@@ -9,6 +9,7 @@ import pytest
 
 from devbox import config
 from devbox.container.contract.inforce import in_force
+from devbox.container.up.apply import Journal
 from devbox.container.up.request import UpRequest
 from devbox.reporter import Silent
 from tests.asked import asked
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.engine
 
 def write(engine: Engine, tree: Path, **flags: Any) -> InForce:
     request = UpRequest(tree, **asked(**flags))
-    return in_force(request, config.load(tree, environ={}, flags=request.flags), engine, Silent())
+    return in_force(request, config.load(tree, environ={}, flags=request.flags), Journal(engine, Silent()))
 
 
 def test_a_second_run_keeps_the_choices_of_the_first(saxpy: Path, engine: Engine, base_image: str) -> None:

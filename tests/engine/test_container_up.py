@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox.container import memory
-from devbox.container.up.images import ensure_image, plan_image
+from devbox.container.up.apply import Journal
+from devbox.container.up.images import have_image, plan_image
 from devbox.container.up.uid import wants_host_ids, with_host_ids
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read
@@ -183,7 +184,7 @@ def test_an_image_is_built_once_and_again_when_what_it_is_built_from_changes(wor
     made = work.up()
     assert work.inside(made.container, "cat", "/version") == "one\n"
     contract = read(made.contract, work.path, os.environ)
-    assert plan_image(work.engine, contract).image is not None
+    assert plan_image(work.engine.image, contract).image is not None
     assert work.up().container == made.container
     dockerfile.write_text(f"FROM {work.image}\nRUN echo two >/version\n")
     changed = work.up()
@@ -417,16 +418,16 @@ def test_the_remote_user_gets_the_hosts_ids(work: Work, before: str, uid: int, g
         f"FROM {work.image}\nRUN {before}; install -o root /dev/null /home/dev/roots; touch /opt/else\n"
     )
     contract = read(work.path / ".devcontainer/devcontainer.json", work.path, os.environ)
-    image = ensure_image(work.engine, contract, plan_image(work.engine, contract), Silent(), environ={})
+    image = have_image(Journal(work.engine, Silent()), contract, plan_image(work.engine.image, contract))
     merged = merge(contract, (), image.config)
-    name = with_host_ids(work.engine, merged, image, Silent(), uid=uid, gid=gid)
+    name = with_host_ids(Journal(work.engine, Silent()), merged, image, uid=uid, gid=gid)
     assert name is not None
     try:
         script = "id -u; id -g; stat -c %u:%g /home/dev /home/dev/.bashrc /home/dev/roots; cut -d: -f3 /etc/passwd"
         said = work.engine.run(["run", "--rm", "--user", "dev", name, "sh", "-c", script]).stdout.split()
         assert said[:5] == [str(uid), str(gid), f"{uid}:{gid}", f"{uid}:{gid}", "0:0"]
         assert len(set(said[5:])) == len(said[5:]), "two accounts have one uid"
-        assert with_host_ids(work.engine, merged, image, Silent(), uid=uid, gid=gid) == name
+        assert with_host_ids(Journal(work.engine, Silent()), merged, image, uid=uid, gid=gid) == name
     finally:
         work.engine.run(["rmi", name], check=False)
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox.container.contract.describe import describe
-from devbox.container.up.images import ensure_image, plan_image
+from devbox.container.up.apply import Journal
+from devbox.container.up.images import have_image, plan_image
 from devbox.container.up.uid import with_host_ids
 from devbox.devcontainer.merge import image_metadata, merge
 from devbox.devcontainer.read import read
@@ -51,7 +52,7 @@ class Work(Checkout):
 
     def made(self) -> Image:
         contract = read(self.folder / "devcontainer.json", self.path, os.environ)
-        return ensure_image(self.engine, contract, plan_image(self.engine, contract), Silent(), environ={})
+        return have_image(Journal(self.engine, Silent()), contract, plan_image(self.engine.image, contract))
 
     def installed(self, image: str) -> list[str]:
         """Return a line for each Feature that was installed in an image."""
@@ -136,8 +137,8 @@ def test_a_dry_run_builds_nothing_and_knows_what_features_bring(work: Work) -> N
     work.feature("test-dry", capAdd=["SYS_PTRACE"], postCreateCommand="echo never")
     work.write_features("test-dry")
     shown = work.up(dry_run=True)
-    steps = {step.title: "\n".join(step.lines) for step in shown.steps}
-    assert f"--build-context feature-0={work.folder / 'test-dry'}" in steps["features"]
+    steps = {step.title.partition(":")[0]: "\n".join(step.lines) for step in shown.steps}
+    assert f"--build-context feature-0={work.folder / 'test-dry'}" in steps["Installing Features"]
     assert "echo never" in steps["lifecycle commands"]
     assert "needs your consent (--trust): has the capability SYS_PTRACE" in shown.notes
     assert work.engine.image(shown.image) is None
@@ -194,7 +195,7 @@ def test_features_on_a_dockerfile_know_its_user(work: Work) -> None:
     image = work.made()
     contract = read(work.folder / "devcontainer.json", work.path, os.environ)
     merged = merge(contract, image_metadata(image.config["Labels"]), image.config, {})
-    name = with_host_ids(work.engine, merged, image, Silent(), uid=4321, gid=4321)
+    name = with_host_ids(Journal(work.engine, Silent()), merged, image, uid=4321, gid=4321)
     assert name is not None
     try:
         assert work.engine.run(["run", "--rm", name, "sh", "-c", "id -u; cat /users"]).stdout.startswith("4321\ndev ")
@@ -263,4 +264,4 @@ def test_a_feature_that_cannot_be_had_is_said_before_anything_is_built(work: Wor
     with pytest.raises((ContractError, ImageError)):
         work.up()
     contract = read(file, work.path, os.environ)
-    assert plan_image(work.engine, contract).image is None
+    assert plan_image(work.engine.image, contract).image is None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox import config
+from devbox.container.up.apply import Journal, apply
 from devbox.container.up.feature_layer import resolve, with_features
 from devbox.container.up.images import image_of
 from devbox.devcontainer.features.lock import lock_path
@@ -96,7 +97,9 @@ class Workspace:
         engine = Engine(environ={**os.environ, **environ})
         settings = config.load(self.folder, environ=engine.environ, flags={})
         said: list[str] = [] if warnings is None else warnings
-        return resolve(engine, self.contract(), settings, said.append, pull=pull)
+        features, locking = resolve(engine, self.contract(), settings, said.append, pull=pull)
+        apply(engine, locking, Silent())
+        return features
 
 
 def in_order(features: tuple[Feature, ...]) -> list[tuple[str, Any]]:
@@ -347,8 +350,9 @@ def test_the_image_is_the_references(
     )
     contract = workspace.contract()
     base = image_of(IMAGE, engine.image(IMAGE) or {}, "")
-    dry, lines = with_features(engine, contract, base, Silent(), environ={}, dry_run=True)
-    ours, _ = with_features(engine, contract, base, Silent(), environ={})
+    planned = Journal(engine, Silent(), dry_run=True)
+    dry = with_features(planned, contract, base, environ={})
+    ours = with_features(Journal(engine, Silent()), contract, base, environ={})
     written = lock_path(workspace.path).read_bytes()
     lock_path(workspace.path).unlink()
     name = engine_name("features")
@@ -370,8 +374,11 @@ def test_the_image_is_the_references(
         merged = merge(contract, image_metadata(ours.config["Labels"]), ours.config, os.environ)
         assert list(merged.metadata) == entries
         assert (dry.reference, image_metadata(dry.config["Labels"])) == (ours.reference, entries[:-1])
-        assert len(lines) == 1
-        again, lines = with_features(engine, contract, base, Silent(), environ={}, dry_run=True)
-        assert (again, lines) == (ours, [])
+        assert [step.title for step in planned.steps if "docker" in step.lines[0]] == [
+            "Installing Features: plain, local"
+        ]
+        there = Journal(engine, Silent(), dry_run=True)
+        again = with_features(there, contract, base, environ={})
+        assert (again, [step for step in there.steps if "docker" in step.lines[0]]) == (ours, [])
     finally:
         engine.run(["image", "rm", "--force", ours.reference, name], check=False)

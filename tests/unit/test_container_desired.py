@@ -16,7 +16,8 @@ from devbox.container.up.desired import (
     entry_script,
     run_args_name,
 )
-from devbox.container.up.plan import Actual, CreateContainer, RemoveContainer, Replace, StartContainer, adopt, plan
+from devbox.container.up.plan import adopt, plan
+from devbox.container.up.steps import Actual, CreateContainer, RemoveContainer, Replace, StartContainer
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read
 from devbox.masking import is_secret

@@ -21,8 +21,9 @@ from devbox.container.target import LOCAL_FOLDER, folder_of
 from devbox.container.up.desired import Desired, Image, canonical, desired_service
 from devbox.container.up.feature_layer import see_features
 from devbox.container.up.images import ids_of, triggers_of
-from devbox.container.up.plan import Actual, ComposeUp, Plan, Replace, adopt
+from devbox.container.up.plan import Plan, adopt
 from devbox.container.up.runtime import There, best_of, left_behind, there
+from devbox.container.up.steps import Actual, BuildService, ComposeUp, Replace
 from devbox.devcontainer.compose.model import CONFIG_FILES, PROJECT, SERVICE, Project, as_image_contract
 from devbox.devcontainer.compose.override import ProjectSpec, one_shot
 from devbox.devcontainer.compose.sources import Sources
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from devbox.container.contract.inforce import InForce
-    from devbox.container.up.request import Journal, UpRequest
+    from devbox.container.up.apply import Journal
+    from devbox.container.up.request import UpRequest
     from devbox.devcontainer.model import Contract, Merged
     from devbox.engine.docker import Engine
     from devbox.engine.spec import ContainerSpec
@@ -113,17 +115,15 @@ class ComposeRuntime:
         said = see_consent(self.request, self.contract, self.engine.environ, self.reporter, project=self.project)
         self.journal.notes += [note for note in said if note not in self.journal.notes]
 
-    def image_contract(self) -> Contract:
+    def image_contract(self) -> tuple[Contract, bool]:
         """Return the contract of the service's image; what only docker compose can build, it builds here."""
         self.agree()
         again = self.request.recreate or self.request.pull
         todo = service_build(self.engine, self.contract, self.project, again=again)
-        if todo is not None and self.request.dry_run:
-            self.journal.would("image", [self.engine.line(todo.args)])
-        elif todo is not None:
+        if todo is not None:
             see_features(self.engine, self.contract, pull=self.request.pull)
-            build_service(self.engine, self.contract, self.project, todo, self.reporter)
-        return image_contract(self.contract, self.project, self.engine.environ)
+            self.journal.do(BuildService(self.contract, self.project.service, todo))
+        return image_contract(self.contract, self.project, self.engine.environ), todo is not None
 
     def base_config(self, image: Image) -> JSON:
         """Return the image's, with the user that the service says."""
@@ -255,25 +255,25 @@ def _build_inputs(engine: Engine, contract: Contract, project: Project) -> Input
         ) from None
 
 
-def build_service(engine: Engine, contract: Contract, project: Project, todo: ServiceBuild, reporter: Reporter) -> None:
+def build_service(engine: Engine, step: BuildService, reporter: Reporter) -> None:
     """Have docker compose build the service's image, and remember what it was made from. Raises EngineError."""
-    for note in todo.inputs.notes:
+    for note in step.build.inputs.notes:
         reporter.info(note)
-    with reporter.step(f"Building the service {project.service}"):
+    with reporter.step(step.title):
         steps = PlainLog()
 
         def take(line: str) -> None:
             steps.feed(line)
             reporter.output(line, prefix="build")
 
-        done = engine.stream(todo.args, take)
+        done = engine.stream(step.build.args, take)
         if not done.ok:
             raise builder_failure(steps) or EngineError(
-                f"docker compose could not build the service {project.service}",
-                hint=engine.line(todo.args),
+                f"docker compose could not build the service {step.service}",
+                hint=engine.line(step.build.args),
                 detail=last_lines(done.stderr),
             )
-    remember(contract, {**(recall(contract) or {}), "built": todo.inputs.digest})
+    remember(step.contract, {**(recall(step.contract) or {}), "built": step.build.inputs.digest})
 
 
 def image_contract(contract: Contract, project: Project, environ: Mapping[str, str]) -> Contract:

@@ -11,8 +11,9 @@ from devbox.container.compose.resolve import resolve
 from devbox.container.compose.service import base_config, image_contract
 from devbox.container.hooks import secrets
 from devbox.container.inside.probe import reading, variables
+from devbox.container.up.apply import Journal
 from devbox.container.up.desired import Image
-from devbox.container.up.images import foreseen_image, plan_image
+from devbox.container.up.images import have_image, plan_image
 from devbox.container.up.runtime import container_of
 from devbox.devcontainer.merge import image_metadata, merge
 from devbox.devcontainer.read import read
@@ -105,15 +106,15 @@ def _image(engine: Engine, contract: Contract) -> tuple[str, JSON]:
     if contract.kind == "compose":
         project = resolve(engine, contract)
         made = image_contract(contract, project, engine.environ)
-    todo = plan_image(engine, made)
+    todo = plan_image(engine.image, made)
     user = None if project is None else base_config(project, Image("", "", "")).get("User")
-    image, _ = foreseen_image(engine, made, todo, Silent(), user=user)
+    image = have_image(Journal(engine, Silent(), dry_run=True), made, todo, user=user)
     config = image.config if project is None else base_config(project, image)
     if todo.image is not None:
         return f"the image {image.reference}", config
     if todo.build is None:
         return "nothing: its image is not there yet", config
-    return f"{todo.build.dockerfile}, which is not built yet", config
+    return f"{todo.build.build.dockerfile}, which is not built yet", config
 
 
 def _plain(merged: Merged) -> JSON:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from devbox.config.table import CHOICES, TABLE
@@ -24,11 +24,10 @@ if TYPE_CHECKING:
 
     from devbox.config import Settings
     from devbox.container.contract.author import Draft
+    from devbox.container.up.apply import Journal
     from devbox.container.up.request import UpRequest
     from devbox.devcontainer.compose.model import Project
     from devbox.devcontainer.model import Contract
-    from devbox.engine.docker import Engine
-    from devbox.image.base.choose import BaseChoice
     from devbox.reporter import Reporter
 
 JSON = dict[str, Any]
@@ -38,7 +37,6 @@ JSON = dict[str, Any]
 class InForce:
     """The contract in force. `written` are the files that were written for it now, or would be.
 
-    `base` is how the base image of one that was drafted now is had.
     `drafted` are the texts of all its files, by path, in a dry run, where they are not written. `trusted` means that
     devbox itself has made the content.
     """
@@ -48,7 +46,6 @@ class InForce:
     notes: tuple[str, ...] = ()
     drafted: Mapping[Path, str] = field(default_factory=dict, hash=False)
     trusted: bool = False
-    base: BaseChoice | None = None
 
     @property
     def dockerfile(self) -> str | None:
@@ -57,12 +54,13 @@ class InForce:
         return None if build is None else self.drafted.get(build.dockerfile)
 
 
-def in_force(request: UpRequest, settings: Settings, engine: Engine, reporter: Reporter) -> InForce:
+def in_force(request: UpRequest, settings: Settings, journal: Journal) -> InForce:
     """Return the contract that `request` means, written first where devbox has to.
 
     Without a framework an existing one is used as it is; flags that change a contract make devbox write its own again.
     Raises ContractError, UsageError and RefusedError.
     """
+    engine, reporter = journal.engine, journal.reporter
     framework = settings.framework if request.config is None else None
     given = [TABLE[key].flag for key in CHOICES if key in request.flags]
     given += [f"--{name}" for name in ("flat", "compose") if getattr(request, name)]
@@ -79,30 +77,30 @@ def in_force(request: UpRequest, settings: Settings, engine: Engine, reporter: R
         ours_alone = ours is not None and contract.generated
         found = InForce(contract, notes=changed_since(settings, contract.record) if ours_alone else ())
     else:
-        found = _written(
-            request, settings, engine, reporter, framework=framework or ours, existing=path, tried=bool(given or path)
-        )
+        tried = bool(given or path)
+        found = _written(request, settings, journal, framework=framework or ours, existing=path, tried=tried)
     return found
 
 
 def _written(
     request: UpRequest,
     settings: Settings,
-    engine: Engine,
-    reporter: Reporter,
+    journal: Journal,
     *,
     framework: str | None,
     existing: Path | None,
     tried: bool,
 ) -> InForce:
-    """Draft the contract, see to its base image, put it into the checkout, and read it back.
+    """Gather the facts, draft the contract, see to its base image, and put it into the checkout.
 
     With `tried` the files are taken back where no container comes up by them.
     """
     from devbox.container.contract.agent import with_agent
     from devbox.container.contract.author import base_of, draft
     from devbox.container.contract.gather import gather
+    from devbox.container.up.steps import HaveBase
 
+    engine, reporter = journal.engine, journal.reporter
     chosen = which.framework(request.path, framework, reporter)
     if chosen.why is not None:
         reporter.info(f"this is {chosen.name}, because {chosen.why}")
@@ -122,51 +120,35 @@ def _written(
     base = base_of(facts, pull=request.pull)
     # Whatever can be refused comes before the image, which may take minutes.
     made = draft(facts, base.foreseen)
-    if request.dry_run:
-        return replace(_drafted(request, made, engine, reporter), base=base)
     if not base.certain:
-        from devbox.image.base.choose import have
-
-        made = draft(facts, have(engine, facts.framework, base, facts.network, reporter))
-    return _put(request, made, engine, reporter, tried=tried)
-
-
-def _put(request: UpRequest, made: Draft, engine: Engine, reporter: Reporter, *, tried: bool) -> InForce:
-    """Put a draft into the checkout and return what is in force then."""
-    from devbox.container.contract import attempt
-    from devbox.devcontainer.writing.write import write
-
-    if tried:
-        attempt.begin(made)
-    done = write(made.checkout, made.generated, force=request.force)
-    contract = read(made.path, request.path, engine.environ)
-    if made.ssh_agent:
-        ssh_agent.prepare()
-    if done.kept:
-        _say_kept(done.kept, reporter)
-    else:
-        # The files hold exactly what devbox makes, as it was asked for: there is nothing to ask.
-        agree_by_writing(contract, engine.environ)
-    return InForce(contract, done.changed, made.notes, trusted=not done.kept)
+        journal.do(HaveBase(facts.framework, base, facts.network))
+        there = {name for name in (base.image, base.instead) if name is not None and engine.image(name) is not None}
+        made = draft(facts, base.outcome(there))
+    return _put(request, made, journal, tried=tried)
 
 
-def _drafted(request: UpRequest, made: Draft, engine: Engine, reporter: Reporter) -> InForce:
-    """Return what would be in force: the draft, unless a file in its place was edited by hand."""
+def _put(request: UpRequest, made: Draft, journal: Journal, *, tried: bool) -> InForce:
+    """Put a draft into the checkout, unless somebody has edited it there, and return what is in force then."""
+    from devbox.container.up.steps import MakeFolder, WriteContract
     from devbox.devcontainer.writing.write import preview
 
+    environ = journal.engine.environ
     stale = preview(made.checkout, made.generated)
     edited = [one.path for one in stale if one.edited]
     if edited and not request.force:
-        _say_kept(edited, reporter)
-        return InForce(read(made.path, request.path, engine.environ), (), made.notes)
+        names = ", ".join(map(str, edited))
+        journal.reporter.warn(f"{names} was edited by hand and is used as it is; --force writes it again")
+        return InForce(read(made.path, request.path, environ), (), made.notes)
+    paths = tuple(one.path for one in stale)
+    journal.do(WriteContract(made, paths, tried=tried, force=request.force))
+    if made.ssh_agent and not ssh_agent.mounted_folder().is_dir():
+        journal.do(MakeFolder(ssh_agent.mounted_folder()))
     drafted = {made.checkout.path / relative: text for relative, text in made.generated.files}
-    contract = read(made.path, request.path, engine.environ, text=drafted[made.path])
-    return InForce(contract, tuple(one.path for one in stale), made.notes, drafted, trusted=True)
-
-
-def _say_kept(paths: Sequence[Path], reporter: Reporter) -> None:
-    names = ", ".join(str(path) for path in paths)
-    reporter.warn(f"{names} was edited by hand and is used as it is; --force writes it again")
+    contract = read(made.path, request.path, environ, text=drafted[made.path])
+    if not journal.dry_run:
+        # The files hold exactly what devbox makes, as it was asked for: there is nothing to ask.
+        agree_by_writing(contract, environ)
+    return InForce(contract, paths, made.notes, drafted if journal.dry_run else {}, trusted=True)
 
 
 def see_consent(

@@ -135,8 +135,11 @@ def read_container(engine: Engine, container: str) -> Reading:
     return reading(engine, inspected)
 
 
-def reading(engine: Engine, inspected: JSON) -> Reading:
-    """Return the `Reading` of an inspected container; its file may be gone, but not malformed (ContractError)."""
+def reading(engine: Engine, inspected: JSON, contract: Contract | None = None) -> Reading:
+    """Return the `Reading` of an inspected container; its file may be gone, but not malformed (ContractError).
+
+    `contract` is the content of the file where that was read already.
+    """
     from devbox.devcontainer.merge import image_metadata, merge
     from devbox.devcontainer.read import read
 
@@ -146,7 +149,8 @@ def reading(engine: Engine, inspected: JSON) -> Reading:
     # Another user's file, which may not be read, is as good as gone.
     if not file or not folder or not os.access(file, os.R_OK):
         return Reading(inspected, None, None)
-    contract = read(Path(file), Path(folder), engine.environ)
+    if contract is None or (str(contract.path), str(contract.workspace)) != (file, folder):
+        contract = read(Path(file), Path(folder), engine.environ)
     entries = image_metadata(labels)
     for_merge = contract
     if entries:

@@ -44,7 +44,7 @@ def prepare() -> Path:
 
 
 def folder_for(facts: EngineFacts, *, wanted: bool) -> Path | None:
-    """Return the folder that a personal contract mounts, which `restore` makes; None where none can work.
+    """Return the folder that a personal contract mounts, which `prepare` makes; None where none can work.
 
     A socket works through a bind mount only where the engine and the agent share a kernel.
     """
@@ -53,11 +53,11 @@ def folder_for(facts: EngineFacts, *, wanted: bool) -> Path | None:
     return mounted_folder()
 
 
-def restore(contract: Contract) -> None:
-    """Make the folder where `contract` mounts it and it is not there: the engine makes no folder for a bind mount."""
-    folder = str(mounted_folder())
-    if any(isinstance(mount, str) and folder in mount for mount in contract.config.get("mounts", ())):
-        prepare()
+def missing(contract: Contract) -> tuple[Path, ...]:
+    """Return the folder if `contract` mounts it and it is not there: the engine makes no folder for a bind mount."""
+    folder = mounted_folder()
+    mounted = any(isinstance(mount, str) and str(folder) in mount for mount in contract.config.get("mounts", ()))
+    return (folder,) if mounted and not folder.is_dir() else ()
 
 
 def ensure(environ: Mapping[str, str], *, check_seconds: float = CHECK_SECONDS) -> bool:

@@ -1,24 +1,25 @@
-"""The one place that changes containers: it does the steps of a plan."""
+"""The one place that changes anything: it does steps, or writes down what they would do."""
 
 from __future__ import annotations
 
 import json
 import re
+import time
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from devbox.container import memory
 from devbox.container.target import LOCAL_FOLDER, folder_of
-from devbox.container.up.plan import (
+from devbox.container.up.request import StepDone
+from devbox.container.up.steps import (
     ComposeUp,
     CreateContainer,
     FinishReplacing,
-    Plan,
     RemoveContainer,
     Replace,
     StartContainer,
-    Step,
 )
 from devbox.devcontainer.compose.model import PROJECT
 from devbox.devcontainer.identity import group_of_volume
@@ -30,8 +31,9 @@ from devbox.files import write_atomically
 from devbox.trust.sources import Source, must_stay, of_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from devbox.container.up.steps import Containers, Step
     from devbox.devcontainer.compose.override import ProjectSpec
     from devbox.engine.docker import Engine
     from devbox.engine.process import Completed
@@ -64,16 +66,55 @@ class NoGpusError(EngineError):
     """The engine has not the GPUs that a container asks for; who knows the contract knows a better hint."""
 
 
-def apply(engine: Engine, plan: Plan, reporter: Reporter) -> tuple[str, ...]:
-    """Do the steps of a plan and return what has to be said about them. Raises EngineError where docker refuses one."""
+class Journal:
+    """Where one `up` hands its steps in: they are done, or with `dry_run` written down with their commands.
+
+    It holds what has been done so far, and what there is to say about it in the end.
+    """
+
+    def __init__(self, engine: Engine, reporter: Reporter, *, dry_run: bool = False) -> None:
+        self.engine, self.reporter, self.dry_run = engine, reporter, dry_run
+        self.steps: list[StepDone] = []
+        self.notes: list[str] = []
+
+    def do(self, *steps: Step) -> None:
+        """Do steps in their order. Raises EngineError where docker refuses one."""
+        if self.dry_run:
+            for step in steps:
+                self.would(step.title, step.lines(self.engine))
+        else:
+            self.notes += apply(self.engine, steps, self.reporter)
+
+    @contextmanager
+    def timed(self, title: str) -> Iterator[None]:
+        """Note how long something takes."""
+        begun = time.monotonic()
+        yield
+        if not self.dry_run:
+            self.steps.append(StepDone(title, round(time.monotonic() - begun, 3)))
+
+    def would(self, title: str, lines: Sequence[str]) -> None:
+        """Note the commands of a step of a dry run; a step without any is none."""
+        if lines:
+            self.steps.append(StepDone(title, lines=tuple(lines)))
+
+
+def apply(engine: Engine, steps: Sequence[Step], reporter: Reporter) -> tuple[str, ...]:
+    """Do steps in their order, and return what has to be said about them. Raises EngineError where docker refuses."""
     notes: list[str] = []
-    for step in plan.steps:
-        with reporter.step(step.title):
-            notes += _do(engine, step, reporter)
+    for step in steps:
+        match step:
+            case RemoveContainer() | CreateContainer() | StartContainer() | ComposeUp() | Replace() | FinishReplacing():
+                with reporter.step(step.title):
+                    notes += _do(engine, step, reporter)
+            case _:
+                from devbox.container.up.making import make
+
+                make(engine, step, reporter)
     return tuple(notes)
 
 
-def _do(engine: Engine, step: Step, reporter: Reporter) -> list[str]:
+def _do(engine: Engine, step: Containers, reporter: Reporter) -> list[str]:
     _see_sources(engine, step)
     match step:
         case RemoveContainer():
@@ -99,7 +140,7 @@ def _do(engine: Engine, step: Step, reporter: Reporter) -> list[str]:
             return []
 
 
-def _see_sources(engine: Engine, step: Step) -> None:
+def _see_sources(engine: Engine, step: Containers) -> None:
     """See that what the step mounts of the workspace is still there. Raises RefusedError for a link out of it."""
     match step:
         case CreateContainer(spec=spec) | Replace(spec=spec) | ComposeUp(spec=spec) if spec is not None:

@@ -44,13 +44,14 @@ class Desired:
 class Image:
     """The image that a container is made from: its name, its id, and a digest of what it was made from.
 
-    `config` is `.Config` of its inspection.
+    `config` is `.Config` of its inspection. One that is not there yet has no id, and is `known` where its base is.
     """
 
     reference: str
     id: str
     inputs: str
     config: JSON = field(hash=False, default_factory=dict)
+    known: bool = True
 
 
 def desired(

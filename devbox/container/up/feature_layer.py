@@ -8,41 +8,38 @@ from typing import TYPE_CHECKING
 
 from devbox import config
 from devbox.container.up.desired import Image
+from devbox.container.up.steps import InstallFeatures, LockFeatures
 from devbox.devcontainer.identity import METADATA
 from devbox.devcontainer.merge import image_metadata
 from devbox.devcontainer.substitute import HostVariables, IdVariables, substitute
-from devbox.engine.spec import build_args
 from devbox.errors import ContractError, DriftError
-from devbox.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from devbox.config import Settings
+    from devbox.container.up.apply import Journal
     from devbox.devcontainer.features.lock import Lock
     from devbox.devcontainer.features.order import Feature
     from devbox.devcontainer.jsonc import JSON
     from devbox.devcontainer.model import Contract
     from devbox.engine.docker import Engine
     from devbox.image.features.layer import Layer
-    from devbox.reporter import Reporter
 
 # What a contract fills in, and the ENV of an image cannot.
 _NOT_THE_IMAGES = re.compile(r"\$\{(?:localEnv|env|containerEnv):[^}]*\}")
 
 
 def with_features(
-    engine: Engine,
+    journal: Journal,
     contract: Contract,
     image: Image,
-    reporter: Reporter,
     *,
     environ: Mapping[str, str],
-    dry_run: bool = False,
     user: str | None = None,
     pull: bool = False,
-) -> tuple[Image, list[str]]:
-    """Return `image` with the contract's Features in a layer on top, and what a dry run would run for it.
+) -> Image:
+    """Return `image` with the contract's Features in a layer on top, in a dry run as far as it can be foreseen.
 
     Without Features that is `image` itself. The layer's label `devcontainer.metadata` holds the image's entries and one
     for each Feature, so that the merge needs to know nothing of Features. `environ` are the proxies of a build, `user`
@@ -50,34 +47,30 @@ def with_features(
     hold. Raises ContractError, ImageError, and DriftError where the lock file is frozen and does not fit.
     """
     if not contract.config.get("features"):
-        return image, []
+        return image
 
     from devbox.config.network import network_of
 
+    engine = journal.engine
     settings = config.load(contract.workspace, environ=engine.environ, flags={})
     network = network_of(settings, engine.environ)
     warnings: list[str] = []
-    features = resolve(engine, contract, settings, warnings.append, pull=pull, dry_run=dry_run)
+    features, locking = resolve(engine, contract, settings, warnings.append, pull=pull)
+    journal.do(*locking)
     layer = _layer(contract, image, features, warnings.append, user=user, environ=engine.environ)
     digest = layer.digest()
-    wanted = layer.build(digest, network)
-    name = wanted.tags[0]
-    lines = []
+    name = layer.build(digest, network).tags[0]
     # The name holds the digest, so what is called so is this.
     inspected = engine.image(name)
     if inspected is None:
         for warning in dict.fromkeys(warnings):
-            reporter.warn(warning)
-        lines = [engine.line(build_args(wanted))]
-        if not dry_run:
-            from devbox.image.features.layer import install
-
-            install(engine, layer, network, reporter, environ=environ)
-            inspected = engine.image(name)
+            journal.reporter.warn(warning)
+        journal.do(InstallFeatures(layer, network, environ))
+        inspected = engine.image(name)
     if inspected is not None:
-        return Image(name, str(inspected["Id"]), digest, inspected.get("Config") or {}), lines
+        return Image(name, str(inspected["Id"]), digest, inspected.get("Config") or {})
     labels = {**(image.config.get("Labels") or {}), METADATA: layer.label}
-    return replace(image, reference=name, id="", inputs=digest, config={**image.config, "Labels": labels}), lines
+    return replace(image, reference=name, id="", inputs=digest, config={**image.config, "Labels": labels})
 
 
 def see_features(engine: Engine, contract: Contract, *, pull: bool = False) -> None:
@@ -87,19 +80,13 @@ def see_features(engine: Engine, contract: Contract, *, pull: bool = False) -> N
     """
     if contract.config.get("features"):
         settings = config.load(contract.workspace, environ=engine.environ, flags={})
-        resolve(engine, contract, settings, lambda _: None, pull=pull, dry_run=True)
+        resolve(engine, contract, settings, lambda _: None, pull=pull)
 
 
 def resolve(
-    engine: Engine,
-    contract: Contract,
-    settings: Settings,
-    warn: Callable[[str], None],
-    *,
-    pull: bool = False,
-    dry_run: bool = False,
-) -> tuple[Feature, ...]:
-    """Return the Features of a contract in the order of their installation, and write the lock file for them.
+    engine: Engine, contract: Contract, settings: Settings, warn: Callable[[str], None], *, pull: bool = False
+) -> tuple[tuple[Feature, ...], tuple[LockFeatures, ...]]:
+    """Return the Features of a contract in the order of their installation, and the step that locks them, if any.
 
     Raises ContractError and ImageError where one cannot be had, DriftError where a frozen lock file does not fit.
     """
@@ -118,32 +105,21 @@ def resolve(
     features, more = installation_order(wanted, override, store.fetch, store.refer, contract.path)
     for note in (*notes, *more, *(note for feature in features for note in feature.warnings)):
         warn(note)
-    if mode != "off":
-        _hold(held, lock.render(features), features, warn, frozen=mode == "frozen", dry_run=dry_run)
-    return features
+    return features, () if mode == "off" else _locking(held, lock.render(features), features, frozen=mode == "frozen")
 
 
-def _hold(
-    held: Lock, text: str, features: Sequence[Feature], warn: Callable[[str], None], *, frozen: bool, dry_run: bool
-) -> None:
-    """See that the lock file says `text`."""
-    if not held.differs(text):
-        return
-    if not held.text and not any(feature.digest for feature in features):
-        # Everything is in the checkout: there is nothing to hold.
-        return
+def _locking(held: Lock, text: str, features: Sequence[Feature], *, frozen: bool) -> tuple[LockFeatures, ...]:
+    """Return the step by which the lock file says `text`; none where it does, or there is nothing to hold."""
+    # Where everything is in the checkout, there is nothing to hold.
+    if not held.differs(text) or (not held.text and not any(feature.digest for feature in features)):
+        return ()
     if frozen:
         problem = "is not there" if held.text is None else "does not fit the Features of the contract"
         raise DriftError(
             f"{held.path} {problem}, and features_lock = frozen",
             hint="DEVBOX_FEATURES_LOCK=write devbox up   # writes it",
         )
-    if dry_run:
-        return
-    try:
-        write_atomically(held.path, text)
-    except OSError as error:
-        warn(f"{held.path} cannot be written: {error.strerror}; the next image may have other Features")
+    return (LockFeatures(held.path, text),)
 
 
 def _layer(

@@ -2,67 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from devbox.container.up.desired import Image, slug
 from devbox.container.up.feature_layer import see_features, with_features
-from devbox.engine.spec import ImageBuild, build_args
-from devbox.errors import ContractError, ImageError
-from devbox.image.buildkit.build import build, current
-from devbox.image.buildkit.inputs import LABEL, inputs_of
+from devbox.container.up.steps import BuildImage, PullImage
+from devbox.engine.spec import ImageBuild
+from devbox.errors import ContractError
+from devbox.image.buildkit.inputs import LABEL, inputs_of, is_made_from
 from devbox.image.dockerfile.stages import base_images, read_stages
 from devbox.image.dockerfile.words import assignments, fill
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from devbox.container.up.apply import Journal
     from devbox.devcontainer.jsonc import JSON
     from devbox.devcontainer.model import Contract
-    from devbox.engine.docker import Engine
-    from devbox.reporter import Reporter
 
-__all__ = ["ImagePlan", "ensure_image", "foreseen_image", "image_of", "plan_image", "with_features"]
+Look = Callable[[str], "JSON | None"]
 
 _OWN = "devbox-base:"
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePlan:
-    """How a contract's image is had: `build` it, or `pull` it by its name; neither where `image` is there already.
+    """How a contract's image is had: it is there as `image`, or `pulls` come first, and then a `build` where it is one.
 
-    Its Features come on top of that. `missing` are base images to be pulled first. `digest` stands for what a built
-    image is made from. `pull` looks for newer Features too. `notes` say what of its inputs is not looked at in full.
-    `text` is the Dockerfile's.
+    Its Features come on top of that. `digest` stands for what a built image is made from; with `pulls` before it, it is
+    not the last word. `text` is the Dockerfile's.
     """
 
     reference: str
     digest: str
     image: Image | None
-    build: ImageBuild | None = None
-    missing: tuple[str, ...] = ()
-    pull: bool = False
-    notes: tuple[str, ...] = ()
+    pulls: tuple[PullImage, ...] = ()
+    build: BuildImage | None = None
     text: str | None = None
 
-    def lines(self, engine: Engine) -> list[str]:
-        """Return the docker commands that would make the image."""
-        if self.image is not None:
-            return []
-        if self.build is None:
-            return [engine.line(["pull", self.reference])]
-        return [*(engine.line(["pull", name]) for name in self.missing), engine.line(build_args(self.build))]
 
+def plan_image(
+    look: Look,
+    contract: Contract,
+    *,
+    pull: bool = False,
+    dockerfile: str | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> ImagePlan:
+    """Return how the image of `contract` is had; `look` inspects a local image, `pull` looks for newer ones.
 
-def plan_image(engine: Engine, contract: Contract, *, pull: bool = False, dockerfile: str | None = None) -> ImagePlan:
-    """Look at what there is of the contract's image, and say what has to be done. `pull` looks for newer images.
-
-    `dockerfile` is the Dockerfile's text where it is not written yet. Raises ContractError where it cannot be read.
+    `dockerfile` is the Dockerfile's text where it is not written yet, `environ` are the proxies of a build. Raises
+    ContractError where it cannot be read.
     """
     if contract.build is None:
         reference = contract.image or ""
-        found = engine.image(reference)
-        return ImagePlan(reference, "", None if pull or found is None else image_of(reference, found, ""), pull=pull)
+        found = look(reference)
+        if found is not None and not pull:
+            return ImagePlan(reference, "", image_of(reference, found, ""))
+        hint = f"docker pull {reference}   # or name another image in {contract.path}"
+        return ImagePlan(reference, "", None, (PullImage(reference, found is not None, "image", hint),))
     recipe = contract.build
     wanted = ImageBuild(
         dockerfile=str(recipe.dockerfile),
@@ -74,19 +74,31 @@ def plan_image(engine: Engine, contract: Contract, *, pull: bool = False, docker
     )
     try:
         text = recipe.dockerfile.read_text(encoding="utf-8") if dockerfile is None else dockerfile
-        bases = {name: engine.image(name) for name in base_images(text, dict(recipe.args), str(recipe.dockerfile))}
+        bases = {name: look(name) for name in base_images(text, dict(recipe.args), str(recipe.dockerfile))}
         inputs = inputs_of(wanted, ids_of(bases), text=text, triggers=triggers_of(bases))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ContractError(f"{recipe.dockerfile} cannot be read: {reason}") from None
     digest = inputs.digest
     reference = f"devbox-{slug(contract.record.framework or contract.workspace.name)}:{digest[:12]}"
-    # What devbox made from packages is in no registry.
-    missing = tuple(name for name, found in bases.items() if found is None or (pull and not name.startswith(_OWN)))
-    identity = None if missing else current(engine, reference, digest)
-    there = engine.image(reference) if identity is not None else None
-    image = None if there is None else image_of(reference, there, digest)
-    return ImagePlan(reference, digest, image, replace(wanted, tags=(reference,)), missing, pull, inputs.notes, text)
+    # Pulled first, so that the image's inputs, the base's id among them, are known before it is built and after. What
+    # devbox made from packages is in no registry.
+    hint = "devbox image base   # makes one from packages; or choose another with --base-image"
+    pulls = tuple(
+        PullImage(name, found is not None, "base image", hint)
+        for name, found in bases.items()
+        if found is None or (pull and not name.startswith(_OWN))
+    )
+    there = None if pulls else look(reference)
+    if there is not None and is_made_from(there, digest):
+        return ImagePlan(reference, digest, image_of(reference, there, digest))
+    # A proxy is passed on by name: its URL may hold a password.
+    forwarded = tuple(f"--build-arg={name}" for name in environ or {} if name.isupper())
+    wanted = replace(wanted, tags=(reference,), options=(*wanted.options, *forwarded))
+    title = f"Building the image {reference}"
+    return ImagePlan(
+        reference, digest, None, pulls, BuildImage(title, wanted, digest, environ or {}, inputs.notes), text
+    )
 
 
 def ids_of(bases: Mapping[str, JSON | None]) -> dict[str, str]:
@@ -104,9 +116,9 @@ def image_of(reference: str, inspected: JSON, inputs: str) -> Image:
     return Image(reference, str(inspected["Id"]), inputs or str(inspected["Id"]), inspected.get("Config") or {})
 
 
-def is_same(engine: Engine, one: str, other: str) -> bool:
+def is_same(look: Look, one: str, other: str) -> bool:
     """Tell whether two local images are the same to a container: in layers and configuration, whatever made them."""
-    first, second = engine.image(one), engine.image(other)
+    first, second = look(one), look(other)
     return first is not None and second is not None and _essence(first) == _essence(second)
 
 
@@ -118,52 +130,56 @@ def _essence(inspected: JSON) -> JSON:
     return {"layers": inspected.get("RootFS"), "system": (inspected.get("Os"), inspected.get("Architecture")), **kept}
 
 
-def ensure_image(
-    engine: Engine,
+def have_image(
+    journal: Journal,
     contract: Contract,
-    plan: ImagePlan,
-    reporter: Reporter,
+    todo: ImagePlan,
     *,
-    environ: Mapping[str, str],
+    dockerfile: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    pull: bool = False,
     user: str | None = None,
 ) -> Image:
-    """Return the image of `plan` with the contract's Features, pulled or built first if it has to be.
+    """Return the image of a contract with its Features, pulled and built first as `todo` says.
 
-    `environ` are values for build arguments that are named without one, `user` is the one that a compose file gives the
-    service. Raises ImageError, and what `with_features` raises.
+    In a dry run it is the image as far as it can be foreseen; one that is not there has no id. `environ` are the
+    proxies of a build, `pull` looks for newer Features, `user` is the one that a compose file gives the service. Raises
+    ImageError, and what `with_features` raises.
     """
-    pull = plan.pull
-    if plan.image is None and contract.config.get("features"):
+    look = journal.engine.image
+    if todo.image is None and contract.config.get("features"):
         # What cannot be had is said before something is built for it; what is had now lies in the cache.
-        see_features(engine, contract, pull=pull)
+        see_features(journal.engine, contract, pull=pull)
         pull = False
-    image = _ensure_plain(engine, contract, plan, reporter, environ=environ)
-    return with_features(engine, contract, image, reporter, environ=environ, user=user, pull=pull)[0]
+    if todo.pulls:
+        journal.do(*todo.pulls)
+        todo = plan_image(look, contract, dockerfile=dockerfile, environ=environ)
+    if todo.build is not None:
+        journal.do(todo.build)
+    image = todo.image
+    if image is None:
+        found = look(todo.reference)
+        if found is not None and (todo.build is None or is_made_from(found, todo.digest)):
+            image = image_of(todo.reference, found, todo.digest)
+        else:
+            image = Image(todo.reference, "", todo.digest, _foreseen_config(look, todo), known=not todo.pulls)
+    return with_features(journal, contract, image, environ=environ or {}, user=user, pull=pull)
 
 
-def foreseen_image(
-    engine: Engine, contract: Contract, plan: ImagePlan, reporter: Reporter, *, user: str | None = None
-) -> tuple[Image, list[str]]:
-    """Return the image that `ensure_image` would make, as far as it is known, and the commands for its Features.
-
-    Nothing is changed; `plan.lines` are the commands that come before.
-    """
-    plain = plan.image or Image(plan.reference, "", plan.digest, _foreseen_config(engine, plan))
-    return with_features(engine, contract, plain, reporter, environ={}, dry_run=True, user=user, pull=plan.pull)
-
-
-def _foreseen_config(engine: Engine, plan: ImagePlan) -> JSON:
+def _foreseen_config(look: Look, plan: ImagePlan) -> JSON:
     """Return what of `.Config` is known of an image that is not built yet: its base's, and what its Dockerfile sets.
 
     That is its user, its variables and its labels: who works in it, and what other tools say in its metadata.
     """
     if plan.build is None or plan.text is None:
         return {}
-    stages = read_stages(plan.text, dict(plan.build.args))
+    stages = read_stages(plan.text, dict(plan.build.build.args))
     if not stages.stages:
         return {}
-    chain = stages.chain((stages.find(plan.build.target) if plan.build.target else None) or stages.stages[-1])
-    base = engine.image(chain[0].image) if chain[0].image else None
+    chain = stages.chain(
+        (stages.find(plan.build.build.target) if plan.build.build.target else None) or stages.stages[-1]
+    )
+    base = look(chain[0].image) if chain[0].image else None
     config = dict((base or {}).get("Config") or {})
     variables = dict(item.partition("=")[::2] for item in config.get("Env") or ())
     labels = dict(config.get("Labels") or {})
@@ -179,50 +195,3 @@ def _foreseen_config(engine: Engine, plan: ImagePlan) -> JSON:
                     {fill(name, seen, escape).text: fill(text or "", seen, escape).text for name, text in found}
                 )
     return {**config, "Labels": labels, "Env": [f"{name}={value}" for name, value in variables.items()]}
-
-
-def _ensure_plain(
-    engine: Engine, contract: Contract, plan: ImagePlan, reporter: Reporter, *, environ: Mapping[str, str]
-) -> Image:
-    """Return the image of `plan` without Features."""
-    if plan.image is not None:
-        return plan.image
-    from devbox.image.registry.transfer import fetch
-
-    if plan.build is None:
-        reason = fetch(engine, plan.reference, reporter)
-        found = engine.image(plan.reference)
-        if found is None:
-            raise ImageError(
-                f"the image {plan.reference} is neither on the engine nor can it be pulled",
-                hint=f"docker pull {plan.reference}   # or name another image in {contract.path}",
-                detail=reason,
-            )
-        if reason is not None:
-            reporter.warn(f"no newer {plan.reference} could be had: {reason}")
-        return image_of(plan.reference, found, "")
-    for name in plan.missing:
-        # Pulled first, so that the image's inputs, the base's id among them, are known before it is built and after.
-        reason = fetch(engine, name, reporter)
-        if reason is not None and engine.image(name) is not None:
-            reporter.warn(f"no newer {name} could be had: {reason}")
-        elif reason is not None:
-            raise ImageError(
-                f"the base image {name} is neither on the engine nor can it be pulled",
-                hint="devbox image base   # makes one from packages; or choose another with --base-image",
-                detail=reason,
-            )
-    if plan.missing:
-        return _ensure_plain(engine, contract, plan_image(engine, contract), reporter, environ=environ)
-
-    for note in plan.notes:
-        reporter.info(note)
-    with reporter.step(f"Building the image {plan.reference}"):
-        # A proxy is passed on by name: its URL may hold a password.
-        forwarded = tuple(f"--build-arg={name}" for name in environ if name.isupper())
-        wanted = replace(plan.build, options=(*plan.build.options, *forwarded))
-        build(engine, wanted, reporter, digest=plan.digest, environ=environ)
-    found = engine.image(plan.reference)
-    if found is None:
-        raise ImageError(f"the image {plan.reference} was built and is gone again", hint="devbox up")
-    return image_of(plan.reference, found, plan.digest)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from devbox.container.up.plan import ComposeUp, CreateContainer
+from devbox.container.up.steps import ComposeUp, CreateContainer, Replace
 from devbox.devcontainer import requirements
+from devbox.engine.spec import ContainerSpec
 
 if TYPE_CHECKING:
-    from devbox.container.up.plan import Plan, Step
+    from devbox.container.up.plan import Plan
+    from devbox.container.up.steps import Step
     from devbox.devcontainer.gpu import Grant
     from devbox.devcontainer.model import Contract, Merged
     from devbox.engine.docker import Engine
@@ -31,14 +33,13 @@ def with_gpus(engine: Engine, contract: Contract, merged: Merged, todo: Plan, re
 
 def _with(step: Step, grant: Grant) -> Step:
     """Return the step that makes the container with the GPUs, any other as it is."""
-    match step:
-        case CreateContainer(spec):
-            return replace(step, spec=replace(spec, run_args=(*spec.run_args, *grant.args)))
-        case ComposeUp(spec=spec) if spec is not None:
-            from devbox.devcontainer.compose.override import with_gpus as reserved
+    if not isinstance(step, CreateContainer | Replace | ComposeUp) or step.spec is None:
+        return step
+    if isinstance(step.spec, ContainerSpec):
+        return replace(step, spec=replace(step.spec, run_args=(*step.spec.run_args, *grant.args)))
+    from devbox.devcontainer.compose.override import with_gpus as reserved
 
-            return replace(step, spec=reserved(spec, grant.reservation()))
-    return step
+    return replace(step, spec=reserved(step.spec, grant.reservation()))
 
 
 def gpus_for(engine: Engine, contract: Contract, merged: Merged, reporter: Reporter) -> Grant | None:

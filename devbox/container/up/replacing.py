@@ -17,13 +17,13 @@ from devbox.container.up.apply import (
     remove,
     with_lower_limit,
 )
-from devbox.container.up.plan import REPLACES
+from devbox.container.up.steps import REPLACES
 from devbox.devcontainer.compose.model import PROJECT, SERVICE
 from devbox.engine.spec import ContainerSpec, container_args
 from devbox.errors import DevboxError
 
 if TYPE_CHECKING:
-    from devbox.container.up.plan import Replace
+    from devbox.container.up.steps import Replace
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
 

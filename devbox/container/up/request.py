@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,13 +9,12 @@ from devbox.container.up.plan import Outcome
 from devbox.trust.ask import Answers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from devbox.config.table import Flags
     from devbox.container.hooks.commands import HookDone
 
-__all__ = ["Journal", "Outcome", "StepDone", "UpRequest", "UpResult"]
+__all__ = ["Outcome", "StepDone", "UpRequest", "UpResult"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,23 +86,3 @@ class UpResult:
     next: tuple[str, ...] = ()
     dry_run: bool = False
     compose_project_name: str | None = None
-
-
-class Journal:
-    """What one `up` has done so far, and what there is to say about it in the end."""
-
-    def __init__(self) -> None:
-        self.steps: list[StepDone] = []
-        self.notes: list[str] = []
-
-    @contextmanager
-    def timed(self, title: str) -> Iterator[None]:
-        """Note how long a step takes."""
-        begun = time.monotonic()
-        yield
-        self.steps.append(StepDone(title, round(time.monotonic() - begun, 3)))
-
-    def would(self, title: str, lines: Sequence[str]) -> None:
-        """Note the commands of a step of a dry run; a step without any is none."""
-        if lines:
-            self.steps.append(StepDone(title, lines=tuple(lines)))

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from devbox.container.inside.find import containers_of
 from devbox.container.target import LOCAL_FOLDER
 from devbox.container.up.desired import Desired, Image, desired
-from devbox.container.up.plan import Actual, Plan, Replace, Step, adopt, is_stray, unfinished
+from devbox.container.up.plan import Plan, adopt, is_stray, unfinished
+from devbox.container.up.steps import Actual, Replace, Step
 from devbox.devcontainer.compose.model import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from devbox.container.contract.inforce import InForce
-    from devbox.container.up.request import Journal, UpRequest
+    from devbox.container.up.apply import Journal
+    from devbox.container.up.request import UpRequest
     from devbox.devcontainer.model import Contract, Merged
     from devbox.engine.docker import ContainerSummary, Engine
 
@@ -43,8 +45,8 @@ class Runtime(Protocol):
     def adopt(self, actual: Actual, inspected: JSON) -> Plan:
         """Return the steps that make such a container usable."""
 
-    def image_contract(self) -> Contract:
-        """Return the contract whose image is had by pulling or building it."""
+    def image_contract(self) -> tuple[Contract, bool]:
+        """Return the contract whose image is had by pulling or building it, and whether that was done just now."""
 
     def base_config(self, image: Image) -> JSON:
         """Return `.Config` of the image as the container has it before the contract's own say."""
@@ -83,9 +85,9 @@ class SingleRuntime:
         """Start it where it is stopped."""
         return adopt(actual)
 
-    def image_contract(self) -> Contract:
+    def image_contract(self) -> tuple[Contract, bool]:
         """Return the contract itself."""
-        return self.contract
+        return self.contract, False
 
     def base_config(self, image: Image) -> JSON:
         """Return the image's own."""

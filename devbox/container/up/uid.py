@@ -6,17 +6,18 @@ Contracts that devbox writes do not need it: their image's last stage makes the 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from devbox.engine.spec import ImageBuild, build_args
-from devbox.image.buildkit.build import build, current
+from devbox.container.up.steps import BuildImage
+from devbox.engine.spec import ImageBuild
+from devbox.image.buildkit.inputs import is_made_from
 from devbox.paths import data_dir
 
 if TYPE_CHECKING:
+    from devbox.container.up.apply import Journal
     from devbox.container.up.desired import Image
     from devbox.devcontainer.model import Merged
-    from devbox.engine.docker import Engine
-    from devbox.reporter import Reporter
 
 _DOCKERFILE = "remote-user.Dockerfile"
 
@@ -30,8 +31,8 @@ def wants_host_ids(merged: Merged, uid: int) -> bool:
     return merged.update_remote_user_uid and uid != 0 and user != "root" and not user[:1].isdigit()
 
 
-def host_ids_build(merged: Merged, image: Image, uid: int, gid: int) -> tuple[ImageBuild, str]:
-    """Return the build of the layer on `image`, and the digest of what it is made from."""
+def ids_layer(merged: Merged, image: Image, uid: int, gid: int) -> BuildImage:
+    """Return the build of the layer on `image`."""
     path = data_dir("dockerfiles") / _DOCKERFILE
     user = str(merged.remote_user)
     text = "\0".join((path.read_text(encoding="utf-8"), image.id, user, str(uid), str(gid)))
@@ -39,7 +40,7 @@ def host_ids_build(merged: Merged, image: Image, uid: int, gid: int) -> tuple[Im
     build = ImageBuild(
         dockerfile=str(path),
         context=str(path.parent),
-        tags=(f"devbox-user:{digest[:12]}",),
+        tags=(f"devbox-user:{digest[:12] if image.id else 'not-known-yet'}",),
         args=(
             ("BASE_IMAGE", image.reference),
             ("REMOTE_USER", user),
@@ -48,34 +49,29 @@ def host_ids_build(merged: Merged, image: Image, uid: int, gid: int) -> tuple[Im
             ("IMAGE_USER", str(image.config.get("User") or "root")),
         ),
     )
-    return build, digest
+    return BuildImage(f"Giving {user} the ids {uid}:{gid}", build, digest)
 
 
-def with_host_ids(
-    engine: Engine, merged: Merged, image: Image, reporter: Reporter, *, uid: int, gid: int
-) -> str | None:
+def with_host_ids(journal: Journal, merged: Merged, image: Image, *, uid: int, gid: int) -> str | None:
     """Return the name of the image on `image` whose remote user has the ids `uid` and `gid`, built if it is not there.
 
     None where the image itself is right: the contract does not want it, or a rootless engine maps root to the host
     user already. Raises ImageError.
     """
+    if not image.known and wants_host_ids(replace(merged, remote_user="USER"), uid) and merged.remote_user == "root":
+        # What the image is not known for yet is shown both ways.
+        guess = ids_layer(replace(merged, remote_user="USER"), image, uid, gid)
+        lines = [f"# {line}" for line in guess.lines(journal.engine)]
+        journal.would(f"Where the image's user is not root, giving it the ids {uid}:{gid}", lines)
     if not wants_host_ids(merged, uid):
         return None
-
-    wanted, digest = host_ids_build(merged, image, uid, gid)
-    name = wanted.tags[0]
-    if current(engine, name, digest) is None:
+    layer = ids_layer(merged, image, uid, gid)
+    name = layer.build.tags[0]
+    there = journal.engine.image(name)
+    if there is None or not is_made_from(there, layer.digest):
         from devbox.facts.engine import gather
 
-        if gather(engine).rootless:
+        if gather(journal.engine).rootless:
             return None
-        with reporter.step(f"Giving {merged.remote_user} the ids {uid}:{gid}"):
-            build(engine, wanted, reporter, digest=digest)
+        journal.do(layer)
     return name
-
-
-def host_ids_lines(engine: Engine, merged: Merged, image: Image, *, uid: int, gid: int) -> tuple[str, list[str]]:
-    """Return, for a dry run, the image's name and the docker command that would make it where it is missing."""
-    wanted, _ = host_ids_build(merged, image, uid, gid)
-    name = wanted.tags[0]
-    return name, [] if engine.image(name) is not None else [engine.line(build_args(wanted))]

@@ -12,6 +12,7 @@ from devbox.image.base.package import ensure, ensure_fallback, fallback, referen
 from devbox.image.registry.transfer import fetch
 
 if TYPE_CHECKING:
+    from collections.abc import Container
     from pathlib import Path
 
     from devbox.config.network import Network
@@ -50,17 +51,20 @@ class BaseChoice:
     @property
     def foreseen(self) -> str:
         """What is taken if no registry answers, or the wanted one where that would be none."""
-        return self.instead if self.instead in self.there and self.image not in self.there else self.image
+        return self.outcome(self.there)
+
+    def outcome(self, there: Container[str]) -> str:
+        """Return the image that it comes to where these are on the engine then."""
+        return (
+            self.instead
+            if self.instead is not None and self.instead in there and self.image not in there
+            else self.image
+        )
 
     @property
     def certain(self) -> bool:
         """Whether nothing has to be pulled or made to know which image it is."""
         return not self.pull and self.image in self.there
-
-    @property
-    def title(self) -> str:
-        """What the step is called."""
-        return f"Having the base image {self.image}"
 
     def lines(self, engine: Engine) -> list[str]:
         """Return the commands, with what is done where the pull fails."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from devbox.engine.spec import build_args
 from devbox.errors import EngineError, ImageError
-from devbox.image.buildkit.inputs import LABEL, inputs_digest
+from devbox.image.buildkit.inputs import LABEL, inputs_digest, is_made_from
 from devbox.image.buildkit.plain import PlainLog
 from devbox.masking import passwords
 from devbox.paths import state_dir
@@ -34,9 +34,7 @@ _OWN_BUILDER = "docker buildx use default   # the engine's own; for one command:
 def current(engine: Engine, reference: str, digest: str) -> str | None:
     """Return the id of the local image `reference` if it was built from the inputs `digest`, else None."""
     image = engine.image(reference)
-    if image is None or ((image.get("Config") or {}).get("Labels") or {}).get(LABEL) != digest:
-        return None
-    return str(image["Id"])
+    return str(image["Id"]) if image is not None and is_made_from(image, digest) else None
 
 
 def build(

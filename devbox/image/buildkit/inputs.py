@@ -7,7 +7,7 @@ import json
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from devbox.image.dockerfile.instructions import parse
 from devbox.image.dockerfile.stages import context_reads, read_stages
@@ -30,6 +30,12 @@ class Inputs:
 
     digest: str
     notes: tuple[str, ...] = ()
+
+
+def is_made_from(inspected: Mapping[str, Any], digest: str) -> bool:
+    """Tell whether an inspected image was built from the inputs `digest`."""
+    labels: Mapping[str, str] = (inspected.get("Config") or {}).get("Labels") or {}
+    return labels.get(LABEL) == digest
 
 
 def inputs_digest(build: ImageBuild, base_ids: Mapping[str, str]) -> str:

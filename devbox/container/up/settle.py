@@ -1,0 +1,122 @@
+"""What a container that runs still needs: owners of volumes, its environment, agent and identity, hooks."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from devbox.container import memory
+from devbox.container.hooks import commands, secrets
+from devbox.container.inside.probe import Reading, learn, reading
+from devbox.container.person import git_identity, ssh_agent
+from devbox.container.up.apply import mend_groups, mend_owners
+from devbox.container.up.desired import canonical
+from devbox.devcontainer.identity import METADATA
+from devbox.errors import DevboxError, EngineError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from devbox.container.target import Target
+    from devbox.container.up.up import Run
+    from devbox.devcontainer.model import Contract, Merged
+    from devbox.engine.docker import Engine
+
+JSON = dict[str, Any]
+
+
+def settle(
+    run: Run, contract: Contract, merged: Merged | None, inspected: JSON, *, fresh: bool
+) -> tuple[Target, Path | None]:
+    """Bring a running container to where the person can work in it.
+
+    `contract` and `merged` are as they were read by now; without `merged` another tool made the container. `fresh`
+    tells that it has started now. Returns how commands are executed in it, and the log of hooks that go on in the
+    background, if any. Raises HookError, and EngineError where the container has ended meanwhile.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    read = _read(run.engine, contract, merged, inspected)
+    try:
+        # A call into the container is a tenth of a cold `up`, and this one does not depend on the others.
+        with ThreadPoolExecutor(1) as aside:
+            identity = aside.submit(git_identity.provide, run.engine, read)
+            if fresh and merged is not None:
+                _mend(run, read)
+            target = _target(run, read, fresh=fresh)
+        if (warning := identity.result()) is not None:
+            run.reporter.warn(warning)
+        ssh_agent.ensure(run.engine.environ)
+        return target, None if run.request.skip_hooks else _hooks(run, read, target)
+    except DevboxError:
+        # Everything fails in a container whose own command has ended meanwhile.
+        must_run(run.engine, contract, run.engine.container(read.id))
+        raise
+
+
+def _read(engine: Engine, contract: Contract, merged: Merged | None, inspected: JSON) -> Reading:
+    """Return container and contract together: merged once where the container has what the contract says now."""
+    label = (inspected["Config"].get("Labels") or {}).get(METADATA)
+    if merged is not None and label == canonical(list(merged.metadata), sort=False):
+        return Reading(inspected, contract, merged)
+    return reading(engine, inspected, contract)
+
+
+def _mend(run: Run, read: Reading) -> None:
+    """Mend the owners and groups of the volumes' top folders."""
+    mounts = read.inspected.get("Mounts") or ()
+    mended = mend_owners(run.engine, read.id, read.user, mounts, os.getuid())
+    run.journal.notes += [f"{folder} now belongs to {read.user}" for folder in mended]
+    shared = mend_groups(run.engine, read.id, mounts)
+    run.journal.notes += [f"{folder} is now shared with the group" for folder in shared]
+
+
+def _target(run: Run, read: Reading, *, fresh: bool) -> Target:
+    """Return how commands are executed in the container, asked of it where that is not remembered."""
+    remembered = None if fresh else memory.recall_target(read.id, read.moments[1])
+    if remembered is not None:
+        return remembered
+    with run.journal.timed("environment"):
+        target, warning = learn(run.engine, read)
+    if warning:
+        run.reporter.warn(warning)
+    return target
+
+
+def _hooks(run: Run, read: Reading, target: Target) -> Path | None:
+    """Run the lifecycle commands that are due; with `no_wait`, those after `waitFor` in the background: their log."""
+    inside = commands.Inside(run.engine, target, run.reporter, run.secrets)
+    secrets.hide(read.merged.metadata if read.merged is not None else (), run.engine.environ, run.reporter)
+    declared = read.merged.hooks if read.merged is not None else ()
+    wait_for = read.merged.wait_for if run.request.no_wait and read.merged is not None else None
+    due = commands.Hooks(declared, *read.moments, run.dotfiles)
+    with run.journal.timed("lifecycle commands"):
+        done, all_done = commands.run_due(inside, due, wait_for=wait_for)
+    run.hooks += done
+    if all_done:
+        return None
+    from devbox.container.hooks import manage
+
+    return manage.continue_in_background(inside, run.request.path, run.dotfiles)
+
+
+def must_run(engine: Engine, contract: Contract, inspected: JSON | None) -> JSON:
+    """Return the inspected container. Raises EngineError where it did not stay up."""
+    if inspected is None:
+        raise EngineError(f"the container of {contract.workspace} is gone again", hint="devbox up")
+    if not inspected["State"].get("Running"):
+        raise ended(engine, contract, inspected) from None
+    return inspected
+
+
+def ended(engine: Engine, contract: Contract, inspected: JSON) -> EngineError:
+    """Return the error for a container that did not stay up."""
+    done = engine.run(["logs", "--tail", "20", inspected["Id"]], check=False)
+    hint = 'remove "overrideCommand": false from the contract, unless the image\'s own command keeps running'
+    if contract.kind == "compose":
+        hint = 'set "overrideCommand": true in the contract, or give the service a command that keeps running'
+    return EngineError(
+        f"the container ended at once, with exit code {inspected['State'].get('ExitCode')}",
+        hint=hint,
+        detail=(done.stdout + done.stderr).strip() or None,
+    )
