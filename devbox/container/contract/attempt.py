@@ -8,25 +8,36 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from devbox.container.memory import attempt_file
 from devbox.devcontainer.writing.write import changes, put_back
 from devbox.facts import checkout as checkout_facts
 from devbox.files import private_folder, write_atomically
+from devbox.trust import grants
 
 if TYPE_CHECKING:
     from devbox.container.contract.author import Draft
 
 
+class Kept(NamedTuple):
+    """What is kept for a time: the texts of files, and the choices that devbox recorded for the framework."""
+
+    files: dict[Path, str | None]
+    framework: str
+    choices: dict[str, str]
+
+
 def begin(made: Draft) -> None:
     """Keep what the files of a contract hold before it is written; of several attempts in a row, before the first."""
-    file = attempt_file(made.checkout.path)
-    first = _before(file) or {}
+    workspace, framework = made.checkout.path, made.framework.name
+    file = attempt_file(workspace)
+    first = _kept(file) or Kept({}, framework, grants.choices(workspace, framework))
     found = changes(made.checkout, made.generated)
-    files = [[str(path), first.get(path, old), new] for path, (old, new) in found.items()]
+    files = [[str(path), first.files.get(path, old), new] for path, (old, new) in found.items()]
     private_folder(file.parent)
-    write_atomically(file, json.dumps(files), mode=0o600)
+    data = {"files": files, "framework": first.framework, "choices": first.choices}
+    write_atomically(file, json.dumps(data), mode=0o600)
 
 
 def take_back(workspace: Path) -> bool:
@@ -35,20 +46,23 @@ def take_back(workspace: Path) -> bool:
     Where somebody has changed one of them since, they are left as they are.
     """
     file = attempt_file(workspace)
-    before = _before(file)
-    if before is not None:
-        put_back(checkout_facts.gather(workspace), before)
+    kept = _kept(file)
+    if kept is not None:
+        put_back(checkout_facts.gather(workspace), kept.files)
+        grants.remember_choices(workspace, kept.framework, kept.choices)
     file.unlink(missing_ok=True)
-    return before is not None
+    return kept is not None
 
 
-def _before(file: Path) -> dict[Path, str | None] | None:
-    """Return the texts that are kept, None where there are none, or the attempt's files are not there any more."""
+def _kept(file: Path) -> Kept | None:
+    """Return what is kept, None where there is nothing, or the attempt's files are not there any more."""
     try:
-        files = [(Path(path), old, new) for path, old, new in json.loads(file.read_bytes())]
-    except (OSError, ValueError, TypeError):
+        data = json.loads(file.read_bytes())
+        files = [(Path(path), old, new) for path, old, new in data["files"]]
+        kept = Kept({path: old for path, old, _ in files}, str(data["framework"]), dict(data["choices"]))
+    except (OSError, ValueError, TypeError, KeyError):
         return None
-    return {path: old for path, old, _ in files} if all(_is(path, new) for path, _, new in files) else None
+    return kept if all(_is(path, new) for path, _, new in files) else None
 
 
 def _is(path: Path, text: str | None) -> bool:
