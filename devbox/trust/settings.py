@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbox.config.table import FILE, TABLE
 from devbox.trust.reach import Reach, is_inside
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from devbox.config.table import Settings
 
 # Those that name a file or a folder of the host. What else reaches it, a checkout cannot set at all.
-_PATHS = ("ca_bundle", "find_links")
+_PATHS = tuple(key for key, setting in TABLE.items() if setting.kind is FILE)
 
 
 def of_settings(settings: Settings, workspace: Path) -> Iterator[Reach]:
