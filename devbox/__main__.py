@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.write(f"devbox {__version__}\n")
         return 0
     if args and args[0] == "exec" and not {"-h", "--help"}.intersection(args[1:2]):
-        from devbox.container.inside import hot
+        from devbox.container import hot
 
         return hot.main(args[1:])
     from devbox.cli.app import run

@@ -59,7 +59,7 @@ def contract(
     json: JsonOption = False,
 ) -> None:
     """Show the devcontainer.json in force as devbox reads it, as JSON: with its variables filled in."""
-    from devbox.container.contract.describe import describe
+    from devbox.container.describe import describe
     from devbox.ui.envelope import plain
 
     run = application(context)

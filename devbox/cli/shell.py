@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
     @app.command("exec", context_settings=_VERBATIM)
     def exec_(context: typer.Context, command: Command, path: WorkspaceOption = None) -> None:
         """Run a command in the dev container: its terminal, exit code and signals are docker's own."""
-        from devbox.container.inside import hot
+        from devbox.container import hot
 
         # Only `exec --help` and `exec` behind a global option come here; see devbox.__main__.
         raise typer.Exit(hot.main([*(["--workspace", str(path)] if path else []), "--", *command]))

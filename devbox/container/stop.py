@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox.container import memory, which
-from devbox.container.compose.resolve import forget, last_projects
 from devbox.container.inside.find import candidate, containers_of
+from devbox.container.project import forget, last_projects
 from devbox.container.target import LOCAL_FOLDER, folder_of, no_container
 from devbox.container.up.apply import remove
 from devbox.devcontainer.compose.model import PROJECT

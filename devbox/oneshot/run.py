@@ -10,20 +10,20 @@ from devbox import config
 from devbox.config.network import network_of
 from devbox.container import which
 from devbox.container.checkout.git_mounts import with_repository
-from devbox.container.compose import service
-from devbox.container.compose.resolve import resolve
-from devbox.container.compose.service import one_shot_args
 from devbox.container.contract.reach import reach_of
+from devbox.container.desired import Image, container_name, docker_run, slug
 from devbox.container.hooks import secrets
 from devbox.container.inside import supervise
 from devbox.container.inside.exec import run_watched
 from devbox.container.inside.probe import remote_env, variables
+from devbox.container.project import resolve
+from devbox.container.steps import BuildService
 from devbox.container.target import Target
+from devbox.container.up import compose
 from devbox.container.up.apply import Journal
-from devbox.container.up.desired import Image, container_name, docker_run, slug
+from devbox.container.up.compose import one_shot_args
 from devbox.container.up.images import have_image, plan_image
 from devbox.container.up.needs import gpus_for
-from devbox.container.up.steps import BuildService
 from devbox.container.up.uid import with_host_ids
 from devbox.devcontainer.merge import image_metadata, merge
 from devbox.devcontainer.read import read
@@ -110,11 +110,11 @@ def _wanted(journal: Journal, workspace: Path) -> tuple[Contract, Merged, Image,
     if contract.kind == "compose":
         project = resolve(engine, contract)
         needs_consent(workspace, path, reach_of(contract, engine.environ, project=project))
-        by_compose = service.service_build(engine, contract, project)
+        by_compose = compose.service_build(engine, contract, project)
         if by_compose is not None:
             journal.do(BuildService(contract, project.service, by_compose))
-        made_from = service.image_contract(contract, project, engine.environ)
-    user = None if project is None else service.base_config(project, Image("", "", "")).get("User")
+        made_from = compose.image_contract(contract, project, engine.environ)
+    user = None if project is None else compose.base_config(project, Image("", "", "")).get("User")
     todo = plan_image(engine.image, made_from, environ=proxies)
     if by_compose is not None:
         todo = replace(todo, pulls=())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox.container import logs, status, stop
-from devbox.container.compose.resolve import resolve
+from devbox.container.project import resolve
 from devbox.devcontainer.read import read
 from devbox.errors import ContractError, EngineError, RefusedError
 from devbox.image.base.package import reference

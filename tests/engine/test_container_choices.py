@@ -9,8 +9,8 @@ import pytest
 
 from devbox import config
 from devbox.container.contract.inforce import in_force
+from devbox.container.request import UpRequest
 from devbox.container.up.apply import Journal
-from devbox.container.up.request import UpRequest
 from devbox.reporter import Silent
 from tests.asked import asked
 

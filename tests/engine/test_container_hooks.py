@@ -23,7 +23,7 @@ from tests.engine.lab import Checkout, remove, until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from devbox.container.up.request import UpResult
+    from devbox.container.request import UpResult
     from devbox.engine.docker import Engine
 
 pytestmark = pytest.mark.engine

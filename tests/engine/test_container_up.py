@@ -58,7 +58,7 @@ class Work(Checkout):
 RUN_UP = """
 import sys
 from pathlib import Path
-from devbox.container.up.request import UpRequest
+from devbox.container.request import UpRequest
 from devbox.container.up.up import up
 from devbox.engine.docker import Engine
 from devbox.reporter import Silent

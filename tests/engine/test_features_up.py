@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devbox.container.contract.describe import describe
+from devbox.container.describe import describe
 from devbox.container.up.apply import Journal
 from devbox.container.up.images import have_image, plan_image
 from devbox.container.up.uid import with_host_ids
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from devbox.container.up.desired import Image
+    from devbox.container.desired import Image
     from devbox.engine.docker import Engine
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("base_image")]

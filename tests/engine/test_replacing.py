@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devbox.container.up.steps import REPLACES
+from devbox.container.steps import REPLACES
 from devbox.container.up.up import UpRequest, UpResult, up
 from devbox.errors import EngineError
 from devbox.image.base.package import reference

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devbox.container.contract.describe import describe
+from devbox.container.describe import describe
 from devbox.devcontainer.merge import image_metadata, merge, mount_value
 from devbox.devcontainer.read import read
 from devbox.devcontainer.substitute import IdVariables, substitute

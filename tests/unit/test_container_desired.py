@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devbox.container.up.desired import (
+from devbox.container.desired import (
     HIDDEN,
     Image,
     container_name,
@@ -16,8 +16,8 @@ from devbox.container.up.desired import (
     entry_script,
     run_args_name,
 )
+from devbox.container.steps import Actual, CreateContainer, RemoveContainer, Replace, StartContainer
 from devbox.container.up.plan import adopt, plan
-from devbox.container.up.steps import Actual, CreateContainer, RemoveContainer, Replace, StartContainer
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read
 from devbox.masking import is_secret

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox.container.contract.reach import reach_of
+from devbox.container.desired import Image, desired
 from devbox.container.hooks import secrets
 from devbox.container.hooks.commands import Hooks, Inside, lines
 from devbox.container.target import Target
-from devbox.container.up.desired import Image, desired
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read
 from devbox.engine.docker import Engine

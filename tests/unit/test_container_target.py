@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from devbox.container import memory
-from devbox.container.inside import hot
+from devbox.container import hot, memory
 from devbox.container.inside.exec import exec_argv
 from devbox.container.target import Candidate, Target, missing_user, nearest
 from devbox.engine.process import Completed

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox.container.contract.reach import reach_of
-from devbox.container.up.desired import Image, desired, differences, secret_names
+from devbox.container.desired import Image, desired, differences, secret_names
 from devbox.devcontainer import requirements
 from devbox.devcontainer.identity import METADATA
 from devbox.devcontainer.merge import image_metadata, merge

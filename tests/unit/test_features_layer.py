@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.container.up.desired import Image
+from devbox.container.desired import Image
 from devbox.container.up.feature_layer import _layer
 from devbox.devcontainer.features.ids import Local
 from devbox.devcontainer.features.metadata import read

@@ -30,7 +30,7 @@ def modules_after(code: str, *args: str) -> set[str]:
     "code",
     [
         "import devbox.__main__ as m; m.main(['--version'])",
-        "import devbox.container.inside.hot",
+        "import devbox.container.hot",
         "import devbox.errors, devbox.paths, devbox.files, devbox.reporter",
         "import devbox.engine.docker, devbox.engine.spec",
         "import devbox.facts.model, devbox.frameworks.model, devbox.devcontainer.model",

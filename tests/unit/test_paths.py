@@ -11,7 +11,7 @@ from devbox import paths
 from devbox.cli.app import run
 from devbox.cli.builds.request import _client
 from devbox.config import kinds
-from devbox.container.inside import hot
+from devbox.container import hot
 from devbox.errors import UsageError
 from devbox.image.registry.credentials import _config
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from devbox.config import Settings
     from devbox.container.contract.author import Draft
+    from devbox.container.request import UpRequest
     from devbox.container.up.apply import Journal
-    from devbox.container.up.request import UpRequest
     from devbox.devcontainer.compose.model import Project
     from devbox.devcontainer.model import Contract
     from devbox.reporter import Reporter
@@ -98,7 +98,7 @@ def _written(
     from devbox.container.contract.agent import with_agent
     from devbox.container.contract.author import base_of, draft
     from devbox.container.contract.gather import gather
-    from devbox.container.up.steps import HaveBase
+    from devbox.container.steps import HaveBase
 
     engine, reporter = journal.engine, journal.reporter
     chosen = which.framework(request.path, framework, reporter)
@@ -129,7 +129,7 @@ def _written(
 
 def _put(request: UpRequest, made: Draft, journal: Journal, *, tried: bool) -> InForce:
     """Put a draft into the checkout, unless somebody has edited it there, and return what is in force then."""
-    from devbox.container.up.steps import MakeFolder, WriteContract
+    from devbox.container.steps import MakeFolder, WriteContract
     from devbox.devcontainer.writing.write import preview
 
     environ = journal.engine.environ

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from devbox.config.network import ambient
-from devbox.container.up.desired import Image, docker_run
+from devbox.container.desired import Image, docker_run
 from devbox.devcontainer.merge import merge
 from devbox.masking import has_password
 from devbox.trust.containers import of_container

@@ -50,7 +50,7 @@ def show(engine: Engine, workspace: Path, reporter: Reporter) -> TrustView:
     contract = read(path, workspace, engine.environ)
     project = None
     if contract.kind == "compose":
-        from devbox.container.compose.resolve import resolve
+        from devbox.container.project import resolve
 
         project = resolve(engine, contract)
     name = contract.image if project is None else project.image

@@ -11,9 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from devbox.container import memory
-from devbox.container.target import LOCAL_FOLDER, folder_of
-from devbox.container.up.request import StepDone
-from devbox.container.up.steps import (
+from devbox.container.request import StepDone
+from devbox.container.steps import (
     ComposeUp,
     CreateContainer,
     FinishReplacing,
@@ -21,6 +20,7 @@ from devbox.container.up.steps import (
     Replace,
     StartContainer,
 )
+from devbox.container.target import LOCAL_FOLDER, folder_of
 from devbox.devcontainer.compose.model import PROJECT
 from devbox.devcontainer.identity import group_of_volume
 from devbox.engine.api import ask_socket, socket_path
@@ -33,7 +33,7 @@ from devbox.trust.sources import Source, must_stay, of_spec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from devbox.container.up.steps import Containers, Step
+    from devbox.container.steps import Containers, Step
     from devbox.devcontainer.compose.override import ProjectSpec
     from devbox.engine.docker import Engine
     from devbox.engine.process import Completed

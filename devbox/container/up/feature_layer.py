@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devbox import config
-from devbox.container.up.desired import Image
-from devbox.container.up.steps import InstallFeatures, LockFeatures
+from devbox.container.desired import Image
+from devbox.container.steps import InstallFeatures, LockFeatures
 from devbox.devcontainer.identity import METADATA
 from devbox.devcontainer.merge import image_metadata
 from devbox.devcontainer.substitute import HostVariables, IdVariables, substitute

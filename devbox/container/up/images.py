@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from devbox.container.up.desired import Image, slug
+from devbox.container.desired import Image, slug
+from devbox.container.steps import BuildImage, PullImage
 from devbox.container.up.feature_layer import see_features, with_features
-from devbox.container.up.steps import BuildImage, PullImage
 from devbox.engine.spec import ImageBuild
 from devbox.errors import ContractError
 from devbox.image.buildkit.inputs import LABEL, inputs_of, is_made_from

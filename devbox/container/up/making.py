@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from devbox.container.contract import attempt
 from devbox.container.person import ssh_agent
-from devbox.container.up.steps import (
+from devbox.container.steps import (
     BuildImage,
     BuildService,
     HaveBase,
@@ -24,7 +24,7 @@ from devbox.image.buildkit.build import build
 from devbox.image.registry.transfer import fetch
 
 if TYPE_CHECKING:
-    from devbox.container.up.steps import Files
+    from devbox.container.steps import Files
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
 
@@ -46,7 +46,7 @@ def make(engine: Engine, step: Files, reporter: Reporter) -> None:
             with reporter.step(step.title):
                 build(engine, step.build, reporter, digest=step.digest, environ=step.environ)
         case BuildService():
-            from devbox.container.compose.service import build_service
+            from devbox.container.up.compose import build_service
 
             build_service(engine, step, reporter)
         case InstallFeatures():

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from devbox.container.up.steps import ComposeUp, CreateContainer, Replace
+from devbox.container.steps import ComposeUp, CreateContainer, Replace
 from devbox.devcontainer import requirements
 from devbox.engine.spec import ContainerSpec
 
 if TYPE_CHECKING:
+    from devbox.container.steps import Step
     from devbox.container.up.plan import Plan
-    from devbox.container.up.steps import Step
     from devbox.devcontainer.gpu import Grant
     from devbox.devcontainer.model import Contract, Merged
     from devbox.engine.docker import Engine

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from devbox.container.up.desired import Desired, differences
-from devbox.container.up.steps import (
+from devbox.container.desired import Desired, differences
+from devbox.container.steps import (
     NEXT,
     REPLACES,
     Actual,
@@ -23,10 +23,10 @@ from devbox.engine.spec import ContainerSpec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from devbox.container.request import Outcome
     from devbox.devcontainer.compose.override import ProjectSpec
     from devbox.engine.docker import ContainerSummary
 
-Outcome = Literal["created", "started", "running"]
 # What a container is that has never run: nothing is in it that could be lost.
 UNSTARTED = frozenset({"created", "dead"})
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from devbox.container.steps import REPLACES
 from devbox.container.up.apply import (
     compose_up,
     project_with_lower_limit,
@@ -17,13 +18,12 @@ from devbox.container.up.apply import (
     remove,
     with_lower_limit,
 )
-from devbox.container.up.steps import REPLACES
 from devbox.devcontainer.compose.model import PROJECT, SERVICE
 from devbox.engine.spec import ContainerSpec, container_args
 from devbox.errors import DevboxError
 
 if TYPE_CHECKING:
-    from devbox.container.up.steps import Replace
+    from devbox.container.steps import Replace
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
 

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from devbox.container.desired import Desired, Image, desired
 from devbox.container.inside.find import containers_of
+from devbox.container.steps import Actual, Replace, Step
 from devbox.container.target import LOCAL_FOLDER
-from devbox.container.up.desired import Desired, Image, desired
 from devbox.container.up.plan import Plan, adopt, is_stray, unfinished
-from devbox.container.up.steps import Actual, Replace, Step
 from devbox.devcontainer.compose.model import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from devbox.container.contract.inforce import InForce
+    from devbox.container.request import UpRequest
     from devbox.container.up.apply import Journal
-    from devbox.container.up.request import UpRequest
     from devbox.devcontainer.model import Contract, Merged
     from devbox.engine.docker import ContainerSummary, Engine
 

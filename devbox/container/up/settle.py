@@ -6,11 +6,11 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from devbox.container import memory
+from devbox.container.desired import canonical
 from devbox.container.hooks import commands, secrets
 from devbox.container.inside.probe import Reading, learn, reading
 from devbox.container.person import git_identity, ssh_agent
 from devbox.container.up.apply import mend_groups, mend_owners
-from devbox.container.up.desired import canonical
 from devbox.devcontainer.identity import METADATA
 from devbox.errors import DevboxError, EngineError
 

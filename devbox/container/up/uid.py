@@ -9,14 +9,14 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from devbox.container.up.steps import BuildImage
+from devbox.container.steps import BuildImage
 from devbox.engine.spec import ImageBuild
 from devbox.image.buildkit.inputs import is_made_from
 from devbox.paths import data_dir
 
 if TYPE_CHECKING:
+    from devbox.container.desired import Image
     from devbox.container.up.apply import Journal
-    from devbox.container.up.desired import Image
     from devbox.devcontainer.model import Merged
 
 _DOCKERFILE = "remote-user.Dockerfile"

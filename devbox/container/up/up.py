@@ -17,20 +17,20 @@ from typing import TYPE_CHECKING, Any
 from devbox import config
 from devbox.container import memory, which
 from devbox.container.contract.inforce import InForce, in_force, see_consent
+from devbox.container.desired import Desired, Image, secret_names
 from devbox.container.hooks import commands, secrets
 from devbox.container.inside.find import known_as
 from devbox.container.inside.probe import recorded
 from devbox.container.person import dotfiles, ssh_agent
+from devbox.container.request import StepDone, UpRequest, UpResult
+from devbox.container.steps import NEXT, REPLACES, Actual, MakeFolder
 from devbox.container.target import Target
 from devbox.container.up.apply import Journal, NoGpusError, sessions
-from devbox.container.up.desired import Desired, Image, secret_names
 from devbox.container.up.images import have_image, is_same, plan_image
 from devbox.container.up.needs import with_gpus
 from devbox.container.up.plan import UNSTARTED, Plan, plan
-from devbox.container.up.request import StepDone, UpRequest, UpResult
 from devbox.container.up.runtime import SingleRuntime, container_of
 from devbox.container.up.settle import must_run, settle
-from devbox.container.up.steps import NEXT, REPLACES, Actual, MakeFolder
 from devbox.container.up.uid import with_host_ids
 from devbox.devcontainer.compose.model import PROJECT
 from devbox.devcontainer.find import advice
@@ -213,7 +213,7 @@ def _runtime(run: Run, force: InForce) -> Runtime:
     """Return the way in which the contract becomes a container."""
     if force.contract.kind != "compose":
         return SingleRuntime(run.request, run.engine, force, run.journal)
-    from devbox.container.compose.service import ComposeRuntime
+    from devbox.container.up.compose import ComposeRuntime
 
     return ComposeRuntime(run.request, run.engine, force, run.reporter, run.journal)
 

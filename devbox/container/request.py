@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from devbox.container.up.plan import Outcome
 from devbox.trust.ask import Answers
 
 if TYPE_CHECKING:
@@ -14,7 +13,8 @@ if TYPE_CHECKING:
     from devbox.config.table import Flags
     from devbox.container.hooks.commands import HookDone
 
-__all__ = ["Outcome", "StepDone", "UpRequest", "UpResult"]
+# What became of the container.
+Outcome = Literal["created", "started", "running"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devbox.config.network import Network
-    from devbox.container.compose.service import ServiceBuild
     from devbox.container.contract.author import Draft
+    from devbox.container.up.compose import ServiceBuild
     from devbox.devcontainer.compose.override import ProjectSpec
     from devbox.devcontainer.compose.sources import Sources
     from devbox.devcontainer.model import Contract

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from devbox.container import which
-from devbox.container.compose.resolve import resolve
-from devbox.container.compose.service import base_config, image_contract
+from devbox.container.desired import Image
 from devbox.container.hooks import secrets
 from devbox.container.inside.probe import reading, variables
+from devbox.container.project import resolve
 from devbox.container.up.apply import Journal
-from devbox.container.up.desired import Image
+from devbox.container.up.compose import base_config, image_contract
 from devbox.container.up.images import have_image, plan_image
 from devbox.container.up.runtime import container_of
 from devbox.devcontainer.merge import image_metadata, merge

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbox.container.checkout.git_mounts import with_repository
-from devbox.container.compose.resolve import one_shot_file, override_file, recall, remember, resolve
 from devbox.container.contract.inforce import agree_by_writing, see_consent
+from devbox.container.desired import Desired, Image, canonical, desired_service
+from devbox.container.project import one_shot_file, override_file, recall, remember, resolve
+from devbox.container.steps import Actual, BuildService, ComposeUp, Replace
 from devbox.container.target import LOCAL_FOLDER, folder_of
-from devbox.container.up.desired import Desired, Image, canonical, desired_service
 from devbox.container.up.feature_layer import see_features
 from devbox.container.up.images import ids_of, triggers_of
 from devbox.container.up.plan import Plan, adopt
 from devbox.container.up.runtime import There, best_of, left_behind, there
-from devbox.container.up.steps import Actual, BuildService, ComposeUp, Replace
 from devbox.devcontainer.compose.model import CONFIG_FILES, PROJECT, SERVICE, Project, as_image_contract
 from devbox.devcontainer.compose.override import ProjectSpec, one_shot
 from devbox.devcontainer.compose.sources import Sources
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from devbox.container.contract.inforce import InForce
+    from devbox.container.request import UpRequest
     from devbox.container.up.apply import Journal
-    from devbox.container.up.request import UpRequest
     from devbox.devcontainer.model import Contract, Merged
     from devbox.engine.docker import Engine
     from devbox.engine.spec import ContainerSpec

@@ -1,1 +1,0 @@
-"""Dev containers that are a service of a docker compose project."""
