@@ -10,7 +10,6 @@ from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 from devbox.agent import protocol
 from devbox.builds.report.summary import BuildReport, BuildRequest, report
 from devbox.builds.talk import ask
-from devbox.container.hooks.secrets import hide_passed
 from devbox.devcontainer.identity import workspace_hash
 from devbox.errors import UsageError
 from devbox.frameworks import arch
@@ -71,7 +70,6 @@ def build(
         elif isinstance(event, protocol.Healed) and on_healed is not None:
             on_healed(event.files)
 
-    hide_passed(target, engine.environ, reporter)
     reporter.mask.hide(request.cache.secrets())
     asked = protocol.Build(
         **configured(request, target),
@@ -100,6 +98,11 @@ def relay(
 
     `note` is told each event before that, and `on_event` those that are of use outside.
     """
+    if target.host_env:
+        # A build with nothing to do pays for each import, and mostly nothing is passed.
+        from devbox.container.hooks.secrets import hide_passed
+
+        hide_passed(target, engine.environ, reporter)
     with _Log(target) as log, _Phases(reporter) as phases:
 
         def take(event: Event) -> None:

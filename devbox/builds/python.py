@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 from devbox.agent import protocol
 from devbox.builds.build import configured, relay
 from devbox.builds.report.summary import Failure, PythonReport
-from devbox.container.hooks.secrets import hide_passed
 from devbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,7 +43,6 @@ def python(
     too. Raises UsageError for a framework without a Python package, BuildError where it cannot even begin.
     """
     rules = rules_of(request)
-    hide_passed(target, engine.environ, reporter)
     reporter.mask.hide(request.cache.secrets())
     asked = protocol.Python(
         **configured(request, target),

@@ -13,10 +13,8 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from devbox.container import memory, target
-from devbox.container.inside.exec import execute
-from devbox.container.person import ssh_agent
 from devbox.devcontainer.spelling import host_spelling
-from devbox.engine.api import ask_socket, socket_path
+from devbox.engine.api import Question, ask_socket, socket_path
 from devbox.errors import EXIT_INTERRUPTED, DevboxError, UsageError
 from devbox.paths import refused
 
@@ -85,7 +83,10 @@ def _ask(path: str, folder: str) -> Target | None:
         if found is None or not found.running:
             # Said by the ordinary way, which also knows the contract that a workspace last used.
             return None
-        status, body = ask_socket(path, f"/containers/{found.id}/json")
+        looking = Question(path, f"/containers/{found.id}/json")
+        # While the engine looks: what executes the command.
+
+        status, body = looking.answer()
         if status != _OK:
             return None
         state = json.loads(body)["State"]
@@ -123,7 +124,10 @@ def main(argv: list[str]) -> int:
                 raise UsageError(f"there is no folder {folder}", hint=USAGE)
         found = running(folder, environ)
         if "SSH_AUTH_SOCK" in environ:
+            from devbox.container.person import ssh_agent
+
             ssh_agent.ensure(environ)
+        from devbox.container.inside.exec import execute
 
         # A folder named with --workspace is where the command starts, unless the current one lies below it.
         inside = found.inside(here) if here.startswith(f"{folder}/") else None

@@ -34,18 +34,38 @@ def ask_socket(
 ) -> tuple[int, bytes]:
     """GET `request` from the Engine API at the unix socket `path`, or POST a `body`; return the status and the answer.
 
-    HTTP/1.0 makes the engine close the connection after the answer, so that no header has to be understood. Raises
-    OSError.
+    Raises OSError.
     """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(timeout)
-        connection.connect(path)
-        connection.sendall(_request(request, "HTTP/1.0", body))
-        chunks = []
-        while chunk := connection.recv(1 << 16):
-            chunks.append(chunk)
-    head, _, answer = b"".join(chunks).partition(b"\r\n\r\n")
-    return _status(head), answer
+    return Question(path, request, timeout=timeout, body=body).answer()
+
+
+class Question:
+    """A request that was sent: the engine works on it, and so may this process meanwhile.
+
+    HTTP/1.0 makes the engine close the connection after the answer, so that no header has to be understood.
+    """
+
+    def __init__(
+        self, path: str, request: str, *, timeout: float = SOCKET_SECONDS, body: Mapping[str, object] | None = None
+    ) -> None:
+        """Send a request as `ask_socket` does. Raises OSError."""
+        self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._connection.settimeout(timeout)
+            self._connection.connect(path)
+            self._connection.sendall(_request(request, "HTTP/1.0", body))
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def answer(self) -> tuple[int, bytes]:
+        """Return the status and the answer; to be called once. Raises OSError."""
+        with self._connection:
+            chunks = []
+            while chunk := self._connection.recv(1 << 16):
+                chunks.append(chunk)
+        head, _, answer = b"".join(chunks).partition(b"\r\n\r\n")
+        return _status(head), answer
 
 
 def upgrade(path: str, request: str, body: Mapping[str, object]) -> tuple[int, socket.socket, bytes]:

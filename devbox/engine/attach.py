@@ -11,7 +11,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from devbox.engine.api import ask_socket, upgrade
+from devbox.engine.api import Question, ask_socket, upgrade
 from devbox.errors import EngineError
 
 if TYPE_CHECKING:
@@ -69,25 +69,32 @@ class Session:
         size: tuple[int, int] | None = None,
         detach_keys: str = "",
     ) -> None:
-        """Prepare the command by the engine at the socket `path`; `environ` is what docker's client would run in.
+        """Have the engine at the socket `path` prepare the command; `environ` is what docker's client would run in.
 
-        `size` (height, width) and `detach_keys` are those of a terminal.
-
-        Raises OSError where the engine is not reached that way, RefusedByEngineError where it will not do it.
+        `size` (height, width) and `detach_keys` are those of a terminal. Raises OSError where the engine is not reached
+        that way.
         """
         self._path = path
         self._tty = execution.tty
         self.detach_keys = detach_keys
         self._size = {} if size is None else {"ConsoleSize": size}
         request = {**execution.request(environ, detach_keys=detach_keys), **self._size}
-        status, body = ask_socket(path, f"/containers/{execution.container}/exec", body=request)
-        if status != _CREATED:
-            raise RefusedByEngineError(_message(body))
-        self.id = str(json.loads(body)["Id"])
+        self._preparing = Question(path, f"/containers/{execution.container}/exec", body=request)
         self._frames = Frames()
 
     def start(self) -> None:
-        """Run the command. Raises as the constructor."""
+        """Run the command. Raises RefusedByEngineError where the engine will not, EngineError where it is lost."""
+        try:
+            self._start()
+        except OSError as error:
+            why = error.strerror or error
+            raise EngineError(f"the engine was lost before it ran the command: {why}", hint="docker ps") from None
+
+    def _start(self) -> None:
+        status, answer = self._preparing.answer()
+        if status != _CREATED:
+            raise RefusedByEngineError(_message(answer))
+        self.id = str(json.loads(answer)["Id"])
         body = {"Detach": False, "Tty": self._tty, **self._size}
         status, self.connection, self._rest = upgrade(self._path, f"/exec/{self.id}/start", body)
         if status not in _STARTED:
