@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import tempfile
@@ -44,16 +43,14 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
 def private_folder(folder: Path) -> Path:
     """Make `folder`, and those above it that are missing, for this user alone, whatever the umask; return it.
 
-    One that is there is closed to others. Raises OSError, also where it is somebody else's.
+    One that is there, and this user's, is closed to others. Raises OSError.
     """
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     for one in reversed(missing):
         with contextlib.suppress(FileExistsError):
             one.mkdir(mode=0o700)
     status = folder.stat()
-    if status.st_uid != os.getuid():
-        raise PermissionError(errno.EPERM, "it belongs to somebody else", str(folder))
-    if status.st_mode & 0o077:
+    if status.st_uid == os.getuid() and status.st_mode & 0o077:
         folder.chmod(0o700)
     return folder
 

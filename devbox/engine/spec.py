@@ -86,15 +86,21 @@ class Mount:
         differently is refused. Raises ContractError, naming the mount, if it makes no sense.
         """
         fields: dict[str, str | None] = {}
+        last = ""
         options: list[tuple[str, str | None]] = []
         for item in csv_fields(text, f"the mount {text!r}") if text else ():
             key, equals, value = item.partition("=")
             name = _MOUNT_KEYS.get(key.lower() if key.isascii() else key)
+            if name is None and not equals and last in {"source", "target"}:
+                # A path with a comma that a variable has put in: docker would refuse it.
+                fields[last] = f"{fields[last]},{item}"
+                continue
             if name is None or (not equals and name not in _MOUNT_SWITCHES):
                 raise ContractError(f"the mount {text!r} has '{item}', which is no option of a mount")
             if name in fields and name not in _MOUNT_REPEATED:
                 raise ContractError(f"the mount {text!r} says '{name}' twice")
             fields[name] = value if equals else None
+            last = name
             if name not in _MOUNT_OWN:
                 options.append((name, value if equals else None))
         kind, target, source = (fields.get("type") or "volume").lower(), fields.get("target"), fields.get("source")

@@ -199,7 +199,8 @@ def mount_of(text: str) -> dict[str, str]:
     for item in next(csv.reader([text])):
         key, _, value = item.partition("=")
         fields[names.get(key.strip().lower(), key.strip().lower())] = value
-    return {"type": "volume", **fields, **({"readonly": "true"} if "readonly" in fields else {})}
+    readonly = "readonly" in fields and fields.pop("readonly").lower() not in {"0", "f", "false"}
+    return {"type": "volume", **fields, **({"readonly": "true"} if readonly else {})}
 
 
 def run_of(recorded: Recorded) -> dict[str, Any] | None:

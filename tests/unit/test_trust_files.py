@@ -1,0 +1,208 @@
+"""Where devbox writes on the host, and what it shows: not where a checkout leads it, and nothing that hides."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from devbox.container.target import Candidate, mounts_of, nearest
+from devbox.devcontainer.writing.write import keep_out
+from devbox.engine.steering import for_compose
+from devbox.errors import RefusedError, UsageError
+from devbox.facts.checkout import gather
+from devbox.files import private_folder
+from devbox.masking import Mask, calm, is_secret_name, visible
+from devbox.reporter import Silent
+from devbox.trust import grants
+from devbox.trust.ask import Answers, agree, check_rules, may_use_agent
+from devbox.trust.reach import Reach
+from devbox.ui.console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+TOKEN = "hf_secret+/token:0123"
+
+
+def git(folder: Path, *args: str) -> None:
+    subprocess.run(["git", "-C", str(folder), *args], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("trick", ["link to info", "link to exclude", "foreign .git", "link to .git"])
+def test_the_exclude_file_of_another_repository_is_left_alone(tmp_path: Path, trick: str) -> None:
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    for folder in (mine, other):
+        folder.mkdir()
+        git(folder, "init", "--quiet")
+    victim = other / ".git/info/exclude"
+    victim.write_text("theirs\n")
+    info = mine / ".git/info"
+    if trick == "link to info":
+        (info / "exclude").unlink(missing_ok=True)
+        info.rmdir()
+        info.symlink_to(victim.parent)
+    elif trick == "link to exclude":
+        (info / "exclude").unlink(missing_ok=True)
+        (info / "exclude").symlink_to(victim)
+    else:
+        (mine / ".git").rename(tmp_path / "gone")
+        if trick == "foreign .git":
+            (mine / ".git").write_text(f"gitdir: {other / '.git'}\n")
+        else:
+            (mine / ".git").symlink_to(other / ".git")
+    keep_out(gather(mine), ["x"])
+    assert victim.read_text() == "theirs\n"
+
+
+def test_the_exclude_file_of_its_own_repository_is_written(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    keep_out(gather(tmp_path), ["x"])
+    assert "/x\n" in (tmp_path / ".git/info/exclude").read_text()
+
+
+@pytest.mark.parametrize("around", ["", "u:", "ab:", "user:", "-H 'x: "])
+def test_an_encoded_secret_is_masked_too(around: str) -> None:
+    mask = Mask()
+    mask.hide([TOKEN])
+    raw = f"{around}{TOKEN}".encode()
+    for text in (raw.hex(), raw.hex().upper(), base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()):
+        inside = base64.b64encode(TOKEN.encode()[3:-3]).decode().rstrip("=")[2:-2]
+        assert mask(f"header {text} end") != f"header {text} end"
+        assert inside not in mask(text)
+    for text in ("hf_secret%2B%2Ftoken%3A0123", "hf_secret+/token:0123"):
+        assert text not in mask(f"x {text} y")
+
+
+@pytest.mark.parametrize(
+    "name", ["GH_PAT", "DATABASE_URL", "MYSQL_PWD", "SENTRY_DSN", "PGPASSWORD", "SLACK_WEBHOOK_URL"]
+)
+def test_names_of_secrets(name: str) -> None:
+    assert is_secret_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["PATH", "PWD", "OLDPWD", "KEYBOARD", "COMPASS", "PATTERN", "GIT_AUTHOR_NAME", "EDITOR"]
+)
+def test_names_of_what_is_no_secret(name: str) -> None:
+    assert not is_secret_name(name)
+
+
+def test_the_question_is_short_and_below_all_of_what_it_is_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Answer:
+        def ask(self) -> bool:
+            return True
+
+    def confirm(question: str, **_: Any) -> Answer:
+        asked.append(question)
+        return Answer()
+
+    monkeypatch.setattr("questionary.confirm", confirm)
+    stream = io.StringIO()
+    one = Console(stream, environ={}, quiet=True)
+    monkeypatch.setattr(one, "_asks", True)
+    long = f"runs on the host: true {' ' * 400}\r\x1b[2K\u202e; rm -rf"
+    assert one.confirm("Do you trust it?", shown=[long])
+    assert asked == ["Do you trust it?"]
+    assert stream.getvalue() == f"runs on the host: true {' ' * 400}\\r\\x1b[2K\\u202e; rm -rf\n"
+
+
+def test_a_terminal_gets_no_sequences_but_colours() -> None:
+    assert calm("\x1b[1mbold\x1b[0m \x1b]0;t\x07\x1b[8mx") == "\x1b[1mbold\x1b[0m \\x1b]0;t\\x07\\x1b[8mx"
+    assert visible("a\nb\u2028") == "a\\nb\\u2028"
+    stream = io.StringIO()
+    Console(stream, environ={}).output("one\x1b[2K\x1b[1Atwo\rthree\x1b]0;title\x07")
+    assert stream.getvalue() == "onetwothree\n"
+
+
+def test_folders_are_private_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        private_folder(tmp_path / "a/b")
+    finally:
+        os.umask(before)
+    (tmp_path / "a/b").chmod(0o777)
+    assert private_folder(tmp_path / "a/b").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_container_that_only_says_whose_it_is_comes_after_one_that_mounts_it() -> None:
+    real = Candidate("real", "/w", "/w/c.json", running=False, created=1, mounted=True)
+    forged = Candidate("forged", "/w", "/w/c.json", running=True, created=2, mounted=False)
+    assert nearest([forged, real], "/w", preferred=lambda _: None) == real
+    assert all(mounts_of("/w", [source]) for source in ("/w", "/", "/w/sub"))
+    assert not mounts_of("/w", ["/www", "/v"])
+
+
+def test_docker_compose_is_not_steered_by_what_is_not_the_persons() -> None:
+    environ = for_compose({"DOCKER_HOST": "unix:///mine", "GIT_DIR": "/x", "COMPOSE_BAKE": "1", "HF_TOKEN": "t"})
+    assert (environ["DOCKER_HOST"], environ["HF_TOKEN"]) == ("unix:///mine", "t")
+    # What is there, be it empty, is not taken from a `.env`.
+    assert environ["GIT_SSH_COMMAND"] == environ["DOCKER_CONFIG"] == ""
+    assert not {"GIT_DIR", "COMPOSE_BAKE"} & environ.keys()
+    assert environ["COMPOSE_EXPERIMENTAL_GIT_REMOTE"] == "false"
+
+
+class Asked(Silent):
+    """A reporter whose person gives one answer."""
+
+    def __init__(self, answer: bool | None) -> None:
+        super().__init__()
+        self.answer = answer
+        self.shown: list[Sequence[str]] = []
+
+    def confirm(self, question: str, *, shown: Sequence[str] = ()) -> bool | None:
+        self.shown.append(shown)
+        return self.answer
+
+
+COMMAND = Reach("command", "make", "runs on the host, at each start: make")
+ETC = Reach("path", "/etc/ssl", "mounts /etc/ssl", "read-only")
+
+
+def test_only_what_is_new_is_asked_and_kept_once_it_is_agreed_to(tmp_path: Path) -> None:
+    said = Asked(answer=True)
+    agree(tmp_path, tmp_path, [COMMAND], Answers(), said)
+    agree(tmp_path, tmp_path, [COMMAND, ETC], Answers(), said)
+    agree(tmp_path, tmp_path, [COMMAND, ETC], Answers(), said)
+    assert [list(one)[1:] for one in said.shown] == [[f"  {COMMAND.said}"], [f"  {ETC.said}"]]
+    assert [one.kind for one in grants.recall(tmp_path).grants] == ["command", "path"]
+    assert grants.revoke(tmp_path, ["path"])[0].value == "/etc/ssl"
+    with pytest.raises(RefusedError):
+        agree(tmp_path, tmp_path, [COMMAND, ETC], Answers(), Asked(answer=False))
+    assert grants.missing(tmp_path / "other", [COMMAND]) == (COMMAND,)
+
+
+@pytest.mark.parametrize(
+    ("rule", "allowed"),
+    [("path", True), ("path=/etc", True), ("path=/etc/ssl", True), ("path=/et", False), ("command", False)],
+)
+def test_one_kind_can_be_allowed(tmp_path: Path, rule: str, allowed: bool) -> None:
+    answers = Answers(allow=check_rules([rule]), asks=False)
+    if allowed:
+        assert agree(tmp_path, tmp_path, [ETC], answers, Silent()) == ()
+    else:
+        with pytest.raises(RefusedError):
+            agree(tmp_path, tmp_path, [ETC], answers, Silent())
+    with pytest.raises(UsageError):
+        check_rules(["everything"])
+
+
+def test_the_agent_is_asked_for_once_and_either_answer_is_kept(tmp_path: Path) -> None:
+    for answer in (True, False):
+        folder, said = tmp_path / str(answer), Asked(answer)
+        folder.mkdir()
+        for _ in range(2):
+            assert may_use_agent(folder, Answers(), said, own=None, there=True) is answer
+        assert len(said.shown) == 1
+    silent = tmp_path / "silent"
+    assert not may_use_agent(silent, Answers(), Asked(None), own=None, there=True)
+    assert not may_use_agent(silent, Answers(), Asked(answer=True), own=None, there=False)
+    assert may_use_agent(silent, Answers(asks=False), Asked(None), own="DEVBOX_SSH_AGENT", there=True)
