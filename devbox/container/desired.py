@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from devbox.devcontainer.compose.model import Project
     from devbox.devcontainer.compose.override import ProjectSpec
     from devbox.devcontainer.model import Contract, Merged
+    from devbox.masking import Mask
 
 JSON = dict[str, Any]
 
@@ -55,14 +56,21 @@ class Image:
 
 
 def desired(
-    contract: Contract, merged: Merged, image: Image, *, name: str | None = None, uid_image: str | None = None
+    contract: Contract,
+    merged: Merged,
+    image: Image,
+    *,
+    name: str | None = None,
+    uid_image: str | None = None,
+    mask: Mask | None = None,
 ) -> Desired:
     """Return the container of `contract`, merged with its image's metadata.
 
     `name` is what a person asked for; without one, a container gets a name that says whose it is, unless its `runArgs`
-    give one. `uid_image` is an image on top of `image` whose remote user has the host user's ids.
+    give one. `uid_image` is an image on top of `image` whose remote user has the host user's ids. `mask` hides in the
+    record what it knows for secret, under whatever name: a label is there for everybody who may use the engine.
     """
-    state = _plain({**_state(contract, merged, image), **_of_docker_run(contract, merged, name)})
+    state = _plain({**_state(contract, merged, image), **_of_docker_run(contract, merged, name)}, mask)
     own = name or (None if run_args_name(merged.run_args) else container_name(contract))
     spec = docker_run(contract, merged, image, own)
     return Desired(replace(spec, image=uid_image or spec.image, labels=_labels(contract, merged, state)), state)
@@ -120,18 +128,25 @@ def _run_args(contract: Contract, merged: Merged) -> tuple[str, ...]:
 
 
 def desired_service(
-    contract: Contract, merged: Merged, image: Image, project: Project, *, path: Path, own_image: str | None = None
+    contract: Contract,
+    merged: Merged,
+    image: Image,
+    project: Project,
+    *,
+    path: Path,
+    own_image: str | None = None,
+    mask: Mask | None = None,
 ) -> Desired:
     """Return the dev container that is a service of a compose project, with its override to be written to `path`.
 
-    `own_image` is an image to be used in place of the service's.
+    `own_image` is an image to be used in place of the service's, `mask` as for `desired`.
     """
     from devbox.devcontainer.compose.override import ProjectSpec, override
 
     state = _state(contract, merged, image)
     variables = {**(project.definition.get("environment") or {}), **dict(merged.container_env)}
     state["env"] = _without_secrets(variables, merged)
-    state = _plain({**state, "image": project.image, **model.state(project)})
+    state = _plain({**state, "image": project.image, **model.state(project)}, mask)
     content = override(
         project,
         merged,
@@ -246,9 +261,10 @@ def _of_docker_run(contract: Contract, merged: Merged, name: str | None) -> JSON
     }
 
 
-def _plain(state: JSON) -> JSON:
+def _plain(state: JSON, mask: Mask | None) -> JSON:
     """Return a state as it comes back from its label, without what is empty."""
     plain: JSON = json.loads(canonical(state))
+    plain = plain if mask is None else mask.data(plain)
     return {key: value for key, value in plain.items() if value not in (None, "", [], {}, False)}
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from devbox.trust.ask import Answers
-
 if TYPE_CHECKING:
     from pathlib import Path
 
     from devbox.config.table import Flags
     from devbox.container.hooks.commands import HookDone
+    from devbox.trust.ask import Answers
+
 
 # What became of the container.
 Outcome = Literal["created", "started", "running"]
@@ -45,6 +45,8 @@ class UpRequest:
     @property
     def answers(self) -> Answers:
         """What was said on the command line to the question of trust."""
+        from devbox.trust.ask import Answers
+
         return Answers(self.trust, self.allow, asks=not self.yes and not self.restricted, dry_run=self.dry_run)
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from devbox.masking import is_secret_name
 from devbox.trust.containers import variable
-from devbox.trust.content import digest, of_files
 from devbox.trust.reach import Reach, distinct, is_inside
 
 if TYPE_CHECKING:
@@ -44,8 +43,13 @@ def of_contract(contract: Contract, image_metadata: Sequence[JSON] = ()) -> Iter
 
 def bound(found: Iterable[Reach], contract: Contract, more: object = None) -> tuple[Reach, ...]:
     """Return `found`, each once; what is as much as the whole host is bound to the contract's content and `more`."""
+    reach = distinct(found)
+    if not any(one.is_all for one in reach):
+        return reach
+    from devbox.trust.content import digest
+
     content = digest([contract.raw, more])
-    return distinct(replace(one, content=content) if one.is_all else one for one in found)
+    return tuple(replace(one, content=content) if one.is_all else one for one in reach)
 
 
 def secret_names(value: Any) -> Iterator[str]:
@@ -65,6 +69,8 @@ def _of_host_commands(contract: Contract) -> Iterator[Reach]:
     if not command:
         return
     text = command if isinstance(command, str) else json.dumps(command, ensure_ascii=False)
+    from devbox.trust.content import of_files
+
     lines = _strings(contract.config["initializeCommand"])
     content = of_files(
         contract.workspace, sorted({word for one in lines for word in _scripts(contract.workspace, one)})
@@ -108,6 +114,8 @@ def _of_build(contract: Contract) -> Iterator[Reach]:
         if not is_inside(path, contract.workspace):
             found.append(Reach("path", str(path), f"takes the {what} {path} from outside the workspace", "read-only"))
     if found:
+        from devbox.trust.content import of_files
+
         # Only a build that reaches the host can do harm by what its steps are.
         local = [name for name in contract.config.get("features") or {} if name.startswith(".")]
         content = of_files(contract.path.parent, [str(build.dockerfile), *sorted(local)])

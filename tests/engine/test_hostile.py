@@ -163,6 +163,26 @@ def test_a_first_look_reaches_nothing(canaries: Canaries) -> None:
         down(canaries)
 
 
+def test_a_token_is_in_no_label_and_no_file_under_whatever_name(canaries: Canaries) -> None:
+    contract(
+        canaries,
+        runArgs=["--hostname=box", "-e", "INNOCENT=${localEnv:HF_TOKEN}", "-e", "KEPT=1"],
+        postCreateCommand=": ${localEnv:HF_TOKEN}",
+        containerEnv={"PLAIN": "a${localEnv:GH_PAT}b"},
+    )
+    try:
+        made = up(UpRequest(path=canaries.me, yes=True, trust=True, skip_hooks=True), canaries.engine, Silent())
+        found = canaries.engine.container(made.container)
+        assert found is not None
+        assert "KEPT=1" in found["Config"]["Labels"]["devbox.contract"]
+        assert TOKEN not in json.dumps(found["Config"]["Labels"])
+        assert up(UpRequest(path=canaries.me, skip_hooks=True), canaries.engine, Silent()).outcome == "running"
+        for path in (paths.state_dir() / "trust").rglob("*"):
+            assert not (path.is_file() and TOKEN in path.read_text()), path
+    finally:
+        down(canaries)
+
+
 def test_settings_of_worktrees_and_submodules_count(canaries: Canaries) -> None:
     from devbox.container.checkout.prepare import running
 

@@ -9,7 +9,6 @@ from devbox import config
 from devbox.config.table import CHOICES, TABLE, WRITTEN, Settings
 from devbox.devcontainer.record import Form
 from devbox.errors import RefusedError, UsageError
-from devbox.trust.grants import choices as asked_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,7 +97,9 @@ def must_be_asked_for(workspace: Path, settings: Settings, asked: Mapping[str, s
     The contract lies in the checkout: whoever works in the container can write into it, and the next contract would be
     made from that without a question. Raises RefusedError.
     """
-    written = asked_for(workspace, framework)
+    from devbox.trust.grants import choices
+
+    written = choices(workspace, framework)
     for key, text in asked.items():
         reach = TABLE[key].reach if key in TABLE else None
         if reach is None or settings.asked(key) or text == written.get(key):

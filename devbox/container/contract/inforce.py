@@ -15,8 +15,6 @@ from devbox.container.person import ssh_agent
 from devbox.devcontainer import record
 from devbox.devcontainer.read import read
 from devbox.errors import RefusedError
-from devbox.trust import grants
-from devbox.trust.ask import agree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -166,6 +164,10 @@ def see_consent(
     Raises RefusedError.
     """
     reach = reach_of(contract, environ, entries, project)
+    if not reach:
+        return ()
+    from devbox.trust.ask import agree
+
     return agree(contract.workspace, contract.path, reach, request.answers, reporter)
 
 
@@ -175,6 +177,8 @@ def agree_by_writing(contract: Contract, environ: Mapping[str, str], project: Pr
     Files of the checkout cannot ask for anything that reaches the host. Where it cannot be remembered, the person will
     be asked: that is no reason to fail now.
     """
+    from devbox.trust import grants
+
     with contextlib.suppress(RefusedError):
         reach = reach_of(contract, environ, project=project)
         grants.grant(contract.workspace, [one for one in reach if one.kind != "agent"], "devbox wrote it, as asked for")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from devbox.config.network import ambient
 from devbox.container.desired import Image, docker_run
 from devbox.devcontainer.merge import merge
 from devbox.masking import has_password
@@ -48,6 +47,8 @@ def _of_proxies(contract: Contract, environ: Mapping[str, str]) -> Iterator[Reac
     """Yield the proxies with a password that the steps of an image build get: these could write it into a layer."""
     if contract.kind == "image" and not contract.config.get("features"):
         return
+    from devbox.config.network import ambient
+
     for key, (value, _) in ambient(environ).items():
         if key.endswith("_proxy") and has_password(value):
             said = f"gives your {key}, which holds a password, to the steps of its image build"

@@ -28,7 +28,6 @@ from devbox.engine.process import CommandError
 from devbox.engine.spec import ContainerSpec, container_args
 from devbox.errors import EngineError, last_lines
 from devbox.files import write_atomically
-from devbox.trust.sources import Source, must_stay, of_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from devbox.engine.docker import Engine
     from devbox.engine.process import Completed
     from devbox.reporter import Reporter
+    from devbox.trust.sources import Source
 
 JSON = dict[str, Any]
 
@@ -142,6 +142,8 @@ def _do(engine: Engine, step: Containers, reporter: Reporter) -> list[str]:
 
 def _see_sources(engine: Engine, step: Containers) -> None:
     """See that what the step mounts of the workspace is still there. Raises RefusedError for a link out of it."""
+    from devbox.trust.sources import must_stay
+
     match step:
         case CreateContainer(spec=spec) | Replace(spec=spec) | ComposeUp(spec=spec) if spec is not None:
             must_stay(_bound(spec), _workspace(spec))
@@ -153,6 +155,8 @@ def _see_sources(engine: Engine, step: Containers) -> None:
 
 def _bound(spec: ContainerSpec | ProjectSpec) -> list[Source]:
     """Return the folders of the host that the containers to be made mount."""
+    from devbox.trust.sources import Source, of_spec
+
     if isinstance(spec, ContainerSpec):
         return of_spec(spec)
     services = [*spec.project.config["services"].values(), *spec.override["services"].values()]
@@ -170,6 +174,8 @@ def _workspace(spec: ContainerSpec | ProjectSpec) -> str:
 
 def _see_mounted(inspected: Sequence[JSON]) -> None:
     """See to the mounts of containers that are there, all of one workspace: that of the dev container among them."""
+    from devbox.trust.sources import Source, must_stay
+
     folders = [folder_of(one["Config"]["Labels"]) for one in inspected if LOCAL_FOLDER in one["Config"]["Labels"]]
     mounts = [mount for one in inspected for mount in one.get("Mounts") or () if mount["Type"] == "bind"]
     if folders:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from devbox.devcontainer.model import Contract, Merged
     from devbox.engine.docker import Engine
     from devbox.engine.spec import ContainerSpec
+    from devbox.masking import Mask
     from devbox.reporter import Reporter
 
 JSON = dict[str, Any]
@@ -129,12 +130,12 @@ class ComposeRuntime:
         """Return the image's, with the user that the service says."""
         return base_config(self.project, image)
 
-    def desired(self, merged: Merged, image: Image, *, uid_image: str | None) -> Desired:
+    def desired(self, merged: Merged, image: Image, *, uid_image: str | None, mask: Mask) -> Desired:
         """Return the service with its override."""
         path = override_file(self.contract)
         contract = _with_repository(self.contract, self.project)
         try:
-            return desired_service(contract, merged, image, self.project, path=path, own_image=uid_image)
+            return desired_service(contract, merged, image, self.project, path=path, own_image=uid_image, mask=mask)
         except ContractError as error:
             raise ContractError(f"{contract.path}: {error.message}", hint=f"edit {contract.path}") from None
 

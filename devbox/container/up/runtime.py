@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from devbox.container.up.apply import Journal
     from devbox.devcontainer.model import Contract, Merged
     from devbox.engine.docker import ContainerSummary, Engine
+    from devbox.masking import Mask
 
 JSON = dict[str, Any]
 
@@ -51,8 +52,8 @@ class Runtime(Protocol):
     def base_config(self, image: Image) -> JSON:
         """Return `.Config` of the image as the container has it before the contract's own say."""
 
-    def desired(self, merged: Merged, image: Image, *, uid_image: str | None) -> Desired:
-        """Return the wanted container."""
+    def desired(self, merged: Merged, image: Image, *, uid_image: str | None, mask: Mask) -> Desired:
+        """Return the wanted container. Its record holds nothing that `mask` knows for secret."""
 
     def complete(self, plan: Plan, wanted: Desired) -> Plan:
         """Return a plan for a container that is there, with what else has to be started."""
@@ -93,9 +94,9 @@ class SingleRuntime:
         """Return the image's own."""
         return image.config
 
-    def desired(self, merged: Merged, image: Image, *, uid_image: str | None) -> Desired:
+    def desired(self, merged: Merged, image: Image, *, uid_image: str | None, mask: Mask) -> Desired:
         """Return the container that `docker run` is to make."""
-        return desired(self.contract, merged, image, name=self.name, uid_image=uid_image)
+        return desired(self.contract, merged, image, name=self.name, uid_image=uid_image, mask=mask)
 
     def complete(self, plan: Plan, wanted: Desired) -> Plan:  # noqa: ARG002
         """There is nothing else, but a contract that named a service before may leave the others."""

@@ -38,8 +38,6 @@ from devbox.devcontainer.identity import absolute
 from devbox.devcontainer.merge import image_metadata, merge
 from devbox.engine.spec import must_be_name
 from devbox.errors import ContractError, DevboxError, RefusedError
-from devbox.trust.ask import agree
-from devbox.trust.settings import of_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -139,8 +137,8 @@ def _up(run: Run) -> UpResult:
     settings = config.load(
         None if request.restricted else request.path, environ=run.engine.environ, flags=request.flags
     )
-    reach = tuple(of_settings(settings, request.path))
-    run.journal.notes += agree(request.path, request.path, reach, request.answers, run.reporter)
+    if settings.ca_bundle is not None or settings.find_links is not None:
+        run.journal.notes += _see_settings(run, settings)
     run.dotfiles = dotfiles.of(settings)
     run.reporter.mask.hide(run.dotfiles.secrets() if run.dotfiles is not None else ())
     force = _contract(run, settings)
@@ -156,6 +154,15 @@ def _up(run: Run) -> UpResult:
         return _foreseen(run, force, None)
     inspected = _apply(run, force.contract, prospect)
     return _foreseen(run, force, prospect) if request.dry_run else _settled(run, force, prospect, inspected)
+
+
+def _see_settings(run: Run, settings: Settings) -> tuple[str, ...]:
+    """See that the person agreed to what settings of the checkout's own files name on the host."""
+    from devbox.trust.ask import agree
+    from devbox.trust.settings import of_settings
+
+    folder = run.request.path
+    return agree(folder, folder, tuple(of_settings(settings, folder)), run.request.answers, run.reporter)
 
 
 def _contract(run: Run, settings: Settings) -> InForce:
@@ -202,7 +209,7 @@ def _container(run: Run, force: InForce, settings: Settings) -> Prospect:
         merged = _merge(run, force.contract, replace(image, config=runtime.base_config(image)))
         with run.journal.timed("user"):
             uid_image = with_host_ids(run.journal, merged, image, uid=os.getuid(), gid=os.getgid())
-        wanted = runtime.desired(merged, image, uid_image=uid_image)
+        wanted = runtime.desired(merged, image, uid_image=uid_image, mask=run.reporter.mask)
         todo = runtime.complete(_compare(run, wanted, actual, inspected), wanted)
         todo = with_gpus(run.engine, force.contract, merged, todo, run.reporter)
         prospect = Prospect(runtime, inspected, actual, todo, image.reference, merged, wanted)
