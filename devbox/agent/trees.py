@@ -51,7 +51,7 @@ def describe(volume: str, *, sizes: bool = True, details: str | None = None) -> 
         }
         if key == details:
             about.update(
-                sources=len(records.contents(key)),
+                sources=_in_checkout(records.contents(key), about["inputs"].get("source", "")),
                 configured=attempt.configured if attempt else False,
                 arguments=attempt.arguments if attempt else [],
                 environment=attempt.environment if attempt else {},
@@ -59,6 +59,11 @@ def describe(volume: str, *, sizes: bool = True, details: str | None = None) -> 
             )
         found.append(TreeTold(**about))
     return found
+
+
+def _in_checkout(paths: Iterable[str], source: str) -> int:
+    """Return how many files lie in the checkout; the others are the image's, and what the build made."""
+    return sum(path.startswith(f"{source}/") for path in paths)
 
 
 def folders(volume: str) -> set[str]:
