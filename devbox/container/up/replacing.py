@@ -52,7 +52,7 @@ def replace_container(engine: Engine, step: Replace, reporter: Reporter) -> list
     if step.halted:
         engine.run(["stop", new.id])
     remove(engine, step.old.id)
-    engine.run(["rename", new.id, step.spec.called])
+    new.take_name()
     return new.notes
 
 
@@ -103,6 +103,16 @@ class _New:
             self._lower(done.stderr)
             self.remove()
         self.started = done.ok
+
+    def take_name(self) -> None:
+        """Give it the name that the old one had. Raises CommandError."""
+        rename = ["rename", self.id, self.step.spec.called]
+        if not self.engine.run(rename, check=False).ok:
+            # An engine without a default bridge (`"bridge": "none"`) renames no running container that is on it.
+            self.engine.run(["stop", self.id])
+            self.engine.run(rename)
+            if not self.step.halted:
+                self.engine.run(["start", self.id])
 
     def _lower(self, stderr: str) -> None:
         if isinstance(self.made, ContainerSpec):
