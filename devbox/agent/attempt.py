@@ -19,7 +19,7 @@ from .process import INTERRUPTED, Interrupted
 from .proof.choose import proof_for
 from .proof.known import recall
 from .proof.record import Attempt, ninja_identity
-from .proof.sources import Sources
+from .proof.sources import BUILD_MARK, Sources
 from .protocol import Built, Tree
 from .trees import note_owner
 from .volume import CURRENT
@@ -94,6 +94,7 @@ class Work:
             self.proof.look()
             self._open(plan._replace(reasons=[]), configured_from=self.proof.configured_from())
         self.proof.arrange(heal=context.request.heal)
+        self._keep_the_cache_from_lying()
         if not compiles:
             self._mark(driver)
         point_link(os.path.join(decided.volume, CURRENT), decided.key)
@@ -177,6 +178,20 @@ class Work:
             self.records.write(self.attempt)  # still open: it proves nothing, but says that nobody cut it off
         return outcome.code == 0
 
+    def _keep_the_cache_from_lying(self) -> None:
+        """Have ccache look at what the preprocessor finds, where a header may lie before one that it knows of.
+
+        Its quicker way compares the files that were read when the object was made; one that came before these is none.
+        """
+        old = next((place for place in (self.decided.source, self.decided.workspace) if _was_built_in(place)), None)
+        if old is not None:
+            self.context.events.warn(
+                f"an old build lies in {old} itself (CMakeCache.txt): a header that it generated there may be found "
+                "before this build's"
+            )
+        if old is not None or self.proof.cache_may_lie:
+            self.decided.environ.update(CCACHE_NODIRECT="1", SCCACHE_DIRECT="false")
+
     def _mark(self, driver: Driver) -> None:
         """Remember what is there: what comes after it is this build's."""
         driver.mark()
@@ -217,3 +232,7 @@ class Work:
                 self.result.update(outcome._asdict())
                 if outcome.code == 0:
                     self.result["installed"] = installing.move(targets)
+
+
+def _was_built_in(folder: str) -> bool:
+    return os.path.exists(os.path.join(folder, BUILD_MARK))

@@ -9,7 +9,7 @@ import pytest
 
 from devbox.agent.files import Stamp, stamp_of
 from devbox.agent.ninja import log as ninja_log
-from devbox.agent.proof import by_time, look
+from devbox.agent.proof import by_time, configured, look, shadows
 from devbox.agent.proof.arrange import plan
 from devbox.agent.proof.content import FINE_TICK_NS, UNKNOWN, Entry
 from devbox.agent.proof.edges import Edges, read_depfile
@@ -64,8 +64,8 @@ class Tree:
         was, self.edges = self.look, Edges(str(self.folder))
         self.look = self.eye.look(names_to_look_at(self.edges), was)
         stamps = {name: stamp_of(str(self.folder / name)) for edge in self.edges.edges for name in edge.outputs}
-        self.seen = Seen(ninja_log.read(str(self.folder)), stamps)
-        judged = judge(self.edges, self.made, self.seen, Window(was, self.look, self.eye), environment)
+        self.seen = Seen(ninja_log.read(str(self.folder)), stamps, environment)
+        judged = judge(self.edges, self.made, self.seen, Window(was, self.look, self.eye))
         self.made = judged.made
         return judged
 
@@ -229,3 +229,35 @@ def test_depfiles(tmp_path: Path) -> None:
 
 def test_stamps_tell_devices_apart() -> None:
     assert Stamp(1, 2, 3, 4, 5) != Stamp(1, 2, 3, 4, 6)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("file(GLOB A ${CMAKE_CURRENT_SOURCE_DIR}/src/*.c)", ["src/a.c"]),
+        ("file(GLOB A RELATIVE ${X} CONFIGURE_DEPENDS src/*.c *.h)", ["src/a.c", "top.h"]),
+        ('file(GLOB_RECURSE A "*.c")', ["src/a.c", "src/deep/b.c"]),
+        ("set(D src/deep)\nfile(GLOB A ${D}/*.c)", ["src/deep/b.c"]),
+        ("file(GLOB A ${UNKNOWN}/*.h)", ["src/deep/c.h", "top.h"]),
+        ("# file(GLOB A *.h)\naux_source_directory(src A)", ["src/a.c", "src/deep"]),
+    ],
+)
+def test_what_a_glob_finds(tmp_path: Path, text: str, names: list[str]) -> None:
+    for name in ("src/a.c", "src/deep/b.c", "src/deep/c.h", "top.h"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "CMakeLists.txt").write_text(text)
+    hidden = configured.read([str(tmp_path / "CMakeLists.txt")], str(tmp_path))
+    assert sorted(name for one in hidden.globs for name in configured.found(one)) == [f"{tmp_path}/{n}" for n in names]
+
+
+def test_where_git_is_asked_for_a_version(tmp_path: Path) -> None:
+    path = tmp_path / "version.cmake"
+    for text, asked in [("execute_process(COMMAND git describe --tags)", True), ("find_package(Git)", False)]:
+        path.write_text(text)
+        assert configured.read([str(path)], str(tmp_path)).git == asked
+
+
+def test_where_compilers_search() -> None:
+    flags = '-I/a -I "/with space" -isystem /s/x/.. -DX=-I/no -idirafter rel'
+    assert shadows.searched(flags, "/tree") == ["/a", "/with space", "/s", "/tree/rel"]

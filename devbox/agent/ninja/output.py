@@ -97,8 +97,10 @@ class Conversation:
             line = COLOUR.sub("", line)
         if line.startswith("FAILED: ") and self.failure is None and self._block is None:
             self._block = []
-        elif line.startswith(("ninja: build stopped", "ninja: error")):
+        elif line.startswith(("ninja: build stopped", "ninja: error", "ninja: fatal")):
             self._close_block()
+            if self.failure is None:
+                self.failure = Failure("", "", line)
         if self._block is not None:
             self._block.append(line)
         self._on_line(line)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..files import stamp_of
 from ..ninja import log as ninja_log
+from . import configured
 from . import look as looks
 from .git import Git
 from .kept import Kept, ninja_files
@@ -36,6 +37,7 @@ class ByContent:
         """Take the surroundings, what compilers read in the environment, and contents that were read already."""
         self._context = context
         self._tree = context.decided.tree
+        self._source = context.decided.source
         self._environment = environment
         self._known = [known] if known else []
         self._eye = looks.Eye(self._tree, Git(context.decided.workspace))
@@ -72,6 +74,10 @@ class ByContent:
         for name, one in record.made.items():
             if stamp_of(os.path.join(self._tree, name)) != one.stamp:
                 return False
+        from .shadows import listed
+
+        if listed(record.listed, record.listed) != record.listed:
+            return False
         now = self._eye.look(record.look.files, record.look, self._known)
         changed = now.files != record.look.files
         if not changed:
@@ -86,14 +92,21 @@ class ByContent:
         self._edges = edges = Edges(self._tree)
         others = self._known or list(self._other_looks())
         was = record.look
-        now = self._eye.look([*names_to_look_at(edges), *edges.configured_from()], was, others)
+        names = edges.configured_from()
+        inside = self._eye.inside
+        record.hidden = configured.read((name for name in names if name.startswith(inside)), self._source)
+        if record.hidden.git:
+            names += self._eye.git_head
+        now = self._eye.look([*names_to_look_at(edges), *names], was, others)
         log = ninja_log.read(self._tree)
         made: dict[str, Stamp | None] = {
             name: stamp_of(edges.path(name)) for one in edges.edges if not one.phony for name in one.outputs
         }
-        seen = Seen(log, made)
+        seen = Seen(log, made, self._environment, self._shadowed(edges))
         self._window = window = looks.Window(was, now, self._eye)
-        judged = judge(edges, record.made, seen, window, self._environment)
+        judged = judge(edges, record.made, seen, window)
+        proven = {edge.outputs[0] for edge in judged.clean}
+        record.shadowed = [name for name in dict.fromkeys([*record.shadowed, *seen.shadowed]) if name not in proven]
         self._last = judged, seen
         self._changed |= {
             name
@@ -101,7 +114,22 @@ class ByContent:
             if (before := was.files.get(name)) is not None and before.content != entry.content
         }
         record.look, record.made = now, judged.made
-        record.environment, record.configured_from = self._environment, edges.configured_from()
+        record.environment, record.configured_from = self._environment, names
+
+    def _shadowed(self, edges: Edges) -> dict[str, str]:
+        """List the folders that compilers search, and return which objects may read something that came there."""
+        from . import shadows
+
+        record = self._record
+        search = shadows.Search(edges.edges, self._tree, self._environment)
+        before, record.listed = record.listed, shadows.listed(search.folders, record.listed)
+        came = shadows.new_names(before, record.listed)
+        return shadows.shadowed(search, came, self._tree) if came else {}
+
+    @property
+    def cache_may_lie(self) -> bool:
+        """Whether an object is to be made anew that a compiler cache may have with another header than is found now."""
+        return bool(self._record.shadowed)
 
     def _other_looks(self) -> Iterable[Mapping[str, Entry]]:
         """Yield what other trees of the volume know of files: a new tree need not read them again."""
@@ -119,27 +147,25 @@ class ByContent:
 
         It moved if it did so since the look before this one: cmake ran between them.
         """
-        names = self._names_configured_from()
-        files = self._record.look.files
+        names = self._record.configured_from
         if not names or (self._window is not None and any(map(self._window.moved, names))):
             return ""
-        return together(hashed(name, files[name].content) for name in names)
+        return self._hash_configured_from()
 
     def why_configure(self, since: str) -> list[str]:
         """Return why cmake has to run on files, where it ran last on those with the hash `since`."""
         if self.foreign:
             return ["cmake was run here by hand or by an IDE since the last build"]
-        names = self._names_configured_from()
-        files = self._record.look.files
-        if together(hashed(name, files[name].content) for name in names) == since:
+        if self._hash_configured_from() == since:
             return []
-        changed = [self._shown(name) for name in self.changed(names)]
-        return [f"changed: {', '.join(changed[:3])}" if changed else "the CMake files are not those of the last time"]
+        changed = [self._shown(name) for name in self.changed(self._record.configured_from)]
+        return [f"changed: {', '.join(changed[:3])}" if changed else "other files are there, which file(GLOB) finds"]
 
-    def _names_configured_from(self) -> list[str]:
-        if self._edges is not None:
-            return self._edges.configured_from()
-        return self._record.configured_from
+    def _hash_configured_from(self) -> str:
+        record = self._record
+        files = record.look.files
+        globs = [hashed("\0".join(one.parts), "\0".join(configured.found(one))) for one in record.hidden.globs]
+        return together([*globs, *(hashed(name, files[name].content) for name in record.configured_from)])
 
     def changed(self, names: Iterable[str]) -> list[str]:
         """Return those of the files that hold something else than at the last attempt."""

@@ -25,10 +25,16 @@ LATE_NS = 30_000_000
 
 
 class Seen(NamedTuple):
-    """What is there at the end of a window beside files: ninja's log, and the stamps of outputs."""
+    """What is there at the end of a window beside files: ninja's log, the stamps of outputs, and more.
+
+    `environment` is what compilers read there, and `shadowed` has, for the first output of an edge that may read
+    another file now, the name that came.
+    """
 
     log: Mapping[str, Line]
     outputs: Mapping[str, Stamp | None]
+    environment: str = ""
+    shadowed: Mapping[str, str] = {}
 
 
 class Judged(NamedTuple):
@@ -43,12 +49,12 @@ class Judged(NamedTuple):
 class _Judge:
     """The state of one judgement: the edges are told one after the other, what makes something before what reads it."""
 
-    def __init__(self, edges: Edges, before: Mapping[str, Made], seen: Seen, window: Window, environment: str) -> None:
+    def __init__(self, edges: Edges, before: Mapping[str, Made], seen: Seen, window: Window) -> None:
         self.edges = edges
         self.before = before
         self.seen = seen
         self.window = window
-        self.environment = hashed("", environment)
+        self.environment = hashed("", seen.environment)
         self.values: dict[str, int] = {}
         self.moved: dict[str, bool] = {}
         self.ran: dict[str, Line] = {}
@@ -91,6 +97,10 @@ class _Judge:
         ran = any(one is None or not one.is_of(line) for one in map(self.before.get, there))
         reads = together([self.environment, *map(self.value, edge.inputs)])
         why = self._after_a_run(edge, line, there, reads) if ran else self._after_none(edge, there, reads)
+        if edge.outputs[0] in self.seen.shadowed:
+            why = f"{self.seen.shadowed[edge.outputs[0]]} came, which it may read"
+            for name in there:
+                self.result.made[name] = self.result.made[name]._replace(reads=NOT_PROVEN)
         if len(lines) < len(edge.names) or len(there) < len(edge.outputs):
             return  # ninja makes by itself what is not there, or what it does not know
         if why is None:
@@ -165,12 +175,12 @@ def _is_late(line: Line, now: Stamp) -> bool:
     return bool(line.mtime) and now.mtime > line.mtime + (line.end - line.start) * MILLISECOND + LATE_NS
 
 
-def judge(edges: Edges, before: Mapping[str, Made], seen: Seen, window: Window, environment: str) -> Judged:
+def judge(edges: Edges, before: Mapping[str, Made], seen: Seen, window: Window) -> Judged:
     """Say what is known of the outputs of a tree at the end of a window.
 
-    Edges of which `before` knows nothing ran within the window. `environment` is what compilers read beside files.
+    Edges of which `before` knows nothing ran within the window.
     """
-    one = _Judge(edges, before, seen, window, environment)
+    one = _Judge(edges, before, seen, window)
     for edge in edges.in_order():
         if edge.phony:
             one.phony(edge)

@@ -9,10 +9,12 @@ from ..files import read_json, stamp_of, write_json
 from ..ninja import log as ninja_log
 from . import look as looks
 from . import made as outputs
+from .configured import NONE, from_json
 
 if TYPE_CHECKING:
     from .look import Look
     from .made import Made
+    from .shadows import Listing
 
 BUILD_FILE = "build.ninja"
 FILES = "files.json"
@@ -32,6 +34,9 @@ class Kept:
         self.ninja: list[Any] = []
         self.environment = ""
         self.configured_from: list[str] = []
+        self.listed: Listing = {}
+        self.shadowed: list[str] = []
+        self.hidden = NONE
         self.settled = False
 
     def load(self) -> None:
@@ -42,16 +47,24 @@ class Kept:
             self.look = look
             self.ninja, self.settled, self.environment = kept["ninja"], kept["settled"], kept["environment"]
             self.configured_from = kept["configured_from"]
+            self.listed, self.shadowed = kept["listed"], kept["shadowed"]
+            self.hidden = from_json(kept["hidden"])
             self.made = outputs.from_json(read_json(os.path.join(self._folder, MADE)))
 
     def save(self) -> None:
         """Write it: what is known of outputs first, since a look that is older than that proves less, not more."""
         write_json(os.path.join(self._folder, MADE), self.made)
-        kept = {"look": self.look.as_json(), "ninja": self.ninja, "settled": self.settled}
-        write_json(
-            os.path.join(self._folder, FILES),
-            {**kept, "environment": self.environment, "configured_from": self.configured_from},
-        )
+        kept = {
+            "look": self.look.as_json(),
+            "ninja": self.ninja,
+            "settled": self.settled,
+            "environment": self.environment,
+            "configured_from": self.configured_from,
+            "listed": self.listed,
+            "shadowed": self.shadowed,
+            "hidden": self.hidden,
+        }
+        write_json(os.path.join(self._folder, FILES), kept)
 
 
 def adopt(folder: str, tree: str) -> None:

@@ -66,6 +66,7 @@ class Eye:
         self.inside = git.workspace + os.sep
         self._git = {os.path.join(git.workspace, name): name for name in git.names}
         self._says = git
+        self.git_head = list(self._git)[:1]
         self._ways: dict[str, tuple[str, ...]] = {}
         self._links: dict[str, tuple[str, ...]] = {}
 

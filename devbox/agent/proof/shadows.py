@@ -1,0 +1,154 @@
+"""New headers that a compiler would find before those that it read, or that `__has_include` looks for.
+
+An object does not name the files that were not there. So the folders that its compiler searched are listed, and where a
+name came to one of them, the objects are dirty that search it and were made from a file in which that name occurs.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
+
+from ..files import stamp_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from .edges import Edge
+
+FOLDER_FLAGS = ("-iquote", "-isystem", "-idirafter", "-I")
+# Compilers search these by themselves; the headers of a distribution lie in the second one.
+DEFAULT = ("/usr/local/include", "/usr/include")
+IN_ENVIRONMENT = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")
+
+if TYPE_CHECKING:
+    # Of each folder its stamp, None where there is none, and the names in it.
+    Listing = Dict[str, Tuple[Optional[List[int]], List[str]]]
+
+
+def searched(flags: str, tree: str) -> list[str]:
+    """Return the folders that a compiler with these flags searches."""
+    try:
+        words = shlex.split(flags.replace("$$", "$"))
+    except ValueError:
+        words = flags.split()
+    found = []
+    rest = iter(words)
+    for word in rest:
+        for flag in FOLDER_FLAGS:
+            if word.startswith(flag):
+                folder = word[len(flag) :] or next(rest, "")
+                found.append(os.path.normpath(os.path.join(tree, folder)))
+                break
+    return found
+
+
+class Search:
+    """Where the compilers of a tree search: all folders, and those of each edge."""
+
+    def __init__(self, edges: Iterable[Edge], tree: str, environment: str) -> None:
+        """Take the edges, the tree, and what compilers read in the environment."""
+        self._tree = tree
+        self._inside = tree + os.sep
+        self._more = [*DEFAULT]
+        for line in environment.splitlines():
+            name, _, value = line.partition("=")
+            if name in IN_ENVIRONMENT:
+                self._more += [folder for folder in value.split(":") if folder]
+        self._by_flags: dict[str, list[str]] = {}
+        self.compiles = [edge for edge in edges if edge.flags and not edge.custom and not edge.phony]
+        self.folders = self._all()
+
+    def of(self, edge: Edge) -> list[str]:
+        """Return the include folders of an edge."""
+        known = self._by_flags.get(edge.flags)
+        if known is None:
+            known = self._by_flags[edge.flags] = [*searched(edge.flags, self._tree), *self._more]
+        return known
+
+    def _all(self) -> list[str]:
+        tops: dict[str, None] = dict.fromkeys(self._more)
+        beside: dict[str, None] = {}
+        inner: dict[str, None] = {}
+        for edge in self.compiles:
+            tops.update(dict.fromkeys(self.of(edge)))
+        for name in {name for edge in self.compiles for name in edge.inputs if name.startswith("/")}:
+            folder = os.path.dirname(name)
+            if folder not in beside and not folder.startswith(("/usr/include", "/usr/lib")):
+                beside[folder] = None
+            for top in tops:
+                if folder.startswith(top + "/"):
+                    inner[folder[len(top) + 1 :]] = None
+        everything = dict.fromkeys([*beside, *tops, *(f"{top}/{below}" for top in tops for below in inner)])
+        return [one for one in everything if not (one + "/").startswith(self._inside)]
+
+
+def listed(folders: Iterable[str], known: Listing) -> Listing:
+    """Return the folders' stamps and names; a folder with the stamp that is known is not listed again."""
+    found: Listing = {}
+    for folder in folders:
+        now = stamp_of(folder)
+        before = known.get(folder)
+        if before is not None and before[0] == (list(now) if now else None):
+            found[folder] = before
+            continue
+        try:
+            found[folder] = (list(now) if now else None, sorted(os.listdir(folder)) if now else [])
+        except OSError:
+            found[folder] = (None, [])
+    return found
+
+
+def new_names(before: Listing, now: Listing) -> dict[str, set[str]]:
+    """Return the names that came to folders which were known before."""
+    found = {}
+    for folder, (_, names) in now.items():
+        came = set(names) - set(before[folder][1]) if folder in before else set()
+        if came:
+            found[folder] = came
+    return found
+
+
+def shadowed(search: Search, came: Mapping[str, set[str]], tree: str) -> dict[str, str]:
+    """Return the first output of each edge that may read another file now, with the name that came."""
+    written = {
+        name: _ways_to_write(name, inner=os.path.isdir(os.path.join(folder, name)))
+        for folder, names in came.items()
+        for name in names
+    }
+    mentions: dict[str, set[str]] = {}
+
+    def mentioned(path: str) -> set[str]:
+        known = mentions.get(path)
+        if known is None:
+            try:
+                with open(os.path.join(tree, path), "rb") as stream:
+                    text = stream.read()
+            except OSError:
+                text = b""
+            known = mentions[path] = {name for name, ways in written.items() if any(way in text for way in ways)}
+        return known
+
+    found = {}
+    for edge in search.compiles:
+        folders = (*search.of(edge), *map(os.path.dirname, edge.inputs))
+        inputs = set(edge.inputs)
+        names = {
+            name
+            for folder, each in came.items()
+            if any(folder == top or folder.startswith(top + "/") for top in folders)
+            for name in each
+            if f"{folder}/{name}" not in inputs
+        }
+        name = next((one for path in edge.inputs for one in names & mentioned(path)), None) if names else None
+        if name is not None:
+            found[edge.outputs[0]] = name
+    return found
+
+
+def _ways_to_write(name: str, *, inner: bool) -> list[bytes]:
+    """Return how a file, or a folder with files in it (`inner`), is named where a file is included."""
+    said = os.fsencode(name)
+    ends = (b"/",) if inner else (b'"', b">")
+    return [begin + said + end for begin in (b'"', b"<", b"/") for end in ends]
