@@ -360,6 +360,18 @@ class TestGenerated:
         assert result["code"] != 0
         assert "three.c" in result["failure"]["output"]
 
+    def test_what_cmake_made_and_somebody_changed_is_made_again(self, lab: Lab) -> None:
+        lab.write("config.h.in", "#define THREE 3\n")
+        lab.write("three.c", '#include "config.h"\nint three(void) { return THREE; }\n')
+        more = "configure_file(config.h.in config.h)\ntarget_include_directories(parts PRIVATE ${CMAKE_BINARY_DIR})\n"
+        lab.write("CMakeLists.txt", CMAKE + more)
+        made = Path(lab.build()["tree"], "config.h")
+        made.write_text("#define THREE 4\n")
+        old(made)
+        result = lab.build()
+        assert result["configured"] == ["config.h was changed by hand, which cmake made"]
+        assert (says(result).split()[-1], result["compiled"]) == ("3", 0)
+
 
 class TestFailures:
     def test_a_header_that_is_put_back_after_a_failure_costs_what_was_compiled_from_it(self, lab: Lab) -> None:

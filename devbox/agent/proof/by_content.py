@@ -156,10 +156,18 @@ class ByContent:
         """Return why cmake has to run on files, where it ran last on those with the hash `since`."""
         if self.foreign:
             return ["cmake was run here by hand or by an IDE since the last build"]
+        made = [name for name in self._changed if self._is_made_by_cmake(name)]
+        if made:
+            return [f"{made[0]} was changed by hand, which cmake made"]
         if self._hash_configured_from() == since:
             return []
         changed = [self._shown(name) for name in self.changed(self._record.configured_from)]
         return [f"changed: {', '.join(changed[:3])}" if changed else "other files are there, which file(GLOB) finds"]
+
+    def _is_made_by_cmake(self, name: str) -> bool:
+        if name.startswith(os.sep) or self._edges is None or name in self._edges.maker:
+            return False
+        return not (name.startswith("_deps/") and "-src/" in name)
 
     def _hash_configured_from(self) -> str:
         record = self._record
