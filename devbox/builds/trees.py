@@ -45,7 +45,7 @@ class BuildTree:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class PastAttempt:
     """One attempt in a tree's history that did something: when, for how long (seconds), how it ended, and why."""
 
     start: float
@@ -64,7 +64,7 @@ class TreeDetails:
     configured: bool
     arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(hash=False)
-    history: tuple[Past, ...] = ()
+    history: tuple[PastAttempt, ...] = ()
 
 
 def tree_of(found: TreeTold) -> BuildTree:
@@ -91,7 +91,7 @@ def details_of(found: TreeTold) -> TreeDetails:
         arguments=tuple(found.arguments),
         environment=found.environment,
         history=tuple(
-            Past(one.start / 1e9, one.seconds or 0.0, one.code, one.compiled, tuple(one.reasons), one.client)
+            PastAttempt(one.start / 1e9, one.seconds or 0.0, one.code, one.compiled, tuple(one.reasons), one.client)
             for one in found.history
         ),
     )

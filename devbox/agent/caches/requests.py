@@ -41,7 +41,7 @@ def act(request: CacheRequest[R]) -> R:
         raise AgentError(
             "there is no compiler cache in this container", hint="devbox config show   # compiler_cache says which"
         )
-    work = Work(cache, request, state)
+    work = CacheWork(cache, request, state)
     actions: dict[type[Any], Callable[[], dict[str, Any]]] = {
         CountCache: work.stats, ClearCache: work.clear, LookAtCache: work.look,
     }  # fmt: skip
@@ -49,7 +49,7 @@ def act(request: CacheRequest[R]) -> R:
     return cast("R", request.RESULT(kind=cache.kind, folder=cache.folder, **found))
 
 
-class Work:
+class CacheWork:
     """One of the actions, on one cache."""
 
     def __init__(self, cache: setup.Cache, request: CacheRequest[Any], state: str) -> None:

@@ -45,7 +45,7 @@ class Failed(NamedTuple):
 def act(request: Python, events: Events, supervisor: Supervisor) -> PythonDone:
     """Install the package or make a wheel of it. Raises AgentError where it cannot be begun."""
     begin = time.monotonic()
-    work = Work(request, events, supervisor)
+    work = PackageWork(request, events, supervisor)
     path = lock_path(work.shared, environment.NAME)
     note = f"{request.client} (process {os.getpid()} in the container)"
     try:
@@ -58,7 +58,7 @@ def act(request: Python, events: Events, supervisor: Supervisor) -> PythonDone:
     return PythonDone(**work.result, seconds=time.monotonic() - begin)
 
 
-class Work:
+class PackageWork:
     """One installation, or one wheel, from the moment that the environment's lock is held."""
 
     def __init__(self, request: Python, events: Events, supervisor: Supervisor) -> None:

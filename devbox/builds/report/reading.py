@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class PastBuilds:
     """What is known of one tree's builds; `timeline` is that of the last one that ran anything."""
 
     key: str
@@ -24,9 +24,9 @@ class Past:
     builds: tuple[Build, ...]
 
 
-def read(target: Target, engine: Engine, key: str | None = None) -> Past:
+def read(target: Target, engine: Engine, key: str | None = None) -> PastBuilds:
     """Return what is known of the tree `key`, or of the one that was built last. Raises BuildError, UsageError."""
     if key is not None and ("/" in key or key.startswith(".")):
         raise UsageError(f"'{key}' is no build key", hint="devbox builds list")
     said = ask(protocol.Report(key=key), target, engine)
-    return Past(said.key, timeline(said.timeline) if said.timeline else None, history(said.history))
+    return PastBuilds(said.key, timeline(said.timeline) if said.timeline else None, history(said.history))

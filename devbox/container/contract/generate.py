@@ -12,9 +12,9 @@ from devbox import config
 from devbox.config.table import TABLE
 from devbox.container import memory, which
 from devbox.container.contract import author, choices
-from devbox.container.contract.agent import with_agent
 from devbox.container.contract.gather import gather
 from devbox.container.contract.inforce import agree_by_writing
+from devbox.container.contract.ssh_agent import with_agent
 from devbox.container.person import ssh_agent
 from devbox.container.project import resolve
 from devbox.devcontainer import record

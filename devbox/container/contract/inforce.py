@@ -93,9 +93,9 @@ def _written(
 
     With `tried` the files are taken back where no container comes up by them.
     """
-    from devbox.container.contract.agent import with_agent
     from devbox.container.contract.author import base_of, draft
     from devbox.container.contract.gather import gather
+    from devbox.container.contract.ssh_agent import with_agent
     from devbox.container.steps import HaveBase
 
     engine, reporter = journal.engine, journal.reporter
