@@ -153,7 +153,7 @@ def host_argv(command: Command) -> list[str]:
 
 def on_host(contract: Contract) -> Entries:
     """Return the entries of `initializeCommand`, which is the contract's alone."""
-    return dict(merge(contract, (), {}).hooks).get(ON_HOST, ())
+    return dict(merge(contract, (), {}).hooks).get(ON_HOST, ()) if contract.config.get(ON_HOST) else ()
 
 
 def pending(inside: Inside, hooks: Hooks, *, look: bool = False) -> tuple[str, ...]:

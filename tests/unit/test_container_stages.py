@@ -1,0 +1,93 @@
+"""What the stages of `up` decide before anything is done: base images, interrupted swaps, GPUs for a successor."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from devbox.container.steps import NEXT, REPLACES, Actual, FinishReplacing, RemoveContainer, Replace
+from devbox.container.up.needs import _with
+from devbox.container.up.plan import unfinished
+from devbox.devcontainer.gpu import ALL
+from devbox.engine.docker import ContainerSummary, Engine
+from devbox.engine.spec import ContainerSpec
+from devbox.errors import UsageError
+from devbox.frameworks import load
+from devbox.image.base.choose import PACKAGE, plan_base
+
+CUDA = replace(load.load("cuda"), base_image="nvidia/cuda:13")
+INSTEAD = "devbox-base:cuda13.0-debian12"
+ENGINE = Engine(environ={})
+
+
+@pytest.mark.parametrize(
+    ("requested", "there", "before", "pull", "foreseen", "first"),
+    [
+        (None, {"nvidia/cuda:13"}, None, False, "nvidia/cuda:13", None),
+        (None, {INSTEAD}, None, False, INSTEAD, "docker pull nvidia/cuda:13"),
+        (None, set(), None, False, "nvidia/cuda:13", "docker pull nvidia/cuda:13"),
+        (None, {"nvidia/cuda:13"}, None, True, "nvidia/cuda:13", "docker pull nvidia/cuda:13"),
+        (None, {"mine:1", "nvidia/cuda:13"}, "mine:1", False, "mine:1", None),
+        (None, {"nvidia/cuda:13"}, "mine:1", False, "nvidia/cuda:13", None),
+        ("mine:1", {"mine:1"}, None, False, "mine:1", None),
+        ("mine:1", {INSTEAD}, None, False, "mine:1", "docker pull mine:1"),
+        (PACKAGE, set(), None, False, INSTEAD, "devbox image base --cuda 13.0"),
+        (PACKAGE, {INSTEAD}, None, True, INSTEAD, None),
+    ],
+)
+def test_how_a_base_image_is_had(
+    requested: str | None, there: set[str], before: str | None, *, pull: bool, foreseen: str, first: str | None
+) -> None:
+    choice = plan_base(CUDA, requested, frozenset(there), before=before, pull=pull)
+    assert choice.foreseen == foreseen
+    assert next(iter(choice.lines(ENGINE)), None) == first
+    assert choice.certain is (first is None)
+
+
+def test_a_dry_run_shows_the_pull_that_is_tried_and_what_takes_its_place() -> None:
+    made = plan_base(CUDA, None, frozenset()).lines(ENGINE)
+    assert f"# where that fails, the package base {INSTEAD} takes its place:" in made
+    assert "#   devbox image base --cuda 13.0" in made
+    there = plan_base(CUDA, None, frozenset({INSTEAD})).lines(ENGINE)
+    assert "#   it is on the engine" in there
+    assert there[-1].startswith("# unknown until then")
+
+
+def test_no_package_base_can_stand_for_everything() -> None:
+    with pytest.raises(UsageError, match="no package base can stand for"):
+        plan_base(replace(CUDA, package_base=None), PACKAGE, frozenset())
+
+
+def test_a_digest_that_is_locked_anew_is_stronger_than_the_one_before() -> None:
+    locked = replace(CUDA, base_image="nvidia/cuda@sha256:2")
+    there = frozenset({"nvidia/cuda@sha256:1", "nvidia/cuda@sha256:2"})
+    assert plan_base(locked, None, there, before="nvidia/cuda@sha256:1").image == "nvidia/cuda@sha256:2"
+
+
+def container(name: str, state: str, **labels: str) -> ContainerSummary:
+    return ContainerSummary(name, (name,), "i", "i", state, state, 0, labels)
+
+
+def test_an_interrupted_swap_is_told_from_its_containers() -> None:
+    mark = {REPLACES: "old"}
+    assert unfinished([container("w", "running"), container(f"w{NEXT}", "created", **mark)]) == (
+        RemoveContainer(f"w{NEXT}", f"w{NEXT}"),
+    )
+    (step,) = unfinished([container("w", "exited"), container(f"w{NEXT}", "running", **mark)])
+    assert step == FinishReplacing(f"w{NEXT}", f"w{NEXT}", "old")
+    assert isinstance(step, FinishReplacing)
+    assert step.called == "w"
+    assert unfinished([container("w", "running", **mark), container(f"x{NEXT}", "running")]) == ()
+
+
+def test_a_successor_gets_the_gpus_and_is_called_otherwise_until_it_has_the_place() -> None:
+    old = Actual("0123456789ab", "w", "running", {})
+    step = _with(Replace(old, ContainerSpec("i", name="w")), ALL)
+    assert isinstance(step, Replace)
+    create, stop, start, remove, rename = step.lines(ENGINE)
+    assert create.startswith(f"docker create --label {REPLACES}={old.id} ")
+    assert f"--name=w{NEXT}" in create
+    assert "--gpus=all" in create
+    assert [stop, start] == ["docker stop w", f"docker start w{NEXT}"]
+    assert [remove, rename] == ["docker rm --force --volumes w", f"docker rename w{NEXT} w"]
