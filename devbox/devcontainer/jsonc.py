@@ -1,20 +1,22 @@
-"""JSON with comments and trailing commas, as devcontainer.json is written, with errors that carry line and column.
+"""devcontainer.json and its kin: their values, and where these stand.
 
-The dialect is exactly JSONC: what VS Code would underline (single quotes, hexadecimal numbers, NaN) is an error here
-too, so that no file works in devbox alone. Comments and trailing commas are replaced by spaces of the same length
-before the standard library parses the text; every position in it stays what it was.
+The values come from pyjson5, which is tolerant, as the reference is. The scanner here knows places. It reads JSONC
+alone, which is what VS Code's reader takes: comments and trailing commas are replaced by spaces of the same length
+before the standard library parses the text, so every position in it stays what it was. What only one of the two
+takes, and a key that occurs twice, are told as doubts, with their place.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from devbox.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 
@@ -27,35 +29,101 @@ _CLOSING = re.compile(r"\s*[\]}]")
 _NOT_SPACE = re.compile(r"[^\s]")
 # What no argv and no file can carry: JSON can escape both.
 _UNFIT = re.compile("[\0\ud800-\udfff]")
+_UNFIT_SAID = "a string has a NUL or half of a surrogate pair, which no command can be given"
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+# pyjson5 says in words where it stopped, counted from 1, to within a character.
+_NEAR = re.compile(r"near (\d+)")
+# No contract has as many characters.
+LARGEST = 1 << 22
 _TOO_DEEP = "the nesting is too deep"
 # Deeper than any contract is, and far from the interpreter's own limit.
 DEEPEST = 100
 
 
 def loads(text: str, path: Path) -> JSON:
-    """Parse the text of a devcontainer.json; of a key that occurs twice, the last one counts.
+    """Return the values of a text; of a key that occurs twice, the last one counts.
 
-    Raises ContractError with `path:line:column` where the text is not JSONC, or its top level is not an object.
+    Raises ContractError with `path:line:column` where it cannot be read, or its top level is not an object.
     """
+    from pyjson5 import Json5DecoderException, Json5NestingTooDeep, decode
+
     text = text.removeprefix("\ufeff")
+    if len(text) > LARGEST:
+        raise _error(path, text, 0, f"it has more than {LARGEST:,} characters")
     try:
-        try:
-            value = _parse(text)
-        except json.JSONDecodeError:
-            value = _parse(_without_comments(text))
-    except json.JSONDecodeError as error:
-        raise _error(path, text, error.pos, _sentence(error.msg)) from None
-    except ValueError:
-        raise _error(path, text, 0, "a number has too many digits") from None
-    except RecursionError:
+        value = decode(text, maxdepth=DEEPEST)
+    except Json5NestingTooDeep:
         raise _error(path, text, 0, _TOO_DEEP) from None
+    except Json5DecoderException as error:
+        raise _error(path, text, *_trouble(text, str(error.args[0]))) from None
     problem = unfit(value)
     if problem is not None:
-        raise _error(path, text, 0, problem)
+        strict = _strict(text)
+        raise _error(path, text, strict.pos if isinstance(strict, json.JSONDecodeError) else 0, problem)
     if not isinstance(value, dict):
         start = _NOT_SPACE.search(_without_comments(text))
         raise _error(path, text, start.start() if start else 0, "the top level must be an object in braces")
     return cast("JSON", value)
+
+
+def _trouble(text: str, said: str) -> tuple[int, str]:
+    """Return where a text cannot be read, and why. The scanner knows it to the letter, unless it stops before."""
+    near = _NEAR.search(said)
+    position = max(int(near[1]) - 1, 0) if near else 0
+    if _HALF.search(text) and "U+005c" in said:
+        return 0, _UNFIT_SAID
+    strict = _strict(text)
+    if isinstance(strict, ValueError) and not isinstance(strict, json.JSONDecodeError):
+        return 0, "a number has too many digits"
+    if isinstance(strict, json.JSONDecodeError) and strict.pos >= min(position, len(text)) - 2:
+        return strict.pos, _sentence(strict.msg)
+    return position, f"it cannot be read here ({said})"
+
+
+def doubts(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Return (line, column, sentence) of what another reader takes otherwise, in a text that `loads` has read.
+
+    That is what VS Code's reader does not take, and each key that occurs twice.
+    """
+    text = text.removeprefix("\ufeff")
+    value = _strict(text)
+    if isinstance(value, Exception):
+        position = value.pos if isinstance(value, json.JSONDecodeError) else 0
+        said = _sentence(value.msg) if isinstance(value, json.JSONDecodeError) else str(value)
+        return ((*_line_and_column(text, position), f"VS Code's reader does not take this: {said}"),)
+    return tuple(
+        (*locate(text, keys), f"the key '{keys[-1]}' is there twice, and the last one counts")
+        for keys in _twice(value, ())
+    )
+
+
+class _Pairs(list[tuple[str, object]]):
+    """An object with all its keys, as they stand."""
+
+
+def _strict(text: str) -> object:
+    """Return what the scanner reads, with objects as `_Pairs`; or the error that it stops at."""
+    try:
+        try:
+            return _parse(text)
+        except json.JSONDecodeError:
+            return _parse(_without_comments(text))
+    except (ValueError, RecursionError) as error:
+        return error
+
+
+def _twice(value: object, keys: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    """Yield where a key occurs twice."""
+    if isinstance(value, _Pairs):
+        seen: set[str] = set()
+        for key, item in value:
+            if key in seen:
+                yield (*keys, key)
+            seen.add(key)
+            yield from _twice(item, (*keys, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _twice(item, (*keys, index))
 
 
 def unfit(value: object) -> str | None:
@@ -70,7 +138,9 @@ def unfit(value: object) -> str | None:
             elif isinstance(item, list):
                 inner += item
             elif isinstance(item, str) and _UNFIT.search(item):
-                return "a string has a NUL or half of a surrogate pair, which no command can be given"
+                return _UNFIT_SAID
+            elif isinstance(item, float) and not math.isfinite(item):
+                return "a number is none, or has no end"
         if not inner:
             return None
         level = inner
@@ -87,7 +157,11 @@ def locate(text: str, keys: Sequence[str | int]) -> tuple[int, int]:
     plain = _without_comments(text)
     position = _skip(plain, 0)
     for key in keys:
-        found = _child(plain, position, key)
+        try:
+            found = _child(plain, position, key)
+        except (ValueError, IndexError):
+            # What the scanner does not take has no place further in.
+            break
         if found is None:
             break
         position = found
@@ -126,7 +200,7 @@ def _parse(text: str) -> object:
     def constant(name: str) -> NoReturn:
         raise json.JSONDecodeError(f"{name} is not JSON", text, max(text.find(name), 0))
 
-    return json.loads(text, parse_constant=constant)
+    return json.loads(text, parse_constant=constant, object_pairs_hook=_Pairs)
 
 
 def _without_comments(text: str) -> str:

@@ -49,6 +49,7 @@ def read(path: Path, workspace: Path, environ: Mapping[str, str], *, text: str |
         return f"{path}:{line}:{column}"
 
     raw, warnings = check(jsonc.loads(text, path), path, where)
+    odd = tuple(f"{path}:{line}:{column}: {said}" for line, column, said in jsonc.doubts(text))
     kind, more = _kind(raw, path)
     moved = migrated(raw)
     folder, mount = _workspace(moved, workspace, kind)
@@ -77,7 +78,7 @@ def read(path: Path, workspace: Path, environ: Mapping[str, str], *, text: str |
         extra_mounts=(),
         generated=record.is_generated(text),
         record=record.of(moved),
-        warnings=(*warnings, *more, *(f"{where(keys)}: {said}" for keys, said in doubts(raw, environ))),
+        warnings=(*odd, *warnings, *more, *(f"{where(keys)}: {said}" for keys, said in doubts(raw, environ))),
     )
 
 
