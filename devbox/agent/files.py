@@ -14,7 +14,10 @@ JSON = Any
 
 
 class Stamp(NamedTuple):
-    """What stat says about a file, times in nanoseconds. Equal stamps mean that nobody touched the file in between."""
+    """What stat says about a file, times in nanoseconds. Equal stamps mean that nobody touched the file in between.
+
+    The device is left 0 where files lie in one volume: a volume's number may be another one after a reboot.
+    """
 
     mtime: int
     size: int
@@ -25,7 +28,7 @@ class Stamp(NamedTuple):
 
 def stamp(status: os.stat_result) -> Stamp:
     """Return the stamp in a stat result."""
-    return Stamp(status.st_mtime_ns, status.st_size, status.st_ctime_ns, status.st_ino, status.st_dev)
+    return Stamp(status.st_mtime_ns, status.st_size, status.st_ctime_ns, status.st_ino)
 
 
 def stamp_of(path: str) -> Stamp | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devbox.agent.files import Stamp, stamp_of
+from devbox.agent.files import stamp_of
 from devbox.agent.ninja import log as ninja_log
 from devbox.agent.proof import by_time, configured, look, shadows
 from devbox.agent.proof.arrange import plan
@@ -227,8 +227,14 @@ def test_depfiles(tmp_path: Path) -> None:
     assert read_depfile(str(tmp_path / "none")) == []
 
 
-def test_stamps_tell_devices_apart() -> None:
-    assert Stamp(1, 2, 3, 4, 5) != Stamp(1, 2, 3, 4, 6)
+def test_a_look_tells_devices_apart_and_a_volume_s_stamps_outlast_a_reboot(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.touch()
+    here = stamp_of(str(path))
+    assert here is not None
+    assert here.device == 0
+    seen = Eye(str(tmp_path), Git(str(tmp_path))).look(["f"], look.NOTHING).files["f"]
+    assert seen.stamp == here._replace(device=path.stat().st_dev)
 
 
 @pytest.mark.parametrize(

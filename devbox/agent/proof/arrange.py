@@ -119,10 +119,10 @@ def apply(arrangement: Arrangement, edges: Edges, made: Mapping[str, Made]) -> d
         with contextlib.suppress(OSError):
             status = os.stat(path)
             os.utime(path, ns=(time, time))
-            touched.add((status.st_dev, status.st_ino))
+            touched.add(status.st_ino)
     # Names that share an inode are one file.
     for name, one in known.items():
-        if (one.stamp.device, one.stamp.inode) in touched:
+        if one.stamp.inode in touched:
             now = stamp_of(edges.path(name))
             if now is not None and now.size == one.stamp.size and now.inode == one.stamp.inode:
                 known[name] = one._replace(stamp=now)

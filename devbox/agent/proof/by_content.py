@@ -89,7 +89,7 @@ class ByContent:
         from .judge import Seen, judge, names_to_look_at
 
         record = self._record
-        self._edges = edges = Edges(self._tree)
+        self._edges = edges = Edges(self._tree, self._edges)
         others = self._known or list(self._other_looks())
         was = record.look
         names = edges.configured_from()

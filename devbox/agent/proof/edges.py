@@ -10,6 +10,7 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..files import stamp_of
 from ..ninja import manifest
 from ..ninja.output import read_deps
 from .kept import BUILD_FILE
@@ -41,13 +42,22 @@ class Edge(NamedTuple):
 class Edges:
     """All edges of a tree."""
 
-    def __init__(self, tree: str) -> None:
-        """Read build.ninja, what compilers and commands said that they read, and dyndep files."""
+    def __init__(self, tree: str, before: Edges | None = None) -> None:
+        """Read build.ninja, what compilers and commands said that they read, and dyndep files.
+
+        `before` is what was read of the tree already: build.ninja is not read again where it is the same file.
+        """
         self.tree = tree
         self._inside = tree + os.sep
         self.edges: list[Edge] = []
         self.maker: dict[str, Edge] = {}
-        said = manifest.read(os.path.join(tree, BUILD_FILE))
+        self._build_file = stamp_of(os.path.join(tree, BUILD_FILE))
+        self._said: manifest.Manifest
+        if before is not None and before._build_file == self._build_file:
+            self._said = before._said
+        else:
+            self._said = manifest.read(os.path.join(tree, BUILD_FILE))
+        said = self._said
         deps = read_deps(tree)
         plain = [self.plain(path) for path in deps.paths]
         discovered = {plain[made]: [plain[one] for one in inputs] for made, inputs in deps.outputs}

@@ -113,7 +113,7 @@ class _Judge:
         for name, now in there.items():
             version = f"{now.ctime:x}.{now.inode:x}.{now.mtime:x}"
             made = Made(line.start, line.end, line.mtime, line.command, reads if proven else NOT_PROVEN, version, now)
-            self._note(edge, name, made, moved=_is_late(line, now))
+            self._note(edge, name, made, moved=self._is_late(name, line, now))
             self.ran[name] = line
         if proven:
             return None
@@ -152,9 +152,20 @@ class _Judge:
         before, now = self.window.before.files.get(name), self.window.after.files.get(name)
         return before is not None and now is not None and before.content == now.content != UNKNOWN
 
+    def _is_late(self, name: str, line: Line, now: Stamp) -> bool:
+        """Whether an output was touched after its command ended.
+
+        The log has the time of the output, or that of the command's start; and another one where the output was left
+        as it was.
+        """
+        known = self.before.get(name)
+        if not line.mtime or (known is not None and known.stamp == now):
+            return False
+        return max(now.mtime, now.ctime) > line.mtime + (line.end - line.start) * MILLISECOND + LATE_NS
+
     def _is_proven(self, edge: Edge, line: Line, there: Mapping[str, Stamp]) -> bool:
         """Whether all that a run read is still what it read, and its outputs are what it wrote."""
-        if any(_is_late(line, now) for now in there.values()):
+        if any(self._is_late(name, line, now) for name, now in there.items()):
             return False
         start = line.mtime if line.tells_start and not edge.restat else 0
         for name in edge.inputs:
@@ -164,15 +175,6 @@ class _Judge:
             if maker is not None and (maker.run > line.run or (maker.run == line.run and maker.end > line.start)):
                 return False
         return True
-
-
-def _is_late(line: Line, now: Stamp) -> bool:
-    """Whether an output was written to after its command ended.
-
-    The log has the time of the output, or that of the command's start, or of the newest input where the output was
-    left as it was.
-    """
-    return bool(line.mtime) and now.mtime > line.mtime + (line.end - line.start) * MILLISECOND + LATE_NS
 
 
 def judge(edges: Edges, before: Mapping[str, Made], seen: Seen, window: Window) -> Judged:

@@ -7,7 +7,8 @@ import stat as stat_
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..files import Stamp, stamp
+from ..files import Stamp
+from ..files import stamp as stamp_in_volume
 from .content import FINE_TICK_NS, UNKNOWN, Entry, await_tick, content
 
 if TYPE_CHECKING:
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
 # More than this between the clock and the time since the machine started, and somebody set the clock.
 STEP_NS = 50_000_000
+
+
+def stamp(status: os.stat_result) -> Stamp:
+    """Return the stamp of a file that may lie anywhere."""
+    return stamp_in_volume(status)._replace(device=status.st_dev)
 
 
 class Look(NamedTuple):
@@ -90,11 +96,13 @@ class Eye:
             if entry is not None and entry[1:] == now:
                 files[name] = entry
                 continue
-            entry = next((one for one in (each.get(name) for each in more) if one is not None and one[1:] == now), None)
-            if entry is None:
+            others = (each.get(name) for each in more)
+            # A record of sources does not say the device.
+            said = next((one.content for one in others if one is not None and one[1:5] == now[:4]), UNKNOWN)
+            if said == UNKNOWN:
                 fresh.append(name)
             else:
-                files[name] = entry
+                files[name] = Entry(said, *now)
         if fresh:
             self._read(fresh, files)
         for path, name in self._git.items():

@@ -33,8 +33,8 @@ class Made(NamedTuple):
     stamp: Stamp
 
     def is_of(self, line: Line) -> bool:
-        """Whether it is known of this run."""
-        return self[:4] == line[:4]
+        """Whether it is known of this run; `ninja -t restat`, and whoever sets clocks, writes other times alone."""
+        return (self.start, self.end, self.command) == (line.start, line.end, line.command)
 
 
 def from_json(value: Any) -> dict[str, Made]:
