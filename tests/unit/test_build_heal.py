@@ -95,6 +95,11 @@ class TestJudging:
         tree.write("gen.h", "gen.h", mtime=7)
         assert tree.dirty() == []
 
+    def test_what_somebody_wrote_does_not_become_what_was_made_by_being_seen_twice(self, tree: Tree) -> None:
+        tree.write("gen.h", "by hand")
+        assert tree.dirty() == ["gen.h", "b.o"]
+        assert tree.dirty() == ["gen.h", "b.o"]
+
     def test_an_object_is_known_by_its_stamp(self, tree: Tree) -> None:
         tree.write("a.o", "a.o", mtime=7)
         assert tree.dirty() == ["a.o"]

@@ -146,11 +146,13 @@ class _Judge:
             self.values[name] = hashed(name, made.version)
 
     def _is_same(self, edge: Edge, name: str) -> bool:
-        """Whether somebody wrote an output again that holds what it held."""
+        """Whether somebody wrote an output again that holds what its command left."""
         if not edge.custom:
             return False
         before, now = self.window.before.files.get(name), self.window.after.files.get(name)
-        return before is not None and now is not None and before.content == now.content != UNKNOWN
+        if before is None or now is None or before[1:5] != self.before[name].stamp[:4]:
+            return False  # nobody knows what it held when its command had ended
+        return before.content == now.content != UNKNOWN
 
     def _is_late(self, name: str, line: Line, now: Stamp) -> bool:
         """Whether an output was touched after its command ended.
