@@ -8,6 +8,7 @@ import typer
 
 from devbox.cli.application import application, workspace
 from devbox.cli.options import JsonOption, PathArgument
+from devbox.errors import UsageError
 from devbox.masking import visible
 from devbox.ui.tables import table
 
@@ -56,7 +57,10 @@ def revoke(
 
     run = application(context)
     folder = workspace(path)
-    gone = grants.revoke(folder, check_rules(kind or ()))
+    kinds = check_rules(kind or ())
+    if any("=" in one for one in kinds):
+        raise UsageError("--kind takes a kind alone: all of it is taken back", hint="devbox trust revoke --kind path")
+    gone = grants.revoke(folder, kinds)
     for one in gone:
         run.console.info(f"revoked: {visible(one.said)}")
     run.show([one._asdict() for one in gone], lambda: None if gone else f"nothing was agreed to in {folder}")

@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from devbox.container.inside.find import candidate
+from devbox.container.inside.probe import project_of
 from devbox.container.target import no_container
-from devbox.devcontainer.compose.model import PROJECT
 from devbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def logs(
     args = logs_args(found.id, follow=follow, tail=tail, timestamps=timestamps)
     if services:
         inspected = engine.container(found.id) or {}
-        project = (inspected.get("Config", {}).get("Labels") or {}).get(PROJECT)
+        project = project_of(inspected.get("Config", {}).get("Labels") or {})
         if project is None:
             raise UsageError(f"the dev container of {found.workspace} has no services beside it", hint="devbox logs")
         args = ["compose", "--project-name", project, *args[:-1]]

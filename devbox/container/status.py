@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from devbox import units
 from devbox.container import memory
-from devbox.container.inside.probe import recorded
+from devbox.container.inside.probe import project_of, recorded
 from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER, folder_of
 from devbox.devcontainer.compose.model import PROJECT, SERVICE
 from devbox.devcontainer.identity import workspace_hash
@@ -110,7 +110,7 @@ def _order(volume: VolumeStatus) -> tuple[str, str, str]:
 
 def _container(summary: ContainerSummary, members: Iterable[ContainerSummary]) -> ContainerStatus:
     labels = summary.labels
-    project = labels.get(PROJECT)
+    project = project_of(labels)
     beside = [one for one in members if one.labels[PROJECT] == project and LOCAL_FOLDER not in one.labels]
     return ContainerStatus(
         id=summary.id,

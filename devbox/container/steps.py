@@ -363,7 +363,7 @@ class FinishReplacing:
 
     id: str
     name: str
-    old: str
+    old: str | None
 
     @property
     def title(self) -> str:
@@ -377,10 +377,8 @@ class FinishReplacing:
 
     def lines(self, engine: Engine) -> list[str]:
         """Return the docker commands."""
-        return [
-            engine.line(["rm", "--force", "--volumes", self.old[:12]]),
-            engine.line(["rename", self.name, self.called]),
-        ]
+        removal = [engine.line(["rm", "--force", "--volumes", self.old[:12]])] if self.old else []
+        return [*removal, engine.line(["rename", self.name, self.called])]
 
 
 Files = HaveBase | WriteContract | PullImage | BuildImage | BuildService | LockFeatures | InstallFeatures | MakeFolder

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from devbox.container import memory, which
 from devbox.container.inside.find import candidate, containers_of
+from devbox.container.inside.probe import project_of
 from devbox.container.project import forget, last_projects
 from devbox.container.target import LOCAL_FOLDER, folder_of, no_container
 from devbox.container.up.apply import remove
@@ -78,7 +79,7 @@ def _projects(
     engine: Engine, folder: str, containers: Sequence[ContainerSummary]
 ) -> dict[str, tuple[ContainerSummary, ...]]:
     """Return the compose projects that go together with these dev containers, and the containers of each."""
-    names = {one.labels[PROJECT] for one in containers if PROJECT in one.labels and not _goes_alone(one)}
+    names = {name for one in containers if (name := project_of(one.labels)) and not _goes_alone(one)}
     found = {name: engine.containers({PROJECT: name}) for name in sorted(names)}
     return {
         name: members
@@ -99,11 +100,11 @@ def stop(engine: Engine, workspace: Path, reporter: Reporter) -> Stopped:
     members = {one.id: one for group in (containers, *projects.values()) for one in group}
     running = [one for one in members.values() if one.state in _BUSY]
     for project in projects:
-        if any(one.labels.get(PROJECT) == project for one in running):
+        if any(project_of(one.labels) == project for one in running):
             with reporter.step(f"Stopping the services of {project}"):
                 engine.run(["compose", "--project-name", project, "stop", "--timeout", str(STOP_SECONDS)])
     for container in running:
-        if container.labels.get(PROJECT) not in projects:
+        if project_of(container.labels) not in projects:
             with reporter.step(f"Stopping the container {container.called}"):
                 engine.run(["stop", "--time", str(STOP_SECONDS), container.id])
     idle = tuple(one.called for one in members.values() if one not in running)
@@ -123,7 +124,7 @@ def plan_down(engine: Engine, workspace: Path, *, volumes: bool = False) -> Down
     if not projects:
         projects, composed = _left(engine, Path(folder))
     services = [one for members in projects.values() for one in members]
-    alone = [one for one in containers if one.labels.get(PROJECT) not in projects]
+    alone = [one for one in containers if project_of(one.labels) not in projects]
     build = volume_name(os.getuid(), "build", Path(folder))
     mounted = {str(mount.get("Name")) for one in containers for mount in one.mounts if mount.get("Type") == "volume"}
     # A shared contract names its volumes by ${devcontainerId}; they are this workspace's alone, too.

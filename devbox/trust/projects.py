@@ -54,7 +54,7 @@ def of_project(config: JSON, workspace: Path) -> Iterator[Reach]:
     volumes = config.get("volumes") or {}
     for name, service in sorted((config.get("services") or {}).items()):
         for one in _of_service(service, volumes, workspace):
-            yield Reach(one.kind, one.value, f"the service {name} {one.said}", f"{name} {one.mode}".strip())
+            yield Reach(one.kind, one.value, f"the service {name} {one.said}", f"{name}: {one.mode}")
     for name, network in sorted((config.get("networks") or {}).items()):
         yield from _of_network(name, network or {})
     for name, volume in sorted(volumes.items()):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import posixpath
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from devbox.errors import RefusedError
 from devbox.masking import visible
 from devbox.trust import grants
-from devbox.trust.reach import Reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,9 +51,11 @@ def must_stay(sources: Iterable[Source], workspace: str) -> None:
         within = any(path == one or path.startswith(f"{one.rstrip('/')}/") for one in (top, real_top))
         if not within or real == real_top or real.startswith(f"{real_top.rstrip('/')}/"):
             continue
-        reach = Reach("path", real, "", "read-only" if source.readonly else "")
-        if grants.missing(Path(workspace), [reach]):
+        mode = "read-only" if source.readonly else ""
+        # That of a service stands behind the service's name.
+        agreed = grants.recall(Path(workspace)).grants
+        if not any((one.kind, one.value, one.mode.rpartition(": ")[2]) == ("path", real, mode) for one in agreed):
             raise RefusedError(
                 f"{visible(path)} is mounted, and is a link out of the workspace by now, to {visible(real)}",
-                hint=f"rm {path}   # unless it is yours; then devbox up --recreate asks about it",
+                hint=f"rm {shlex.quote(path)}   # unless it is yours; then devbox up --recreate asks about it",
             )

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from devbox.container.inside.probe import CONTRACT_LABEL, project_of
 from devbox.container.steps import NEXT, REPLACES, Actual, FinishReplacing, RemoveContainer, Replace
 from devbox.container.up.needs import _with
 from devbox.container.up.plan import unfinished
+from devbox.devcontainer.compose.model import NUMBER, PROJECT
 from devbox.devcontainer.gpu import ALL
 from devbox.engine.docker import ContainerSummary, Engine
 from devbox.engine.spec import ContainerSpec
@@ -74,11 +76,28 @@ def test_an_interrupted_swap_is_told_from_its_containers() -> None:
     assert unfinished([container("w", "running"), container(f"w{NEXT}", "created", **mark)]) == (
         RemoveContainer(f"w{NEXT}", f"w{NEXT}"),
     )
-    (step,) = unfinished([container("w", "exited"), container(f"w{NEXT}", "running", **mark)])
+    (step,) = unfinished([container("old", "exited"), container(f"w{NEXT}", "running", **mark)])
     assert step == FinishReplacing(f"w{NEXT}", f"w{NEXT}", "old")
+    beside = [container("old", "exited")]
+    assert unfinished([container(f"w{NEXT}", "running", **mark)], beside) == (step,)
     assert isinstance(step, FinishReplacing)
     assert step.called == "w"
     assert unfinished([container("w", "running", **mark), container(f"x{NEXT}", "running")]) == ()
+
+
+def test_a_label_that_an_image_brought_removes_nobodys_container() -> None:
+    (step,) = unfinished([container(f"w{NEXT}", "running", **{REPLACES: "postgres"})])
+    assert isinstance(step, FinishReplacing)
+    assert step.old is None
+    assert not any(" rm " in line for line in step.lines(ENGINE))
+
+
+def test_an_image_that_compose_built_makes_no_member_of_its_project() -> None:
+    image = {PROJECT: "shop", "com.docker.compose.service": "web"}
+    assert project_of(image) is None
+    assert project_of({**image, NUMBER: "1"}) == "shop"
+    assert project_of({**image, NUMBER: "1", CONTRACT_LABEL: '{"image": "shop-web"}'}) is None
+    assert project_of({**image, CONTRACT_LABEL: '{"project": "mine"}'}) == "mine"
 
 
 def test_a_successor_gets_the_gpus_and_is_called_otherwise_until_it_has_the_place() -> None:

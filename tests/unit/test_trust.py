@@ -9,8 +9,10 @@ import pytest
 
 from devbox.container.contract.reach import reach_of
 from devbox.devcontainer.read import read
-from devbox.errors import ContractError
+from devbox.errors import ContractError, RefusedError
 from devbox.trust import grants
+from devbox.trust.projects import of_project
+from devbox.trust.sources import Source, must_stay
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,3 +165,28 @@ def test_a_symlink_to_the_workspace_is_the_same_workspace(tmp_path: Path) -> Non
     link.symlink_to(tmp_path / "w")
     assert granted(read(link / ".devcontainer.json", link, {}))
     assert not granted(contract(tmp_path / "other", **config))
+
+
+def test_a_word_that_can_be_no_file_is_no_script(tmp_path: Path) -> None:
+    long = "x" * 300
+    assert host_reach(contract(tmp_path / "w", initializeCommand=f"test -f {long} || true")) == (
+        f"runs on the host, at each start: test -f {long} || true",
+    )
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+def test_a_service_s_link_out_of_the_workspace_holds_as_it_was_agreed_to(tmp_path: Path, *, readonly: bool) -> None:
+    workspace = tmp_path / "w"
+    workspace.mkdir()
+    (tmp_path / "data").mkdir()
+    (workspace / "data").symlink_to(tmp_path / "data")
+    source = [Source(str(workspace / "data"), readonly)]
+    with pytest.raises(RefusedError, match="link out of the workspace"):
+        must_stay(source, str(workspace))
+    mount = {"type": "bind", "source": str(workspace / "data"), "target": "/data", "read_only": readonly}
+    # A name is no way of mounting: a service may be called so.
+    reach = tuple(of_project({"services": {"read-only": {"image": "a", "volumes": [mount]}}}, workspace))
+    grants.grant(workspace, reach, "asked")
+    must_stay(source, str(workspace))
+    with pytest.raises(RefusedError, match="link out of the workspace"):
+        must_stay([Source(str(workspace / "data"), not readonly)], str(workspace))

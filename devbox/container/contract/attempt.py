@@ -32,7 +32,8 @@ def begin(made: Draft) -> None:
     """Keep what the files of a contract hold before it is written; of several attempts in a row, before the first."""
     workspace, framework = made.checkout.path, made.framework.name
     file = attempt_file(workspace)
-    first = _kept(file) or Kept({}, framework, grants.choices(workspace, framework))
+    kept = _kept(file)
+    first = kept if kept and kept.framework == framework else Kept({}, framework, grants.choices(workspace, framework))
     found = changes(made.checkout, made.generated)
     files = [[str(path), first.files.get(path, old), new] for path, (old, new) in found.items()]
     private_folder(file.parent)

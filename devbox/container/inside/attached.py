@@ -53,6 +53,10 @@ def run_attached(
             return _Pump(session, signals, DetachKeys(session.detach_keys) if tty else None).run(
                 end, on_signal, environ
             )
+        except OSError:
+            # A full disk, say: what nobody can be told of the output is no reason to let the command go on unseen.
+            supervise.run_quietly(end, environ)
+            raise
         finally:
             session.close()
 
@@ -182,6 +186,8 @@ class _Pump:
         return _BROKEN_PIPE if stopped == signal.SIGPIPE else _EXIT_SIGNAL + stopped
 
     def _exit_code(self) -> int:
+        # The command may go on without its output: then a signal has the watcher end it.
+        self._signals.let_through()
         code = None if self._detached else self._session.exit_code()
         if code is None:
             # What docker's client says when it leaves a command.

@@ -123,6 +123,20 @@ def recorded(labels: Mapping[str, str]) -> JSON:
     return value if isinstance(value, dict) else {}
 
 
+def project_of(labels: Mapping[str, str]) -> str | None:
+    """Return the compose project that a container belongs to.
+
+    Not every container with the label: docker compose puts it on the images that it builds, too, and what is made of
+    these has it from there. The number is on containers alone, and devbox's own record is always written in full.
+    """
+    from devbox.devcontainer.compose.model import NUMBER, PROJECT  # not for `exec`, which needs nothing of compose
+
+    own = recorded(labels)
+    if own:
+        return own.get("project")
+    return labels.get(PROJECT) if NUMBER in labels else None
+
+
 def read_container(engine: Engine, container: str) -> Reading:
     """Inspect a container and read its contract as the reference CLI does for an existing container.
 

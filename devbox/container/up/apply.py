@@ -135,7 +135,8 @@ def _do(engine: Engine, step: Containers, reporter: Reporter) -> list[str]:
 
             return replace_container(engine, step, reporter)
         case FinishReplacing():
-            remove(engine, step.old)
+            if step.old:
+                remove(engine, step.old)
             engine.run(["rename", step.id, step.called])
             return []
 

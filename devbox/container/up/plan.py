@@ -21,7 +21,7 @@ from devbox.container.steps import (
 from devbox.engine.spec import ContainerSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from devbox.container.request import Outcome
     from devbox.devcontainer.compose.override import ProjectSpec
@@ -36,14 +36,25 @@ def is_stray(container: ContainerSummary) -> bool:
     return REPLACES in container.labels and container.state in UNSTARTED
 
 
-def unfinished(containers: Iterable[ContainerSummary]) -> tuple[Step, ...]:
-    """Return the steps that tidy up after swaps that were interrupted."""
+def has_started(container: ContainerSummary) -> bool:
+    """Tell whether a container that was made to replace another one has started, and the swap ended there."""
+    return REPLACES in container.labels and container.called.endswith(NEXT) and not is_stray(container)
+
+
+def unfinished(containers: Sequence[ContainerSummary], beside: Iterable[ContainerSummary] = ()) -> tuple[Step, ...]:
+    """Return the steps that tidy up after swaps that were interrupted.
+
+    `containers` are the workspace's, `beside` those of its compose service. Only one of these is ever removed: an image
+    has labels, too, and what it names is somebody else's.
+    """
+    known = {one.id for one in (*containers, *beside)}
     steps: list[Step] = []
     for one in containers:
         if is_stray(one):
             steps.append(RemoveContainer(one.id, one.called))
-        elif REPLACES in one.labels and one.called.endswith(NEXT):
-            steps.append(FinishReplacing(one.id, one.called, one.labels[REPLACES]))
+        elif has_started(one):
+            old = one.labels[REPLACES]
+            steps.append(FinishReplacing(one.id, one.called, old if old in known else None))
     return tuple(steps)
 
 

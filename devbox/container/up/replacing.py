@@ -43,8 +43,10 @@ def replace_container(engine: Engine, step: Replace, reporter: Reporter) -> list
                 engine.run(["stop", step.old.id])
             new.start()
     except BaseException as error:
-        new.remove()
-        kept = _put_back(engine, step, stopped=stopped)
+        try:
+            new.remove()
+        finally:
+            kept = _put_back(engine, step, stopped=stopped)
         if isinstance(error, DevboxError):
             error.message = f"{error.message}; {kept}"
             error.args = (error.message,)

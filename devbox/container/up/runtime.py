@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from devbox.container.desired import Desired, Image, desired
 from devbox.container.inside.find import containers_of
+from devbox.container.inside.probe import project_of, recorded
 from devbox.container.steps import Actual, Replace, Step
 from devbox.container.target import LOCAL_FOLDER
-from devbox.container.up.plan import Plan, adopt, is_stray, unfinished
-from devbox.devcontainer.compose.model import PROJECT
+from devbox.container.up.plan import Plan, adopt, has_started, is_stray, unfinished
+from devbox.devcontainer.compose.model import PROJECT, SERVICE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from devbox.container.contract.inforce import InForce
     from devbox.container.request import UpRequest
@@ -119,7 +120,7 @@ def left_behind(engine: Engine, plan: Plan, project: str | None = None) -> list[
     notes = []
     for step in plan.steps:
         if isinstance(step, Replace):
-            former = step.old.labels.get(PROJECT)
+            former = project_of(step.old.labels)
             others = engine.containers({PROJECT: former}) if former not in {None, project} else ()
             if any(one.id != step.old.id for one in others):
                 notes.append(f"the other services of {former} are left: docker compose --project-name {former} down")
@@ -132,7 +133,15 @@ def there(engine: Engine, contract: Contract) -> There:
     The engine's list is a copy that may be a moment old, so what is done depends on the inspection alone.
     """
     found = containers_of(engine, str(contract.workspace), str(contract.path))
-    return There(best_of(engine, found), unfinished(found))
+    return There(best_of(engine, found), unfinished(found, _beside(engine, found)))
+
+
+def _beside(engine: Engine, found: Sequence[ContainerSummary]) -> Iterator[ContainerSummary]:
+    """Yield the containers of the compose services in which a swap was interrupted: the old one may be no tool's."""
+    for one in found:
+        record = recorded(one.labels) if has_started(one) else {}
+        if "project" in record:
+            yield from engine.containers({PROJECT: str(record["project"]), SERVICE: str(record["serviceName"])})
 
 
 def container_of(engine: Engine, contract: Contract) -> JSON | None:

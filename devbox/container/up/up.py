@@ -20,7 +20,7 @@ from devbox.container.contract.inforce import InForce, in_force, see_consent
 from devbox.container.desired import Desired, Image, secret_names
 from devbox.container.hooks import commands, secrets
 from devbox.container.inside.find import known_as
-from devbox.container.inside.probe import recorded
+from devbox.container.inside.probe import project_of, recorded
 from devbox.container.person import dotfiles, ssh_agent
 from devbox.container.request import StepDone, UpRequest, UpResult
 from devbox.container.steps import NEXT, REPLACES, Actual, MakeFolder
@@ -32,7 +32,6 @@ from devbox.container.up.plan import UNSTARTED, Plan, plan
 from devbox.container.up.runtime import SingleRuntime, container_of
 from devbox.container.up.settle import must_run, settle
 from devbox.container.up.uid import with_host_ids
-from devbox.devcontainer.compose.model import PROJECT
 from devbox.devcontainer.find import advice
 from devbox.devcontainer.identity import absolute
 from devbox.devcontainer.merge import image_metadata, merge
@@ -367,7 +366,7 @@ def _settled(run: Run, force: InForce, prospect: Prospect, inspected: JSON | Non
         notes=(*run.journal.notes, *([hint] if hint else []), *prospect.runtime.fallen(todo)),
         hooks=tuple(run.hooks),
         hooks_log=log,
-        compose_project_name=(inspected["Config"].get("Labels") or {}).get(PROJECT),
+        compose_project_name=project_of(inspected["Config"].get("Labels") or {}),
         next=("devbox shell", "devbox build") if contract.record.framework else ("devbox shell",),
     )
 
