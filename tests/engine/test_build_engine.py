@@ -71,13 +71,12 @@ def test_a_recreated_container_rebuilds_nothing(place: Place) -> None:
 
 
 def test_newer_headers_of_an_image_with_the_same_content_rebuild_nothing(place: Place) -> None:
-    """The files are root's: their times are set by a second exec, as root."""
+    """The files are root's, and stay as they are: what they hold is what counts."""
     place.build()
     place.start()
     place.run("find", "/usr/include", "-name", "*.h", "-exec", "touch", "{}", "+")
     report = place.build()
-    assert report.compiled == 0, report.reasons
-    assert any("image" in reason for reason in report.reasons)
+    assert (report.compiled, report.commands) == (0, 0), report.reasons
 
 
 def test_a_changed_header_of_an_image_that_looks_old_is_rebuilt(place: Place) -> None:

@@ -264,7 +264,8 @@ def test_a_command_that_fails_beside_others(tree: Tree) -> None:
     )
     with pytest.raises(HookError) as raised:
         tree.up()
-    assert raised.value.message == "postCreateCommand failed: 'bad' with exit code 1, 'worse' with exit code 9"
+    failed = "postCreateCommand failed: 'bad' with exit code 1, 'worse' with exit code 9"
+    assert raised.value.message == f"{failed}; postStartCommand was not run"
     assert raised.value.detail == "bad │ why"
     assert tree.states() == {"onCreateCommand": "done", "postCreateCommand": "failed", "postStartCommand": "due"}
     (tree.path / "ready").touch()

@@ -375,7 +375,7 @@ def test_the_image_is_the_references(
         assert list(merged.metadata) == entries
         assert (dry.reference, image_metadata(dry.config["Labels"])) == (ours.reference, entries[:-1])
         assert [step.title for step in planned.steps if "docker" in step.lines[0]] == [
-            "Installing Features: plain, local"
+            "Installing Features: plain, remote, local"
         ]
         there = Journal(engine, Silent(), dry_run=True)
         again = with_features(there, contract, base, environ={})
