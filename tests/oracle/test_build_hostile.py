@@ -263,6 +263,17 @@ class TestConfiguring:
         lab.built(objects=1)
         assert lab.built(objects=0)["configured"] == []
 
+    @pytest.mark.parametrize("by_hand", [False, True])
+    def test_build_files_that_are_gone(self, lab: Lab, *, by_hand: bool) -> None:
+        result = lab.built(objects=COUNT)
+        if by_hand:  # what ninja made before they went is known by no look
+            lab.write("one.h", "#define ONE 5\n")
+            lab.ninja(result, "CMakeFiles/parts.dir/one.c.o")
+            lab.write("one.h", "#define ONE 6\n")
+        Path(result["tree"], "build.ninja").unlink()
+        result = lab.built(objects=1 if by_hand else 0)
+        assert result["configured"]
+
 
 class TestEnvironment:
     def test_folders_that_compilers_read_in_the_environment(self, lab: Lab, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from devbox.agent.proof.content import FINE_TICK_NS, UNKNOWN, Entry
 from devbox.agent.proof.edges import Edges, read_depfile
 from devbox.agent.proof.git import Git
 from devbox.agent.proof.judge import Judged, Seen, judge, names_to_look_at
+from devbox.agent.proof.kept import Kept
 from devbox.agent.proof.look import Eye, Look, Window
 
 if TYPE_CHECKING:
@@ -133,6 +135,15 @@ class TestJudging:
         assert "a.o" not in [edge.outputs[0] for edge in judged.clean]
         assert [edge.outputs[0] for edge, _ in judged.dirty] == ["all.so"]
 
+    def test_one_of_two_names_of_a_library_that_is_gone_is_left_to_ninja(self, tmp_path: Path) -> None:
+        tree = Tree(tmp_path)
+        ninja = NINJA.replace("build all.so:", "build all.so all.so.1:") + "build all: phony all.so all.so.1\n"
+        (tmp_path / "build.ninja").write_text(ninja)
+        log = tmp_path / ".ninja_log"
+        log.write_text(log.read_text() + log.read_text().splitlines()[-1].replace("all.so", "all.so.1") + "\n")
+        assert tree.dirty() == []
+        assert "all.so" not in [edge.outputs[0] for edge in tree.judge().clean]
+
 
 class TestTelling:
     def test_what_is_clean_gets_the_time_of_its_newest_input(self, tree: Tree) -> None:
@@ -223,6 +234,19 @@ class TestByTime:
             assert by_time.to_raise({"f": now}, known, seen=2000) == (["f"] if raised else []), now
         assert by_time.to_raise({"f": entry("b", 900)}, {}, seen=2000) == ["f"]
         assert by_time.to_raise({"f": entry("@b", 3000)}, known, seen=2000) == ["f"]
+
+
+def test_a_record_that_lacks_something_says_nothing(tmp_path: Path) -> None:
+    record = Kept(str(tmp_path))
+    record.look = Look({"f": entry()}, {}, SECOND, SECOND)
+    record.save()
+    Kept(str(tmp_path)).load()
+    whole = json.loads((tmp_path / "files.json").read_text())
+    for name in whole:
+        (tmp_path / "files.json").write_text(json.dumps({key: value for key, value in whole.items() if key != name}))
+        again = Kept(str(tmp_path))
+        again.load()
+        assert again.look == look.NOTHING, name
 
 
 def test_depfiles(tmp_path: Path) -> None:

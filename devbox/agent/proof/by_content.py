@@ -59,7 +59,8 @@ class ByContent:
         record = self._record
         now = ninja_files(self._tree)
         if now[0] is None:  # there is no build.ninja
-            record.look = self._eye.look((), record.look)
+            if now[1] is None:  # and no log: nothing ran that would have to be proven
+                record.look, record.configured_from = self._eye.look((), record.look), []
             return
         self.foreign = self.foreign or bool(record.ninja and record.ninja[0] != now[0])
         if record.ninja and now[1:] != record.ninja[1:] and self._window is None:

@@ -93,6 +93,7 @@ class _Judge:
         if not lines or not there:
             self._absent(edge)
             return
+        self.moved.update((name, True) for name in edge.outputs if name not in there)
         line = lines[0]
         ran = any(one is None or not one.is_of(line) for one in map(self.before.get, there))
         reads = together([self.environment, *map(self.value, edge.inputs)])

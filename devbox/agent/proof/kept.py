@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 BUILD_FILE = "build.ninja"
 FILES = "files.json"
 MADE = "made.json"
+# What is kept as it is.
+PLAIN = ("ninja", "settled", "environment", "configured_from", "listed", "shadowed")
 # What ninja itself keeps or is told.
 NINJA_FILES = (BUILD_FILE, ninja_log.NAME, ninja_log.DEPS)
 
@@ -40,30 +42,22 @@ class Kept:
         self.settled = False
 
     def load(self) -> None:
-        """Read it; where it is not there, or damaged, nothing is known."""
+        """Read it; where it is not there, damaged, or of another version, nothing is known."""
         kept = read_json(os.path.join(self._folder, FILES))
-        look = looks.from_json(kept.get("look")) if isinstance(kept, dict) else None
+        try:
+            look, hidden = looks.from_json(kept["look"]), from_json(kept["hidden"])
+            rest = [kept[name] for name in PLAIN]
+        except (KeyError, TypeError, IndexError):
+            return
         if look is not None:
-            self.look = look
-            self.ninja, self.settled, self.environment = kept["ninja"], kept["settled"], kept["environment"]
-            self.configured_from = kept["configured_from"]
-            self.listed, self.shadowed = kept["listed"], kept["shadowed"]
-            self.hidden = from_json(kept["hidden"])
+            self.look, self.hidden = look, hidden
+            self.ninja, self.settled, self.environment, self.configured_from, self.listed, self.shadowed = rest
             self.made = outputs.from_json(read_json(os.path.join(self._folder, MADE)))
 
     def save(self) -> None:
         """Write it: what is known of outputs first, since a look that is older than that proves less, not more."""
         write_json(os.path.join(self._folder, MADE), self.made)
-        kept = {
-            "look": self.look.as_json(),
-            "ninja": self.ninja,
-            "settled": self.settled,
-            "environment": self.environment,
-            "configured_from": self.configured_from,
-            "listed": self.listed,
-            "shadowed": self.shadowed,
-            "hidden": self.hidden,
-        }
+        kept = {"look": self.look.as_json(), "hidden": self.hidden, **{name: getattr(self, name) for name in PLAIN}}
         write_json(os.path.join(self._folder, FILES), kept)
 
 
