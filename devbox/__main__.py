@@ -15,6 +15,10 @@ def main(argv: list[str] | None = None) -> int:
     if argv is None and sys.getfilesystemencoding() != "utf-8":
         # Contracts, labels and the names of files are UTF-8, whatever the locale is.
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606  # this very program
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # A closed stream would be the next file that is opened: nothing comes from it, and what goes there is lost.
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: PTH123, SIM115
     args = sys.argv[1:] if argv is None else argv
     if args in (["--version"], ["-V"]):
         from devbox._version import __version__

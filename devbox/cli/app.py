@@ -223,14 +223,15 @@ def run(args: Sequence[str]) -> int:
     console = Console(environ=os.environ)
     run_ = Application(console, os.environ, json="--json" in own, debug="--debug" in own)
     try:
-        return _invoke(run_, args)
+        code = _invoke(run_, args)
+        sys.stdout.flush()
     except DevboxError as error:
         return _fail(run_, error)
     except (KeyboardInterrupt, EOFError, typer.Abort) as stopped:
         return _interrupted(run_, getattr(stopped, "exit_code", EXIT_INTERRUPTED))
     except BrokenPipeError:
-        # Somebody like `head` has read enough. Keep the interpreter from complaining while it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Somebody like `head` has read enough.
+        _give_stdout_up()
         return EXIT_FAILURE
     except OSError as error:
         if run_.debug:
@@ -238,6 +239,12 @@ def run(args: Sequence[str]) -> int:
         return _fail(run_, refused(error))
     finally:
         console.close()
+    return code
+
+
+def _give_stdout_up() -> None:
+    """Keep the interpreter from complaining while it flushes what nobody takes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _invoke(run_: Application, args: Sequence[str]) -> int:
@@ -283,7 +290,13 @@ def _fail(run_: Application, error: DevboxError, code: int | None = None) -> int
     if run_.json:
         console = run_.console
         text = envelope(run_.command, warnings=console.warnings, error=error, code=code, mask=console.mask.data)
-        sys.stdout.write(f"{text}\n")
+        try:
+            sys.stdout.write(f"{text}\n")
+            sys.stdout.flush()
+        except OSError:
+            # The disk is full, say.
+            _give_stdout_up()
+            console.error(error.message, hint=error.hint, detail=error.detail)
     else:
         run_.console.close()
         run_.console.error(error.message, hint=error.hint, detail=error.detail)

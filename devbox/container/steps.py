@@ -305,11 +305,13 @@ class Replace:
 
     The new one is called otherwise until then, and its label says whose place it takes, so that a swap that was
     interrupted anywhere can be told, and finished. With `halted` it is left stopped: others have to start before it.
+    `user` is the one that commands in it are to have.
     """
 
     old: Actual
     spec: ContainerSpec | ProjectSpec
     halted: bool = False
+    user: str | None = None
 
     @property
     def title(self) -> str:

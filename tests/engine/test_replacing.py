@@ -16,7 +16,7 @@ import pytest
 
 from devbox.container.steps import REPLACES
 from devbox.container.up.up import UpRequest, UpResult, up
-from devbox.errors import EngineError
+from devbox.errors import DevboxError, EngineError
 from devbox.image.base.package import reference
 from devbox.reporter import Silent
 
@@ -55,7 +55,7 @@ class Work:
         """Write the contract; `mistake` are keys of the service, or of devcontainer.json."""
         folder = self.path / ".devcontainer"
         folder.mkdir(exist_ok=True)
-        config: dict[str, Any] = {"userEnvProbe": "none", **(more or {})}
+        config: dict[str, Any] = {"userEnvProbe": "none"}
         if self.compose:
             config |= {"dockerComposeFile": "c.yaml", "service": "app", "overrideCommand": True}
             app = {"image": IMAGE, "depends_on": ["db"], "volumes": ["..:/work", "/anonymous"], **mistake}
@@ -63,7 +63,7 @@ class Work:
             (folder / "c.yaml").write_text(json.dumps({"services": services}))
         else:
             config |= {"image": IMAGE, **mistake}
-        (folder / "devcontainer.json").write_text(json.dumps(config))
+        (folder / "devcontainer.json").write_text(json.dumps(config | (more or {})))
 
     def up(self, **options: Any) -> UpResult:
         return up(UpRequest(path=self.path, trust=True, **options), self.engine, Silent())
@@ -102,19 +102,23 @@ def work(
 
 
 def mistakes(*, compose: bool) -> list[dict[str, Any]]:
-    """Return keys that docker refuses when it creates a container, and one that it refuses at the start."""
+    """Return keys that docker refuses when it creates a container, or at its start; and what only a start shows."""
     if compose:
         return [
             {"runtime": "nope"},
             {"volumes": [{"type": "bind", "source": "/nope", "target": "/d", "bind": {"create_host_path": False}}]},
             {"container_name": "no name"},
             {"more": {"workspaceFolder": "/", "containerUser": "nobody-here"}},
+            {"more": {"remoteUser": "nobody-here"}},
+            {"command": "false", "more": {"overrideCommand": False}},
         ]
     return [
         {"mounts": ["type=bind,source=/nope,target=/d"]},
         {"runArgs": ["--nope"]},
         {"runArgs": ["--runtime=nope"]},
         {"containerUser": "nobody-here"},
+        {"remoteUser": "nobody-here"},
+        {"overrideCommand": False},
     ]
 
 
@@ -123,7 +127,7 @@ def test_the_old_container_outlives_every_mistake_in_its_contract(work: Work) ->
     work.engine.run(["exec", made.container, "touch", "/tmp/precious"])
     for mistake in mistakes(compose=work.compose):
         work.write(**mistake)
-        with pytest.raises(EngineError, match=r"the old container (still runs|was started again)"):
+        with pytest.raises(DevboxError, match=r"the old container (still runs|was started again)"):
             work.up()
         assert work.containers() == [(made.container, made.name, True)], mistake
         assert work.has(made.container, "/tmp/precious")

@@ -138,3 +138,16 @@ def test_what_a_contract_says_depends_on_no_locale_and_no_terminal(tmp_path: Pat
     assert "数据" in expected.decode()
     assert ask(**locale) == expected
     assert b"Traceback" not in ask(LC_ALL="C.UTF-8", PYTHONIOENCODING="ascii")
+
+
+@pytest.mark.parametrize("closed", ["0<&-", ">&-", "2>&-", "0<&- >&- 2>&-", ">/dev/full", "2>/dev/full"])
+@pytest.mark.parametrize("args", ["frameworks list", "frameworks list --json", "frameworks list --nonsense --json"])
+def test_a_stream_that_is_closed_or_full_gives_no_traceback(args: str, closed: str, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    other = f"2>{told}" if "2>" not in closed else ""
+    script = f'"{sys.executable}" -m devbox {args} {other} {closed}'
+    done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr + (told.read_text() if told.exists() else "")
+    assert "Traceback" not in said
+    assert "Exception ignored" not in said
+    assert done.returncode in {0, 1, 2}

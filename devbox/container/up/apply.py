@@ -444,3 +444,16 @@ def sessions(engine: Engine, inspected: Mapping[str, Any]) -> tuple[str, ...]:
             text = " ".join([process.get("entrypoint", ""), *(process.get("arguments") or ())])[:60] or text
         found.append(text)
     return tuple(found)
+
+
+def ended(engine: Engine, inspected: JSON, *, composed: bool) -> EngineError:
+    """Return the error for a container that did not stay up."""
+    done = engine.run(["logs", "--tail", "20", inspected["Id"]], check=False)
+    hint = 'remove "overrideCommand": false from the contract, unless the image\'s own command keeps running'
+    if composed:
+        hint = 'set "overrideCommand": true in the contract, or give the service a command that keeps running'
+    return EngineError(
+        f"the container ended at once, with exit code {inspected['State'].get('ExitCode')}",
+        hint=hint,
+        detail=(done.stdout + done.stderr).strip() or None,
+    )

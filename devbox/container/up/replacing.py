@@ -11,8 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from devbox.container.steps import REPLACES
+from devbox.container.target import missing_user
 from devbox.container.up.apply import (
     compose_up,
+    ended,
     project_with_lower_limit,
     refused,
     remove,
@@ -42,6 +44,8 @@ def replace_container(engine: Engine, step: Replace, reporter: Reporter) -> list
                 stopped = True
                 engine.run(["stop", step.old.id])
             new.start()
+        if not step.halted:
+            new.must_serve()
     except BaseException as error:
         try:
             new.remove()
@@ -105,6 +109,19 @@ class _New:
             self._lower(done.stderr)
             self.remove()
         self.started = done.ok
+
+    def must_serve(self) -> None:
+        """See that it keeps running and has its user. Raises EngineError or ContractError.
+
+        Neither is found by a start: a command inside asks for the user, and gives one that ends the time to do so.
+        """
+        user = ["--user", self.step.user] if self.step.user else []
+        done = self.engine.run(["exec", *user, self.id, "true"], check=False)
+        if (missing := missing_user(self.step.user or "", done)) is not None:
+            raise missing
+        inspected = self.engine.container(self.id)
+        if inspected is not None and not inspected["State"].get("Running"):
+            raise ended(self.engine, inspected, composed=not isinstance(self.made, ContainerSpec))
 
     def take_name(self) -> None:
         """Give it the name that the old one had. Raises CommandError."""

@@ -10,7 +10,7 @@ from devbox.container.desired import canonical
 from devbox.container.hooks import commands, secrets
 from devbox.container.inside.probe import Reading, learn, reading
 from devbox.container.person import git_identity, ssh_agent
-from devbox.container.up.apply import mend_groups, mend_owners
+from devbox.container.up.apply import ended, mend_groups, mend_owners
 from devbox.devcontainer.identity import METADATA
 from devbox.errors import DevboxError, EngineError
 
@@ -105,18 +105,5 @@ def must_run(engine: Engine, contract: Contract, inspected: JSON | None) -> JSON
     if inspected is None:
         raise EngineError(f"the container of {contract.workspace} is gone again", hint="devbox up")
     if not inspected["State"].get("Running"):
-        raise ended(engine, contract, inspected) from None
+        raise ended(engine, inspected, composed=contract.kind == "compose") from None
     return inspected
-
-
-def ended(engine: Engine, contract: Contract, inspected: JSON) -> EngineError:
-    """Return the error for a container that did not stay up."""
-    done = engine.run(["logs", "--tail", "20", inspected["Id"]], check=False)
-    hint = 'remove "overrideCommand": false from the contract, unless the image\'s own command keeps running'
-    if contract.kind == "compose":
-        hint = 'set "overrideCommand": true in the contract, or give the service a command that keeps running'
-    return EngineError(
-        f"the container ended at once, with exit code {inspected['State'].get('ExitCode')}",
-        hint=hint,
-        detail=(done.stdout + done.stderr).strip() or None,
-    )
