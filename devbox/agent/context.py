@@ -39,7 +39,7 @@ class Context:
         }
 
     def lock(self, name: str, *, tell: bool = False, state: str | None = None) -> AbstractContextManager[int]:
-        """Return one of the volume's locks: a tree's by its key, `sources` or `install`; `state` is another folder."""
+        """Return one of the volume's locks: a tree's by its key, or `install`; `state` is another folder."""
 
         def on_wait(holder: str) -> None:
             if tell:

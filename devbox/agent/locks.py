@@ -14,7 +14,7 @@ POLL_SECONDS = 0.1
 
 
 def lock_path(state: str, name: str) -> str:
-    """Return the lock `name` of a volume with the state folder `state`: a tree's key, `sources` or `install`."""
+    """Return the lock `name` of a volume with the state folder `state`: a tree's key or `install`."""
     return os.path.join(state, "locks", f"{name}.lock")
 
 

@@ -6,10 +6,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ..files import read_json, stamp_of, write_json
-from ..ninja import log as ninja_log
 from . import look as looks
 from . import made as outputs
 from .configured import NONE, from_json
+from .record import ninja_identity
 
 if TYPE_CHECKING:
     from .look import Look
@@ -21,8 +21,6 @@ FILES = "files.json"
 MADE = "made.json"
 # What is kept as it is.
 PLAIN = ("ninja", "settled", "environment", "configured_from", "listed", "shadowed")
-# What ninja itself keeps or is told.
-NINJA_FILES = (BUILD_FILE, ninja_log.NAME, ninja_log.DEPS)
 
 
 class Kept:
@@ -80,5 +78,6 @@ def is_as_left(folder: str, tree: str) -> bool:
 
 
 def ninja_files(tree: str) -> list[Any]:
-    """Return the stamps of ninja's files."""
-    return [list(known) if (known := stamp_of(os.path.join(tree, name))) else None for name in NINJA_FILES]
+    """Return the stamps of what ninja is told and of what it keeps itself."""
+    told = stamp_of(os.path.join(tree, BUILD_FILE))
+    return [list(told) if told else None, *ninja_identity(tree)]
