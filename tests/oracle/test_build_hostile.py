@@ -369,6 +369,24 @@ class TestGenerated:
         made.write_text(made.read_text())
         assert lab.build()["compiled"] == 0
 
+    def test_a_command_that_fails_behind_one_that_only_leaves_a_stamp(self, lab: Lab) -> None:
+        lab.write("input", "3")
+        lab.write("step.sh", 'cp "$1/input" hidden && touch stamp\n')
+        lab.write("make.sh", 'test ! -e fail && echo "#define THREE $(cat hidden)" > made.h\n')
+        lab.write("three.c", '#include "made.h"\nint three(void) { return THREE; }\n')
+        run = 'add_custom_command(OUTPUT {} COMMAND sh "${{CMAKE_SOURCE_DIR}}/{}" "${{CMAKE_SOURCE_DIR}}" DEPENDS {})\n'
+        more = "target_sources(parts PRIVATE made.h)\ntarget_include_directories(parts PRIVATE ${CMAKE_BINARY_DIR})\n"
+        steps = run.format("stamp", "step.sh", "input") + run.format("made.h", "make.sh", "stamp")
+        lab.write("CMakeLists.txt", CMAKE + steps + more)
+        result = lab.build()
+        assert says(result).endswith(" 3")
+        fail = Path(result["tree"], "fail")
+        fail.touch()
+        lab.write("input", "4")
+        assert lab.build()["code"] != 0
+        fail.unlink()
+        assert says(lab.build()).endswith(" 4")
+
     def test_what_ninja_says_is_the_failure(self, lab: Lab) -> None:
         lab.build()
         (lab.workspace / "three.c").unlink()

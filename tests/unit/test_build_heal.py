@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from devbox.agent.files import stamp_of
 from devbox.agent.ninja import log as ninja_log
 from devbox.agent.proof import by_time, configured, look, shadows
 from devbox.agent.proof.arrange import plan
+from devbox.agent.proof.by_content import ByContent
 from devbox.agent.proof.content import FINE_TICK_NS, UNKNOWN, Entry
 from devbox.agent.proof.edges import Edges, read_depfile
 from devbox.agent.proof.git import Git
@@ -101,6 +103,34 @@ class TestJudging:
         tree.write("gen.h", "by hand")
         assert tree.dirty() == ["gen.h", "b.o"]
         assert tree.dirty() == ["gen.h", "b.o"]
+
+    @pytest.mark.parametrize("name", ["gen.h", "stamp"])
+    def test_what_a_command_made_anew_is_another_whatever_it_holds(self, tmp_path: Path, name: str) -> None:
+        tree = Tree(tmp_path)
+        (tmp_path / "build.ninja").write_text(NINJA.replace("gen.h", name))
+        log = tmp_path / ".ninja_log"
+        log.write_text(log.read_text().replace("gen.h", name))
+        tree.write(name, "" if name == "stamp" else "gen.h")
+        tree.judge()
+        assert tree.dirty() == []
+        log.write_text(log.read_text() + f"50\t55\t{2**61}\t{name}\t0\n")
+        tree.write(name, "" if name == "stamp" else "gen.h", mtime=7)
+        assert tree.dirty() == ["b.o"]
+
+    def test_what_a_command_left_as_it_was_is_as_it_was(self, tree: Tree) -> None:
+        log = tree.folder / ".ninja_log"
+        said = log.read_text()
+        log.write_text(said.replace("gen.h", "forgotten"))
+        assert tree.dirty() == []
+        log.write_text(said + f"50\t55\t{2**61}\tgen.h\t0\n")
+        assert tree.dirty() == []
+
+    def test_a_log_in_another_order_does_not_prove_an_output_that_is_newer(self, tmp_path: Path) -> None:
+        tree = Tree(tmp_path)
+        os.utime(tmp_path / "a.o", ns=(2**62, 2**62))  # it was made again after all.so, whose line came last
+        log = tmp_path / ".ninja_log"
+        log.write_text(log.read_text().replace(f"{2**61}\ta.o", f"{2**62}\ta.o"))
+        assert tree.judge().unproven == ["all.so"]
 
     def test_an_object_is_known_by_its_stamp(self, tree: Tree) -> None:
         tree.write("a.o", "a.o", mtime=7)
@@ -249,6 +279,79 @@ def test_a_record_that_lacks_something_says_nothing(tmp_path: Path) -> None:
         assert again.look == look.NOTHING, name
 
 
+class TestTheCourseOfAnAttempt:
+    MORE = (
+        "rule CMAKE\n  command = cmake\n  generator = 1\nbuild build.ninja config.h: CMAKE {top}/CMakeLists.txt\n"
+        "build c.o: C c.c | config.h\n"
+    )
+
+    @pytest.fixture
+    def tree(self, tmp_path: Path) -> Tree:
+        """Have a tree that was looked at before ninja ran by hand."""
+        (tmp_path / "tree").mkdir()
+        (tmp_path / "CMakeLists.txt").touch()
+        tree = Tree(tmp_path / "tree")
+        (tree.folder / "build.ninja").write_text(NINJA + self.MORE.format(top=tmp_path))
+        for name in ("c.c", "c.o", "config.h"):
+            tree.write(name, name)
+        os.utime(tree.folder / "a.c", ns=(2**62, 2**62))
+        log = tree.folder / ".ninja_log"
+        log.write_text(log.read_text().replace("v5", "v6") + f"50\t55\t{2**61}\tc.o\t1\n")
+        edges = Edges(str(tree.folder))
+        record = Kept(str(tmp_path / "record"))
+        eye = Eye(str(tree.folder), Git(str(tmp_path)))
+        record.look = eye.look([*names_to_look_at(edges), *edges.configured_from()], look.NOTHING)
+        record.save()
+        return tree
+
+    def proof(self, tree: Tree) -> ByContent:
+        top = tree.folder.parent
+        decided = SimpleNamespace(tree=str(tree.folder), source=str(top), workspace=str(top), key="key")
+        records = SimpleNamespace(folder_of=lambda _: str(top / "record"), all_keys=list)
+        context: Any = SimpleNamespace(decided=decided, records=records, reasons=[])
+        return ByContent(context, "", {})
+
+    def test_one_that_is_cut_off_while_it_tells_ninja(self, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+        whole = ninja_log.rewrite
+
+        def cut_off(*args: Any) -> None:
+            whole(*args)
+            raise KeyboardInterrupt
+
+        proof = self.proof(tree)
+        proof.look()
+        with monkeypatch.context() as patched:
+            patched.setattr(ninja_log, "rewrite", cut_off)
+            with pytest.raises(KeyboardInterrupt):
+                proof.arrange(heal=True)
+        tree.write("a.c", "another")
+        proof = self.proof(tree)
+        proof.look()
+        proof.arrange(heal=True)
+        assert "a.o" not in ninja_log.read(str(tree.folder))
+
+    def test_the_times_that_it_sets_are_no_moves(self, tree: Tree) -> None:
+        os.utime(tree.folder.parent / "CMakeLists.txt", ns=(2**62, 2**62))
+        proof = self.proof(tree)
+        proof.look()
+        proof.arrange(heal=True)
+        record = Kept(str(tree.folder.parent / "record"))
+        record.load()
+        now = stamp_of(str(tree.folder / "config.h"))
+        assert now is not None
+        assert now.mtime == 2**62
+        assert record.look.files["config.h"].stamp._replace(device=0) == now
+
+    def test_what_cmake_says_that_it_made_and_somebody_changed(self, tree: Tree) -> None:
+        proof = self.proof(tree)
+        proof.look()
+        proof.arrange(heal=True)
+        tree.write("config.h", "by hand")
+        proof = self.proof(tree)
+        proof.look()
+        assert proof.why_configure("") == ["config.h was changed by hand, which cmake made"]
+
+
 def test_depfiles(tmp_path: Path) -> None:
     path = tmp_path / "x.d"
     path.write_text("out.h: a\\ b.in \\\n  /w/c$$d.in\n\n/w/e.in:\n")
@@ -274,11 +377,13 @@ def test_a_look_tells_devices_apart_and_a_volume_s_stamps_outlast_a_reboot(tmp_p
         ('file(GLOB_RECURSE A "*.c")', ["src/a.c", "src/deep/b.c"]),
         ("set(D src/deep)\nfile(GLOB A ${D}/*.c)", ["src/deep/b.c"]),
         ("file(GLOB A ${UNKNOWN}/*.h)", ["src/deep/c.h", "top.h"]),
+        ("file(GLOB_RECURSE A *.x)", ["venv/m.x"]),
+        ("file(GLOB A ${UNKNOWN}/*.x)", []),
         ("# file(GLOB A *.h)\naux_source_directory(src A)", ["src/a.c", "src/deep"]),
     ],
 )
 def test_what_a_glob_finds(tmp_path: Path, text: str, names: list[str]) -> None:
-    for name in ("src/a.c", "src/deep/b.c", "src/deep/c.h", "top.h"):
+    for name in ("src/a.c", "src/deep/b.c", "src/deep/c.h", "top.h", "venv/m.x", "venv/pyvenv.cfg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "CMakeLists.txt").write_text(text)
@@ -294,5 +399,36 @@ def test_where_git_is_asked_for_a_version(tmp_path: Path) -> None:
 
 
 def test_where_compilers_search() -> None:
-    flags = '-I/a -I "/with space" -isystem /s/x/.. -DX=-I/no -idirafter rel'
-    assert shadows.searched(flags, "/tree") == ["/a", "/with space", "/s", "/tree/rel"]
+    flags = '-I/a -I "/with space" -isystem /s/x/.. -DX=-I/no -idirafter rel -isystem=/cuda'
+    assert shadows.searched(flags, "/tree") == ["/a", "/with space", "/s", "/tree/rel", "/cuda"]
+
+
+def test_a_folder_is_listed_after_the_tick_in_which_it_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[int] = []
+    monkeypatch.setattr(shadows, "await_tick", lambda stamps: waited.extend(stamp.ctime for stamp in stamps))
+    known = shadows.listed([str(tmp_path)], {})
+    shadows.listed([str(tmp_path)], known)
+    assert waited == [tmp_path.stat().st_ctime_ns]
+
+
+DYNAMIC = """\
+rule CXX
+  command = cc
+  deps = gcc
+build m.o: CXX m.cc || modules.dd
+  dyndep = modules.dd
+build user.o: CXX user.cc || modules.dd
+  dyndep = modules.dd
+"""
+
+
+def test_what_a_dyndep_file_says_is_of_the_edge(tmp_path: Path) -> None:
+    (tmp_path / "build.ninja").write_text(DYNAMIC)
+    (tmp_path / "modules.dd").write_text(
+        "ninja_dyndep_version = 1.0\nbuild m.o | m.gcm: dyndep\n  restat = 1\nbuild user.o: dyndep | m.gcm\n"
+    )
+    edges = Edges(str(tmp_path))
+    made, user = edges.maker["m.o"], edges.maker["user.o"]
+    assert (made.names, made.outputs, made.restat) == (["m.o", "m.gcm"], ["m.o", "m.gcm"], True)
+    assert (user.inputs, user.restat) == (["user.cc", "m.gcm"], False)
+    assert edges.maker["m.gcm"] is made

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Dict, NamedTuple
 
 from ..files import stamp_of
 from ..ninja import log as ninja_log
+from .content import Entry
+from .look import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ..files import Stamp
-    from .content import Entry
     from .edges import Edge, Edges
     from .judge import Judged, Seen
     from .look import Look
@@ -96,8 +97,8 @@ def _keep(edge: Edge, seen: Seen, times: _Times, done: Arrangement) -> None:
         done.newer.update(name for name in edge.inputs if times[name] > low and name not in seen.outputs)
 
 
-def apply(arrangement: Arrangement, edges: Edges, made: Mapping[str, Made]) -> dict[str, Made]:
-    """Make the changes, and return what is known of the outputs after them.
+def apply(arrangement: Arrangement, edges: Edges, made: Mapping[str, Made], files: dict[str, Entry]) -> dict[str, Made]:
+    """Make the changes, and return what is known of the outputs after them; `files` of the last look get their stamps.
 
     An output whose time cannot be set stays as it is: ninja makes it anew.
     """
@@ -120,10 +121,13 @@ def apply(arrangement: Arrangement, edges: Edges, made: Mapping[str, Made]) -> d
             status = os.stat(path)
             os.utime(path, ns=(time, time))
             touched.add(status.st_ino)
+            entry, now = files.get(name), stamp(os.stat(path))
+            if entry is not None and entry.stamp == stamp(status) and now.mtime == time:
+                files[name] = Entry(entry.content, *now)
     # Names that share an inode are one file.
     for name, one in known.items():
         if one.stamp.inode in touched:
-            now = stamp_of(edges.path(name))
-            if now is not None and now.size == one.stamp.size and now.inode == one.stamp.inode:
-                known[name] = one._replace(stamp=now)
+            left = stamp_of(edges.path(name))
+            if left is not None and left.size == one.stamp.size and left.inode == one.stamp.inode:
+                known[name] = one._replace(stamp=left)
     return known

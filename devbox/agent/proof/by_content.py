@@ -166,7 +166,10 @@ class ByContent:
         return [f"changed: {', '.join(changed[:3])}" if changed else "other files are there, which file(GLOB) finds"]
 
     def _is_made_by_cmake(self, name: str) -> bool:
-        if name.startswith(os.sep) or self._edges is None or name in self._edges.maker:
+        if name.startswith(os.sep) or self._edges is None:
+            return False
+        maker = self._edges.maker.get(name)
+        if maker is not None and not maker.generator:
             return False
         return not (name.startswith("_deps/") and "-src/" in name)
 
@@ -191,8 +194,11 @@ class ByContent:
         self._explain(judged)
         if heal:
             self._tell(self._edges, judged, seen, configured=configured)
+        self._save(settled=heal)
+
+    def _save(self, *, settled: bool) -> None:
         record = self._record
-        record.settled, record.ninja = heal, ninja_files(self._tree)
+        record.settled, record.ninja = settled, ninja_files(self._tree)
         record.save()
 
     def _tell(self, edges: Edges, judged: Judged, seen: Seen, *, configured: bool) -> None:
@@ -200,7 +206,9 @@ class ByContent:
 
         plan = arrange.plan(edges, judged, seen, self._record.look, self._changed, configured=configured)
         if plan.forget or plan.logged or plan.on_disk:
-            self._record.made = arrange.apply(plan, edges, self._record.made)
+            # What ran is known before its times are changed: if this is cut off, they are not taken for a run's.
+            self._save(settled=False)
+            self._record.made = arrange.apply(plan, edges, self._record.made, self._record.look.files)
         self.newer.update(dict.fromkeys(map(self._shown, sorted(plan.newer))))
         self.hidden.update(dict.fromkeys(map(self._shown, sorted(plan.hidden))))
 

@@ -12,6 +12,9 @@ import re
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, NamedTuple
 
+from .sources import GIT as GIT_FOLDER
+from .sources import MARKS, NOT_SOURCES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -30,11 +33,15 @@ DEEPEST = 8
 
 
 class Pattern(NamedTuple):
-    """A pattern of files: below `folder` the components `parts`, or `parts` in any folder below where it `recurses`."""
+    """A pattern of files: below `folder` the components `parts`, or `parts` in any folder below where it `recurses`.
+
+    A `guessed` one has a variable that nobody knows, and stands for what may be a source.
+    """
 
     folder: str
     parts: list[str]
     recurses: bool
+    guessed: bool = False
 
 
 class Hidden(NamedTuple):
@@ -96,7 +103,9 @@ def _pattern(word: str, here: str, variables: dict[str, str], *, recurses: bool)
     for _ in range(DEEPEST):
         word = VARIABLE.sub(lambda match: variables.get(match.group(1), match.group(0)), word)
     if "$" in word:
-        return Pattern(here, [word.rsplit("/", 1)[-1] if "$" not in word.rsplit("/", 1)[-1] else "*"], recurses=True)
+        return Pattern(
+            here, [word.rsplit("/", 1)[-1] if "$" not in word.rsplit("/", 1)[-1] else "*"], recurses=True, guessed=True
+        )
     parts = os.path.normpath(os.path.join(here, word)).split("/")
     first = next((index for index, part in enumerate(parts) if re.search(r"[*?\[]", part)), len(parts) - 1)
     return Pattern("/".join(parts[:first]) or "/", parts[first:], recurses)
@@ -111,7 +120,10 @@ def found(pattern: Pattern) -> list[str]:
         return sorted(places)
     result = []
     for folder, folders, names in os.walk(pattern.folder):
-        folders[:] = [name for name in folders if name != ".git"]
+        if pattern.guessed and folder != pattern.folder and MARKS.intersection(names):
+            folders[:] = []
+            continue
+        folders[:] = [name for name in folders if name not in (NOT_SOURCES if pattern.guessed else (GIT_FOLDER,))]
         result += [f"{folder}/{name}" for name in names if fnmatch(name, pattern.parts[-1])]
     return sorted(result)
 

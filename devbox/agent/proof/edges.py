@@ -61,7 +61,7 @@ class Edges:
         deps = read_deps(tree)
         plain = [self.plain(path) for path in deps.paths]
         discovered = {plain[made]: [plain[one] for one in inputs] for made, inputs in deps.outputs}
-        dynamic: dict[str, dict[str, list[str]]] = {}
+        dynamic: dict[str, dict[str, manifest.Statement]] = {}
         for one in said.statements:
             self._add(said, one, discovered, dynamic)
 
@@ -80,7 +80,7 @@ class Edges:
         said: manifest.Manifest,
         one: manifest.Statement,
         discovered: dict[str, list[str]],
-        dynamic: dict[str, dict[str, list[str]]],
+        dynamic: dict[str, dict[str, manifest.Statement]],
     ) -> None:
         plain = self.plain
         outputs = list(dict.fromkeys(map(plain, one.outputs)))
@@ -88,13 +88,19 @@ class Edges:
         inputs = list(map(plain, one.sources))
         names = list(one.outputs)
         flags = ""
+        restat = bool(said.bound(one, "restat"))
         if not phony:
             if "dyndep" in one.bindings:
                 listing = plain(said.bound(one, "dyndep"))
                 if listing not in dynamic:
                     found = manifest.read(self.path(listing)).statements
-                    dynamic[listing] = {plain(each.outputs[0]): [*map(plain, each.sources)] for each in found}
-                inputs += dynamic[listing].get(outputs[0], ())
+                    dynamic[listing] = {plain(each.outputs[0]): each for each in found}
+                more = dynamic[listing].get(outputs[0])
+                if more is not None:
+                    inputs += map(plain, more.sources)
+                    names += more.outputs[1:]
+                    outputs = list(dict.fromkeys([*outputs, *map(plain, more.outputs[1:])]))
+                    restat = restat or "restat" in more.bindings
             if outputs[0] in discovered:
                 inputs += discovered[outputs[0]]
             elif not said.bound(one, "deps"):
@@ -106,7 +112,7 @@ class Edges:
             outputs,
             list(dict.fromkeys(inputs)),
             one.rule == CUSTOM,
-            bool(said.bound(one, "restat")),
+            restat,
             bool(said.bound(one, "generator")),
             phony,
             flags,

@@ -112,9 +112,11 @@ class _Judge:
     def _after_a_run(self, edge: Edge, line: Line, there: Mapping[str, Stamp], reads: str) -> str | None:
         proven = self._is_proven(edge, line, there)
         for name, now in there.items():
-            version = f"{now.ctime:x}.{now.inode:x}.{now.mtime:x}"
+            one = self.before.get(name)
+            as_it_was = one is not None and one.stamp == now
+            version = one.version if one is not None and as_it_was else f"{now.ctime:x}.{now.inode:x}.{now.mtime:x}"
             made = Made(line.start, line.end, line.mtime, line.command, reads if proven else NOT_PROVEN, version, now)
-            self._note(edge, name, made, moved=self._is_late(name, line, now))
+            self._note(name, made, moved=self._is_late(name, line, now))
             self.ran[name] = line
         if proven:
             return None
@@ -126,25 +128,33 @@ class _Judge:
         for name, now in there.items():
             one = self.before[name]
             as_left = now == one.stamp or self._is_same(edge, name)
-            self._note(edge, name, one._replace(stamp=now) if as_left else one, moved=now != one.stamp)
+            self._note(name, one._replace(stamp=now) if as_left else one, moved=now != one.stamp)
             if not as_left:
                 why = "it is not as it was left"
+                if edge.custom:
+                    del self.values[name]  # whoever reads it does not read what its command left
             elif one.reads != reads:
                 why = why or ""
         return why
 
     def _absent(self, edge: Edge) -> None:
-        """Ninja makes by itself what is not there, or what it does not know."""
+        """Ninja makes by itself what is not there, or what it does not know.
+
+        What a command left may stay as it is when the command runs again, as a file that is written where it differs.
+        """
         for name in edge.outputs:
             self.moved[name] = True
-            if not (edge.custom and name in self.window.after.files):
+            one, now = self.before.get(name), self.seen.outputs[name]
+            if edge.custom and one is not None and one.stamp == now:
+                self.result.made[name] = one
+                self.values[name] = hashed(name, one.version)
+            else:
                 self.values[name] = hashed(name, os.urandom(16).hex())
 
-    def _note(self, edge: Edge, name: str, made: Made, *, moved: bool) -> None:
+    def _note(self, name: str, made: Made, *, moved: bool) -> None:
         self.result.made[name] = made
         self.moved[name] = moved
-        if not edge.custom:
-            self.values[name] = hashed(name, made.version)
+        self.values[name] = hashed(name, made.version)
 
     def _is_same(self, edge: Edge, name: str) -> bool:
         """Whether somebody wrote an output again that holds what its command left."""
@@ -175,7 +185,13 @@ class _Judge:
             if self.has_moved(name) and (name in self.edges.maker or not self.window.older(name, start)):
                 return False
             maker = self.ran.get(name)
-            if maker is not None and (maker.run > line.run or (maker.run == line.run and maker.end > line.start)):
+            if maker is None:
+                continue
+            if maker.run > line.run or (maker.run == line.run and maker.end > line.start):
+                return False
+            # Lines lose their order when ninja writes its log anew, and with it the runs.
+            now = self.seen.outputs.get(name)
+            if now is not None and now.mtime > line.mtime:
                 return False
         return True
 

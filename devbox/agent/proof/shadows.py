@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import shlex
+import time
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
 from ..files import stamp_of
+from .content import await_tick
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from ..files import Stamp
     from .edges import Edge
 
 FOLDER_FLAGS = ("-iquote", "-isystem", "-idirafter", "-I")
@@ -38,7 +41,7 @@ def searched(flags: str, tree: str) -> list[str]:
     for word in rest:
         for flag in FOLDER_FLAGS:
             if word.startswith(flag):
-                folder = word[len(flag) :] or next(rest, "")
+                folder = word[len(flag) :].lstrip("=") or next(rest, "")
                 found.append(os.path.normpath(os.path.join(tree, folder)))
                 break
     return found
@@ -87,12 +90,22 @@ class Search:
 def listed(folders: Iterable[str], known: Listing) -> Listing:
     """Return the folders' stamps and names; a folder with the stamp that is known is not listed again."""
     found: Listing = {}
+    fresh: dict[str, Stamp] = {}
     for folder in folders:
         now = stamp_of(folder)
         before = known.get(folder)
         if before is not None and before[0] == (list(now) if now else None):
             found[folder] = before
-            continue
+        elif now is None:
+            found[folder] = (None, [])
+        else:
+            fresh[folder] = now
+    await_tick(fresh.values())
+    for folder in fresh:
+        now = stamp_of(folder)
+        if now is not None and now.ctime > time.time_ns():
+            # The clock was set back: a name that comes may leave the very same stamp.
+            now = now._replace(ctime=-1)
         try:
             found[folder] = (list(now) if now else None, sorted(os.listdir(folder)) if now else [])
         except OSError:
