@@ -82,7 +82,9 @@ def register(app: typer.Typer) -> None:
         seed_from: Annotated[
             str, typer.Option("--seed-from", metavar="auto|PATH|none", help="What a new tree starts as a copy of.")
         ] = "auto",
-        no_heal: Annotated[bool, typer.Option("--no-heal", help="Leave the times of sources as they are.")] = False,
+        no_heal: Annotated[
+            bool, typer.Option("--no-heal", help="Leave the times of files, and ninja's log, as they are.")
+        ] = False,
         no_cache: Annotated[bool, typer.Option("--no-cache", help="Build without the compiler cache.")] = False,
         trace: Annotated[
             Path | None,
