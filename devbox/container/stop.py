@@ -98,7 +98,9 @@ def stop(engine: Engine, workspace: Path, reporter: Reporter) -> Stopped:
     folder, containers = _containers(engine, workspace)
     projects = _projects(engine, folder, containers)
     members = {one.id: one for group in (containers, *projects.values()) for one in group}
-    running = [one for one in members.values() if one.state in _BUSY]
+    # The engine's list is a copy that may be a moment old: right after a stop it still says "running".
+    states = {one["Id"]: one["State"]["Status"] for one in engine.inspect("container", list(members))}
+    running = [one for one in members.values() if states.get(one.id) in _BUSY]
     for project in projects:
         if any(project_of(one.labels) == project for one in running):
             with reporter.step(f"Stopping the services of {project}"):
