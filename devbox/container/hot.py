@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from devbox.container import memory, target
 from devbox.devcontainer.spelling import host_spelling
-from devbox.engine.api import Question, ask_socket, socket_path
+from devbox.engine.api import ask_socket, socket_path
 from devbox.errors import EXIT_INTERRUPTED, DevboxError, UsageError
 from devbox.paths import refused
 
@@ -83,10 +83,7 @@ def _ask(path: str, folder: str) -> Target | None:
         if found is None or not found.running:
             # Said by the ordinary way, which also knows the contract that a workspace last used.
             return None
-        looking = Question(path, f"/containers/{found.id}/json")
-        # While the engine looks: what executes the command.
-
-        status, body = looking.answer()
+        status, body = ask_socket(path, f"/containers/{found.id}/json")
         if status != _OK:
             return None
         state = json.loads(body)["State"]

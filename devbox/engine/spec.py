@@ -153,7 +153,8 @@ def csv_fields(text: str, what: str) -> list[str]:
 class ContainerSpec:
     """One container, completely: everything that `docker run` or `docker create` is told.
 
-    `env` values are no secrets: those travel at exec time. `run_args` is verbatim from the contract's `runArgs`.
+    `env` values are no secrets: those travel at exec time. `run_args` are the contract's `runArgs`, read and
+    written again by `engine.run_args`.
     """
 
     image: str

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import socket
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from devbox.devcontainer.identity import volume_name
 from devbox.devcontainer.writing.draft import CA_BUNDLE, CA_VARIABLES, CACHE_FOLDER, CACHE_VARIABLES
 from devbox.devcontainer.writing.limits import limit_args
 from devbox.engine.ports import ports
-from devbox.engine.spec import ContainerSpec, Mount, container_args
+from devbox.engine.spec import ContainerSpec, Mount, container_args, must_be_name
 from devbox.errors import EngineError, ImageError, RefusedError, UsageError
 from devbox.facts import engine as engine_facts
 from devbox.facts import gpu as gpu_facts
@@ -43,7 +42,6 @@ JSON = dict[str, Any]
 RUN_LABEL = "devbox.image.run"
 # Where `--with-checkout` puts the checkout: no image has its package there.
 CHECKOUT_FOLDER = "/mnt"
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,8 +303,7 @@ def _holder(engine: Engine, port: str) -> str | None:
 
 
 def _must_be_new(engine: Engine, name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"'{name}' is no name of a container", hint="letters, digits, _ . and -")
+    must_be_name(name)
     there = engine.container(name)
     if there is not None:
         state = (there.get("State") or {}).get("Status", "there")

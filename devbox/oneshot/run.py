@@ -137,9 +137,7 @@ def one_shot(contract: Contract, merged: Merged, image: Image, argv: Sequence[st
     env = {**dict(merged.container_env), **{name: value for name, value in fixed.items() if value is not None}}
     run_args = list(spec.run_args)
     for index, argument in enumerate(spec.run_args):
-        if argument == "--name":
-            run_args[index : index + 2] = ["", ""]
-        elif argument.startswith("--name="):
+        if argument.startswith("--name="):
             run_args[index] = ""
     user = merged.remote_user or "root"
     shot = replace(
