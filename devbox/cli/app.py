@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 _CLICK_ERROR: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
 # Each command, the module of devbox.cli that has it, and what `devbox --help` says of it in one line; in this order.
-# Such a module has `register(app)`, which adds commands to what it is handed, or `app`, a group. It is imported when
-# its command is run, and costs the others nothing.
+# Such a module has `app`, which holds its commands, and is a group where it has a name. It is imported when one of
+# them is run, and costs the others nothing.
 COMMANDS = {
     "up": ("up", "Start the dev container of a checkout, or find it started."),
     "generate": ("generate", "Write the contract of a checkout and start nothing."),
@@ -77,12 +77,8 @@ class _Commands(Mapping[str, Any]):
 def _made(name: str) -> Any:
     """Return a command, whose module is imported for it."""
     module_name, summary = COMMANDS[name]
-    module = import_module(f"devbox.cli.{module_name}")
     holder = typer.Typer(rich_markup_mode=None)
-    if hasattr(module, "register"):
-        module.register(holder)
-    else:
-        holder.add_typer(module.app, name=name, help=summary)
+    holder.add_typer(import_module(f"devbox.cli.{module_name}").app)
     return _finished(typer.main.get_group(holder).commands[name], summary)
 
 
@@ -92,6 +88,7 @@ def _finished(command: Any, summary: str) -> Any:
     The global options are written before the command; people write them after it, too.
     """
     command.short_help = summary
+    command.help = command.help or summary
     inner = getattr(command, "commands", {})
     for one in inner.values():
         _finished(one, (one.help or "").partition("\n\n")[0].partition(". ")[0].rstrip(".") + ".")

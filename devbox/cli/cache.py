@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from devbox.builds.caches.explain import Explanation
     from devbox.container.target import Target
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(name="cache", no_args_is_help=True)
 
 
 @app.command()

@@ -10,7 +10,7 @@ import typer
 from devbox.cli.application import application, workspace
 from devbox.cli.options import JsonOption, PathArgument
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(name="config", no_args_is_help=True)
 
 
 @app.command()

@@ -8,18 +8,17 @@ from devbox.cli.application import application, workspace
 from devbox.cli.options import JsonOption, PathArgument
 from devbox.errors import EXIT_FAILURE
 
+app = typer.Typer()
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
 
-    @app.command()
-    def doctor(context: typer.Context, path: PathArgument = None, json: JsonOption = False) -> None:
-        """Check the engine, its limits, GPUs, disk and the checkout, with a remedy for each finding."""
-        from devbox.doctor.run import examine
-        from devbox.ui.findings import shown
+@app.command()
+def doctor(context: typer.Context, path: PathArgument = None, json: JsonOption = False) -> None:
+    """Check the engine, its limits, GPUs, disk and the checkout, with a remedy for each finding."""
+    from devbox.doctor.run import examine
+    from devbox.ui.findings import shown
 
-        run = application(context)
-        findings = examine(run.engine, workspace(path))
-        run.show({"findings": findings}, lambda: shown(findings, run.console))
-        if any(finding.severity == "error" for finding in findings):
-            raise typer.Exit(EXIT_FAILURE)
+    run = application(context)
+    findings = examine(run.engine, workspace(path))
+    run.show({"findings": findings}, lambda: shown(findings, run.console))
+    if any(finding.severity == "error" for finding in findings):
+        raise typer.Exit(EXIT_FAILURE)

@@ -12,7 +12,7 @@ from devbox.cli.flags import Flags, from_settings
 from devbox.cli.options import JsonOption, WorkspaceOption
 from devbox.errors import EXIT_USAGE
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(name="frameworks", no_args_is_help=True)
 
 
 @app.command("list")

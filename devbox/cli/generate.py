@@ -24,85 +24,84 @@ if TYPE_CHECKING:
     from devbox.container.contract.generate import GenerateResult
     from devbox.ui.console import Console
 
+app = typer.Typer()
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
 
-    @app.command()
-    @in_panels(
-        {
-            "The container": f"framework {' '.join(CHOICES)} name",
-            "Its contract": "shared compose inline flat",
-        }
+@app.command()
+@in_panels(
+    {
+        "The container": f"framework {' '.join(CHOICES)} name",
+        "Its contract": "shared compose inline flat",
+    }
+)
+@from_settings("framework", *CHOICES)
+def generate(
+    context: typer.Context,
+    path: PathArgument = None,
+    *,
+    flags: Flags,
+    shared: Annotated[
+        bool,
+        typer.Option("--shared", help="Write the portable form, to be committed: nothing of you or your host."),
+    ] = False,
+    compose: Annotated[
+        bool | None,
+        typer.Option("--compose/--no-compose", help="Write a compose.yaml, with services beside the container."),
+    ] = None,
+    inline: Annotated[
+        bool | None,
+        typer.Option(
+            "--inline/--no-inline",
+            help="Write the requirements into the Dockerfile, for tools that pass no build.options.",
+        ),
+    ] = None,
+    flat: FlatOption = False,
+    name: NameOption = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; fail (8) if the files are not what would be written.")
+    ] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Write nothing; show what would change.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a generated file that was edited.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write nothing; name the files that would be written.")
+    ] = False,
+    allow: AllowOption = None,
+    yes: YesOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Write the contract of a checkout and start nothing. `up` writes the same personal one by itself.
+
+    What was asked for last time stays, until it is asked for otherwise.
+    """
+    from devbox.container.contract.generate import GenerateOptions
+    from devbox.container.contract.generate import generate as write
+    from devbox.trust.ask import check_rules
+
+    run = application(context)
+    result, error = write(
+        GenerateOptions(
+            path=workspace(path, exact=True),
+            flags=flags,
+            name=name,
+            shared=shared,
+            compose=compose,
+            inline=inline,
+            flat=flat,
+            force=force,
+            check=check,
+            diff=diff,
+            dry_run=dry_run,
+            allow=check_rules(allow or ()),
+            yes=yes,
+        ),
+        run.engine,
+        run.console,
     )
-    @from_settings("framework", *CHOICES)
-    def generate(
-        context: typer.Context,
-        path: PathArgument = None,
-        *,
-        flags: Flags,
-        shared: Annotated[
-            bool,
-            typer.Option("--shared", help="Write the portable form, to be committed: nothing of you or your host."),
-        ] = False,
-        compose: Annotated[
-            bool | None,
-            typer.Option("--compose/--no-compose", help="Write a compose.yaml, with services beside the container."),
-        ] = None,
-        inline: Annotated[
-            bool | None,
-            typer.Option(
-                "--inline/--no-inline",
-                help="Write the requirements into the Dockerfile, for tools that pass no build.options.",
-            ),
-        ] = None,
-        flat: FlatOption = False,
-        name: NameOption = None,
-        check: Annotated[
-            bool, typer.Option("--check", help="Write nothing; fail (8) if the files are not what would be written.")
-        ] = False,
-        diff: Annotated[bool, typer.Option("--diff", help="Write nothing; show what would change.")] = False,
-        force: Annotated[bool, typer.Option("--force", help="Overwrite a generated file that was edited.")] = False,
-        dry_run: Annotated[
-            bool, typer.Option("--dry-run", help="Write nothing; name the files that would be written.")
-        ] = False,
-        allow: AllowOption = None,
-        yes: YesOption = False,
-        json: JsonOption = False,
-    ) -> None:
-        """Write the contract of a checkout and start nothing. `up` writes the same personal one by itself.
-
-        What was asked for last time stays, until it is asked for otherwise.
-        """
-        from devbox.container.contract.generate import GenerateOptions
-        from devbox.container.contract.generate import generate as write
-        from devbox.trust.ask import check_rules
-
-        run = application(context)
-        result, error = write(
-            GenerateOptions(
-                path=workspace(path, exact=True),
-                flags=flags,
-                name=name,
-                shared=shared,
-                compose=compose,
-                inline=inline,
-                flat=flat,
-                force=force,
-                check=check,
-                diff=diff,
-                dry_run=dry_run,
-                allow=check_rules(allow or ()),
-                yes=yes,
-            ),
-            run.engine,
-            run.console,
-        )
-        run.show(result, lambda: _text(result, run.console, failed=error is not None), error=error)
-        if error is not None:
-            if not run.json:
-                run.console.error(error.message, hint=error.hint)
-            raise typer.Exit(error.exit_code)
+    run.show(result, lambda: _text(result, run.console, failed=error is not None), error=error)
+    if error is not None:
+        if not run.json:
+            run.console.error(error.message, hint=error.hint)
+        raise typer.Exit(error.exit_code)
 
 
 def _text(result: GenerateResult, console: Console, *, failed: bool) -> str | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from devbox.container.person.dotfiles import Dotfiles
     from devbox.devcontainer.model import Command
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(name="hooks", no_args_is_help=True)
 
 
 @app.command("list")

@@ -10,70 +10,71 @@ from devbox.cli.application import application, named
 from devbox.cli.options import DryRunOption, JsonOption, PathArgument, YesOption
 from devbox.errors import RefusedError
 
+app = typer.Typer()
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
 
-    @app.command()
-    def stop(context: typer.Context, path: PathArgument = None, json: JsonOption = False) -> None:
-        """Stop the dev container of a checkout and the services beside it. `devbox up` starts them again."""
-        from devbox.container.stop import stop as halt
+@app.command()
+def stop(context: typer.Context, path: PathArgument = None, json: JsonOption = False) -> None:
+    """Stop the dev container of a checkout and the services beside it. `devbox up` starts them again."""
+    from devbox.container.stop import stop as halt
 
-        run = application(context)
-        result = halt(run.engine, named(path), run.console)
-        run.show(result, lambda: run.console.info("nothing was running") if not result.stopped else None)
+    run = application(context)
+    result = halt(run.engine, named(path), run.console)
+    run.show(result, lambda: run.console.info("nothing was running") if not result.stopped else None)
 
-    @app.command()
-    def down(
-        context: typer.Context,
-        path: PathArgument = None,
-        volumes: Annotated[bool, typer.Option("--volumes", help="Remove the checkout's volumes, too.")] = False,
-        yes: YesOption = False,
-        dry_run: DryRunOption = False,
-        json: JsonOption = False,
-    ) -> None:
-        """Remove the dev container of a checkout and the services beside it.
 
-        Its build trees and the services' data stay unless --volumes is given; caches stay.
-        """
-        from devbox.container.stop import down as remove
-        from devbox.container.stop import plan_down
+@app.command()
+def down(
+    context: typer.Context,
+    path: PathArgument = None,
+    volumes: Annotated[bool, typer.Option("--volumes", help="Remove the checkout's volumes, too.")] = False,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Remove the dev container of a checkout and the services beside it.
 
-        run = application(context)
-        run.console.yes = yes
-        plan = plan_down(run.engine, named(path), volumes=volumes)
-        if dry_run:
-            run.show(plan, lambda: "\n".join(plan.lines(run.engine)))
-            return
-        if plan.volumes:
-            for name in plan.volumes:
-                run.console.info(f"volume {name} of {plan.workspace}")
-            if not run.console.confirm("Remove the container and these volumes?"):
-                raise RefusedError(
-                    "nothing was removed", hint="devbox down --volumes --yes   # removes what is named above"
-                )
-        remove(run.engine, plan, run.console)
+    Its build trees and the services' data stay unless --volumes is given; caches stay.
+    """
+    from devbox.container.stop import down as remove
+    from devbox.container.stop import plan_down
 
-        def kept() -> None:
-            if plan.kept:
-                run.console.info(f"kept: {', '.join(plan.kept)} (devbox down --volumes removes the volumes)")
+    run = application(context)
+    run.console.yes = yes
+    plan = plan_down(run.engine, named(path), volumes=volumes)
+    if dry_run:
+        run.show(plan, lambda: "\n".join(plan.lines(run.engine)))
+        return
+    if plan.volumes:
+        for name in plan.volumes:
+            run.console.info(f"volume {name} of {plan.workspace}")
+        if not run.console.confirm("Remove the container and these volumes?"):
+            raise RefusedError(
+                "nothing was removed", hint="devbox down --volumes --yes   # removes what is named above"
+            )
+    remove(run.engine, plan, run.console)
 
-        run.show(plan, kept)
+    def kept() -> None:
+        if plan.kept:
+            run.console.info(f"kept: {', '.join(plan.kept)} (devbox down --volumes removes the volumes)")
 
-    @app.command()
-    def logs(
-        context: typer.Context,
-        path: PathArgument = None,
-        follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until interrupted.")] = False,
-        tail: Annotated[
-            int | None, typer.Option("--tail", "-n", min=0, metavar="LINES", help="Only the last lines.")
-        ] = None,
-        timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Put the time before each line.")] = False,
-        services: Annotated[bool, typer.Option("--services", help="Of every service of its compose project.")] = False,
-    ) -> None:
-        """Show what the dev container's own process wrote."""
-        from devbox.container.logs import logs as show
+    run.show(plan, kept)
 
-        run = application(context)
-        code = show(run.engine, named(path), follow=follow, tail=tail, timestamps=timestamps, services=services)
-        raise typer.Exit(code)
+
+@app.command()
+def logs(
+    context: typer.Context,
+    path: PathArgument = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until interrupted.")] = False,
+    tail: Annotated[
+        int | None, typer.Option("--tail", "-n", min=0, metavar="LINES", help="Only the last lines.")
+    ] = None,
+    timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Put the time before each line.")] = False,
+    services: Annotated[bool, typer.Option("--services", help="Of every service of its compose project.")] = False,
+) -> None:
+    """Show what the dev container's own process wrote."""
+    from devbox.container.logs import logs as show
+
+    run = application(context)
+    code = show(run.engine, named(path), follow=follow, tail=tail, timestamps=timestamps, services=services)
+    raise typer.Exit(code)

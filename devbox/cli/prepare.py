@@ -8,35 +8,34 @@ from devbox.cli.application import application, workspace
 from devbox.cli.flags import Flags, from_settings
 from devbox.cli.options import DryRunOption, JsonOption, PathArgument
 
+app = typer.Typer()
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
 
-    @app.command()
-    @from_settings("framework")
-    def prepare(
-        context: typer.Context,
-        path: PathArgument = None,
-        *,
-        flags: Flags,
-        dry_run: DryRunOption = False,
-        json: JsonOption = False,
-    ) -> None:
-        """Fetch what a checkout lacks before a build: submodules, git-lfs files, history."""
-        from devbox import config
-        from devbox.container import which
-        from devbox.container.checkout.prepare import prepare as mend
+@app.command()
+@from_settings("framework")
+def prepare(
+    context: typer.Context,
+    path: PathArgument = None,
+    *,
+    flags: Flags,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Fetch what a checkout lacks before a build: submodules, git-lfs files, history."""
+    from devbox import config
+    from devbox.container import which
+    from devbox.container.checkout.prepare import prepare as mend
 
-        run = application(context)
-        folder = workspace(path)
-        settings = config.load(folder, environ=run.environ, flags=flags)
-        is_known = bool(which.frameworks(folder, settings.framework))
-        known = which.framework_for(folder, settings, run.console) if is_known else None
-        done = mend(folder, known, run.console, environ=run.environ, dry_run=dry_run)
+    run = application(context)
+    folder = workspace(path)
+    settings = config.load(folder, environ=run.environ, flags=flags)
+    is_known = bool(which.frameworks(folder, settings.framework))
+    known = which.framework_for(folder, settings, run.console) if is_known else None
+    done = mend(folder, known, run.console, environ=run.environ, dry_run=dry_run)
 
-        def text() -> str | None:
-            if not done.commands:
-                run.console.info(f"{folder} has all that a build reads")
-            return "\n".join(done.commands) if dry_run and done.commands else None
+    def text() -> str | None:
+        if not done.commands:
+            run.console.info(f"{folder} has all that a build reads")
+        return "\n".join(done.commands) if dry_run and done.commands else None
 
-        run.show(done, text)
+    run.show(done, text)

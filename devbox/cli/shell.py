@@ -18,51 +18,50 @@ Command = Annotated[list[str], typer.Argument(metavar="-- COMMAND…", help="The
 # for, as `userEnvProbe` says, and is in the environment; its /etc/profile would take the image's PATH away again.
 SHELL = ("/bin/sh", "-c", 'command -v bash >/dev/null && exec bash; exec "${SHELL:-/bin/sh}"')
 
+app = typer.Typer()
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
 
-    @app.command()
-    def shell(context: typer.Context, path: WorkspaceOption = None) -> None:
-        """Open a shell in the dev container, in the folder that matches the current one.
+@app.command()
+def shell(context: typer.Context, path: WorkspaceOption = None) -> None:
+    """Open a shell in the dev container, in the folder that matches the current one.
 
-        It has the environment of `devbox exec`.
-        """
-        from devbox.container.inside.exec import execute
-        from devbox.container.inside.find import running_container
-        from devbox.container.person.ssh_agent import ensure
-        from devbox.container.target import logical_cwd
+    It has the environment of `devbox exec`.
+    """
+    from devbox.container.inside.exec import execute
+    from devbox.container.inside.find import running_container
+    from devbox.container.person.ssh_agent import ensure
+    from devbox.container.target import logical_cwd
 
-        run_ = application(context)
-        target = running_container(run_.engine, named(path))
-        ensure(run_.environ)
-        run_.console.close()
-        raise typer.Exit(execute(target, SHELL, environ=run_.environ, cwd=target.inside(logical_cwd(run_.environ))))
+    run_ = application(context)
+    target = running_container(run_.engine, named(path))
+    ensure(run_.environ)
+    run_.console.close()
+    raise typer.Exit(execute(target, SHELL, environ=run_.environ, cwd=target.inside(logical_cwd(run_.environ))))
 
-    @app.command("exec", context_settings=_VERBATIM)
-    def exec_(context: typer.Context, command: Command, path: WorkspaceOption = None) -> None:
-        """Run a command in the dev container: its terminal, exit code and signals are docker's own."""
-        from devbox.container import hot
 
-        # Only `exec --help` and `exec` behind a global option come here; see devbox.__main__.
-        raise typer.Exit(hot.main([*(["--workspace", str(path)] if path else []), "--", *command]))
+@app.command("exec", context_settings=_VERBATIM)
+def exec_(context: typer.Context, command: Command, path: WorkspaceOption = None) -> None:
+    """Run a command in the dev container: its terminal, exit code and signals are docker's own."""
+    from devbox.container import hot
 
-    @app.command("run", context_settings=_VERBATIM)
-    def run(
-        context: typer.Context, command: Command, path: WorkspaceOption = None, dry_run: DryRunOption = False
-    ) -> None:
-        """Run a command in a container of its own, made like the dev container and removed afterwards."""
-        from pathlib import Path
+    # Only `exec --help` and `exec` behind a global option come here; see devbox.__main__.
+    raise typer.Exit(hot.main([*(["--workspace", str(path)] if path else []), "--", *command]))
 
-        from devbox.container.target import logical_cwd
-        from devbox.oneshot.run import run as run_once
 
-        run_ = application(context)
-        if command[0].startswith("-"):
-            raise UsageError(f"{command[0]} is no option of devbox run", hint="devbox run -- COMMAND [ARGUMENT]…")
-        here = Path(logical_cwd(run_.environ))
-        result = run_once(run_.engine, workspace(path), command, run_.console, cwd=here, dry_run=dry_run)
-        if isinstance(result, list):
-            run_.show({"commands": result}, lambda: "\n".join(result))
-            return
-        raise typer.Exit(result)
+@app.command("run", context_settings=_VERBATIM)
+def run(context: typer.Context, command: Command, path: WorkspaceOption = None, dry_run: DryRunOption = False) -> None:
+    """Run a command in a container of its own, made like the dev container and removed afterwards."""
+    from pathlib import Path
+
+    from devbox.container.target import logical_cwd
+    from devbox.oneshot.run import run as run_once
+
+    run_ = application(context)
+    if command[0].startswith("-"):
+        raise UsageError(f"{command[0]} is no option of devbox run", hint="devbox run -- COMMAND [ARGUMENT]…")
+    here = Path(logical_cwd(run_.environ))
+    result = run_once(run_.engine, workspace(path), command, run_.console, cwd=here, dry_run=dry_run)
+    if isinstance(result, list):
+        run_.show({"commands": result}, lambda: "\n".join(result))
+        return
+    raise typer.Exit(result)

@@ -19,23 +19,21 @@ if TYPE_CHECKING:
 
 FastOption = Annotated[bool, typer.Option("--fast", help="Leave out the sizes, which the engine has to add up.")]
 
+app = typer.Typer()
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
 
-    def status(context: typer.Context, fast: FastOption = False, json: JsonOption = False) -> None:
-        """List your dev containers, build trees and caches with their sizes and ages, and what they belong to."""
-        from devbox.builds.trees import all_trees
-        from devbox.container.status import status as ask
+@app.command()
+@app.command("ps", hidden=True)
+def status(context: typer.Context, fast: FastOption = False, json: JsonOption = False) -> None:
+    """List your dev containers, build trees and caches with their sizes and ages, and what they belong to."""
+    from devbox.builds.trees import all_trees
+    from devbox.container.status import status as ask
 
-        run = application(context)
-        found = ask(run.engine, sizes=not fast)
-        trees = {} if fast else all_trees(run.engine, [one for one in found.containers if one.state == "running"])
-        data = {"containers": found.containers, "volumes": found.volumes, "build_trees": trees}
-        run.show(data, lambda: _text(found, trees))
-
-    app.command("status")(status)
-    app.command("ps", hidden=True)(status)
+    run = application(context)
+    found = ask(run.engine, sizes=not fast)
+    trees = {} if fast else all_trees(run.engine, [one for one in found.containers if one.state == "running"])
+    data = {"containers": found.containers, "volumes": found.volumes, "build_trees": trees}
+    run.show(data, lambda: _text(found, trees))
 
 
 def _text(found: Status, trees: Mapping[str, Sequence[BuildTree]]) -> str:

@@ -16,7 +16,7 @@ from devbox.errors import UsageError
 if TYPE_CHECKING:
     from devbox.frameworks.model import Framework
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(name="task", no_args_is_help=True)
 Words = list[str] | None
 Word = str | None
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task.")]

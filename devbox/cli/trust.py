@@ -15,7 +15,7 @@ from devbox.ui.tables import table
 if TYPE_CHECKING:
     from devbox.container.contract.trusted import TrustView
 
-app = typer.Typer(help="Look at what checkouts may reach on this machine, and take it back.", no_args_is_help=True)
+app = typer.Typer(name="trust", no_args_is_help=True)
 
 
 @app.command("list")

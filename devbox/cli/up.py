@@ -29,81 +29,80 @@ if TYPE_CHECKING:
     from devbox.container.up.up import UpResult
     from devbox.ui.console import Console
 
+app = typer.Typer()
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
 
-    @app.command()
-    @in_panels(
-        {
-            "The container": f"framework {' '.join(CHOICES)} name config compose flat",
-            "Your dotfiles": " ".join(DOTFILES),
-        }
+@app.command()
+@in_panels(
+    {
+        "The container": f"framework {' '.join(CHOICES)} name config compose flat",
+        "Your dotfiles": " ".join(DOTFILES),
+    }
+)
+@from_settings("framework", *CHOICES, *DOTFILES)
+def up(
+    context: typer.Context,
+    path: PathArgument = None,
+    *,
+    flags: Flags,
+    name: NameOption = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="The devcontainer.json to use.")
+    ] = None,
+    compose: ComposeOption = False,
+    flat: FlatOption = False,
+    pull: Annotated[bool, typer.Option("--pull", help="Look for a newer base image.")] = False,
+    recreate: Annotated[bool, typer.Option("--recreate", help="Replace the container. Volumes stay.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a generated file that was edited.")] = False,
+    skip_hooks: Annotated[bool, typer.Option("--skip-hooks", help="Run no lifecycle command.")] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Run the lifecycle commands after `waitFor` in the background.")
+    ] = False,
+    secrets_file: SecretsFileOption = None,
+    trust: TrustOption = False,
+    allow: AllowOption = None,
+    restricted: Annotated[
+        bool,
+        typer.Option(
+            "--restricted",
+            help="A first look: no network, no ssh-agent, no settings of the checkout, nothing that reaches out.",
+        ),
+    ] = False,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Start the dev container of a checkout; write its contract and build its image first where that is needed."""
+    from devbox.container.up.up import UpRequest
+    from devbox.container.up.up import up as start
+    from devbox.trust.ask import check_rules
+
+    run = application(context)
+    run.console.yes = yes
+    result = start(
+        UpRequest(
+            path=workspace(path, exact=True),
+            flags=flags,
+            name=name,
+            config=config,
+            compose=compose,
+            flat=flat,
+            pull=pull,
+            recreate=recreate,
+            force=force,
+            skip_hooks=skip_hooks,
+            no_wait=no_wait,
+            secrets_file=secrets_file,
+            trust=trust,
+            allow=check_rules(allow or ()),
+            restricted=restricted,
+            yes=yes,
+            dry_run=dry_run,
+        ),
+        run.engine,
+        run.console,
     )
-    @from_settings("framework", *CHOICES, *DOTFILES)
-    def up(
-        context: typer.Context,
-        path: PathArgument = None,
-        *,
-        flags: Flags,
-        name: NameOption = None,
-        config: Annotated[
-            Path | None, typer.Option("--config", metavar="FILE", help="The devcontainer.json to use.")
-        ] = None,
-        compose: ComposeOption = False,
-        flat: FlatOption = False,
-        pull: Annotated[bool, typer.Option("--pull", help="Look for a newer base image.")] = False,
-        recreate: Annotated[bool, typer.Option("--recreate", help="Replace the container. Volumes stay.")] = False,
-        force: Annotated[bool, typer.Option("--force", help="Overwrite a generated file that was edited.")] = False,
-        skip_hooks: Annotated[bool, typer.Option("--skip-hooks", help="Run no lifecycle command.")] = False,
-        no_wait: Annotated[
-            bool, typer.Option("--no-wait", help="Run the lifecycle commands after `waitFor` in the background.")
-        ] = False,
-        secrets_file: SecretsFileOption = None,
-        trust: TrustOption = False,
-        allow: AllowOption = None,
-        restricted: Annotated[
-            bool,
-            typer.Option(
-                "--restricted",
-                help="A first look: no network, no ssh-agent, no settings of the checkout, nothing that reaches out.",
-            ),
-        ] = False,
-        yes: YesOption = False,
-        dry_run: DryRunOption = False,
-        json: JsonOption = False,
-    ) -> None:
-        """Start the dev container of a checkout; write its contract and build its image first where that is needed."""
-        from devbox.container.up.up import UpRequest
-        from devbox.container.up.up import up as start
-        from devbox.trust.ask import check_rules
-
-        run = application(context)
-        run.console.yes = yes
-        result = start(
-            UpRequest(
-                path=workspace(path, exact=True),
-                flags=flags,
-                name=name,
-                config=config,
-                compose=compose,
-                flat=flat,
-                pull=pull,
-                recreate=recreate,
-                force=force,
-                skip_hooks=skip_hooks,
-                no_wait=no_wait,
-                secrets_file=secrets_file,
-                trust=trust,
-                allow=check_rules(allow or ()),
-                restricted=restricted,
-                yes=yes,
-                dry_run=dry_run,
-            ),
-            run.engine,
-            run.console,
-        )
-        run.show(result, lambda: _text(result, run.console))
+    run.show(result, lambda: _text(result, run.console))
 
 
 def _text(result: UpResult, console: Console) -> str | None:

@@ -126,7 +126,5 @@ def test_jobs_for_a_dockerfile_that_has_to_be_told() -> None:
 def test_what_follows_the_dashes_is_never_the_image(
     words: list[str], image: str | None, command: list[str] | None
 ) -> None:
-    app = typer.Typer()
-    run.register(app)
-    params = typer.main.get_command(app).make_context("run", words).params
+    params = typer.main.get_command(run.app).make_context("run", words).params
     assert (params["image"], list(params["command"])) == (image, command)

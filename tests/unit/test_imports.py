@@ -10,7 +10,7 @@ from pkgutil import walk_packages
 import pytest
 import typer
 
-import devbox.cli
+import devbox.cli.app
 from devbox._version import __version__
 from devbox.cli.app import COMMANDS
 
@@ -71,18 +71,17 @@ def test_each_command_of_each_module_is_in_the_table() -> None:
         made = import_module(module.name)
         place = module.name.removeprefix("devbox.cli.")
         names = {name for name, (found, _) in COMMANDS.items() if found == place}
-        if hasattr(made, "register"):
-            holder = typer.Typer()
-            made.register(holder)
-            group = typer.main.get_group(holder)
-            if not names:
-                # A part of a group adds its commands there: those of image.build are `devbox image …`.
-                parent = import_module(f"devbox.cli.{place.partition('.')[0]}.group")
-                names = set(group.commands) & set(typer.main.get_group(parent.app).commands)
-            assert set(group.commands) == names
-        elif names:
-            assert len(names) == 1
-            assert isinstance(made.app, typer.Typer)
+        if not hasattr(made, "app") or made is devbox.cli.app:
+            continue
+        holder = typer.Typer()
+        holder.add_typer(made.app)
+        commands = set(typer.main.get_group(holder).commands)
+        if not names:
+            # A part of a group: the commands of image.build are `devbox image …`.
+            parts = [one for one, _ in COMMANDS.values() if one.partition(".")[0] == place.partition(".")[0]]
+            groups = [import_module(f"devbox.cli.{one}").app for one in parts]
+            names = commands & {name for group in groups for name in typer.main.get_group(group).commands}
+        assert commands == names
 
 
 @pytest.mark.parametrize("flag", ["--version", "-V"])

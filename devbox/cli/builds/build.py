@@ -23,162 +23,155 @@ if TYPE_CHECKING:
     from devbox.builds.report.summary import BuildReport, BuildRequest, Mode, PythonReport
     from devbox.container.target import Target
 
+app = typer.Typer()
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
 
-    @app.command(cls=BuildCommand, context_settings={"ignore_unknown_options": False})
-    @in_panels(
-        {
-            "The build tree": "build_type arch define preset benchmarks cpp_only option seed_from",
-            "The build": "target jobs compiler_cache no_cache incremental reconfigure clean watch no_heal",
-            "The Python package": "install python_ wheel precompiled force no_deps",
-        }
+@app.command(cls=BuildCommand, context_settings={"ignore_unknown_options": False})
+@in_panels(
+    {
+        "The build tree": "build_type arch define preset benchmarks cpp_only option seed_from",
+        "The build": "target jobs compiler_cache no_cache incremental reconfigure clean watch no_heal",
+        "The Python package": "install python_ wheel precompiled force no_deps",
+    }
+)
+@from_settings("build_type", "arch", "jobs", "compiler_cache")
+def build(
+    context: typer.Context,
+    args: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- ARGS]…", help="Further arguments for the build program.")
+    ] = None,
+    path: WorkspaceOption = None,
+    repository: RepositoryOption = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option("--target", "-t", metavar="NAME", help="Build only this target. May be repeated."),
+    ] = None,
+    *,
+    flags: Flags,
+    define: Annotated[
+        list[str] | None, typer.Option("-D", metavar="NAME=VALUE", help="A CMake variable. May be repeated.")
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option("--preset", metavar="NAME", help="A configure preset of the checkout's CMakePresets.json."),
+    ] = None,
+    benchmarks: Annotated[
+        bool, typer.Option("--benchmarks", help="Build the benchmarks too, where the build script has them.")
+    ] = False,
+    cpp_only: Annotated[
+        bool, typer.Option("--cpp-only", help="Build no Python bindings, where the build script can do so.")
+    ] = False,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option", metavar="NAME[=VALUE]", help="An option of the checkout's build script. May be repeated."
+        ),
+    ] = None,
+    incremental: Annotated[bool, typer.Option("--incremental", help="Build what changed: the default.")] = False,
+    reconfigure: Annotated[bool, typer.Option("--reconfigure", help="Run cmake again, with an empty cache.")] = False,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Start the tree from nothing; what was downloaded stays.")
+    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Build again whenever a source is saved.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Say why this tree, and why it was configured.")] = False,
+    seed_from: Annotated[
+        str, typer.Option("--seed-from", metavar="auto|PATH|none", help="What a new tree starts as a copy of.")
+    ] = "auto",
+    no_heal: Annotated[
+        bool, typer.Option("--no-heal", help="Leave the times of files, and ninja's log, as they are.")
+    ] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Build without the compiler cache.")] = False,
+    trace: Annotated[
+        Path | None,
+        typer.Option("--trace", metavar="FILE", help="Write a trace of the build for Perfetto or chrome://tracing."),
+    ] = None,
+    install: InstallOption = False,
+    python_: PythonOption = False,
+    wheel: WheelOption = False,
+    precompiled: Annotated[
+        str | None,
+        typer.Option(
+            "--precompiled",
+            metavar="[=VERSION|PATH|URL]",
+            help="Only the Python package, with a C++ part that somebody else built.",
+        ),
+    ] = None,
+    force: ForceOption = False,
+    no_deps: NoDepsOption = False,
+    json: JsonOption = False,
+    json_events: Annotated[
+        bool,
+        typer.Option("--json-events", help="Print what happens as lines of JSON, the envelope of --json last."),
+    ] = False,
+) -> None:
+    """Build the checkout in its dev container, in the build tree of this configuration."""
+    from devbox.builds.build import build as start
+    from devbox.builds.choose import inside as place
+    from devbox.builds.python import rules_of
+
+    run = application(context)
+    run.json = run.json or json_events
+    choices = python.PythonChoices(
+        install=install, only=python_, wheel=wheel, precompiled=precompiled, force=force, deps=not no_deps
     )
-    @from_settings("build_type", "arch", "jobs", "compiler_cache")
-    def build(
-        context: typer.Context,
-        args: Annotated[
-            list[str] | None, typer.Argument(metavar="[-- ARGS]…", help="Further arguments for the build program.")
-        ] = None,
-        path: WorkspaceOption = None,
-        repository: RepositoryOption = None,
-        target: Annotated[
-            list[str] | None,
-            typer.Option("--target", "-t", metavar="NAME", help="Build only this target. May be repeated."),
-        ] = None,
-        *,
-        flags: Flags,
-        define: Annotated[
-            list[str] | None, typer.Option("-D", metavar="NAME=VALUE", help="A CMake variable. May be repeated.")
-        ] = None,
-        preset: Annotated[
-            str | None,
-            typer.Option("--preset", metavar="NAME", help="A configure preset of the checkout's CMakePresets.json."),
-        ] = None,
-        benchmarks: Annotated[
-            bool, typer.Option("--benchmarks", help="Build the benchmarks too, where the build script has them.")
-        ] = False,
-        cpp_only: Annotated[
-            bool, typer.Option("--cpp-only", help="Build no Python bindings, where the build script can do so.")
-        ] = False,
-        option: Annotated[
-            list[str] | None,
-            typer.Option(
-                "--option", metavar="NAME[=VALUE]", help="An option of the checkout's build script. May be repeated."
-            ),
-        ] = None,
-        incremental: Annotated[bool, typer.Option("--incremental", help="Build what changed: the default.")] = False,
-        reconfigure: Annotated[
-            bool, typer.Option("--reconfigure", help="Run cmake again, with an empty cache.")
-        ] = False,
-        clean: Annotated[
-            bool, typer.Option("--clean", help="Start the tree from nothing; what was downloaded stays.")
-        ] = False,
-        watch: Annotated[bool, typer.Option("--watch", help="Build again whenever a source is saved.")] = False,
-        explain: Annotated[
-            bool, typer.Option("--explain", help="Say why this tree, and why it was configured.")
-        ] = False,
-        seed_from: Annotated[
-            str, typer.Option("--seed-from", metavar="auto|PATH|none", help="What a new tree starts as a copy of.")
-        ] = "auto",
-        no_heal: Annotated[
-            bool, typer.Option("--no-heal", help="Leave the times of files, and ninja's log, as they are.")
-        ] = False,
-        no_cache: Annotated[bool, typer.Option("--no-cache", help="Build without the compiler cache.")] = False,
-        trace: Annotated[
-            Path | None,
-            typer.Option(
-                "--trace", metavar="FILE", help="Write a trace of the build for Perfetto or chrome://tracing."
-            ),
-        ] = None,
-        install: InstallOption = False,
-        python_: PythonOption = False,
-        wheel: WheelOption = False,
-        precompiled: Annotated[
-            str | None,
-            typer.Option(
-                "--precompiled",
-                metavar="[=VERSION|PATH|URL]",
-                help="Only the Python package, with a C++ part that somebody else built.",
-            ),
-        ] = None,
-        force: ForceOption = False,
-        no_deps: NoDepsOption = False,
-        json: JsonOption = False,
-        json_events: Annotated[
-            bool,
-            typer.Option("--json-events", help="Print what happens as lines of JSON, the envelope of --json last."),
-        ] = False,
-    ) -> None:
-        """Build the checkout in its dev container, in the build tree of this configuration."""
-        from devbox.builds.build import build as start
-        from devbox.builds.choose import inside as place
-        from devbox.builds.python import rules_of
+    choices.check(
+        watch=watch, cpp=bool(target or define or args or trace or preset or option or benchmarks or cpp_only)
+    )
+    if trace is not None:
+        check_trace(trace)
+    mode = mode_of(incremental=incremental, clean=clean, reconfigure=reconfigure)
+    chosen = {**flags, "compiler_cache": "none"} if no_cache else flags
 
-        run = application(context)
-        run.json = run.json or json_events
-        choices = python.PythonChoices(
-            install=install, only=python_, wheel=wheel, precompiled=precompiled, force=force, deps=not no_deps
+    def asked(inside: Target) -> BuildRequest:
+        made = replace(
+            request(run, inside, chosen),
+            targets=tuple(target or ()),
+            defines=tuple(define_of(text) for text in define or ()),
+            options=options_of(option or (), benchmarks=benchmarks, cpp_only=cpp_only),
+            preset=preset,
+            chosen=frozenset(name for name, key in (("type", "build_type"), ("arch", "arch")) if key in flags),
+            args=tuple(args or ()),
+            heal=not no_heal,
+            trace=trace is not None,
+            # A further checkout's trees lie at another path than those of its own container.
+            seed=seed_of(seed_from if repository is None else "none", inside.workspace),
+            watch=watch,
         )
-        choices.check(
-            watch=watch, cpp=bool(target or define or args or trace or preset or option or benchmarks or cpp_only)
+        if choices.actions:
+            # Before an hour of compiling, not after it.
+            rules_of(made)
+        return made
+
+    on_event = run.event if json_events else None
+
+    def once(mode: Mode = mode, on_healed: OnHealed | None = None) -> BuildReport:
+        inside = place(run.engine, named(path), repository)
+        return start(
+            replace(asked(inside), mode=mode),
+            inside,
+            run.engine,
+            run.console,
+            on_healed=on_healed,
+            on_event=on_event,
         )
-        if trace is not None:
-            check_trace(trace)
-        mode = mode_of(incremental=incremental, clean=clean, reconfigure=reconfigure)
-        chosen = {**flags, "compiler_cache": "none"} if no_cache else flags
 
-        def asked(inside: Target) -> BuildRequest:
-            made = replace(
-                request(run, inside, chosen),
-                targets=tuple(target or ()),
-                defines=tuple(define_of(text) for text in define or ()),
-                options=options_of(option or (), benchmarks=benchmarks, cpp_only=cpp_only),
-                preset=preset,
-                chosen=frozenset(name for name, key in (("type", "build_type"), ("arch", "arch")) if key in flags),
-                args=tuple(args or ()),
-                heal=not no_heal,
-                trace=trace is not None,
-                # A further checkout's trees lie at another path than those of its own container.
-                seed=seed_of(seed_from if repository is None else "none", inside.workspace),
-                watch=watch,
-            )
-            if choices.actions:
-                # Before an hour of compiling, not after it.
-                rules_of(made)
-            return made
+    def then() -> tuple[PythonReport, ...]:
+        if not choices.actions:
+            return ()
+        inside = place(run.engine, named(path), repository)
+        return tuple(python.steps(choices, replace(asked(inside), mode=mode), inside, run, on_event))
 
-        on_event = run.event if json_events else None
+    if watch:
+        from devbox.cli.builds.watch import follow
 
-        def once(mode: Mode = mode, on_healed: OnHealed | None = None) -> BuildReport:
-            inside = place(run.engine, named(path), repository)
-            return start(
-                replace(asked(inside), mode=mode),
-                inside,
-                run.engine,
-                run.console,
-                on_healed=on_healed,
-                on_event=on_event,
-            )
-
-        def then() -> tuple[PythonReport, ...]:
-            if not choices.actions:
-                return ()
-            inside = place(run.engine, named(path), repository)
-            return tuple(python.steps(choices, replace(asked(inside), mode=mode), inside, run, on_event))
-
-        if watch:
-            from devbox.cli.builds.watch import follow
-
-            raise typer.Exit(follow(run, named(path), once, lambda report: tell(run, report, explain=explain)))
-        if not choices.builds:
-            raise typer.Exit(tell_python(run, then()))
-        report = once()
-        if trace is not None:
-            write_trace(run, trace, report)
-        if report.ok:
-            report = replace(report, python=then())
-        failed, code = outcome(report)
-        run.show(report, lambda: tell(run, report, explain=explain), error=failed, code=code)
-        raise typer.Exit(code)
+        raise typer.Exit(follow(run, named(path), once, lambda report: tell(run, report, explain=explain)))
+    if not choices.builds:
+        raise typer.Exit(tell_python(run, then()))
+    report = once()
+    if trace is not None:
+        write_trace(run, trace, report)
+    if report.ok:
+        report = replace(report, python=then())
+    failed, code = outcome(report)
+    run.show(report, lambda: tell(run, report, explain=explain), error=failed, code=code)
+    raise typer.Exit(code)

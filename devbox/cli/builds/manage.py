@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import Application, application, workspace
-from devbox.cli.builds.report import register_report
+from devbox.cli.builds import report
 from devbox.cli.options import DryRunOption, JsonOption, WorkspaceOption, YesOption
 from devbox.errors import EXIT_INTERRUPTED, RefusedError, UsageError
 from devbox.ui.console import seconds, size
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from devbox.builds.trees import BuildTree, TreeDetails
     from devbox.builds.volumes import BuildVolume, Doomed
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(name="builds", no_args_is_help=True)
 
 SHOWN_HISTORY = 10
 _AGE = re.compile(r"(\d+)\s*(min|h|d|w)")
@@ -61,7 +61,7 @@ def show(
              lambda: _about(volume, tree, found))  # fmt: skip
 
 
-register_report(app)
+app.add_typer(report.app)
 
 
 @app.command()

@@ -15,47 +15,46 @@ if TYPE_CHECKING:
 
 SHOWN = 10
 
+app = typer.Typer()
 
-def register_report(app: typer.Typer) -> None:
-    """Add the command to the group `builds`."""
 
-    @app.command("report")
-    def report(
-        context: typer.Context,
-        key: Annotated[
-            str | None,
-            typer.Argument(metavar="KEY", help="The build tree.", show_default="the one that was built last"),
-        ] = None,
-        path: WorkspaceOption = None,
-        output: Annotated[
-            Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write a picture: FILE.html or FILE.svg.")
-        ] = None,
-        json: JsonOption = False,
-    ) -> None:
-        """Show where a tree's last build spent its time: critical path, slowest commands, cache hits, history."""
-        from devbox.builds.report.page import html, svg
-        from devbox.builds.report.reading import read
-        from devbox.container.inside.find import running_container
-        from devbox.errors import BuildError, UsageError
-        from devbox.files import write_atomically
+@app.command("report")
+def report(
+    context: typer.Context,
+    key: Annotated[
+        str | None,
+        typer.Argument(metavar="KEY", help="The build tree.", show_default="the one that was built last"),
+    ] = None,
+    path: WorkspaceOption = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write a picture: FILE.html or FILE.svg.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show where a tree's last build spent its time: critical path, slowest commands, cache hits, history."""
+    from devbox.builds.report.page import html, svg
+    from devbox.builds.report.reading import read
+    from devbox.container.inside.find import running_container
+    from devbox.errors import BuildError, UsageError
+    from devbox.files import write_atomically
 
-        run = application(context)
-        if output is not None and output.suffix not in {".html", ".svg"}:
-            raise UsageError(f"{output} is neither .html nor .svg", hint="devbox builds report --output report.html")
-        found = read(running_container(run.engine, named(path)), run.engine, key)
-        if found.timeline is None and (output is None or output.suffix == ".svg" or not found.builds):
-            raise BuildError(f"no build of {found.key or 'this workspace'} is on record", hint="devbox build")
-        if output is not None:
-            if output.suffix == ".svg" and found.timeline is not None:
-                text = svg(found.timeline)
-            else:
-                text = html(found.timeline, found.builds, title=f"Build of {found.key}")
-            try:
-                write_atomically(output, text)
-            except OSError as error:
-                raise UsageError(f"{output} cannot be written: {error.strerror}", hint="--output FILE") from error
-            run.console.info(f"report: {output}")
-        run.show(found, lambda: None if output is not None else _text(found.timeline, found.builds))
+    run = application(context)
+    if output is not None and output.suffix not in {".html", ".svg"}:
+        raise UsageError(f"{output} is neither .html nor .svg", hint="devbox builds report --output report.html")
+    found = read(running_container(run.engine, named(path)), run.engine, key)
+    if found.timeline is None and (output is None or output.suffix == ".svg" or not found.builds):
+        raise BuildError(f"no build of {found.key or 'this workspace'} is on record", hint="devbox build")
+    if output is not None:
+        if output.suffix == ".svg" and found.timeline is not None:
+            text = svg(found.timeline)
+        else:
+            text = html(found.timeline, found.builds, title=f"Build of {found.key}")
+        try:
+            write_atomically(output, text)
+        except OSError as error:
+            raise UsageError(f"{output} cannot be written: {error.strerror}", hint="--output FILE") from error
+        run.console.info(f"report: {output}")
+    run.show(found, lambda: None if output is not None else _text(found.timeline, found.builds))
 
 
 def _text(timeline: Timeline | None, builds: tuple[Build, ...]) -> str:

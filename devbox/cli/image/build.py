@@ -23,157 +23,152 @@ if TYPE_CHECKING:
 Words = list[str] | None
 Word = str | None
 
+app = typer.Typer()
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the group."""
 
-    @app.command()
-    @in_panels(
-        {
-            "The image": "framework variant base_image cuda arch python user efa upstream tag",
-            "Its build": "jobs find_links sccache arg build_context network shm_size secret ssh builder progress",
-            "Caches": "cache_from cache_to no_cache pull",
-            "The result": "target_platform push load output sbom provenance",
-        }
+@app.command()
+@in_panels(
+    {
+        "The image": "framework variant base_image cuda arch python user efa upstream tag",
+        "Its build": "jobs find_links sccache arg build_context network shm_size secret ssh builder progress",
+        "Caches": "cache_from cache_to no_cache pull",
+        "The result": "target_platform push load output sbom provenance",
+    }
+)
+@from_settings("variant", "base_image", "arch", "jobs", "user", "find_links")
+def build(
+    context: typer.Context,
+    stages: Annotated[
+        Words, typer.Argument(metavar="[STAGE]…", help="The stages to build.", show_default="devel")
+    ] = None,
+    path: WorkspaceOption = None,
+    framework: Annotated[
+        Words,
+        typer.Option(
+            "--framework",
+            "-f",
+            metavar="NAME[/VARIANT][=CHECKOUT]",
+            help="The framework; without it, detected from the checkout. May be repeated.",
+        ),
+    ] = None,
+    *,
+    flags: Flags,
+    cuda: Annotated[Word, typer.Option("--cuda", metavar="VERSION", help="The CUDA release to build on.")] = None,
+    python: Annotated[Word, typer.Option("--python", metavar="VERSION", help="The Python release.")] = None,
+    tag: Annotated[
+        Words,
+        typer.Option(
+            "--tag",
+            "-t",
+            metavar="NAME",
+            envvar="IMAGE_WITH_TAG",
+            help="The image's name; {stage} {variant} {version} {commit} {short} {framework} are filled in.",
+            show_default="devbox-FRAMEWORK:VARIANT-STAGE",
+        ),
+    ] = None,
+    arg: Annotated[Words, typer.Option("--arg", metavar="NAME[=VALUE]", help="A build argument of the stages.")] = None,
+    build_context: Annotated[
+        Words,
+        typer.Option("--context", metavar="NAME=PLACE", help="A folder or docker-image://… in place of a stage."),
+    ] = None,
+    target_platform: Annotated[
+        Words, typer.Option("--target-platform", metavar="linux/amd64,…", help="The platforms to build for.")
+    ] = None,
+    cache_from: Annotated[Words, typer.Option("--cache-from", metavar="CACHE", help="A cache to read.")] = None,
+    cache_to: Annotated[Words, typer.Option("--cache-to", metavar="CACHE", help="A cache to write.")] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every step again.")] = False,
+    pull: Annotated[bool, typer.Option("--pull", help="Look for newer base images.")] = False,
+    push: Annotated[bool, typer.Option("--push", help="Push what is built.")] = False,
+    load: Annotated[
+        bool, typer.Option("--load", help="Load what is built into the engine, as is done without --push.")
+    ] = False,
+    output: Annotated[
+        Words, typer.Option("--output", "-o", metavar="FOLDER|type=…", help="Write the result elsewhere.")
+    ] = None,
+    network: Annotated[
+        Literal["default", "host", "none"] | None,
+        typer.Option("--network", help="The network of all steps.", show_default="default"),
+    ] = None,
+    shm_size: Annotated[
+        Word, typer.Option("--shm-size", metavar="SIZE", help="The size of /dev/shm in a step, such as 4g.")
+    ] = None,
+    secret: Annotated[
+        Words, typer.Option("--secret", metavar="id=NAME,src=FILE|env=VAR", help="A secret that steps may read.")
+    ] = None,
+    ssh: Annotated[Words, typer.Option("--ssh", metavar="default|ID=SOCKET", help="An ssh agent for steps.")] = None,
+    sbom: Annotated[bool, typer.Option("--sbom", help="Attach a list of what is inside.")] = False,
+    provenance: Annotated[
+        Word, typer.Option("--provenance", metavar="true|mode=max|false", help="Attach how it was built.")
+    ] = None,
+    builder: Annotated[Word, typer.Option("--builder", metavar="NAME", help="The builder of buildx.")] = None,
+    progress: Annotated[
+        Literal["auto", "plain", "tty", "quiet"] | None,
+        typer.Option("--progress", help="What is shown: the newest line on a terminal, every line, nothing."),
+    ] = None,
+    efa: Annotated[bool, typer.Option("--efa", help="With AWS's Elastic Fabric Adapter.")] = False,
+    sccache: Annotated[
+        Word, typer.Option("--sccache", metavar="redis://…|s3://…", help="The storage that compilers share.")
+    ] = None,
+    upstream: Annotated[
+        bool, typer.Option("--upstream", help="Build the checkout's own Dockerfile, with its own arguments.")
+    ] = False,
+    trust: TrustOption = False,
+    dry_run: DryRunOption = False,
+    print_: Annotated[
+        bool, typer.Option("--print", help="Print the builds as a bake file, and build nothing.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Build stages of a framework's image: devel, wheel, release and the like; several at once by bake."""
+    from devbox import config
+    from devbox.container.contract.choices import wheels
+    from devbox.image.building import options
+    from devbox.image.building.blueprint import BuildRequest
+    from devbox.image.building.make import carry_out, plan
+
+    run = application(context)
+    _quieten(run.console, progress)
+    folder = workspace(path)
+    if push and load:
+        raise UsageError("--push and --load cannot go together", hint="devbox image push   # pushes what is loaded")
+    settings = config.load(folder, environ=run.environ, flags=flags)
+    request = BuildRequest(
+        wanted=_wanted(run, folder, framework or [], settings, cuda),
+        stages=tuple(stages or ()),
+        common=_common(
+            run,
+            tag=tag,
+            arg=arg,
+            context=build_context,
+            secret=secret,
+            ssh=ssh,
+            cache_from=cache_from,
+            cache_to=cache_to,
+            platform=target_platform,
+            attest=_attestations(sbom=sbom, provenance=provenance),
+            output=["type=registry", *(output or [])] if push else output,
+            network=network,
+            shm_size=shm_size,
+            pull=pull,
+            no_cache=no_cache,
+        ),
+        python=options.python_release(python) if python else None,
+        efa=efa,
+        find_links=wheels(settings),
+        cache_lines=_storage(sccache, run) if sccache else {},
+        upstream=upstream,
+        trust=trust,
+        builder=builder,
+        dry_run=dry_run or print_,
     )
-    @from_settings("variant", "base_image", "arch", "jobs", "user", "find_links")
-    def build(
-        context: typer.Context,
-        stages: Annotated[
-            Words, typer.Argument(metavar="[STAGE]…", help="The stages to build.", show_default="devel")
-        ] = None,
-        path: WorkspaceOption = None,
-        framework: Annotated[
-            Words,
-            typer.Option(
-                "--framework",
-                "-f",
-                metavar="NAME[/VARIANT][=CHECKOUT]",
-                help="The framework; without it, detected from the checkout. May be repeated.",
-            ),
-        ] = None,
-        *,
-        flags: Flags,
-        cuda: Annotated[Word, typer.Option("--cuda", metavar="VERSION", help="The CUDA release to build on.")] = None,
-        python: Annotated[Word, typer.Option("--python", metavar="VERSION", help="The Python release.")] = None,
-        tag: Annotated[
-            Words,
-            typer.Option(
-                "--tag",
-                "-t",
-                metavar="NAME",
-                envvar="IMAGE_WITH_TAG",
-                help="The image's name; {stage} {variant} {version} {commit} {short} {framework} are filled in.",
-                show_default="devbox-FRAMEWORK:VARIANT-STAGE",
-            ),
-        ] = None,
-        arg: Annotated[
-            Words, typer.Option("--arg", metavar="NAME[=VALUE]", help="A build argument of the stages.")
-        ] = None,
-        build_context: Annotated[
-            Words,
-            typer.Option("--context", metavar="NAME=PLACE", help="A folder or docker-image://… in place of a stage."),
-        ] = None,
-        target_platform: Annotated[
-            Words, typer.Option("--target-platform", metavar="linux/amd64,…", help="The platforms to build for.")
-        ] = None,
-        cache_from: Annotated[Words, typer.Option("--cache-from", metavar="CACHE", help="A cache to read.")] = None,
-        cache_to: Annotated[Words, typer.Option("--cache-to", metavar="CACHE", help="A cache to write.")] = None,
-        no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every step again.")] = False,
-        pull: Annotated[bool, typer.Option("--pull", help="Look for newer base images.")] = False,
-        push: Annotated[bool, typer.Option("--push", help="Push what is built.")] = False,
-        load: Annotated[
-            bool, typer.Option("--load", help="Load what is built into the engine, as is done without --push.")
-        ] = False,
-        output: Annotated[
-            Words, typer.Option("--output", "-o", metavar="FOLDER|type=…", help="Write the result elsewhere.")
-        ] = None,
-        network: Annotated[
-            Literal["default", "host", "none"] | None,
-            typer.Option("--network", help="The network of all steps.", show_default="default"),
-        ] = None,
-        shm_size: Annotated[
-            Word, typer.Option("--shm-size", metavar="SIZE", help="The size of /dev/shm in a step, such as 4g.")
-        ] = None,
-        secret: Annotated[
-            Words, typer.Option("--secret", metavar="id=NAME,src=FILE|env=VAR", help="A secret that steps may read.")
-        ] = None,
-        ssh: Annotated[
-            Words, typer.Option("--ssh", metavar="default|ID=SOCKET", help="An ssh agent for steps.")
-        ] = None,
-        sbom: Annotated[bool, typer.Option("--sbom", help="Attach a list of what is inside.")] = False,
-        provenance: Annotated[
-            Word, typer.Option("--provenance", metavar="true|mode=max|false", help="Attach how it was built.")
-        ] = None,
-        builder: Annotated[Word, typer.Option("--builder", metavar="NAME", help="The builder of buildx.")] = None,
-        progress: Annotated[
-            Literal["auto", "plain", "tty", "quiet"] | None,
-            typer.Option("--progress", help="What is shown: the newest line on a terminal, every line, nothing."),
-        ] = None,
-        efa: Annotated[bool, typer.Option("--efa", help="With AWS's Elastic Fabric Adapter.")] = False,
-        sccache: Annotated[
-            Word, typer.Option("--sccache", metavar="redis://…|s3://…", help="The storage that compilers share.")
-        ] = None,
-        upstream: Annotated[
-            bool, typer.Option("--upstream", help="Build the checkout's own Dockerfile, with its own arguments.")
-        ] = False,
-        trust: TrustOption = False,
-        dry_run: DryRunOption = False,
-        print_: Annotated[
-            bool, typer.Option("--print", help="Print the builds as a bake file, and build nothing.")
-        ] = False,
-        json: JsonOption = False,
-    ) -> None:
-        """Build stages of a framework's image: devel, wheel, release and the like; several at once by bake."""
-        from devbox import config
-        from devbox.container.contract.choices import wheels
-        from devbox.image.building import options
-        from devbox.image.building.blueprint import BuildRequest
-        from devbox.image.building.make import carry_out, plan
-
-        run = application(context)
-        _quieten(run.console, progress)
-        folder = workspace(path)
-        if push and load:
-            raise UsageError("--push and --load cannot go together", hint="devbox image push   # pushes what is loaded")
-        settings = config.load(folder, environ=run.environ, flags=flags)
-        request = BuildRequest(
-            wanted=_wanted(run, folder, framework or [], settings, cuda),
-            stages=tuple(stages or ()),
-            common=_common(
-                run,
-                tag=tag,
-                arg=arg,
-                context=build_context,
-                secret=secret,
-                ssh=ssh,
-                cache_from=cache_from,
-                cache_to=cache_to,
-                platform=target_platform,
-                attest=_attestations(sbom=sbom, provenance=provenance),
-                output=["type=registry", *(output or [])] if push else output,
-                network=network,
-                shm_size=shm_size,
-                pull=pull,
-                no_cache=no_cache,
-            ),
-            python=options.python_release(python) if python else None,
-            efa=efa,
-            find_links=wheels(settings),
-            cache_lines=_storage(sccache, run) if sccache else {},
-            upstream=upstream,
-            trust=trust,
-            builder=builder,
-            dry_run=dry_run or print_,
-        )
-        todo = plan(run.engine, request, settings, run.console)
-        if dry_run or print_:
-            _show_plan(run, todo, bake=print_)
-            return
-        for note in todo.notes:
-            run.console.info(f"note: {note}")
-        result = carry_out(run.engine, todo, run.console)
-        run.show(result, lambda: _text(result, run.console))
+    todo = plan(run.engine, request, settings, run.console)
+    if dry_run or print_:
+        _show_plan(run, todo, bake=print_)
+        return
+    for note in todo.notes:
+        run.console.info(f"note: {note}")
+    result = carry_out(run.engine, todo, run.console)
+    run.show(result, lambda: _text(result, run.console))
 
 
 def _quieten(console: Console, progress: str | None) -> None:

@@ -27,68 +27,67 @@ _SUFFIXES: dict[str, Format] = {
     ".txt": "text",
 }
 
+app = typer.Typer()
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the group."""
 
-    @app.command()
-    @from_settings("framework", "variant")
-    def graph(
-        context: typer.Context,
-        dockerfile: DockerfileArgument = None,
-        path: WorkspaceOption = None,
-        *,
-        flags: Flags,
-        upstream: UpstreamOption = False,
-        target: Annotated[
-            str | None, typer.Option("--target", metavar="STAGE", help="Only what a build of this stage needs.")
-        ] = None,
-        arg: ArgsOption = None,
-        format_: Annotated[
-            Format | None,
-            typer.Option("--format", help="How it is drawn.", show_default="by the output's name, else text"),
-        ] = None,
-        output: Annotated[
-            Path | None,
-            typer.Option("--output", "-o", metavar="FILE", help="Write it to FILE.svg, FILE.mmd or FILE.dot."),
-        ] = None,
-        check: Annotated[
-            bool, typer.Option("--check", help="Fail if the output file is not what would be written.")
-        ] = False,
-        image: Annotated[
-            list[str] | None,
-            typer.Option(
-                "--image", metavar="[STAGE=]IMAGE", help="What the target, or a stage, was built as; may be repeated."
-            ),
-        ] = None,
-        sizes: Annotated[
-            bool | None,
-            typer.Option("--sizes/--no-sizes", help="With what the engine has built.", show_default="without --output"),
-        ] = None,
-        json: JsonOption = False,
-    ) -> None:
-        """Draw the stages of a Dockerfile: what they start from, copy and mount, how large they are, what is cached."""
-        from devbox.errors import UsageError
-        from devbox.image.building.blueprint import DEFAULT_STAGE
-        from devbox.image.graph.model import graph as graph_of
+@app.command()
+@from_settings("framework", "variant")
+def graph(
+    context: typer.Context,
+    dockerfile: DockerfileArgument = None,
+    path: WorkspaceOption = None,
+    *,
+    flags: Flags,
+    upstream: UpstreamOption = False,
+    target: Annotated[
+        str | None, typer.Option("--target", metavar="STAGE", help="Only what a build of this stage needs.")
+    ] = None,
+    arg: ArgsOption = None,
+    format_: Annotated[
+        Format | None,
+        typer.Option("--format", help="How it is drawn.", show_default="by the output's name, else text"),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write it to FILE.svg, FILE.mmd or FILE.dot."),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Fail if the output file is not what would be written.")
+    ] = False,
+    image: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--image", metavar="[STAGE=]IMAGE", help="What the target, or a stage, was built as; may be repeated."
+        ),
+    ] = None,
+    sizes: Annotated[
+        bool | None,
+        typer.Option("--sizes/--no-sizes", help="With what the engine has built.", show_default="without --output"),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Draw the stages of a Dockerfile: what they start from, copy and mount, how large they are, what is cached."""
+    from devbox.errors import UsageError
+    from devbox.image.building.blueprint import DEFAULT_STAGE
+    from devbox.image.graph.model import graph as graph_of
 
-        run = application(context)
-        if check and output is None:
-            raise UsageError("--check needs the file to compare with", hint="--output FILE --check")
-        if output is not None and format_ is None and output.suffix not in _SUFFIXES:
-            raise UsageError(
-                f"{output} does not say what to write by its suffix: {', '.join(_SUFFIXES)}",
-                hint=f"--output {output} --format svg",
-            )
-        source = choose(run, dockerfile, path, flags, upstream=upstream)
-        stages = stages_of(source, arg)
-        found = graph_of(stages, target, default=None if source.framework is None else DEFAULT_STAGE)
-        if sizes or (sizes is None and output is None):
-            found = _with_sizes(run, found, stages, source, image or [], wanted=bool(sizes or image))
-        drawn = format_ or (_SUFFIXES[output.suffix] if output is not None else "text")
-        if output is not None:
-            _write(run, output, _drawn(found, drawn, source.name), check=check)
-        run.show(found, lambda: None if output is not None else _drawn(found, drawn, source.name))
+    run = application(context)
+    if check and output is None:
+        raise UsageError("--check needs the file to compare with", hint="--output FILE --check")
+    if output is not None and format_ is None and output.suffix not in _SUFFIXES:
+        raise UsageError(
+            f"{output} does not say what to write by its suffix: {', '.join(_SUFFIXES)}",
+            hint=f"--output {output} --format svg",
+        )
+    source = choose(run, dockerfile, path, flags, upstream=upstream)
+    stages = stages_of(source, arg)
+    found = graph_of(stages, target, default=None if source.framework is None else DEFAULT_STAGE)
+    if sizes or (sizes is None and output is None):
+        found = _with_sizes(run, found, stages, source, image or [], wanted=bool(sizes or image))
+    drawn = format_ or (_SUFFIXES[output.suffix] if output is not None else "text")
+    if output is not None:
+        _write(run, output, _drawn(found, drawn, source.name), check=check)
+    run.show(found, lambda: None if output is not None else _drawn(found, drawn, source.name))
 
 
 def _with_sizes(

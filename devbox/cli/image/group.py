@@ -11,7 +11,7 @@ from devbox.cli.image import build, graph, life, lint, lock, manifest, registry
 from devbox.cli.image import run as run_
 from devbox.cli.options import JsonOption
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(name="image", no_args_is_help=True)
 
 
 @app.command()
@@ -40,11 +40,5 @@ def base(
     run.show({"image": reference}, lambda: reference)
 
 
-build.register(app)
-run_.register(app)
-life.register(app)
-registry.register(app)
-manifest.register(app)
-lock.register(app)
-graph.register(app)
-lint.register(app)
+for part in (build, run_, life, registry, manifest, lock, graph, lint):
+    app.add_typer(part.app)

@@ -21,14 +21,10 @@ if TYPE_CHECKING:
     from devbox.image.life import Details, OwnImage
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the group."""
-    app.command("list")(list_)
-    app.command()(inspect)
-    app.command()(rm)
-    app.command()(prune)
+app = typer.Typer()
 
 
+@app.command("list")
 def list_(context: typer.Context, json: JsonOption = False) -> None:
     """List devbox's images on the engine: package bases, stages, and those of dev containers."""
     from devbox.image.life import images
@@ -38,6 +34,7 @@ def list_(context: typer.Context, json: JsonOption = False) -> None:
     run.show(found, lambda: _table(found) or "no images")
 
 
+@app.command()
 def inspect(
     context: typer.Context,
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="Its name or id.")],
@@ -51,6 +48,7 @@ def inspect(
     run.show(found, lambda: _about(found))
 
 
+@app.command()
 def rm(
     context: typer.Context,
     names: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Their names or ids.")],
@@ -65,6 +63,7 @@ def rm(
     _remove(run, [(one, "you named it") for one in chosen], dry_run=dry_run)
 
 
+@app.command()
 def prune(
     context: typer.Context,
     older_than: Annotated[

@@ -19,59 +19,56 @@ if TYPE_CHECKING:
     from devbox.image.dockerfile.stages import Stages
     from devbox.image.lint.model import Base, Subject
 
+app = typer.Typer()
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the group."""
 
-    @app.command()
-    @from_settings("framework", "variant")
-    def lint(
-        context: typer.Context,
-        dockerfiles: Annotated[
-            list[Path] | None,
-            typer.Argument(metavar="[DOCKERFILE]…", help="Dockerfiles.", show_default="devbox's own of the framework"),
-        ] = None,
-        path: WorkspaceOption = None,
-        *,
-        flags: Flags,
-        upstream: UpstreamOption = False,
-        arg: ArgsOption = None,
-        build_context: Annotated[
-            Path | None,
-            typer.Option(
-                "--context", metavar="FOLDER", help="The folder that builds upload.", show_default="the checkout"
-            ),
-        ] = None,
-        fail_on: Annotated[
-            Literal["error", "warning", "info", "never"],
-            typer.Option("--fail-on", help="The least severity that makes the exit code 1."),
-        ] = "warning",
-        json: JsonOption = False,
-    ) -> None:
-        """Check Dockerfiles for what builds, and is not what was meant: arguments, jobs, CUDA versions, uploads."""
-        from devbox.finding import SEVERITIES
-        from devbox.image.lint.linter import lint as examine
-        from devbox.ui.console import counted
-        from devbox.ui.findings import shown
+@app.command()
+@from_settings("framework", "variant")
+def lint(
+    context: typer.Context,
+    dockerfiles: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[DOCKERFILE]…", help="Dockerfiles.", show_default="devbox's own of the framework"),
+    ] = None,
+    path: WorkspaceOption = None,
+    *,
+    flags: Flags,
+    upstream: UpstreamOption = False,
+    arg: ArgsOption = None,
+    build_context: Annotated[
+        Path | None,
+        typer.Option("--context", metavar="FOLDER", help="The folder that builds upload.", show_default="the checkout"),
+    ] = None,
+    fail_on: Annotated[
+        Literal["error", "warning", "info", "never"],
+        typer.Option("--fail-on", help="The least severity that makes the exit code 1."),
+    ] = "warning",
+    json: JsonOption = False,
+) -> None:
+    """Check Dockerfiles for what builds, and is not what was meant: arguments, jobs, CUDA versions, uploads."""
+    from devbox.finding import SEVERITIES
+    from devbox.image.lint.linter import lint as examine
+    from devbox.ui.console import counted
+    from devbox.ui.findings import shown
 
-        run = application(context)
-        paths: list[Path | None] = [*dockerfiles] if dockerfiles else [None]
-        chosen = [choose(run, one, path, flags, upstream=upstream) for one in paths]
-        found: dict[Finding, None] = {}
-        for source in chosen:
-            found |= dict.fromkeys(examine(_subject(run, source, arg, build_context)))
-        findings = tuple(found)
-        counts = {severity: sum(one.severity == severity for one in findings) for severity in SEVERITIES}
-        files = [source.name for source in chosen]
+    run = application(context)
+    paths: list[Path | None] = [*dockerfiles] if dockerfiles else [None]
+    chosen = [choose(run, one, path, flags, upstream=upstream) for one in paths]
+    found: dict[Finding, None] = {}
+    for source in chosen:
+        found |= dict.fromkeys(examine(_subject(run, source, arg, build_context)))
+    findings = tuple(found)
+    counts = {severity: sum(one.severity == severity for one in findings) for severity in SEVERITIES}
+    files = [source.name for source in chosen]
 
-        def text() -> str:
-            run.console.info(f"{counted(len(findings), 'finding')} in {counted(len(files), 'Dockerfile')}")
-            return shown(findings, run.console)
+    def text() -> str:
+        run.console.info(f"{counted(len(findings), 'finding')} in {counted(len(files), 'Dockerfile')}")
+        return shown(findings, run.console)
 
-        run.show({"dockerfiles": files, "counts": counts, "findings": findings}, text)
-        failing = () if fail_on == "never" else SEVERITIES[: SEVERITIES.index(fail_on) + 1]
-        if any(counts[severity] for severity in failing):
-            raise typer.Exit(EXIT_FAILURE)
+    run.show({"dockerfiles": files, "counts": counts, "findings": findings}, text)
+    failing = () if fail_on == "never" else SEVERITIES[: SEVERITIES.index(fail_on) + 1]
+    if any(counts[severity] for severity in failing):
+        raise typer.Exit(EXIT_FAILURE)
 
 
 def _subject(run: Application, source: Source, arg: list[str] | None, build_context: Path | None) -> Subject:

@@ -14,50 +14,47 @@ from devbox.cli.options import JsonOption, WorkspaceOption
 if TYPE_CHECKING:
     from devbox.image.base.pin import Pin
 
+app = typer.Typer()
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
 
-    @app.command()
-    @from_settings("framework", "variant")
-    def lock(
-        context: typer.Context,
-        images: Annotated[
-            list[str] | None, typer.Argument(metavar="[IMAGE]...", help="Further images to lock.")
-        ] = None,
-        update: Annotated[bool, typer.Option("--update", help="Look up again what is locked already.")] = False,
-        check: Annotated[
-            bool, typer.Option("--check", help="Write nothing; fail (8) where a registry has something else by now.")
-        ] = False,
-        path: WorkspaceOption = None,
-        *,
-        flags: Flags,
-        json: JsonOption = False,
-    ) -> None:
-        """Hold the base images of a checkout at their digests, in devbox.lock, which is meant to be committed."""
-        from devbox.image.base import lock as lock_file
-        from devbox.image.base import pin
+@app.command()
+@from_settings("framework", "variant")
+def lock(
+    context: typer.Context,
+    images: Annotated[list[str] | None, typer.Argument(metavar="[IMAGE]...", help="Further images to lock.")] = None,
+    update: Annotated[bool, typer.Option("--update", help="Look up again what is locked already.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; fail (8) where a registry has something else by now.")
+    ] = False,
+    path: WorkspaceOption = None,
+    *,
+    flags: Flags,
+    json: JsonOption = False,
+) -> None:
+    """Hold the base images of a checkout at their digests, in devbox.lock, which is meant to be committed."""
+    from devbox.image.base import lock as lock_file
+    from devbox.image.base import pin
 
-        run = application(context)
-        folder = workspace(path)
-        held = lock_file.read(folder)
-        wanted = pin.wanted(held, framework_for(run, folder, flags), images or ())
-        pins = pin.look(wanted, held, registries_of(run, folder), update=update or check)
-        error = pin.drift(pins, folder) if check else None
-        changed = any(one.changed for one in pins)
-        if changed and not check:
-            lock_file.write(folder, {one.name: one.digest for one in pins})
+    run = application(context)
+    folder = workspace(path)
+    held = lock_file.read(folder)
+    wanted = pin.wanted(held, framework_for(run, folder, flags), images or ())
+    pins = pin.look(wanted, held, registries_of(run, folder), update=update or check)
+    error = pin.drift(pins, folder) if check else None
+    changed = any(one.changed for one in pins)
+    if changed and not check:
+        lock_file.write(folder, {one.name: one.digest for one in pins})
 
-        def text() -> str:
-            for one in pins:
-                run.console.info(f"{one.name}: {_said(one)}")
-            return str(folder / lock_file.FILE_NAME)
+    def text() -> str:
+        for one in pins:
+            run.console.info(f"{one.name}: {_said(one)}")
+        return str(folder / lock_file.FILE_NAME)
 
-        run.show({"file": str(folder / lock_file.FILE_NAME), "changed": changed, "images": pins}, text, error=error)
-        if error is not None:
-            if not run.json:
-                run.console.error(error.message, hint=error.hint)
-            raise typer.Exit(error.exit_code)
+    run.show({"file": str(folder / lock_file.FILE_NAME), "changed": changed, "images": pins}, text, error=error)
+    if error is not None:
+        if not run.json:
+            run.console.error(error.message, hint=error.hint)
+        raise typer.Exit(error.exit_code)
 
 
 def _said(one: Pin) -> str:

@@ -23,12 +23,7 @@ ArchOption = Annotated[
     typer.Option("--arch", metavar="amd64,arm64", help="Which images, by what comes after NAME, where none is named."),
 ]
 
-app = typer.Typer(help="Give images for several platforms one name.", no_args_is_help=True)
-
-
-def register(parent: typer.Typer) -> None:
-    """Add the group."""
-    parent.add_typer(app, name="manifest")
+app = typer.Typer(name="manifest", help="Give images for several platforms one name.", no_args_is_help=True)
 
 
 @app.command()

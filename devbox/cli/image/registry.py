@@ -39,14 +39,10 @@ FilterOption = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command()(tags)
-    app.command("resolve")(resolve_)
-    app.command()(pull)
-    app.command()(push)
+app = typer.Typer()
 
 
+@app.command()
 @from_settings("framework", "variant")
 def tags(
     context: typer.Context,
@@ -95,6 +91,7 @@ def tags(
     run.show({"repositories": listed}, lambda: _tags_text(run, listed))
 
 
+@app.command("resolve")
 @from_settings("framework", "variant")
 def resolve_(
     context: typer.Context,
@@ -118,6 +115,7 @@ def resolve_(
     _found(run, found, f"image of {known.name}'s stage {stage}", hint=f"devbox image build {stage}")
 
 
+@app.command()
 @from_settings("framework", "variant")
 def pull(
     context: typer.Context,
@@ -188,6 +186,7 @@ def pull(
     run.show({"image": reference, "id": there.get("Id"), "pulled": not local}, lambda: reference)
 
 
+@app.command()
 @from_settings("push_rewrite", "framework", "variant")
 def push(
     context: typer.Context,

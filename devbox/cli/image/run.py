@@ -36,97 +36,95 @@ class RunCommand(TyperCommand):
         return left
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the group."""
+app = typer.Typer()
 
-    @app.command(cls=RunCommand)
-    @from_settings("framework", "variant", "gpus")
-    def run(
-        context: typer.Context,
-        image: Annotated[
-            Word, typer.Argument(metavar="[IMAGE|STAGE]", help="What to run.", show_default="the framework's release")
-        ] = None,
-        command: Annotated[Words, typer.Argument(metavar="[-- COMMAND]…", help="In place of the image's own.")] = None,
-        path: WorkspaceOption = None,
-        *,
-        flags: Flags,
-        name: NameOption = None,
-        user: Annotated[
-            Word, typer.Option("--user", metavar="USER|UID[:GID]", help="Who it runs as.", show_default="the image's")
-        ] = None,
-        port: Annotated[
-            Words,
-            typer.Option(
-                "--port",
-                "-p",
-                metavar="[[ADDRESS:]OUTER:]INNER|none",
-                help="A port to publish, on this machine alone unless an address is named.",
-                show_default="the framework's",
-            ),
-        ] = None,
-        shm: Annotated[
-            Word, typer.Option("--shm", metavar="SIZE", help="The size of /dev/shm, in place of the host's ipc.")
-        ] = None,
-        network: Annotated[Word, typer.Option("--network", metavar="NAME", help="The network, such as host.")] = None,
-        entrypoint: Annotated[Word, typer.Option("--entrypoint", metavar="PROGRAM", help="The program.")] = None,
-        env: Annotated[
-            Words, typer.Option("--env", "-e", metavar="NAME[=VALUE]", help="A variable; by its name for a secret.")
-        ] = None,
-        volume: Annotated[
-            Words, typer.Option("--volume", "-v", metavar="SOURCE:TARGET[:ro]", help="A further mount.")
-        ] = None,
-        with_checkout: Annotated[
-            bool, typer.Option("--with-checkout", help="Mount the checkout at /mnt/NAME: beside the installed package.")
-        ] = False,
-        pull: Annotated[
-            bool, typer.Option("--pull", envvar="DOCKER_PULL", help="Look for a newer image first.")
-        ] = False,
-        detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it running, and print its name.")] = False,
-        keep: Annotated[bool, typer.Option("--keep", help="Keep the container when it ends.")] = False,
-        dry_run: DryRunOption = False,
-        json: JsonOption = False,
-    ) -> None:
-        """Run an image that is no dev container, such as a release, with the framework's limits, ports and caches."""
-        from devbox import config
-        from devbox.config.network import network_of
-        from devbox.container.inside import supervise
-        from devbox.oneshot import image_run
 
-        run_ = application(context)
-        folder = workspace(path)
-        settings = config.load(folder, environ=run_.environ, flags=flags)
-        chosen, reference, stage = _resolve(run_, folder, settings, image)
-        found = run_.engine.image(reference) if dry_run else None
-        if found is None or not dry_run:
-            found = {} if dry_run else image_run.have(run_.engine, reference, run_.console, pull=pull, stage=stage)
-        if chosen is None:
-            chosen = _made_for(run_, folder, settings, found)
-        called = name or f"devbox-image-{supervise.new_token()[:8]}"
-        request = image_run.RunRequest(
-            image=reference,
-            framework=chosen,
-            command=tuple(command or ()),
-            name=called,
-            gpus=flags.get("gpus"),
-            user=user,
-            ports=tuple(port or ()),
-            shm=shm,
-            network=network,
-            entrypoint=entrypoint,
-            env=tuple(env or ()),
-            volumes=tuple(volume or ()),
-            checkout=folder if with_checkout else None,
-            uid=os.getuid(),
-        )
-        todo = image_run.plan(run_.engine, request, found, network_of(settings, run_.environ))
-        given = ([] if keep else ["--rm"]) + _attached(detach=detach)
-        if dry_run:
-            first = [["pull", reference]] if stage is None and (pull or not found) else []
-            first += [todo.preparation()] if todo.owned else []
-            lines = [run_.engine.line(args) for args in (*first, todo.args(*given))]
-            run_.show({"commands": lines}, lambda: "\n".join(lines))
-            return
-        _start(run_, todo, given, called, detach=detach)
+@app.command(cls=RunCommand)
+@from_settings("framework", "variant", "gpus")
+def run(
+    context: typer.Context,
+    image: Annotated[
+        Word, typer.Argument(metavar="[IMAGE|STAGE]", help="What to run.", show_default="the framework's release")
+    ] = None,
+    command: Annotated[Words, typer.Argument(metavar="[-- COMMAND]…", help="In place of the image's own.")] = None,
+    path: WorkspaceOption = None,
+    *,
+    flags: Flags,
+    name: NameOption = None,
+    user: Annotated[
+        Word, typer.Option("--user", metavar="USER|UID[:GID]", help="Who it runs as.", show_default="the image's")
+    ] = None,
+    port: Annotated[
+        Words,
+        typer.Option(
+            "--port",
+            "-p",
+            metavar="[[ADDRESS:]OUTER:]INNER|none",
+            help="A port to publish, on this machine alone unless an address is named.",
+            show_default="the framework's",
+        ),
+    ] = None,
+    shm: Annotated[
+        Word, typer.Option("--shm", metavar="SIZE", help="The size of /dev/shm, in place of the host's ipc.")
+    ] = None,
+    network: Annotated[Word, typer.Option("--network", metavar="NAME", help="The network, such as host.")] = None,
+    entrypoint: Annotated[Word, typer.Option("--entrypoint", metavar="PROGRAM", help="The program.")] = None,
+    env: Annotated[
+        Words, typer.Option("--env", "-e", metavar="NAME[=VALUE]", help="A variable; by its name for a secret.")
+    ] = None,
+    volume: Annotated[
+        Words, typer.Option("--volume", "-v", metavar="SOURCE:TARGET[:ro]", help="A further mount.")
+    ] = None,
+    with_checkout: Annotated[
+        bool, typer.Option("--with-checkout", help="Mount the checkout at /mnt/NAME: beside the installed package.")
+    ] = False,
+    pull: Annotated[bool, typer.Option("--pull", envvar="DOCKER_PULL", help="Look for a newer image first.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it running, and print its name.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the container when it ends.")] = False,
+    dry_run: DryRunOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Run an image that is no dev container, such as a release, with the framework's limits, ports and caches."""
+    from devbox import config
+    from devbox.config.network import network_of
+    from devbox.container.inside import supervise
+    from devbox.oneshot import image_run
+
+    run_ = application(context)
+    folder = workspace(path)
+    settings = config.load(folder, environ=run_.environ, flags=flags)
+    chosen, reference, stage = _resolve(run_, folder, settings, image)
+    found = run_.engine.image(reference) if dry_run else None
+    if found is None or not dry_run:
+        found = {} if dry_run else image_run.have(run_.engine, reference, run_.console, pull=pull, stage=stage)
+    if chosen is None:
+        chosen = _made_for(run_, folder, settings, found)
+    called = name or f"devbox-image-{supervise.new_token()[:8]}"
+    request = image_run.RunRequest(
+        image=reference,
+        framework=chosen,
+        command=tuple(command or ()),
+        name=called,
+        gpus=flags.get("gpus"),
+        user=user,
+        ports=tuple(port or ()),
+        shm=shm,
+        network=network,
+        entrypoint=entrypoint,
+        env=tuple(env or ()),
+        volumes=tuple(volume or ()),
+        checkout=folder if with_checkout else None,
+        uid=os.getuid(),
+    )
+    todo = image_run.plan(run_.engine, request, found, network_of(settings, run_.environ))
+    given = ([] if keep else ["--rm"]) + _attached(detach=detach)
+    if dry_run:
+        first = [["pull", reference]] if stage is None and (pull or not found) else []
+        first += [todo.preparation()] if todo.owned else []
+        lines = [run_.engine.line(args) for args in (*first, todo.args(*given))]
+        run_.show({"commands": lines}, lambda: "\n".join(lines))
+        return
+    _start(run_, todo, given, called, detach=detach)
 
 
 def _resolve(
