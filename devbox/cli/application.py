@@ -8,15 +8,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from devbox.errors import UsageError
+from devbox.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import typer
 
+    from devbox.config import Settings
+    from devbox.config.network import Network
+    from devbox.config.table import Flags
     from devbox.engine.docker import Engine
     from devbox.errors import DevboxError
+    from devbox.frameworks.model import Framework
     from devbox.ui.console import Console
 
 
@@ -36,6 +40,43 @@ class Application:
         from devbox.engine.docker import Engine
 
         return Engine(environ=self.environ)
+
+    def settings(self, folder: Path | None, flags: Flags | None = None) -> Settings:
+        """Return the settings of a checkout, or of the person alone. Raises ConfigError."""
+        from devbox import config
+
+        return config.load(folder, environ=self.environ, flags=flags or {})
+
+    def network(self, folder: Path | None) -> Network:
+        """Return what settings and environment say of the network."""
+        from devbox.config.network import network_of
+
+        return network_of(self.settings(folder), self.environ)
+
+    def framework(self, folder: Path, flags: Flags) -> Framework:
+        """Return the framework of a checkout, as it is asked for, set or detected. Raises UsageError."""
+        from devbox.container.which import framework_for
+
+        return framework_for(folder, self.settings(folder, flags), self.console)
+
+    def agree(self, question: str, again: str) -> None:
+        """Ask before something is removed. Raises RefusedError, with the command that needs no answer, for a no."""
+        if not self.console.confirm(question):
+            raise RefusedError("nothing was removed", hint=f"{again} --yes   # removes what is named above")
+
+    def show_commands(self, lines: Sequence[str]) -> None:
+        """Print what a dry run would have done, as commands."""
+        self.show({"commands": lines}, lambda: "\n".join(lines))
+
+    def finish(self, data: object, text: Callable[[], str | None], error: DevboxError | None) -> None:
+        """Print a result. Where it is a failure, too, say what failed, and leave with its exit code."""
+        self.show(data, text, error=error)
+        if error is not None:
+            import typer
+
+            if not self.json:
+                self.console.error(error.message, hint=error.hint)
+            raise typer.Exit(error.exit_code)
 
     def show(
         self, data: object, text: Callable[[], str | None], *, error: DevboxError | None = None, code: int | None = None

@@ -113,13 +113,12 @@ def explain(
 
 def _cache(run: Application, path: Path | None, flags: Flags) -> tuple[CompilerCache, Target]:
     """Return the cache that the settings choose, and the container that is asked about it."""
-    from devbox import config
     from devbox.builds.caches import choose
     from devbox.container.inside.find import running_container
     from devbox.errors import UsageError
 
     inside = running_container(run.engine, named(path))
-    settings = config.load(inside.workspace, environ=run.environ, flags=flags)
+    settings = run.settings(inside.workspace, flags)
     cache = choose.compiler_cache(settings, run.environ)
     if cache.kind == "none":
         origin = settings.origin("compiler_cache")

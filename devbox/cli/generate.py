@@ -97,11 +97,7 @@ def generate(
         run.engine,
         run.console,
     )
-    run.show(result, lambda: _text(result, run.console, failed=error is not None), error=error)
-    if error is not None:
-        if not run.json:
-            run.console.error(error.message, hint=error.hint)
-        raise typer.Exit(error.exit_code)
+    run.finish(result, lambda: _text(result, run.console, failed=error is not None), error)
 
 
 def _text(result: GenerateResult, console: Console, *, failed: bool) -> str | None:

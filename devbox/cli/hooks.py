@@ -60,10 +60,9 @@ def run(
 
 
 def _dotfiles(run_: Application, path: Path | None) -> Dotfiles | None:
-    from devbox import config
     from devbox.container.person.dotfiles import of
 
-    found = of(config.load(workspace(path), environ=run_.environ, flags={}))
+    found = of(run_.settings(workspace(path)))
     if found is not None:
         run_.console.mask.hide(found.secrets())
     return found

@@ -8,7 +8,6 @@ import typer
 
 from devbox.cli.application import application, named
 from devbox.cli.options import DryRunOption, JsonOption, PathArgument, YesOption
-from devbox.errors import RefusedError
 
 app = typer.Typer()
 
@@ -48,10 +47,7 @@ def down(
     if plan.volumes:
         for name in plan.volumes:
             run.console.info(f"volume {name} of {plan.workspace}")
-        if not run.console.confirm("Remove the container and these volumes?"):
-            raise RefusedError(
-                "nothing was removed", hint="devbox down --volumes --yes   # removes what is named above"
-            )
+        run.agree("Remove the container and these volumes?", "devbox down --volumes")
     remove(run.engine, plan, run.console)
 
     def kept() -> None:

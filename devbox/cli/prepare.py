@@ -22,15 +22,13 @@ def prepare(
     json: JsonOption = False,
 ) -> None:
     """Fetch what a checkout lacks before a build: submodules, git-lfs files, history."""
-    from devbox import config
     from devbox.container import which
     from devbox.container.checkout.prepare import prepare as mend
 
     run = application(context)
     folder = workspace(path)
-    settings = config.load(folder, environ=run.environ, flags=flags)
-    is_known = bool(which.frameworks(folder, settings.framework))
-    known = which.framework_for(folder, settings, run.console) if is_known else None
+    is_known = bool(which.frameworks(folder, run.settings(folder, flags).framework))
+    known = run.framework(folder, flags) if is_known else None
     done = mend(folder, known, run.console, environ=run.environ, dry_run=dry_run)
 
     def text() -> str | None:

@@ -62,6 +62,6 @@ def run(context: typer.Context, command: Command, path: WorkspaceOption = None, 
     here = Path(logical_cwd(run_.environ))
     result = run_once(run_.engine, workspace(path), command, run_.console, cwd=here, dry_run=dry_run)
     if isinstance(result, list):
-        run_.show({"commands": result}, lambda: "\n".join(result))
+        run_.show_commands(result)
         return
     raise typer.Exit(result)

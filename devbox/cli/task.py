@@ -110,8 +110,6 @@ def run_(
     json: JsonOption = False,
 ) -> None:
     """Run a task; what serves goes on when it answers. `devbox task show TASK` lists the task's own options."""
-    from devbox import config
-    from devbox.config.network import network_of
     from devbox.facts import engine as engine_facts
     from devbox.oneshot import task_run
     from devbox.oneshot.tasks import parse, task_of
@@ -138,11 +136,9 @@ def run_(
     if run.json and not serving and not dry_run:
         raise UsageError("--json goes with --dry-run, or with a task that serves: stdout is the task's")
     facts = engine_facts.gather(run.engine)
-    network_settings = network_of(config.load(folder, environ=run.environ, flags={}), run.environ)
-    plan = task_run.prepare(run.engine, request, network_settings, facts, run.console, dry_run=dry_run)
+    plan = task_run.prepare(run.engine, request, run.network(folder), facts, run.console, dry_run=dry_run)
     if dry_run:
-        lines = plan.lines(run.engine, serving=serving)
-        run.show({"commands": lines}, lambda: "\n".join(lines))
+        run.show_commands(plan.lines(run.engine, serving=serving))
         return
     code = task_run.run(run.engine, request, plan, facts, run.console)
     if not serving:
@@ -196,11 +192,10 @@ def _container(run: Application, name: str) -> str:
 
 def _framework(run: Application, folder: Path, task: str, flags: Flags) -> Framework:
     """Return the framework whose task is meant: the named one, the checkout's, or the only one that has such a task."""
-    from devbox import config
     from devbox.container import which
     from devbox.frameworks.load import available, load
 
-    settings = config.load(folder, environ=run.environ, flags=flags)
+    settings = run.settings(folder, flags)
     if settings.framework is not None:
         return load(settings.framework, settings.variant, folder)
     seen = [load(one.name, settings.variant or one.variant, folder) for one in which.frameworks(folder)]

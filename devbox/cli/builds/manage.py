@@ -87,7 +87,7 @@ def rm(
     doomed = [
         Doomed(volume.name, volume.title, tree.key, tree.size, "you named it", volume.folder) for volume, tree in found
     ]
-    _remove(run, doomed, yes=yes, dry_run=dry_run, again="devbox builds rm KEY… --yes")
+    _remove(run, doomed, yes=yes, dry_run=dry_run, again="devbox builds rm KEY…")
 
 
 @app.command()
@@ -124,7 +124,7 @@ def prune(
                 f"docker rm --force {volume.used_by[0]}"
             )
     doomed = prunable(volumes, now=time.time(), older_than=age_limit, keep=keep, max_size=size_limit)
-    _remove(run, doomed, yes=yes, dry_run=dry_run, again="devbox builds prune … --yes")
+    _remove(run, doomed, yes=yes, dry_run=dry_run, again="devbox builds prune …")
 
 
 def parse_age(text: str) -> float:
@@ -183,8 +183,7 @@ def _remove(run: Application, doomed: Sequence[Doomed], *, yes: bool, dry_run: b
     if dry_run:
         run.show({"would_remove": doomed}, lambda: None)
         return
-    if not run.console.confirm(f"Remove {size(sum(one.size for one in doomed))}?"):
-        raise RefusedError("nothing was removed", hint=f"{again}   # removes what is named above")
+    run.agree(f"Remove {size(sum(one.size for one in doomed))}?", again)
     done = remove(doomed, run.engine, run.console)
     for one in done.kept:
         run.console.warn(f"{one.key or one.volume} of {one.title} was kept: {one.reason}")

@@ -18,12 +18,11 @@ if TYPE_CHECKING:
 
 def request(run: Application, inside: Target, flags: Flags) -> BuildRequest:
     """Return what settings, contract and `flags` (settings by name) say of a build, for a command to add to."""
-    from devbox import config
     from devbox.builds.caches import choose
     from devbox.builds.choose import architectures, framework_of
     from devbox.builds.report.summary import BuildRequest
 
-    settings = config.load(inside.workspace, environ=run.environ, flags=flags)
+    settings = run.settings(inside.workspace, flags)
     framework = framework_of(inside, settings, run.console)
     return BuildRequest(
         framework=framework,

@@ -120,7 +120,6 @@ def build(
     json: JsonOption = False,
 ) -> None:
     """Build stages of a framework's image: devel, wheel, release and the like; several at once by bake."""
-    from devbox import config
     from devbox.container.contract.choices import wheels
     from devbox.image.building import options
     from devbox.image.building.blueprint import BuildRequest
@@ -131,7 +130,7 @@ def build(
     folder = workspace(path)
     if push and load:
         raise UsageError("--push and --load cannot go together", hint="devbox image push   # pushes what is loaded")
-    settings = config.load(folder, environ=run.environ, flags=flags)
+    settings = run.settings(folder, flags)
     request = BuildRequest(
         wanted=_wanted(run, folder, framework or [], settings, cuda),
         stages=tuple(stages or ()),

@@ -64,8 +64,6 @@ def choose(
     upstream: bool,
 ) -> Source:
     """Return the Dockerfile that a command line means. Raises UsageError where there is none."""
-    from devbox import config
-    from devbox.container.which import framework_for
     from devbox.errors import UsageError
     from devbox.image.building import upstream as own
 
@@ -74,8 +72,7 @@ def choose(
             raise UsageError("a Dockerfile and a framework were named", hint="leave one of them out")
         return Source(str(dockerfile), read(dockerfile), dockerfile, _checkout(dockerfile) if path is None else path)
     folder = workspace(path)
-    settings = config.load(folder, environ=run.environ, flags=flags)
-    chosen = framework_for(folder, settings, run.console)
+    chosen = run.framework(folder, flags)
     if upstream:
         found = own.dockerfile(own.rules(chosen), folder)
         return Source(found.relative_to(folder).as_posix(), read(found), found, folder)

@@ -23,17 +23,14 @@ def base(
     json: JsonOption = False,
 ) -> None:
     """Make a CUDA base image from OS packages and NVIDIA's wheels on PyPI: no registry is needed."""
-    from devbox import config
-    from devbox.config.network import network_of
     from devbox.image.base import package as package_base
 
     run = application(context)
-    settings = config.load(None, environ=run.environ, flags={})
     reference = package_base.ensure(
         run.engine,
         cuda=None if cuda == "none" else cuda,
         distro=distro,
-        network=network_of(settings, run.environ),
+        network=run.network(None),
         reporter=run.console,
         rebuild=rebuild,
     )

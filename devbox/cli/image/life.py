@@ -10,7 +10,6 @@ import typer
 
 from devbox.cli.application import Application, application
 from devbox.cli.options import DryRunOption, JsonOption, YesOption
-from devbox.errors import RefusedError
 from devbox.ui.console import size
 from devbox.ui.tables import age, table
 
@@ -104,8 +103,8 @@ def prune(
     for copy, reason in sources:
         run.console.info(f"the copy of {copy.shown} ({size(copy.size)}): {reason}")
     many = [f"{len(found)} {what}" for found, what in ((doomed, "images"), (sources, "copies of checkouts")) if found]
-    if not dry_run and not run.console.confirm(f"Remove {' and '.join(many)}?"):
-        raise RefusedError("nothing was removed", hint="devbox image prune … --yes   # removes what is named above")
+    if not dry_run:
+        run.agree(f"Remove {' and '.join(many)}?", "devbox image prune …")
     _remove(run, doomed, [copy for copy, _ in sources], dry_run=dry_run)
 
 

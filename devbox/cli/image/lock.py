@@ -8,7 +8,7 @@ import typer
 
 from devbox.cli.application import application, workspace
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.image.registry import framework_for, registries_of
+from devbox.cli.image.registry import registries_of
 from devbox.cli.options import JsonOption, WorkspaceOption
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def lock(
     run = application(context)
     folder = workspace(path)
     held = lock_file.read(folder)
-    wanted = pin.wanted(held, framework_for(run, folder, flags), images or ())
+    wanted = pin.wanted(held, run.framework(folder, flags), images or ())
     pins = pin.look(wanted, held, registries_of(run, folder), update=update or check)
     error = pin.drift(pins, folder) if check else None
     changed = any(one.changed for one in pins)
@@ -50,11 +50,7 @@ def lock(
             run.console.info(f"{one.name}: {_said(one)}")
         return str(folder / lock_file.FILE_NAME)
 
-    run.show({"file": str(folder / lock_file.FILE_NAME), "changed": changed, "images": pins}, text, error=error)
-    if error is not None:
-        if not run.json:
-            run.console.error(error.message, hint=error.hint)
-        raise typer.Exit(error.exit_code)
+    run.finish({"file": str(folder / lock_file.FILE_NAME), "changed": changed, "images": pins}, text, error)
 
 
 def _said(one: Pin) -> str:

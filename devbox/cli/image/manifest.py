@@ -14,42 +14,50 @@ if TYPE_CHECKING:
     from devbox.image.registry.remote import RemoteImage
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name with its tag, as in HOST/REPO:TAG.")]
-ImagesArgument = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[IMAGE]...", help="One for each platform.", show_default="NAME-amd64 and NAME-arm64"),
-]
-ArchOption = Annotated[
-    str,
-    typer.Option("--arch", metavar="amd64,arm64", help="Which images, by what comes after NAME, where none is named."),
-]
 
 app = typer.Typer(name="manifest", help="Give images for several platforms one name.", no_args_is_help=True)
 
 
-@app.command()
+@app.command("push", help="Push the images from the engine, one for each platform, and make NAME stand for them.")
+@app.command(
+    "create", help="Make NAME, in its registry, stand for images that are there already, one for each platform."
+)
 def create(
     context: typer.Context,
     name: NameArgument,
-    images: ImagesArgument = None,
-    arch: ArchOption = "amd64,arm64",
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[IMAGE]...", help="One for each platform.", show_default="NAME-amd64 and NAME-arm64"),
+    ] = None,
+    arch: Annotated[
+        str,
+        typer.Option(
+            "--arch", metavar="amd64,arm64", help="Which images, by what comes after NAME, where none is named."
+        ),
+    ] = "amd64,arm64",
     dry_run: DryRunOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Make NAME, in its registry, stand for images that are there already, one for each platform."""
-    _create(context, name, images, arch, push=False, dry_run=dry_run)
+    """Make NAME stand for an image a platform. `push` pushes those first, `create` finds them in the registry."""
+    from devbox.image.registry import manifest, transfer
+    from devbox.image.registry.reference import parse
 
-
-@app.command()
-def push(
-    context: typer.Context,
-    name: NameArgument,
-    images: ImagesArgument = None,
-    arch: ArchOption = "amd64,arm64",
-    dry_run: DryRunOption = False,
-    json: JsonOption = False,
-) -> None:
-    """Push the images from the engine, one for each platform, and make NAME stand for them."""
-    _create(context, name, images, arch, push=True, dry_run=dry_run)
+    run = application(context)
+    members = manifest.members(name, images or (), [word.strip() for word in arch.split(",") if word.strip()])
+    pushes = transfer.plan(members, ()) if context.info_name == "push" else ()
+    args = manifest.create_args(name, members)
+    if dry_run:
+        commands = [*(command for one in pushes for command in one.commands()), args]
+        run.show_commands([run.engine.line(command) for command in commands])
+        return
+    for one in pushes:
+        transfer.push(run.engine, one, run.console)
+    registries = registries_of(run, None)
+    manifest.check([registries.image(parse(member)) for member in members])
+    with run.console.step(f"Creating {name}"):
+        transfer.stream(run.engine, args, name, run.console)
+    image = registries.image(parse(name))
+    run.show(image, lambda: _text(image))
 
 
 @app.command()
@@ -59,31 +67,6 @@ def show(context: typer.Context, name: NameArgument, json: JsonOption = False) -
 
     run = application(context)
     image = registries_of(run, None).image(parse(name))
-    run.show(image, lambda: _text(image))
-
-
-def _create(
-    context: typer.Context, name: str, images: list[str] | None, arch: str, *, push: bool, dry_run: bool
-) -> None:
-    from devbox.image.registry import manifest, transfer
-    from devbox.image.registry.reference import parse
-
-    run = application(context)
-    members = manifest.members(name, images or (), [word.strip() for word in arch.split(",") if word.strip()])
-    pushes = transfer.plan(members, ()) if push else ()
-    args = manifest.create_args(name, members)
-    if dry_run:
-        commands = [*(command for one in pushes for command in one.commands()), args]
-        lines = [run.engine.line(command) for command in commands]
-        run.show({"commands": lines}, lambda: "\n".join(lines))
-        return
-    for one in pushes:
-        transfer.push(run.engine, one, run.console)
-    registries = registries_of(run, None)
-    manifest.check([registries.image(parse(member)) for member in members])
-    with run.console.step(f"Creating {name}"):
-        transfer.stream(run.engine, args, name, run.console)
-    image = registries.image(parse(name))
     run.show(image, lambda: _text(image))
 
 

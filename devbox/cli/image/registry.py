@@ -70,13 +70,13 @@ def tags(
     folder = workspace(path)
     registries = registries_of(run, folder)
     if ref is not None:
-        known = None if repository else framework_for(run, folder, flags)
+        known = None if repository else run.framework(folder, flags)
         found = find_commit(
             run.engine, registries, folder, ref, framework=known, repository=repository, pattern=filter_, back=back
         )
         _found(run, found, f"image of {ref}")
         return
-    names = (repository,) if repository else repositories(framework_for(run, folder, flags))
+    names = (repository,) if repository else repositories(run.framework(folder, flags))
     if not names:
         raise UsageError("no repository of this framework is known", hint="devbox image tags REPO")
     listed = []
@@ -108,7 +108,7 @@ def resolve_(
 
     run = application(context)
     folder = workspace(path)
-    known = framework_for(run, folder, flags)
+    known = run.framework(folder, flags)
     _known_stage(known, stage)
     registries = registries_of(run, folder)
     found = image_of(run.engine, registries, folder, known, stage=stage, back=back, everything=everything)
@@ -147,7 +147,7 @@ def pull(
     if image is not None and stage is not None:
         raise UsageError("an image and a stage cannot both be meant", hint=f"devbox image pull {image}")
     registries = registries_of(run, folder)
-    known = None if image else framework_for(run, folder, flags)
+    known = None if image else run.framework(folder, flags)
     found = None
     if ref is not None:
         found = find_commit(
@@ -204,7 +204,6 @@ def push(
     json: JsonOption = False,
 ) -> None:
     """Push images to their registry, under another name where that is asked for (a staging repository)."""
-    from devbox import config
     from devbox.image.names import reference as built_here
     from devbox.image.registry import transfer
     from devbox.image.registry.reference import parse
@@ -213,16 +212,14 @@ def push(
     folder = workspace(path)
     names = list(images or ())
     if stage:
-        known = framework_for(run, folder, flags)
+        known = run.framework(folder, flags)
         names += [built_here(known, one) for one in stage]
     if not names:
         raise UsageError("no image is named", hint="devbox image push IMAGE   # or --stage STAGE")
-    settings = config.load(folder, environ=run.environ, flags=flags)
-    rules = () if no_rewrite else settings.push_rewrite
+    rules = () if no_rewrite else run.settings(folder, flags).push_rewrite
     plan = transfer.plan(names, [transfer.rewrite(text) for text in rules], to=to)
     if dry_run:
-        lines = [run.engine.line(command) for one in plan for command in one.commands()]
-        run.show({"commands": lines}, lambda: "\n".join(lines))
+        run.show_commands([run.engine.line(command) for one in plan for command in one.commands()])
         return
     pushed = []
     registries = registries_of(run, folder)
@@ -233,22 +230,11 @@ def push(
     run.show({"pushed": pushed}, lambda: "\n".join(f"{one['reference']}@{one['digest']}" for one in pushed))
 
 
-def framework_for(run: Application, folder: Path, flags: Flags) -> Framework:
-    """Return the framework of a checkout, as it is asked for, set or detected."""
-    from devbox import config
-    from devbox.container import which
-
-    settings = config.load(folder, environ=run.environ, flags=flags)
-    return which.framework_for(folder, settings, run.console)
-
-
 def registries_of(run: Application, folder: Path | None) -> Registries:
     """Return the registries, reached as the settings of a checkout and the environment say."""
-    from devbox import config
-    from devbox.config.network import network_of
     from devbox.image.registry.remote import Registries
 
-    return Registries(network_of(config.load(folder, environ=run.environ, flags={}), run.environ), run.environ)
+    return Registries(run.network(folder), run.environ)
 
 
 def _known_stage(known: Framework, stage: str) -> None:
@@ -262,17 +248,15 @@ def _known_stage(known: Framework, stage: str) -> None:
 
 def _build(run: Application, folder: Path, known: Framework, stage: str, *, dry_run: bool) -> None:
     """Build a stage as `devbox image build` does without options, and show what it is called."""
-    from devbox import config
     from devbox.container.contract.choices import wheels
     from devbox.image.building.blueprint import BuildRequest, Wanted
     from devbox.image.building.make import carry_out, plan
 
-    settings = config.load(folder, environ=run.environ, flags={})
+    settings = run.settings(folder)
     request = BuildRequest((Wanted(known, folder),), (stage,), find_links=wheels(settings), dry_run=dry_run)
     todo = plan(run.engine, request, settings, run.console)
     if dry_run:
-        lines = todo.lines(run.engine)
-        run.show({"commands": lines}, lambda: "\n".join(lines))
+        run.show_commands(todo.lines(run.engine))
         return
     result = carry_out(run.engine, todo, run.console)
     name = result.images[0].tags[0]
@@ -291,11 +275,7 @@ def _found(run: Application, found: Resolution, what: str, hint: str = "devbox i
             run.console.info(f"{'+' if one.found else '-'} {_line(one)}")
         return found.chosen.reference if found.chosen is not None else None
 
-    run.show(found, text, error=error)
-    if error is not None:
-        if not run.json:
-            run.console.error(error.message, hint=error.hint)
-        raise typer.Exit(error.exit_code)
+    run.finish(found, text, error)
 
 
 def _line(one: Outcome) -> str:

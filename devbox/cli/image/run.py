@@ -85,14 +85,13 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Run an image that is no dev container, such as a release, with the framework's limits, ports and caches."""
-    from devbox import config
     from devbox.config.network import network_of
     from devbox.container.inside import supervise
     from devbox.oneshot import image_run
 
     run_ = application(context)
     folder = workspace(path)
-    settings = config.load(folder, environ=run_.environ, flags=flags)
+    settings = run_.settings(folder, flags)
     chosen, reference, stage = _resolve(run_, folder, settings, image)
     found = run_.engine.image(reference) if dry_run else None
     if found is None or not dry_run:
@@ -121,8 +120,7 @@ def run(
     if dry_run:
         first = [["pull", reference]] if stage is None and (pull or not found) else []
         first += [todo.preparation()] if todo.owned else []
-        lines = [run_.engine.line(args) for args in (*first, todo.args(*given))]
-        run_.show({"commands": lines}, lambda: "\n".join(lines))
+        run_.show_commands([run_.engine.line(args) for args in (*first, todo.args(*given))])
         return
     _start(run_, todo, given, called, detach=detach)
 
