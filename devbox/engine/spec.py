@@ -6,7 +6,7 @@ import csv
 import io
 import posixpath
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -219,9 +219,9 @@ def container_args(spec: ContainerSpec) -> list[str]:
     return [*args, spec.image, *spec.command]
 
 
-@dataclass(frozen=True, slots=True)
-class ImageBuild:
-    """One `docker buildx build`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """How buildx builds, whatever it builds.
 
     `forwarded` are build arguments without a value: docker takes it from its own environment. `contexts` are named
     build contexts; `secrets` maps a secret's id to the host file that it is read from, `env_secrets` to the variable of
@@ -229,17 +229,13 @@ class ImageBuild:
     an output the image is loaded into the engine. `network` is that of the steps, `shm_size` their /dev/shm's (`4g`).
     """
 
-    dockerfile: str
-    context: str
     tags: tuple[str, ...] = ()
-    target: str | None = None
     args: tuple[tuple[str, str], ...] = ()
     forwarded: tuple[str, ...] = ()
     contexts: tuple[tuple[str, str], ...] = ()
     secrets: tuple[tuple[str, str], ...] = ()
     env_secrets: tuple[tuple[str, str], ...] = ()
     ssh: tuple[str, ...] = ()
-    labels: tuple[tuple[str, str], ...] = ()
     cache_from: tuple[str, ...] = ()
     cache_to: tuple[str, ...] = ()
     platforms: tuple[str, ...] = ()
@@ -247,9 +243,23 @@ class ImageBuild:
     outputs: tuple[str, ...] = ()
     network: str | None = None
     shm_size: str | None = None
-    options: tuple[str, ...] = field(default=())
     pull: bool = False
     no_cache: bool = False
+
+    def of(self, dockerfile: str, context: str) -> ImageBuild:
+        """Return the build of a Dockerfile with these options."""
+        return ImageBuild(dockerfile, context, **{one.name: getattr(self, one.name) for one in fields(BuildOptions)})
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBuild(BuildOptions):
+    """One `docker buildx build`. `options` are further words for it, as a contract's `build.options` are."""
+
+    dockerfile: str
+    context: str
+    target: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    options: tuple[str, ...] = ()
 
     def secret_words(self) -> tuple[str, ...]:
         """Return the values for buildx's `--secret`."""

@@ -335,9 +335,9 @@ class Yard:
         wanted = ImageBuild(
             str(path / "Dockerfile"),
             str(path),
-            (tag,),
-            target=target or None,
-            options=tuple(word for name in forwarded(network) for word in ("--build-arg", name)),
+            target or None,
+            tags=(tag,),
+            forwarded=forwarded(network),
         )
         wanted = replace(wanted, **fields)  # type: ignore[arg-type]
         wanted = replace(wanted, secrets=tuple((dict(site_secrets(network)) | dict(wanted.secrets)).items()))

@@ -218,7 +218,9 @@ def cuda_build(engine: Engine, folder: Path, tag: str, base_image: str) -> Image
     context.mkdir(exist_ok=True)
     (context / "Dockerfile").write_text(made.dockerfile, encoding="utf-8")
     options = tuple(option.replace(WORKSPACE, str(folder)) for option in made.options())
-    return ImageBuild(str(context / "Dockerfile"), str(context), (tag,), made.target, made.args, options=options)
+    return ImageBuild(
+        str(context / "Dockerfile"), str(context), made.target, tags=(tag,), args=made.args, options=options
+    )
 
 
 def test_cuda_framework(workshop: Workshop, cuda_base_image: str, tmp_path: Path) -> None:

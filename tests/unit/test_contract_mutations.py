@@ -175,7 +175,7 @@ def follow(text: str, label: str, workspace: Path) -> None:
     argv = ["run", *container_args(wanted.spec)]
     if contract.build is not None:
         recipe = contract.build
-        build = ImageBuild(str(recipe.dockerfile), str(recipe.context), (), recipe.target, recipe.args)
+        build = ImageBuild(str(recipe.dockerfile), str(recipe.context), recipe.target, args=recipe.args)
         argv += build_args(build)
         for dockerfile in DOCKERFILES:
             base_images(dockerfile, dict(recipe.args))

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.engine.spec import ImageBuild, build_args
+from devbox.engine.spec import BuildOptions, ImageBuild, build_args
 from devbox.errors import EngineError, UsageError
 from devbox.frameworks.load import load
 from devbox.image.building import builder, options, upstream
 from devbox.image.building.builder import Builder
 from devbox.image.building.make import BuildPlan
 from devbox.image.building.source import Revision
-from devbox.image.building.targets import Blueprint, Common, Target, distinct, exported, target
+from devbox.image.building.targets import Blueprint, Target, distinct, exported, target
 from devbox.image.buildkit.bake import bake_args, bake_file
 from devbox.image.buildkit.compiler_cache import CacheUse, use_of
 from devbox.image.buildkit.plain import PlainLog
@@ -65,7 +65,8 @@ BLUEPRINT = Blueprint(
 
 
 def make(stage: str, blueprint: Blueprint = BLUEPRINT, **common: object) -> Target:
-    return target(blueprint, stage, Common(**common))  # type: ignore[arg-type]
+    network = common.pop("storage_network", None)
+    return target(blueprint, stage, BuildOptions(**common), storage_network=network)  # type: ignore[arg-type]
 
 
 def test_a_stage_gets_what_it_and_its_sources_take_and_no_more() -> None:
@@ -183,11 +184,11 @@ def test_one_build_is_a_build_and_several_are_a_bake() -> None:
     # bake of buildx before 0.16 passes over a network: a storage on this machine would be out of reach.
     assert make("devel", storage_network="host").build.network is None
     for common, words in (
-        (Common(storage_network="host"), "--network host"),
-        (Common(network="none"), "--network none"),
-        (Common(shm_size="4g"), "--shm-size 4g"),
+        ({"storage_network": "host"}, "--network host"),
+        ({"network": "none"}, "--network none"),
+        ({"shm_size": "4g"}, "--shm-size 4g"),
     ):
-        each = commands(*(target(BLUEPRINT, name, common) for name in ("wheel", "release")))
+        each = commands(*(make(name, BLUEPRINT, **common) for name in ("wheel", "release")))
         assert [args[1] for args in each] == ["build", "build"]
         assert all(words in " ".join(args) for args in each)
 
@@ -244,14 +245,14 @@ ENGINE_OWN, CONTAINERD, APART = (
 @pytest.mark.parametrize(
     ("common", "said"),
     [
-        (Common(cache_to=("type=registry,ref=r/x",)), "export its cache as type=registry"),
-        (Common(cache_to=("r/x:cache",)), "export its cache as type=registry"),
-        (Common(platforms=("linux/amd64", "linux/arm64")), "several platforms"),
-        (Common(attest=("type=sbom",)), "attestations"),
-        (Common(outputs=("type=oci,dest=x",)), "OCI archive"),
+        (BuildOptions(cache_to=("type=registry,ref=r/x",)), "export its cache as type=registry"),
+        (BuildOptions(cache_to=("r/x:cache",)), "export its cache as type=registry"),
+        (BuildOptions(platforms=("linux/amd64", "linux/arm64")), "several platforms"),
+        (BuildOptions(attest=("type=sbom",)), "attestations"),
+        (BuildOptions(outputs=("type=oci,dest=x",)), "OCI archive"),
     ],
 )
-def test_what_the_engines_own_builder_cannot_do_is_said_first(common: Common, said: str) -> None:
+def test_what_the_engines_own_builder_cannot_do_is_said_first(common: BuildOptions, said: str) -> None:
     with pytest.raises(EngineError, match=said) as caught:
         builder.check(ENGINE_OWN, common)
     assert "docker buildx create" in (caught.value.hint or "")
@@ -260,8 +261,10 @@ def test_what_the_engines_own_builder_cannot_do_is_said_first(common: Common, sa
 
 
 def test_what_every_builder_can_do_is_let_through() -> None:
-    builder.check(ENGINE_OWN, Common(cache_to=("type=inline",), platforms=("linux/arm64",), outputs=("type=registry",)))
-    builder.check(ENGINE_OWN, Common(attest=("type=provenance,disabled=true",)))
+    builder.check(
+        ENGINE_OWN, BuildOptions(cache_to=("type=inline",), platforms=("linux/arm64",), outputs=("type=registry",))
+    )
+    builder.check(ENGINE_OWN, BuildOptions(attest=("type=provenance,disabled=true",)))
 
 
 def test_options_are_read_before_anything_is_built(tmp_path: Path) -> None:

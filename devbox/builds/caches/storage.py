@@ -49,6 +49,23 @@ class Storage:
         yield from self.files.values()
 
 
+def of_image_build(url: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables by which sccache in an image build reaches the storage at `url`, credentials among them.
+
+    Raises UsageError for a URL that is none, and for a storage that takes a key file.
+    """
+    try:
+        found = storage("sccache", url, environ)
+    except UsageError as error:
+        text = error.message.replace("cache_remote", "--sccache")
+        raise UsageError(text, hint="--sccache redis://HOST:6379   # or s3://BUCKET/PREFIX?region=…") from None
+    if found.files:
+        raise UsageError(
+            f"an image build cannot use {found.url}: it takes a key file", hint="a redis:// or s3:// storage"
+        )
+    return {**found.variables, **found.secrets}
+
+
 def storage(kind: str, url: str, environ: Mapping[str, str]) -> Storage:
     """Return how `kind` (ccache or sccache) reaches the storage at `url`, with the credentials that `environ` has.
 

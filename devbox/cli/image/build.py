@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from devbox.config import Settings
     from devbox.image.building.blueprint import Wanted
     from devbox.image.building.make import BuildPlan, BuildResult
-    from devbox.image.building.targets import Common
     from devbox.ui.console import Console
 
 Words = list[str] | None
@@ -120,7 +119,9 @@ def build(
     json: JsonOption = False,
 ) -> None:
     """Build stages of a framework's image: devel, wheel, release and the like; several at once by bake."""
+    from devbox.builds.caches.storage import of_image_build
     from devbox.container.contract.choices import wheels
+    from devbox.engine.spec import BuildOptions
     from devbox.image.building import options
     from devbox.image.building.blueprint import BuildRequest
     from devbox.image.building.make import carry_out, plan
@@ -131,30 +132,35 @@ def build(
     if push and load:
         raise UsageError("--push and --load cannot go together", hint="devbox image push   # pushes what is loaded")
     settings = run.settings(folder, flags)
+    args, forwarded = options.arguments(arg or ())
+    files, variables = options.secrets(secret or (), run.environ)
+    cache = of_image_build(sccache, run.environ) if sccache else {}
+    run.console.mask.hide(list(cache.values()))
     request = BuildRequest(
         wanted=_wanted(run, folder, framework or [], settings, cuda),
         stages=tuple(stages or ()),
-        common=_common(
-            run,
-            tag=tag,
-            arg=arg,
-            context=build_context,
-            secret=secret,
-            ssh=ssh,
-            cache_from=cache_from,
-            cache_to=cache_to,
-            platform=target_platform,
-            attest=_attestations(sbom=sbom, provenance=provenance),
-            output=["type=registry", *(output or [])] if push else output,
+        common=BuildOptions(
+            tags=tuple(tag or ()),
+            args=args,
+            forwarded=forwarded,
+            contexts=options.contexts(build_context or ()),
+            secrets=files,
+            env_secrets=variables,
+            ssh=tuple(ssh or ()),
+            cache_from=tuple(cache_from or ()),
+            cache_to=tuple(cache_to or ()),
+            platforms=tuple(one for text in target_platform or () for one in text.split(",") if one),
+            attest=options.attestations(sbom=sbom, provenance=provenance),
+            outputs=(*(("type=registry",) if push else ()), *map(options.output, output or ())),
             network=network,
-            shm_size=shm_size,
+            shm_size=options.shm_size(shm_size) if shm_size is not None else None,
             pull=pull,
             no_cache=no_cache,
         ),
         python=options.python_release(python) if python else None,
         efa=efa,
         find_links=wheels(settings),
-        cache_lines=_storage(sccache, run) if sccache else {},
+        cache_lines=cache,
         upstream=upstream,
         trust=trust,
         builder=builder,
@@ -196,75 +202,6 @@ def _wanted(
             checkout = folder
         found.append(Wanted(with_cuda(chosen.name, chosen.variant or settings.variant, cuda, folder), checkout))
     return tuple(found)
-
-
-def _common(
-    run: Application,
-    *,
-    tag: Words,
-    arg: Words,
-    context: Words,
-    secret: Words,
-    ssh: Words,
-    cache_from: Words,
-    cache_to: Words,
-    platform: Words,
-    attest: tuple[str, ...],
-    output: Words,
-    network: str | None,
-    shm_size: Word,
-    pull: bool,
-    no_cache: bool,
-) -> Common:
-    from devbox.image.building import options
-    from devbox.image.building.targets import Common
-
-    args, names = options.arguments(arg or ())
-    files, variables = options.secrets(secret or (), run.environ)
-    return Common(
-        tags=tuple(tag or ()),
-        args=args,
-        forwarded=names,
-        contexts=options.contexts(context or ()),
-        secrets=files,
-        env_secrets=variables,
-        ssh=tuple(ssh or ()),
-        cache_from=tuple(cache_from or ()),
-        cache_to=tuple(cache_to or ()),
-        platforms=tuple(one for text in platform or () for one in text.split(",") if one),
-        attest=attest,
-        outputs=tuple(options.output(text) for text in output or ()),
-        network=network,
-        shm_size=options.shm_size(shm_size) if shm_size is not None else None,
-        pull=pull,
-        no_cache=no_cache,
-    )
-
-
-def _attestations(*, sbom: bool, provenance: str | None) -> tuple[str, ...]:
-    found = ["type=sbom"] if sbom else []
-    if provenance == "false":
-        found.append("type=provenance,disabled=true")
-    elif provenance is not None:
-        found.append("type=provenance" if provenance == "true" else f"type=provenance,{provenance}")
-    return tuple(found)
-
-
-def _storage(url: str, run: Application) -> dict[str, str]:
-    """Return the variables by which sccache reaches the storage at `url`, credentials of the environment among them."""
-    from devbox.builds.caches.storage import storage
-
-    try:
-        found = storage("sccache", url, run.environ)
-    except UsageError as error:
-        text = error.message.replace("cache_remote", "--sccache")
-        raise UsageError(text, hint="--sccache redis://HOST:6379   # or s3://BUCKET/PREFIX?region=…") from None
-    if found.files:
-        raise UsageError(
-            f"an image build cannot use {found.url}: it takes a key file", hint="a redis:// or s3:// storage"
-        )
-    run.console.mask.hide(list(found.values()))
-    return {**found.variables, **found.secrets}
 
 
 def _show_plan(run: Application, todo: BuildPlan, *, bake: bool) -> None:

@@ -93,8 +93,8 @@ def plan_image(
     if there is not None and is_made_from(there, digest):
         return ImagePlan(reference, digest, image_of(reference, there, digest))
     # A proxy is passed on by name: its URL may hold a password.
-    forwarded = tuple(f"--build-arg={name}" for name in environ or {} if name.isupper())
-    wanted = replace(wanted, tags=(reference,), options=(*wanted.options, *forwarded))
+    forwarded = tuple(name for name in environ or {} if name.isupper())
+    wanted = replace(wanted, tags=(reference,), forwarded=forwarded)
     title = f"Building the image {reference}"
     return ImagePlan(
         reference, digest, None, pulls, BuildImage(title, wanted, digest, environ or {}, inputs.notes), text

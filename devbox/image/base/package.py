@@ -151,7 +151,7 @@ def _make_cuda(engine: Engine, name: str, *, cuda: str, distro: str, network: Ne
             target="base",
             args=(("BASE_IMAGE", root), ("CUDA_VERSION", cuda), ("CUDA_TOOLKIT", TOOLKITS[cuda])),
             secrets=site_secrets(network),
-            options=tuple(word for variable in forwarded(network) for word in ("--build-arg", variable)),
+            forwarded=forwarded(network),
         )
         with reporter.step(f"Installing CUDA {cuda} from NVIDIA's wheels"):
             digest = inputs_digest(wanted, {root: identity})

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from devbox.agent.jobs import choose as choose_jobs
 from devbox.devcontainer.record import text_hash
 from devbox.devcontainer.users import resolve as resolve_user
+from devbox.engine.spec import BuildOptions
 from devbox.errors import UsageError
 from devbox.facts import engine as engine_facts
 from devbox.facts import gpu as gpu_facts
@@ -20,10 +22,11 @@ from devbox.image.assembly.stage_files import EFA, assemble
 from devbox.image.base import choose, package
 from devbox.image.building import source as sources
 from devbox.image.building import upstream
-from devbox.image.building.targets import SOURCE, Blueprint, Common, Target, exported, stages_of, target
+from devbox.image.building.targets import SOURCE, Blueprint, Target, exported, stages_of, target
 from devbox.image.buildkit.compiler_cache import SECRET
 from devbox.image.dockerfile.stages import mounts
 from devbox.image.platforms import architecture
+from devbox.image.registry.client import is_loopback
 from devbox.paths import cache_dir
 
 if TYPE_CHECKING:
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from devbox.frameworks.model import Framework, Pairs
     from devbox.reporter import Reporter
 
+# The variables of sccache that hold a storage's address: those of Redis and of S3.
+_ENDPOINTS = ("SCCACHE_REDIS_ENDPOINT", "SCCACHE_ENDPOINT")
 DEFAULT_STAGE = "devel"
 # A stage of nothing but files.
 FILES_STAGE = "dist"
@@ -60,7 +65,7 @@ class BuildRequest:
 
     wanted: tuple[Wanted, ...]
     stages: tuple[str, ...] = ()
-    common: Common = field(default_factory=Common)
+    common: BuildOptions = field(default_factory=BuildOptions)
     python: str | None = None
     efa: bool = False
     find_links: Path | None = None
@@ -68,8 +73,14 @@ class BuildRequest:
     upstream: bool = False
     trust: bool = False
     builder: str | None = None
-    progress: str | None = None
     dry_run: bool = False
+
+    @property
+    def storage_network(self) -> str | None:
+        """The network by which sccache's storage is reached: a loopback address is there on the host's alone."""
+        endpoints = (self.cache_lines.get(name, "") for name in _ENDPOINTS)
+        hosts = (urlsplit(one if "//" in one else f"//{one}").hostname for one in endpoints)
+        return "host" if any(is_loopback(host) for host in hosts if host) else None
 
 
 def with_cuda(name: str, variant: str | None, cuda: str | None, workspace: Path | None = None) -> Framework:
@@ -109,7 +120,7 @@ class Maker:
         engine: Engine,
         wanted: Wanted,
         request: BuildRequest,
-        common: Common,
+        common: BuildOptions,
         *,
         settings: Settings,
         network: Network,
@@ -147,7 +158,7 @@ class Maker:
         return made
 
     def _target(self, blueprint: Blueprint, stage: str) -> Target:
-        made = target(blueprint, stage, self.common)
+        made = target(blueprint, stage, self.common, storage_network=self.request.storage_network)
         if stage == FILES_STAGE and not made.build.outputs and self.checkout is not None:
             return exported(made, str(self.checkout / sources.OUTPUT))
         return made

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from devbox.engine.docker import Engine
-    from devbox.image.building.targets import Common, Target
+    from devbox.engine.spec import BuildOptions
+    from devbox.image.building.targets import Target
 
 _CREATE = "docker buildx create --name devbox --driver docker-container --bootstrap   # then add --builder devbox"
 _CONTAINERD = "io.containerd.snapshotter"
@@ -54,7 +55,7 @@ def _field(line: str) -> tuple[str, str]:
     return key.strip(), value.strip().removesuffix("*")
 
 
-def check(builder: Builder, common: Common) -> None:
+def check(builder: Builder, common: BuildOptions) -> None:
     """Raise EngineError for what `builder` cannot do of the options that were asked for, with one that can."""
     wanted = _beyond(common) if builder.own and not builder.containerd else None
     if wanted is not None:
@@ -78,7 +79,7 @@ def check_bases(builder: Builder, targets: Iterable[Target], engine: Engine) -> 
             )
 
 
-def _beyond(common: Common) -> tuple[str, str | None] | None:
+def _beyond(common: BuildOptions) -> tuple[str, str | None] | None:
     """Return what only a builder with a store of its own can do, and what may serve instead."""
     caches = [kind for kind in map(_kind, common.cache_to) if kind != "inline"]
     if caches:

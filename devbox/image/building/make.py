@@ -12,7 +12,6 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from devbox.config.network import network_of
 from devbox.engine.spec import build_args
@@ -24,11 +23,10 @@ from devbox.image.building import builder
 from devbox.image.building import source as sources
 from devbox.image.building.blueprint import BuildRequest, Maker
 from devbox.image.building.options import fields
-from devbox.image.building.targets import PYTHON, Common, Target, distinct
+from devbox.image.building.targets import PYTHON, Target, distinct
 from devbox.image.buildkit import bake
 from devbox.image.buildkit.build import log_path, run_buildx
 from devbox.image.buildkit.compiler_cache import SECRET, VARIABLE, CacheUse, use_of
-from devbox.image.registry.client import is_loopback
 from devbox.masking import is_secret_name
 from devbox.paths import cache_dir
 
@@ -37,13 +35,11 @@ if TYPE_CHECKING:
 
     from devbox.config import Settings
     from devbox.engine.docker import Engine
-    from devbox.engine.spec import ImageBuild
+    from devbox.engine.spec import BuildOptions, ImageBuild
     from devbox.frameworks.model import Pairs
     from devbox.reporter import Reporter
 
 _MOST_SECRET = 1 << 14
-# The variables of sccache that hold a storage's address: those of Redis and of S3.
-_ENDPOINTS = ("SCCACHE_REDIS_ENDPOINT", "SCCACHE_ENDPOINT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +154,6 @@ def plan(engine: Engine, request: BuildRequest, settings: Settings, reporter: Re
     if request.cache_lines:
         environ[VARIABLE] = "".join(f"{name}={value}\n" for name, value in request.cache_lines.items())
         common = replace(common, env_secrets=(*common.env_secrets, (SECRET, VARIABLE)))
-        if _on_this_machine(request.cache_lines):
-            common = replace(common, storage_network="host")
     if not request.upstream:
         common = replace(common, secrets=(*site_secrets(network), *common.secrets))
     # Before a base image is looked for, which may take minutes.
@@ -188,14 +182,7 @@ def plan(engine: Engine, request: BuildRequest, settings: Settings, reporter: Re
     return BuildPlan(chosen, tuple(files.items()), tuple(checkouts), environ, request.builder, notes, renderings)
 
 
-def _on_this_machine(variables: Mapping[str, str]) -> bool:
-    """Whether sccache's storage has a loopback address, which a build reaches on the host's network alone."""
-    endpoints = (variables.get(name, "") for name in _ENDPOINTS)
-    hosts = (urlsplit(one if "//" in one else f"//{one}").hostname for one in endpoints)
-    return any(is_loopback(host) for host in hosts if host)
-
-
-def _asks_more(common: Common) -> bool:
+def _asks_more(common: BuildOptions) -> bool:
     """Whether options were given that not every builder knows."""
     return bool(common.cache_to or common.platforms or common.attest or common.outputs)
 

@@ -123,6 +123,16 @@ def secrets(words: Sequence[str], environ: Mapping[str, str]) -> tuple[Pairs, Pa
     return tuple(files), tuple(variables)
 
 
+def attestations(*, sbom: bool, provenance: str | None) -> tuple[str, ...]:
+    """Return what `--sbom` and `--provenance` say, as words of buildx's `--attest`."""
+    found = ["type=sbom"] if sbom else []
+    if provenance == "false":
+        found.append("type=provenance,disabled=true")
+    elif provenance is not None:
+        found.append("type=provenance" if provenance == "true" else f"type=provenance,{provenance}")
+    return tuple(found)
+
+
 def output(word: str) -> str:
     """Read `--output`: a folder, or words as buildx takes them. `-` is refused: stdout is for the result's name."""
     if word == "-" or "dest=-" in word.split(","):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from devbox import toml
 from devbox.agent import placeholders
-from devbox.engine.spec import ImageBuild, csv_record
+from devbox.engine.spec import csv_record
 from devbox.errors import UsageError
 from devbox.image import names
 from devbox.image.buildkit.compiler_cache import SECRET
@@ -22,6 +22,7 @@ from devbox.image.registry import reference
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from devbox.engine.spec import BuildOptions, ImageBuild
     from devbox.frameworks.model import Framework, Pairs
     from devbox.image.building.source import Revision
 
@@ -59,33 +60,6 @@ class Blueprint:
 
 
 @dataclass(frozen=True, slots=True)
-class Common:
-    """What all builds of one command have in common: the command's options, as buildx takes them.
-
-    `args` and `forwarded` are further arguments, with and without a value. `network` is that of all steps,
-    `storage_network` the one by which a shared compiler cache is reached.
-    """
-
-    tags: tuple[str, ...] = ()
-    args: Pairs = ()
-    forwarded: tuple[str, ...] = ()
-    contexts: Pairs = ()
-    secrets: Pairs = ()
-    env_secrets: Pairs = ()
-    ssh: tuple[str, ...] = ()
-    cache_from: tuple[str, ...] = ()
-    cache_to: tuple[str, ...] = ()
-    platforms: tuple[str, ...] = ()
-    attest: tuple[str, ...] = ()
-    outputs: tuple[str, ...] = ()
-    network: str | None = None
-    storage_network: str | None = None
-    shm_size: str | None = None
-    pull: bool = False
-    no_cache: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Target:
     """One image to be built. `name` is its bake target, `bases` are the images that its build starts from.
 
@@ -104,7 +78,7 @@ class Target:
     reads_source: bool = False
 
 
-def stages_of(blueprint: Blueprint, common: Common) -> Stages:
+def stages_of(blueprint: Blueprint, common: BuildOptions) -> Stages:
     """Return the stages of a blueprint's Dockerfile as the build sees them. Raises DockerfileError."""
     return read_stages(blueprint.text, {**dict(blueprint.values), **dict(common.args)}, name=blueprint.file)
 
@@ -114,10 +88,11 @@ def needs(stages: Stages, name: str | None) -> frozenset[str]:
     return frozenset(stage.name for stage in stages.needed(None if name is None else stages.find(name)))
 
 
-def target(blueprint: Blueprint, stage: str, common: Common) -> Target:
+def target(blueprint: Blueprint, stage: str, common: BuildOptions, *, storage_network: str | None = None) -> Target:
     """Return the build of `stage`, which raises UsageError if there is no such one, or an argument that none declares.
 
-    A tag may hold {framework} {variant} {stage} {version} {commit} {short}; without one the image is called
+    `common` is how all of a command's builds are made, `storage_network` the network by which a shared compiler cache
+    is reached. A tag may hold {framework} {variant} {stage} {version} {commit} {short}; without one the image is called
     `devbox-FRAMEWORK:VARIANT-STAGE`.
     """
     framework, stages = blueprint.framework, stages_of(blueprint, common)
@@ -133,28 +108,15 @@ def target(blueprint: Blueprint, stage: str, common: Common) -> Target:
     bases = dict.fromkeys(one.image for one in needed if one.image and one.image not in given)
     itself = stages.stages[-1] if inner is None else stages.find(inner)
     reads_source = SOURCE in inside
-    build = ImageBuild(
-        dockerfile=blueprint.file,
-        context=blueprint.context,
+    build = replace(
+        common.of(blueprint.file, blueprint.context),
         tags=_tags(blueprint, stage, common),
         target=inner,
         args=tuple({**values, **dict(common.args)}.items()),
-        forwarded=common.forwarded,
         contexts=(*((name, place) for name, place in blueprint.contexts if name in inside), *common.contexts),
-        secrets=common.secrets,
-        env_secrets=common.env_secrets,
-        ssh=common.ssh,
         labels=_labels(blueprint, stage, reads_source=reads_source),
-        cache_from=common.cache_from,
-        cache_to=common.cache_to,
-        platforms=common.platforms,
-        attest=common.attest,
-        outputs=common.outputs,
         # Another network is another layer: only a build that reaches for the storage pays for that.
-        network=common.network or (common.storage_network if _reads_storage(needed) else None),
-        shm_size=common.shm_size,
-        pull=common.pull,
-        no_cache=common.no_cache,
+        network=common.network or (storage_network if _reads_storage(needed) else None),
     )
     name = re.sub(r"[^a-zA-Z0-9_-]", "_", f"{framework.name}-{framework.variant}-{stage}")
     return Target(
@@ -237,7 +199,7 @@ def _declared(stages: Stages, indices: Iterable[int]) -> frozenset[str]:
     return frozenset(name for one in instructions for name, _ in assignments("ARG", one.text, stages.dockerfile.escape))
 
 
-def _check_args(common: Common, declared: frozenset[str]) -> None:
+def _check_args(common: BuildOptions, declared: frozenset[str]) -> None:
     for name in (*dict(common.args), *common.forwarded):
         if name == PYTHON and name not in declared:
             raise UsageError(
@@ -252,7 +214,7 @@ def _check_args(common: Common, declared: frozenset[str]) -> None:
             )
 
 
-def _tags(blueprint: Blueprint, stage: str, common: Common) -> tuple[str, ...]:
+def _tags(blueprint: Blueprint, stage: str, common: BuildOptions) -> tuple[str, ...]:
     framework, revision = blueprint.framework, blueprint.revision
     if not common.tags:
         return (names.reference(framework, stage),)

@@ -129,7 +129,7 @@ def install(engine: Engine, layer: Layer, network: Network, reporter: Reporter, 
     digest = layer.digest()
     wanted = layer.build(digest, network)
     context = Path(wanted.context)
-    forwarded = tuple(f"--build-arg={name}" for name in environ if name.isupper())
+    forwarded = tuple(name for name in environ if name.isupper())
     names = ", ".join(step.feature.metadata.id for step in layer.steps)
 
     def waiting(holder: str) -> None:
@@ -141,7 +141,7 @@ def install(engine: Engine, layer: Layer, network: Network, reporter: Reporter, 
         try:
             layer.stage(context)
             with reporter.step(f"Installing Features: {names}"):
-                build(engine, replace(wanted, options=forwarded), reporter, digest=digest, environ=environ)
+                build(engine, replace(wanted, forwarded=forwarded), reporter, digest=digest, environ=environ)
         except ImageError as error:
             raise _failure(error, layer.steps) from None
         finally:
