@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER, folder_of
 from devbox.devcontainer.compose.model import OVERRIDE_NAME, Project, without_secrets
+from devbox.devcontainer.compose.mounts import text_of
+from devbox.devcontainer.compose.sealed import sealed, secrets_in
 from devbox.devcontainer.compose.sources import (
     Sources,
     dotenv_value,
@@ -29,7 +31,7 @@ from devbox.devcontainer.compose.sources import (
     unset,
 )
 from devbox.devcontainer.spelling import host_spelling
-from devbox.errors import ContractError
+from devbox.errors import ContractError, RefusedError
 from devbox.files import private_folder, write_atomically
 from devbox.masking import Mask, is_secret, is_secret_name
 from devbox.paths import state_dir
@@ -37,8 +39,10 @@ from devbox.paths import state_dir
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from devbox.devcontainer.compose.override import ProjectSpec
     from devbox.devcontainer.model import Contract
     from devbox.engine.docker import Engine
+    from devbox.engine.process import Completed
 
 JSON = dict[str, Any]
 
@@ -47,12 +51,10 @@ _UNSET = re.compile(r'\\"(\w+)\\" variable is not set')
 
 # What was done, which stays true when the files say something else.
 _DONE = ("applied", "built")
-_SCHEMA = 4
+_SCHEMA = 5
 _KEY_LENGTH = 16
 # It reads a few files; what takes longer will not end.
 _SECONDS = 60.0
-# A shorter value may be anywhere by chance.
-_TELLING = 8
 
 
 def resolve(engine: Engine, contract: Contract, *, drafted: Mapping[Path, str] | None = None) -> Project:
@@ -78,9 +80,11 @@ def resolve(engine: Engine, contract: Contract, *, drafted: Mapping[Path, str] |
     return Project(
         name=known["name"],
         sources=where,
+        path=_folder() / f"{_key(contract)}.yml",
         service=contract.config["service"],
         run_services=tuple(contract.config.get("runServices") or ()),
         config=known["config"],
+        asked=tuple(known["asked"]),
         profiles=tuple(known["profiles"]),
         reads=tuple((kind, name) for kind, name in known["reads"]),
         warnings=tuple(known["warnings"]),
@@ -125,12 +129,11 @@ def _ask(engine: Engine, contract: Contract, where: Sources, drafts: Mapping[Pat
             asked = asked if wanted[-1] in enabled else [*enabled, wanted[-1]]
             config, _ = _config(engine, contract, where, ["--project-name", name, *files], asked)
 
+    if read is not None and inputs_key(read, engine.environ) != key:
+        raise _changed(where)
     dotenv = where.env_file or where.files[0].parent / ".env"
     named = host_reads(read or (*where.files, dotenv), engine.environ, contract.workspace, is_secret_name)
-    # However a file spells a variable's name, its value is in what becomes of it.
     taken = secrets_in(config, engine.environ)
-    hidden = Mask()
-    hidden.hide(engine.environ[name] for name in taken)
     profiles = engine.environ.get("COMPOSE_PROFILES") or dotenv_value(dotenv, "COMPOSE_PROFILES") or ""
     return {
         "workspace": str(contract.workspace),
@@ -142,24 +145,22 @@ def _ask(engine: Engine, contract: Contract, where: Sources, drafts: Mapping[Pat
         "profiles": [profile.strip() for profile in profiles.split(",") if profile.strip()],
         "reads": list(dict.fromkeys([*named, *(("variable", name) for name in taken)])),
         "warnings": [unset(variable, dotenv, contract.workspace / ".env") for variable in blank],
-        "config": _hidden(without_secrets(config, is_secret), hidden),
+        "asked": asked,
+        "config": _hidden(config, engine.environ),
     }
 
 
-def _hidden(config: JSON, hidden: Mask) -> JSON:
+def _hidden(config: JSON, environ: Mapping[str, str]) -> JSON:
     """Return a configuration without the values of secrets, under whatever name; commands have to stay as they are."""
+    # However a file spells a variable's name, its value is in what becomes of it.
+    hidden = Mask()
+    hidden.hide(environ[name] for name in secrets_in(config, environ))
+    config = without_secrets(config, is_secret)
     services = {
         name: {key: value if key in {"command", "entrypoint"} else hidden.data(value) for key, value in service.items()}
         for name, service in (config.get("services") or {}).items()
     }
     return {**hidden.data({key: value for key, value in config.items() if key != "services"}), "services": services}
-
-
-def secrets_in(config: JSON, environ: Mapping[str, str]) -> list[str]:
-    """Return the names of those secrets of `environ` whose values are anywhere in a resolved configuration."""
-    text = json.dumps(config, ensure_ascii=False)
-    found = ((name, json.dumps(value, ensure_ascii=False)[1:-1]) for name, value in environ.items())
-    return sorted(name for name, value in found if len(value) >= _TELLING and value in text and is_secret_name(name))
 
 
 @contextmanager
@@ -179,20 +180,58 @@ def _written(where: Sources, drafts: Mapping[Path, str]) -> Iterator[list[str]]:
         yield ["--project-directory", str(where.files[0].parent), *Sources(tuple(files), where.env_file).args()]
 
 
+def _asked(engine: Engine, files: Sequence[str], services: Sequence[str]) -> Completed:
+    argv = ["compose", *files, "config", "--format", "json", *services]
+    return engine.run(argv, check=False, timeout=_SECONDS)
+
+
+def _json(done: Completed) -> JSON | None:
+    """Return what docker compose said, in which each `$` stands twice, so that it could read it again."""
+    try:
+        config = json.loads(done.stdout) if done.ok else None
+    except ValueError:
+        return None
+    return config if isinstance(config, dict) else None
+
+
+def _plain(config: JSON) -> JSON:
+    plain: JSON = json.loads(json.dumps(config, ensure_ascii=False).replace("$$", "$"))
+    return plain
+
+
+def write(engine: Engine, model: Project, spec: ProjectSpec | None = None) -> dict[str, str]:
+    """Write the files of `docker compose` for a project as it was judged, with its override; return its variables.
+
+    What runs is what was judged: the checkout's own files say it once more, because secrets are kept nowhere, but what
+    they say by now counts only if it is the same. Raises RefusedError where it is not.
+    """
+    said = _json(_asked(engine, ["--project-name", model.name, *model.sources.args()], model.asked))
+    if said is None or _hidden(_plain(said), engine.environ) != model.config:
+        raise _changed(model.sources)
+    config, variables = sealed(said, engine.environ)
+    private_folder(model.path.parent)
+    write_atomically(model.path, text_of(config), mode=0o600)
+    if spec is not None:
+        write_atomically(spec.path, spec.text(), mode=0o600)
+    # The services that may not run are none of the file's, and nothing that was forgotten.
+    return {"COMPOSE_DISABLE_ENV_FILE": "true", "COMPOSE_IGNORE_ORPHANS": "true", **variables}
+
+
+def _changed(where: Sources) -> RefusedError:
+    return RefusedError(
+        f"{_names(where.files)}, or what is read with it, changed while devbox looked at it: nothing was started of it",
+        hint="devbox up",
+    )
+
+
 def _config(
     engine: Engine, contract: Contract, where: Sources, files: Sequence[str], services: Sequence[str]
 ) -> tuple[JSON, list[str]]:
     """Return what docker compose makes of the files and these services, and the variables that it did not find."""
-    argv = ["compose", *files, "config", "--format", "json", *services]
-    done = engine.run(argv, check=False, timeout=_SECONDS)
-    if done.ok:
-        try:
-            # compose writes each `$` twice, so that it could read it again.
-            config = json.loads(done.stdout.replace("$$", "$"))
-        except ValueError:
-            config = None
-        if isinstance(config, dict):
-            return config, list(dict.fromkeys(_UNSET.findall(done.stderr)))
+    done = _asked(engine, files, services)
+    config = _json(done)
+    if config is not None:
+        return _plain(config), list(dict.fromkeys(_UNSET.findall(done.stderr)))
     words = done.stderr.strip()
     listed = engine.run(["compose", *files, "--profile", "*", "config", "--services"], check=False)
     if listed.ok:

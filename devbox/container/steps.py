@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from devbox.config.network import Network
     from devbox.container.contract.author import Draft
     from devbox.container.up.compose import ServiceBuild
+    from devbox.devcontainer.compose.model import Project
     from devbox.devcontainer.compose.override import ProjectSpec
-    from devbox.devcontainer.compose.sources import Sources
     from devbox.devcontainer.model import Contract
     from devbox.engine.docker import Engine
     from devbox.engine.spec import ImageBuild
@@ -149,8 +149,14 @@ class BuildService:
         return f"Building the service {self.service}"
 
     def lines(self, engine: Engine) -> list[str]:
-        """Return the docker command."""
-        return [engine.line(self.build.args)]
+        """Return the docker command, after what the file that it names holds."""
+        return [*model_lines(engine, self.build.project), engine.line(self.build.args)]
+
+
+def model_lines(engine: Engine, project: Project) -> list[str]:
+    """Return what the file holds in which docker compose gets a project as it was judged."""
+    args = ["compose", "--project-name", project.name, *project.sources.args(), "config", *project.asked]
+    return [f"# {project.path} is what this says: {engine.line(args)}"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,14 +265,14 @@ class StartContainer:
 class ComposeUp:
     """`docker compose up` of a project: make and start what of its services is not there, or not as the files say.
 
-    `spec` has the override that is written first; None where `sources` are all files, or where there are none and the
-    containers are started as they are. `services` are named; none means all that start by themselves. With `keep` no
-    container is replaced, with `alone` nothing else is started. `made` is set where containers are only created: so
-    many of the one service that is named.
+    `model` is the project as it was judged, and is written first; None where the containers are started as they are.
+    `spec` has the override on top of it, if any. `services` are named; none means all that start by themselves. With
+    `keep` no container is replaced, with `alone` nothing else is started. `made` is set where containers are only
+    created: so many of the one service that is named.
     """
 
     project: str
-    sources: Sources | None
+    model: Project | None
     spec: ProjectSpec | None = None
     services: tuple[str, ...] = ()
     keep: bool = False
@@ -281,21 +287,20 @@ class ComposeUp:
 
     def args(self) -> list[str]:
         """Return the arguments for docker."""
-        args = ["compose", "--project-name", self.project]
-        if self.sources is None:
-            return [*args, "start", *self.services]
-        override = ["-f", str(self.spec.path)] if self.spec is not None else []
+        if self.model is None:
+            return ["compose", "--project-name", self.project, "start", *self.services]
+        args = self.model.args() if self.spec is None else self.spec.args()
         flags = [*(["--no-recreate"] if self.keep else []), *(["--no-deps"] if self.alone else [])]
         if self.made is None:
-            return [*args, *self.sources.args(), *override, "up", "--detach", *flags, *self.services]
+            return [*args, "up", "--detach", *flags, *self.services]
         scale = [word for name in self.services for word in ("--scale", f"{name}={self.made}")]
-        return [*args, *self.sources.args(), *override, "up", "--no-start", *flags, *scale, *self.services]
+        return [*args, "up", "--no-start", *flags, *scale, *self.services]
 
     def lines(self, engine: Engine) -> list[str]:
-        """Return the docker command, after the content of the override that it names."""
-        content: list[str] = []
+        """Return the docker command, after what the files that it names hold."""
+        content = [] if self.model is None else model_lines(engine, self.model)
         if self.spec is not None:
-            content = [f"# {self.spec.path} is:", *(f"#   {line}" for line in self.spec.shown(is_secret).splitlines())]
+            content += [f"# {self.spec.path} is:", *(f"#   {line}" for line in self.spec.shown(is_secret).splitlines())]
         return [*content, engine.line(self.args())]
 
 
@@ -337,7 +342,7 @@ class Replace:
         beside = (self.old.labels.get(PROJECT), self.old.labels.get(SERVICE)) == (project.name, project.service)
         spec = without_name(self.spec) if beside and project.definition.get("container_name") else self.spec
         made = 2 if beside else 1
-        return ComposeUp(project.name, project.sources, spec, (project.service,), keep=True, made=made)
+        return ComposeUp(project.name, project, spec, (project.service,), keep=True, made=made)
 
     def lines(self, engine: Engine) -> list[str]:
         """Return the docker commands."""

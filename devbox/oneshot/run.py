@@ -16,12 +16,12 @@ from devbox.container.hooks import secrets
 from devbox.container.inside import supervise
 from devbox.container.inside.exec import run_watched
 from devbox.container.inside.probe import remote_env, variables
-from devbox.container.project import resolve
+from devbox.container.project import resolve, write
 from devbox.container.steps import BuildService
 from devbox.container.target import Target
 from devbox.container.up import compose
 from devbox.container.up.apply import Journal
-from devbox.container.up.compose import one_shot_args
+from devbox.container.up.compose import one_shot_spec
 from devbox.container.up.images import have_image, plan_image
 from devbox.container.up.needs import gpus_for
 from devbox.container.up.uid import with_host_ids
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devbox.devcontainer.compose.model import Project
+    from devbox.devcontainer.compose.override import ProjectSpec
     from devbox.devcontainer.model import Contract, Merged
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
@@ -74,20 +75,23 @@ def run(
     for variable, _ in target.host_env:
         flags += ["--env", variable]
     args = [engine.docker, "run", *flags, *container_args(replace(spec, name=name))]
+    composed: ProjectSpec | None = None
     if project is not None:
         shot = replace(spec, name=name, command=tuple(argv))
-        made = one_shot_args(contract, merged, image, project, shot, write=not dry_run)
-        own = [flag for flag in flags if flag not in {"--interactive", "--tty"}]
-        args = [engine.docker, *made, *own, *([] if terminal else ["--no-TTY"]), project.service, *argv]
+        composed = one_shot_spec(contract, merged, image, project, shot)
+        own = [flag for flag in flags if flag not in {"--interactive", "--tty"}] + ([] if terminal else ["--no-TTY"])
+        named = ["--user", shot.user or "root", "--name", name]
+        args = [engine.docker, *composed.args(), "run", *named, *own, project.service, *argv]
     if dry_run:
         first = [line for step in journal.steps for line in step.lines if not line.startswith("#")]
         return [*first, engine.line(args[1:])]
     environ: Mapping[str, str] = engine.environ
-    if project is not None:
+    if composed is not None:
         from devbox.engine.steering import for_compose
 
         # It tells of each service that runs already.
-        environ = {"COMPOSE_PROGRESS": "quiet", **for_compose(engine.environ)}
+        files = write(engine, composed.project, composed)
+        environ = {"COMPOSE_PROGRESS": "quiet", **for_compose(engine.environ), **files}
     return run_watched(
         args,
         environ=target.client_environ(environ),

@@ -1,4 +1,4 @@
-"""Sources of mounts that a container can write, looked at right before docker follows them."""
+"""Files and folders of the host that a container can make links, looked at right before docker follows them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from devbox.trust import grants
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from devbox.devcontainer.jsonc import JSON
     from devbox.engine.spec import ContainerSpec
 
 
 class Source(NamedTuple):
-    """A folder of the host as a mount names it, and whether it can only be read."""
+    """A file or folder of the host as a mount or a build names it, and whether it can only be read."""
 
     path: str
     readonly: bool = False
@@ -39,6 +40,24 @@ def of_spec(spec: ContainerSpec) -> list[Source]:
     return [Source(one.source or "", one.readonly) for one in found if one.type == "bind"]
 
 
+def of_services(*configs: JSON) -> list[Source]:
+    """Return the sources of the containers and images that docker compose is to make, by its configurations."""
+    found = []
+    for config in configs:
+        for service in config["services"].values():
+            mounts = [item for item in service.get("volumes") or () if item.get("type") == "bind"]
+            found += [Source(str(item["source"]), bool(item.get("read_only"))) for item in mounts]
+            build = service.get("build") or {}
+            context = str(build.get("context") or "")
+            names = [context, str(Path(context, build.get("dockerfile") or "Dockerfile"))]
+            names += map(str, (build.get("additional_contexts") or {}).values())
+            found += [Source(name, readonly=True) for name in names if name.startswith("/")]
+        for kind in ("secrets", "configs"):
+            files = [(item or {}).get("file") for item in (config.get(kind) or {}).values()]
+            found += [Source(str(file), readonly=True) for file in files if file]
+    return found
+
+
 def must_stay(sources: Iterable[Source], workspace: str) -> None:
     """See that no source that lies in the workspace leads out of it by a link, unless that was agreed to.
 
@@ -56,6 +75,6 @@ def must_stay(sources: Iterable[Source], workspace: str) -> None:
         agreed = grants.recall(Path(workspace)).grants
         if not any((one.kind, one.value, one.mode.rpartition(": ")[2]) == ("path", real, mode) for one in agreed):
             raise RefusedError(
-                f"{visible(path)} is mounted, and is a link out of the workspace by now, to {visible(real)}",
+                f"{visible(path)} is used, and is a link out of the workspace by now, to {visible(real)}",
                 hint=f"rm {shlex.quote(path)}   # unless it is yours; then devbox up --recreate asks about it",
             )

@@ -239,7 +239,7 @@ def test_a_changed_contract_says_what_changed(work: Work) -> None:
     lines = [line for step in plan.steps for line in step.lines]
     made, removed = (
         next(index for index, line in enumerate(lines) if line.startswith(begin))
-        for begin in (f"docker compose --project-name {work.project} -f ", "docker rm ")
+        for begin in (f"docker compose --project-name {work.project} --project-directory ", "docker rm ")
     )
     assert made < removed, "the old one stays until the new one is there"
     assert lines[removed] == f"docker rm --force --volumes {work.project}-app-1"

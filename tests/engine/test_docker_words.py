@@ -6,11 +6,16 @@ is compared with the value. What it does not take never reaches docker.
 
 from __future__ import annotations
 
+import json
+import os
 import random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from devbox.devcontainer.compose.mounts import escaped, text_of
+from devbox.devcontainer.compose.sealed import sealed
+from devbox.engine.docker import Engine
 from devbox.engine.networks import Network
 from devbox.engine.ports import Published
 from devbox.engine.run_args import Volume, parse
@@ -21,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from devbox.engine.docker import Engine
 
 pytestmark = pytest.mark.engine
 
@@ -207,6 +211,43 @@ def image(engine: Engine, engine_name: Callable[[str], str], tmp_path: Path) -> 
     volumes = engine.run(["volume", "ls", "--quiet", "--filter", f"name={PREFIX}"]).stdout.split()
     if volumes:
         engine.run(["volume", "rm", *volumes], check=False)
+
+
+PIECES = ["$", "$$", "$x", "${x}", "${x:-y}", "\u2028", "\u0085", "\x7f", "\ufeff", "\U0001f600", '"', "\\", "\t", "\n",
+          " #", ": ", "{", "&a", "*a", "!x", "hf_secret_value", "pa$$word$x", "b"]  # fmt: skip
+
+
+def test_a_project_that_is_written_again_is_the_same(tmp_path: Path) -> None:
+    random_ = random.Random(SEED)
+
+    def text() -> str:
+        return "".join(random_.choices(PIECES, k=random_.randrange(6)))
+
+    services = {
+        f"s{number}": {
+            "image": "a",
+            "command": [escaped(text()) for _ in range(3)],
+            "environment": {"A": escaped(text()), "A_TOKEN": escaped(text()), "NONE": None},
+            "labels": {"x": escaped(text())},
+            "volumes": [{"type": "bind", "source": f"/x{escaped(text())}", "target": "/t"}],
+        }
+        for number in range(40)
+    }
+    environ = {**os.environ, "X_TOKEN": "hf_secret_value", "Y_TOKEN": "pa$$word$x", "x": "never"}
+    engine = Engine(environ=environ)
+
+    def said(data: dict[str, Any], secrets: dict[str, str] | None = None) -> dict[str, Any]:
+        file = tmp_path / "c.yml"
+        file.write_text(text_of(data))
+        argv = ["compose", "--project-name", "p", "-f", str(file), "config", "--format", "json"]
+        config: dict[str, Any] = json.loads(engine.run(argv, secrets=secrets).stdout)
+        return config
+
+    first = said({"services": services})
+    again, secrets = sealed(first, environ)
+    assert {"hf_secret_value", "pa$$word$x"} <= set(secrets.values())
+    assert not any(value in text_of(again) for value in ("hf_secret_value", "pa$$word$x", "pa$$$$word$$x"))
+    assert said(again, secrets) == first
 
 
 def apart(group: list[Case]) -> Iterator[list[Case]]:

@@ -20,7 +20,7 @@ from devbox.trust import grants
 from tests.engine.hostile import CASES, IMAGE, Case
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.engine
@@ -267,3 +267,59 @@ def down(canaries: Canaries) -> None:
     found = canaries.engine.containers({"devcontainer.local_folder": str(canaries.me)})
     if found:
         canaries.engine.run(["rm", "--force", "--volumes", *(one.id for one in found)], check=False)
+
+
+# What a container that works meanwhile could do at any moment: here right before docker gets a command once more.
+MEANWHILE = """#!/bin/sh
+case " $* " in *" {command} "*) echo >> {count}; [ "$(wc -l < {count})" -lt {times} ] || cp {hostile} {file};; esac
+exec docker "$@"
+"""
+
+
+@pytest.mark.parametrize(("command", "times"), [("config", 1), ("config", 2), ("up", 1)])
+@pytest.mark.parametrize("file", ["c.yaml", "more.yaml", "e.env"])
+def test_services_that_are_swapped_after_the_look_do_not_run(
+    canaries: Canaries, engine_name: Callable[[str], str], file: str, command: str, times: int
+) -> None:
+    project = engine_name("swapped").lower()
+    folder = canaries.me / ".devcontainer"
+    folder.mkdir()
+    process = ["sh", "-c", "trap exit TERM; sleep infinity & wait"]
+    service = {"image": IMAGE, "command": process, "env_file": ["e.env"]}
+    base = {"image": IMAGE, "environment": {"A": "$${A}", "T": "${HF_TOKEN}"}}
+    reaching = {"image": IMAGE, "volumes": [f"{canaries.out}:/out"], "privileged": True}
+    extends = {"extends": {"file": "more.yaml", "service": "b"}}
+    for name, content in {
+        "devcontainer.json": {"dockerComposeFile": "c.yaml", "service": "a"},
+        "c.yaml": {"name": project, "services": {"a": {**service, **extends}}},
+        "more.yaml": {"services": {"b": base}},
+    }.items():
+        (folder / name).write_text(json.dumps(content))
+    (folder / "e.env").write_text("E=1\n")
+    hostile, script, count = (canaries.me / name for name in ("hostile", "docker", "count"))
+    evil = {
+        "c.yaml": {"name": project, "services": {"a": {**service, **reaching}}},
+        "more.yaml": {"services": {"b": reaching}},
+    }
+    hostile.write_text(json.dumps(evil[file]) if file in evil else "E=2\n")
+    words = {"command": command, "times": times, "count": count, "hostile": hostile, "file": folder / file}
+    script.write_text(MEANWHILE.format(**words))
+    script.chmod(0o755)
+    engine = Engine(docker=str(script), environ=canaries.engine.environ)
+    request = UpRequest(path=canaries.me, yes=True, allow=("variable",))
+    try:
+        if command == "config":
+            with pytest.raises(RefusedError, match="changed while"):
+                up(request, engine, Silent())
+            assert (folder / file).read_text() == hostile.read_text()
+            canaries.see_silent()
+            return
+        found = canaries.engine.container(up(request, engine, Silent()).container)
+        assert (folder / file).read_text() == hostile.read_text()
+        assert found is not None
+        assert (found["HostConfig"]["Privileged"], found["Mounts"]) == (False, [])
+        assert {"A=${A}", "E=1", f"T={TOKEN}"} <= set(found["Config"]["Env"])
+        for path in paths.state_dir().rglob("*"):
+            assert not (path.is_file() and TOKEN in path.read_text()), path
+    finally:
+        canaries.engine.run(["compose", "--project-name", project, "down", "--timeout", "0"], check=False)

@@ -37,7 +37,15 @@ def contract(workspace: Path, files: Any = "compose.yaml", **config: Any) -> Con
 
 def project(config: dict[str, Any] | None = None, **values: Any) -> Project:
     services = config or {"app": {"image": "debian"}, "db": {"image": "debian"}}
-    return Project("p", Sources((Path("/w/compose.yaml"),)), "app", (), {"name": "p", "services": services}, **values)
+    return Project(
+        "p",
+        Sources((Path("/w/compose.yaml"),)),
+        Path("/state/p.yml"),
+        "app",
+        (),
+        {"name": "p", "services": services},
+        **values,
+    )
 
 
 def override(one: Project, made: Merged, mounts: tuple[str, ...] = (), **values: Any) -> dict[str, Any]:
@@ -205,7 +213,7 @@ def test_services_to_start() -> None:
     assert every.started() == ("app", "db", "disk", "web")
     debugged = project(services, profiles=("debug",))
     assert "debug" in debugged.started()
-    only = Project("p", every.sources, "app", ("web",), every.config)
+    only = Project("p", every.sources, every.path, "app", ("web",), every.config)
     assert (only.named(), only.started()) == (("web", "app"), ("app", "db", "disk", "web"))
 
 

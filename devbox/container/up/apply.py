@@ -27,7 +27,6 @@ from devbox.engine.api import ask_socket, socket_path
 from devbox.engine.process import CommandError
 from devbox.engine.spec import ContainerSpec, container_args
 from devbox.errors import EngineError, last_lines
-from devbox.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -156,13 +155,12 @@ def _see_sources(engine: Engine, step: Containers) -> None:
 
 def _bound(spec: ContainerSpec | ProjectSpec) -> list[Source]:
     """Return the folders of the host that the containers to be made mount."""
-    from devbox.trust.sources import Source, of_spec
+    from devbox.trust.sources import of_services, of_spec
 
     if isinstance(spec, ContainerSpec):
         return of_spec(spec)
-    services = [*spec.project.config["services"].values(), *spec.override["services"].values()]
-    items = [item for service in services for item in service.get("volumes") or () if item.get("type") == "bind"]
-    return [Source(str(item["source"]).replace("$$", "$"), bool(item.get("read_only"))) for item in items]
+    made = of_services(spec.override)
+    return of_services(spec.project.config) + [one._replace(path=one.path.replace("$$", "$")) for one in made]
 
 
 def _workspace(spec: ContainerSpec | ProjectSpec) -> str:
@@ -235,10 +233,11 @@ def start_project(engine: Engine, step: ComposeUp, reporter: Reporter) -> list[s
 
 
 def compose_up(engine: Engine, step: ComposeUp, reporter: Reporter) -> Completed:
-    """Write the override and run `docker compose up` once."""
-    if step.spec is not None:
-        write_atomically(step.spec.path, step.spec.text(), mode=0o600)
-    return engine.stream(step.args(), lambda line: reporter.output(line, prefix="compose"))
+    """Write the project as it was judged, and run `docker compose up` once. Raises RefusedError where it changed."""
+    from devbox.container.project import write
+
+    variables = write(engine, step.model, step.spec) if step.model is not None else {}
+    return engine.stream(step.args(), lambda line: reporter.output(line, prefix="compose"), secrets=variables)
 
 
 def project_with_lower_limit(engine: Engine, step: ComposeUp, stderr: str) -> tuple[ComposeUp, str]:

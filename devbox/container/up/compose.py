@@ -17,20 +17,18 @@ from typing import TYPE_CHECKING, Any
 from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.contract.inforce import agree_by_writing, see_consent
 from devbox.container.desired import Desired, Image, canonical, desired_service
-from devbox.container.project import one_shot_file, override_file, recall, remember, resolve
+from devbox.container.project import one_shot_file, override_file, recall, remember, resolve, write
 from devbox.container.steps import Actual, BuildService, ComposeUp, Replace
 from devbox.container.target import LOCAL_FOLDER, folder_of
 from devbox.container.up.feature_layer import see_features
 from devbox.container.up.images import ids_of, triggers_of
 from devbox.container.up.plan import Plan, adopt
 from devbox.container.up.runtime import There, best_of, left_behind, there
-from devbox.devcontainer.compose.model import CONFIG_FILES, PROJECT, SERVICE, Project, as_image_contract
+from devbox.devcontainer.compose.model import PROJECT, SERVICE, Project, as_image_contract
 from devbox.devcontainer.compose.override import ProjectSpec, one_shot
-from devbox.devcontainer.compose.sources import Sources
 from devbox.devcontainer.identity import absolute
 from devbox.engine.spec import ImageBuild, Mount
 from devbox.errors import ContractError, EngineError, RefusedError, last_lines
-from devbox.files import write_atomically
 from devbox.image.buildkit.build import builder_failure
 from devbox.image.buildkit.inputs import Inputs, inputs_of
 from devbox.image.buildkit.plain import PlainLog
@@ -96,15 +94,15 @@ class ComposeRuntime:
         return LOCAL_FOLDER in (inspected["Config"].get("Labels") or {})
 
     def adopt(self, actual: Actual, inspected: JSON) -> Plan:
-        """Start it with the files that it was made from; where they are gone, as it is."""
+        """Start it, and what of the project is not there; where it is another project's, as it is."""
         if actual.state in {"running", "restarting"}:
             return adopt(actual)
         self.agree()
         labels = inspected["Config"].get("Labels") or {}
-        files = tuple(Path(name) for name in labels.get(CONFIG_FILES, "").split(",") if name)
-        there = Sources(files) if files and all(file.is_file() for file in files) else None
-        services = () if there is None else self.project.named()
-        return adopt(actual, ComposeUp(labels.get(PROJECT, self.project.name), there, None, services, keep=True))
+        name = labels.get(PROJECT, self.project.name)
+        if name != self.project.name:
+            return adopt(actual, ComposeUp(name, None))
+        return adopt(actual, ComposeUp(name, self.project, services=self.project.named(), keep=True))
 
     def agree(self) -> None:
         """See that the person agreed to what the services reach. Raises RefusedError."""
@@ -152,9 +150,9 @@ class ComposeRuntime:
         missing = tuple(name for name in others if name not in up and name not in changed)
         steps = list(plan.steps)
         if changed:
-            steps.append(ComposeUp(project.name, project.sources, wanted.spec, changed, alone=True))
+            steps.append(ComposeUp(project.name, project, wanted.spec, changed, alone=True))
         if missing and not plan.steps:
-            steps.append(ComposeUp(project.name, project.sources, wanted.spec, missing, keep=True))
+            steps.append(ComposeUp(project.name, project, wanted.spec, missing, keep=True))
         reasons = [f"the service {name} changed" for name in changed]
         reasons += [f"the service {name} is not running" for name in missing]
         for reason in reasons:
@@ -169,7 +167,7 @@ class ComposeRuntime:
         needed = self.project.needs() if any(isinstance(step, Replace) for step in plan.steps) else ()
         if not isinstance(wanted.spec, ProjectSpec) or set(needed) <= (self._up() if needed else set()):
             return plan
-        first = ComposeUp(self.project.name, self.project.sources, wanted.spec, needed)
+        first = ComposeUp(self.project.name, self.project, wanted.spec, needed)
         steps = [replace(step, halted=True) if isinstance(step, Replace) else step for step in plan.steps]
         return replace(plan, steps=(first, *steps))
 
@@ -209,10 +207,15 @@ def _with_repository(contract: Contract, project: Project) -> Contract:
 
 @dataclass(frozen=True, slots=True)
 class ServiceBuild:
-    """The build of a service's image by docker compose: docker's arguments, and what it is made from."""
+    """The build of a service's image by docker compose, and what it is made from."""
 
-    args: list[str]
+    project: Project
     inputs: Inputs
+
+    @property
+    def args(self) -> list[str]:
+        """Docker's arguments."""
+        return [*self.project.args(), "build", self.project.service]
 
 
 def service_build(engine: Engine, contract: Contract, project: Project, *, again: bool = False) -> ServiceBuild | None:
@@ -227,8 +230,7 @@ def service_build(engine: Engine, contract: Contract, project: Project, *, again
     built = (recall(contract) or {}).get("built")
     if not again and built == inputs.digest and engine.image(project.image) is not None:
         return None
-    args = ["compose", "--project-name", project.name, *project.sources.args(), "build", project.service]
-    return ServiceBuild(args, inputs)
+    return ServiceBuild(project, inputs)
 
 
 def _build_inputs(engine: Engine, contract: Contract, project: Project) -> Inputs:
@@ -267,7 +269,7 @@ def build_service(engine: Engine, step: BuildService, reporter: Reporter) -> Non
             steps.feed(line)
             reporter.output(line, prefix="build")
 
-        done = engine.stream(step.build.args, take)
+        done = engine.stream(step.build.args, take, secrets=write(engine, step.build.project))
         if not done.ok:
             raise builder_failure(steps) or EngineError(
                 f"docker compose could not build the service {step.service}",
@@ -289,22 +291,17 @@ def base_config(project: Project, image: Image) -> JSON:
     return {**image.config, "User": str(user)} if user else image.config
 
 
-def one_shot_args(
-    contract: Contract, merged: Merged, image: Image, project: Project, shot: ContainerSpec, *, write: bool
-) -> list[str]:
-    """Return the arguments of `docker compose run` for a command in a container like the service's, up to its options.
+def one_shot_spec(
+    contract: Contract, merged: Merged, image: Image, project: Project, shot: ContainerSpec
+) -> ProjectSpec:
+    """Return the project with a container like the service's for one command, without the labels of a dev container.
 
-    `shot` is the container as `docker run` would make it. Its override, without the labels of a dev container, is
-    written if `write` is set.
+    `shot` is the container as `docker run` would make it.
     """
     whole = _with_repository(contract, project)
     wanted = desired_service(whole, merged, image, project, path=one_shot_file(contract), own_image=shot.image)
     assert isinstance(wanted.spec, ProjectSpec)  # noqa: S101  # a service is nothing else
-    spec = one_shot(wanted.spec, labels=shot.labels, env=shot.env, ulimits=_lowered(contract, project.service))
-    if write:
-        write_atomically(spec.path, spec.text(), mode=0o600)
-    args = ["compose", "--project-name", project.name, *project.sources.args(), "-f", str(spec.path), "run"]
-    return [*args, "--user", shot.user or "root", *(["--name", shot.name] if shot.name else [])]
+    return one_shot(wanted.spec, labels=shot.labels, env=shot.env, ulimits=_lowered(contract, project.service))
 
 
 def _lowered(contract: Contract, service: str) -> JSON:

@@ -62,7 +62,7 @@ def creation(spec: ContainerSpec | ProjectSpec) -> CreateContainer | ComposeUp:
     """Return the step that makes a container and starts it."""
     if isinstance(spec, ContainerSpec):
         return CreateContainer(spec)
-    return ComposeUp(spec.project.name, spec.project.sources, spec, spec.project.named())
+    return ComposeUp(spec.project.name, spec.project, spec, spec.project.named())
 
 
 def replacement(old: Actual, spec: ContainerSpec | ProjectSpec, user: str | None = None) -> tuple[Step, ...]:

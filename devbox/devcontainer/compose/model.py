@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
 NUMBER = "com.docker.compose.container-number"
-CONFIG_FILES = "com.docker.compose.project.config_files"
 # By this part of its name the reference finds the override of a stopped container again.
 OVERRIDE_NAME = "docker-compose.devcontainer.containerFeatures"
 
@@ -41,16 +40,19 @@ _NOT_THE_CONTAINER = frozenset({"image", "build", "depends_on", "profiles", "env
 class Project:
     """A compose project and the service that is the dev container.
 
-    `config` is what `docker compose config` says of the services that may run, without the values that look like
-    secrets. `profiles` are the active ones. `reads` is what the files take from the host, each with its kind,
-    `warnings` what is odd about them.
+    `config` is what `docker compose config` says of the services that may run, which are `asked` for by name or are
+    all, without the values that look like secrets. It is judged, and written to `path` for docker compose to run.
+    `profiles` are the active ones. `reads` is what the files take from the host, each with its kind, `warnings` what is
+    odd about them.
     """
 
     name: str
     sources: Sources
+    path: Path
     service: str
     run_services: tuple[str, ...]
     config: JSON = field(hash=False)
+    asked: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
     reads: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
@@ -70,6 +72,12 @@ class Project:
     def container_name(self) -> str:
         """The name of the service's container."""
         return str(self.definition.get("container_name") or f"{self.name}-{self.service}-1")
+
+    def args(self) -> list[str]:
+        """Return the arguments of docker that name the project as it was judged."""
+        profiles = [f"--profile={profile}" for profile in self.profiles]
+        folder = ["--project-directory", str(self.sources.files[0].parent)]
+        return ["compose", "--project-name", self.name, *folder, *profiles, "-f", str(self.path)]
 
     def named(self) -> tuple[str, ...]:
         """Return the services to name at `docker compose up`; none where it starts all that are to run by itself."""
@@ -117,15 +125,18 @@ def _is_none(service: JSON) -> bool:
     return 0 in (service.get("scale"), (service.get("deploy") or {}).get("replicas"))
 
 
-def without_secrets(config: JSON, is_secret: Callable[[str, str], bool]) -> JSON:
-    """Return a resolved configuration without the values of variables that look like secrets."""
+def without_secrets(
+    config: JSON, is_secret: Callable[[str, str], bool], instead: Callable[[str], str] = lambda _: MASK
+) -> JSON:
+    """Return a resolved configuration with something else `instead` of the values of variables like secrets."""
 
     def hidden(section: JSON, key: str) -> JSON:
         values = section.get(key)
         if not isinstance(values, dict):
             return section
         shown = {
-            name: MASK if value is not None and is_secret(name, str(value)) else value for name, value in values.items()
+            name: instead(str(value)) if value is not None and is_secret(name, str(value)) else value
+            for name, value in values.items()
         }
         return {**section, key: shown}
 

@@ -1,10 +1,12 @@
-"""Mounts in the words of a compose file, and the way to write a `$` into one.
+"""Mounts in the words of a compose file, and the way to write one.
 
 Source of the keys: the Compose specification, https://github.com/compose-spec/compose-spec
 """
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from devbox.errors import ContractError
@@ -12,6 +14,16 @@ from devbox.errors import ContractError
 if TYPE_CHECKING:
     from devbox.devcontainer.jsonc import JSON
     from devbox.engine.spec import Mount
+
+
+# What is a character to JSON, and an end of a line, or none at all, to YAML.
+_NO_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+
+
+def text_of(data: JSON) -> str:
+    """Return a compose file: JSON, which docker compose reads as YAML."""
+    text = json.dumps(data, ensure_ascii=False, indent=1)
+    return _NO_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
 
 
 def escaped(text: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from devbox.devcontainer.compose.model import Project, without_secrets
-from devbox.devcontainer.compose.mounts import driver, escaped, escaped_values, long_form
+from devbox.devcontainer.compose.mounts import driver, escaped, escaped_values, long_form, text_of
 from devbox.engine.spec import Mount
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ProjectSpec:
-    """A project as `docker compose up` is told of it: the contract's files, and the `override` written to `path`."""
+    """A project as `docker compose up` is told of it: as it was judged, with the `override` written to `path`."""
 
     project: Project
     override: JSON = field(hash=False)
@@ -40,9 +40,13 @@ class ProjectSpec:
         """The name of the dev container's image."""
         return str(self.override["services"][self.project.service].get("image") or self.project.image)
 
+    def args(self) -> list[str]:
+        """Return the arguments of docker that name it."""
+        return [*self.project.args(), "-f", str(self.path)]
+
     def text(self) -> str:
-        """Return the override as a file: JSON, which compose reads as YAML."""
-        return json.dumps(self.override, ensure_ascii=False, indent=1) + "\n"
+        """Return the override as a file."""
+        return text_of(self.override)
 
     def shown(self, is_secret: Callable[[str, str], bool]) -> str:
         """Return the override as it may be seen, a line for each key of a definition."""

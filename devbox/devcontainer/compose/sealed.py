@@ -1,0 +1,58 @@
+"""A compose project as a file of devbox's own may hold it: its secrets are variables, which docker compose is given."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from devbox.devcontainer.compose.model import without_secrets
+from devbox.devcontainer.compose.mounts import escaped
+from devbox.masking import is_secret, is_secret_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from devbox.devcontainer.jsonc import JSON
+
+# A shorter value may be anywhere by chance.
+_TELLING = 8
+# What was read once is read no second time: not even from files that are no compose files.
+_DONE_WITH = ("env_file", "develop")
+
+
+def secrets_in(config: JSON, environ: Mapping[str, str]) -> list[str]:
+    """Return the names of those secrets of `environ` whose values are anywhere in a resolved configuration."""
+    text = json.dumps(config, ensure_ascii=False)
+    found = ((name, json.dumps(value, ensure_ascii=False)[1:-1]) for name, value in environ.items())
+    return sorted(name for name, value in found if len(value) >= _TELLING and value in text and is_secret_name(name))
+
+
+def sealed(config: JSON, environ: Mapping[str, str]) -> tuple[JSON, dict[str, str]]:
+    """Return what docker compose said, to be read by it again, with variables in the place of secrets, and these.
+
+    `config` has each `$` twice, as docker compose writes it. The variables have names of devbox's own: one that the
+    files chose could steer docker.
+    """
+    names: dict[str, str] = {}
+
+    def named(value: str) -> str:
+        return f"${{{names.setdefault(value, f'DEVBOX_SECRET_{len(names) + 1}')}}}"
+
+    twice = {name: escaped(value) for name, value in environ.items()}
+    values = [twice[name] for name in secrets_in(config, twice)]
+    known = re.compile("|".join(map(re.escape, sorted(values, key=len, reverse=True)))) if values else None
+
+    def without(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: without(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [without(item) for item in value]
+        return known.sub(lambda match: named(match[0]), value) if known and isinstance(value, str) else value
+
+    services = {
+        name: {key: value for key, value in service.items() if key not in _DONE_WITH}
+        for name, service in (config.get("services") or {}).items()
+    }
+    written = without(without_secrets({**config, "services": services}, is_secret, named))
+    return written, {name: value.replace("$$", "$") for value, name in names.items()}
