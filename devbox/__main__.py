@@ -29,9 +29,14 @@ def main(argv: list[str] | None = None) -> int:
         from devbox.container import hot
 
         return hot.main(args[1:])
+    from devbox.cli import warm
+
+    given = warm.answer(args)
+    if given is not None:
+        return given
     from devbox.cli.app import run
 
-    return run(args)
+    return warm.run(args, lambda: run(args))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Mapping
@@ -214,7 +213,7 @@ def _own(args: Sequence[str]) -> Sequence[str]:
 def run(args: Sequence[str]) -> int:
     """Run the command line and return the exit code. No foreseen error leaves this function as an exception."""
     own = _own(args)
-    if isinstance(sys.stdout, io.TextIOWrapper):
+    if hasattr(sys.stdout, "reconfigure"):
         # A name need not be text in any encoding.
         sys.stdout.reconfigure(errors="surrogateescape" if sys.stdout.encoding == "utf-8" else "backslashreplace")
     console = Console(environ=os.environ)

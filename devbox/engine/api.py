@@ -11,10 +11,14 @@ import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 SOCKET_SECONDS = 10.0
+FOUND = 200
+
+# Who is told of each question and its answer: socket, request, body, status, answer. See `devbox.looks`.
+heard: Callable[[str, str, object, int, bytes], None] | None = None
 
 
 def socket_path(environ: Mapping[str, str]) -> str | None:
@@ -49,6 +53,7 @@ class Question:
         self, path: str, request: str, *, timeout: float = SOCKET_SECONDS, body: Mapping[str, object] | None = None
     ) -> None:
         """Send a request as `ask_socket` does. Raises OSError."""
+        self._asked = (path, request, body)
         self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._connection.settimeout(timeout)
@@ -65,7 +70,10 @@ class Question:
             while chunk := self._connection.recv(1 << 16):
                 chunks.append(chunk)
         head, _, answer = b"".join(chunks).partition(b"\r\n\r\n")
-        return _status(head), answer
+        status = _status(head)
+        if heard is not None:
+            heard(*self._asked, status, answer)
+        return status, answer
 
 
 def upgrade(path: str, request: str, body: Mapping[str, object]) -> tuple[int, socket.socket, bytes]:

@@ -50,7 +50,7 @@ def candidate(engine: Engine, workspace: Path) -> Candidate | None:
             one.created,
             mounts_of(folder_of(one.labels), (str(mount.get("Source")) for mount in one.mounts)),
         )
-        for one in engine.containers({LOCAL_FOLDER: None})
+        for one in labelled(engine, str(workspace)) or engine.containers({LOCAL_FOLDER: None})
     ]
     return nearest(candidates, str(workspace), preferred=memory.last_contract)
 
@@ -61,10 +61,19 @@ def containers_of(engine: Engine, folder: str, config_file: str | None = None) -
     With `config_file`, those of this devcontainer.json alone.
     """
     return tuple(
-        one
-        for one in engine.containers({LOCAL_FOLDER: None})
-        if folder_of(one.labels) == folder and config_file in {None, host_spelling(one.labels.get(CONFIG_FILE, ""))}
+        one for one in labelled(engine, folder) if config_file in {None, host_spelling(one.labels.get(CONFIG_FILE, ""))}
     )
+
+
+def labelled(engine: Engine, folder: str) -> tuple[ContainerSummary, ...]:
+    """Return the dev containers whose label is exactly this folder, newest first.
+
+    The engine is asked for these alone, so that others cost nothing. Only in a WSL distribution are labels spelled in
+    another way, too.
+    """
+    if "WSL_DISTRO_NAME" not in engine.environ:
+        return engine.containers({LOCAL_FOLDER: folder})
+    return tuple(one for one in engine.containers({LOCAL_FOLDER: None}) if folder_of(one.labels) == folder)
 
 
 def known_as(engine: Engine, folder: Path) -> Path:
@@ -74,12 +83,12 @@ def known_as(engine: Engine, folder: Path) -> Path:
     are one, with one container and one build volume, and it is called what it was called first: by a container's label,
     else by what devbox remembers.
     """
-    labelled = [folder_of(one.labels) for one in engine.containers({LOCAL_FOLDER: None})]
-    if str(folder) in labelled:
+    if labelled(engine, str(folder)):
         return folder
+    names = [folder_of(one.labels) for one in engine.containers({LOCAL_FOLDER: None})]
     remembered = [one.path for one in memory.known()]
     real = os.path.realpath(folder)
-    for name in (*labelled, *([] if str(folder) in remembered else remembered)):
+    for name in (*names, *([] if str(folder) in remembered else remembered)):
         if os.path.realpath(name) == real:
             return Path(name)
     return folder

@@ -1,0 +1,125 @@
+"""Answers that are given again: of commands that only look, and whose looks show what they showed last time.
+
+A warm `devbox up` reads the contract, the settings and what was agreed to, asks the engine, and finds that there is
+nothing to do. What it said is kept with all that it looked at (`devbox.looks`), for exactly these arguments, this
+folder, this environment and this terminal. The next one looks at the same again, and where it is as it was, says the
+same. Else, and where anything had to be done, such as a hook of each `up`, the ordinary way is taken.
+
+All that is kept may be deleted at any time. `devbox.__main__` comes here before the command line is imported, so this
+module imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+from devbox.errors import EXIT_INTERRUPTED, EXIT_OK
+from devbox.looks import Looks, digest, same
+from devbox.paths import state_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+SCHEMA = 1
+COMMANDS = (["up"], ["config", "contract"])
+MOST = 64
+_NAMES = ("stdout", "stderr")
+
+
+def may_be_kept(args: Sequence[str]) -> bool:
+    """Tell whether an answer to these arguments is ever given again. What comes over stdin is not looked at."""
+    known = any(list(args[: len(command)]) == command for command in COMMANDS)
+    return known and not any(text == "-" or text.endswith("=-") for text in (*args, *os.environ.values()))
+
+
+def answer(args: Sequence[str]) -> int | None:
+    """Say what these arguments gave the last time, and return the exit code; None where that need not hold any more."""
+    if not may_be_kept(args):
+        return None
+    try:
+        with open(_file(args), "rb") as stream:  # noqa: PTH123
+            kept = json.load(stream)
+        if kept["schema"] != SCHEMA or not same(kept["looks"]):
+            return None
+        if "SSH_AUTH_SOCK" in os.environ:
+            from devbox.container.person import ssh_agent
+
+            ssh_agent.ensure(os.environ)
+        for name, text in kept["said"]:
+            told = sys.stdout if name == "stdout" else sys.stderr
+            told.write(text)
+            told.flush()
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    return EXIT_OK
+
+
+def run(args: Sequence[str], ordinary: Callable[[], int]) -> int:
+    """Return the exit code of `ordinary`, the ordinary way; what it says is kept where it only looked."""
+    try:
+        file = _file(args) if may_be_kept(args) else None
+    except OSError:
+        file = None
+    if file is None:
+        return ordinary()
+    said: list[tuple[str, str]] = []
+    streams = sys.stdout, sys.stderr
+    state = state_dir()
+    looks = Looks((f"{state / 'answers'}", f"{state / 'ssh'}"))
+    sys.stdout, sys.stderr = (cast("TextIO", _Told(*stream, said)) for stream in zip(streams, _NAMES, strict=True))
+    try:
+        with looks:
+            code = ordinary()
+    finally:
+        sys.stdout, sys.stderr = streams
+    # Who was asked something may answer otherwise the next time.
+    if code == EXIT_OK and "questionary" not in sys.modules and (kept := looks.kept()) is not None:
+        _keep(file, {"schema": SCHEMA, "looks": kept, "said": said})
+    return code
+
+
+class _Told:
+    """A stream, and a copy of what is written to it."""
+
+    def __init__(self, stream: TextIO, name: str, said: list[tuple[str, str]]) -> None:
+        self._told = stream, name, said
+
+    def write(self, text: str) -> int:
+        """Write to the stream, and keep a copy."""
+        stream, name, said = self._told
+        said.append((name, text))
+        return stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._told[0], name)
+
+
+def _file(args: Sequence[str]) -> str:
+    """Return the file of an answer to exactly this: its name is a hash, for in the environment there are secrets."""
+    columns = [os.get_terminal_size(number).columns if os.isatty(number) else -1 for number in range(3)]
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    machine = (sys.version, sys.executable, __file__, *os.uname(), cpus, os.getuid(), os.getgid(), *os.getgroups())
+    variables = sorted(f"{name}={value}" for name, value in os.environ.items())
+    name = digest(*machine, columns, os.getcwd(), len(args), *args, *variables)  # noqa: PTH109
+    return f"{state_dir()}/answers/{name}.json"
+
+
+def _keep(name: str, kept: dict[str, Any]) -> None:
+    """Write an answer for its owner alone, and forget the oldest of many. What cannot be written is not kept."""
+    from pathlib import Path
+
+    from devbox.files import private_folder, write_atomically
+
+    file = Path(name)
+    try:
+        private_folder(file.parent)
+        write_atomically(file, json.dumps(kept), mode=0o600)
+        for old in sorted(file.parent.iterdir(), key=lambda one: one.stat().st_mtime)[:-MOST]:
+            old.unlink(missing_ok=True)
+    except OSError:
+        pass
