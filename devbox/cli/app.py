@@ -30,6 +30,7 @@ _CLICK_ERROR: Any = next(base for base in typer.BadParameter.__mro__ if base.__n
 COMMANDS = {
     "up": ("up", "Start the dev container of a checkout, or find it started."),
     "generate": ("generate", "Write the contract of a checkout and start nothing."),
+    "prebuild": ("prebuild", "Build the image of a contract, complete, for others to start from."),
     "shell": ("shell", "Open a shell in the dev container."),
     "exec": ("shell", "Run a command in the dev container."),
     "run": ("shell", "Run a command in a container of its own, made like it."),

@@ -87,8 +87,13 @@ def merge(
         wait_for=_last(entries, "waitFor", _is_set) or "updateContentCommand",
         hooks=_hooks(config, entries),
         host_requirements=_host_requirements([entry.get("hostRequirements") or {} for entry in entries]),
-        metadata=tuple(entry for entry in (*image_metadata, _picked(contract.raw)) if entry),
+        metadata=label_entries(contract, image_metadata),
     )
+
+
+def label_entries(contract: Contract, image_metadata: Sequence[JSON]) -> tuple[JSON, ...]:
+    """Return the label `devcontainer.metadata`: the image's raw entries, and what of `contract` goes into it."""
+    return tuple(entry for entry in (*image_metadata, _picked(contract.raw)) if entry)
 
 
 def run_args_user(run_args: Sequence[str]) -> str | None:

@@ -34,7 +34,7 @@ _SUFFIXES = frozenset({".bash", ".js", ".mjs", ".mk", ".pl", ".ps1", ".py", ".rb
 def of_contract(contract: Contract, image_metadata: Sequence[JSON] = ()) -> Iterator[Reach]:
     """Yield what a contract with its image's metadata entries reaches by other means than its container's mounts."""
     yield from _of_host_commands(contract)
-    yield from _of_build(contract)
+    yield from of_build(contract)
     for name in secret_names((*image_metadata, contract.raw)):
         yield variable(name)
     for name in contract.config.get("secrets") or {}:
@@ -105,7 +105,8 @@ def _strings(value: Any) -> Iterator[str]:
         yield from _strings(item)
 
 
-def _of_build(contract: Contract) -> Iterator[Reach]:
+def of_build(contract: Contract) -> Iterator[Reach]:
+    """Yield what the build of a contract's image reaches."""
     if contract.build is None:
         return
     build = contract.build

@@ -88,7 +88,7 @@ def _of_service(service: JSON, volumes: JSON, workspace: Path) -> Iterator[Reach
         yield from of_mount(mounts[-1], workspace)
     restart = service.get("restart") or ((service.get("deploy") or {}).get("restart_policy") or {}).get("condition")
     yield from of_restarts(mounts, workspace, "" if restart in {None, "no", "none"} else f"restart: {restart}")
-    yield from _of_build(service.get("build") or {}, workspace)
+    yield from of_service_build(service.get("build") or {}, workspace)
     for label in sorted(service.get("labels") or {}):
         if is_reserved_label(label) and label != "devcontainer.metadata":
             yield Reach("name", label, f"carries the label {label}, by which tools know somebody's container")
@@ -122,7 +122,8 @@ def _mount(item: JSON, volumes: JSON) -> Mount:
     return Mount(cast("MountType", kind), str(item.get("target")), where, bool(item.get("read_only")), tuple(options))
 
 
-def _of_build(build: JSON, workspace: Path) -> Iterator[Reach]:
+def of_service_build(build: JSON, workspace: Path) -> Iterator[Reach]:
+    """Yield what the build of a service's image reaches."""
     for key in sorted(build.keys() - _BUILD):
         if build[key]:
             yield Reach("build", f"{key} {_text(build[key])}", f"is built with {key}: {_text(build[key])}")

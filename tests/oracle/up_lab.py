@@ -213,13 +213,13 @@ def run_of(recorded: Recorded) -> dict[str, Any] | None:
         return None
     options, rest = options_of(command[1:])
     flat = _flat(options)
-    label = flat.pop("label devcontainer.metadata", None) or _label_of_dockerfile(recorded) or "[]"
+    label = flat.pop("label devcontainer.metadata", None) or label_of_dockerfile(recorded) or "[]"
     flat["metadata"] = json.loads(label)
     flat["image"], (_, script, _, *passed) = rest[0], rest[1:]
     return {**flat, "script": script.splitlines(), "command": passed}
 
 
-def _label_of_dockerfile(recorded: Recorded) -> str | None:
+def label_of_dockerfile(recorded: Recorded) -> str | None:
     """Return the metadata that a generated Dockerfile puts on the image."""
     for text in recorded.files.values():
         found = re.search(r'^LABEL devcontainer\.metadata="(.*?)(?<!\\)"$', text, re.MULTILINE | re.DOTALL)

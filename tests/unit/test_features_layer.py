@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox.container.desired import Image
-from devbox.container.up.feature_layer import _layer
+from devbox.container.up.feature_layer import layer_of
 from devbox.devcontainer.features.ids import Local
 from devbox.devcontainer.features.metadata import read
 from devbox.devcontainer.features.order import Feature
 from devbox.devcontainer.read import read as read_contract
 from devbox.errors import ContractError, ImageError
-from devbox.image.features.layer import Layer, Step, _env, _failure
+from devbox.image.features.layer import Layer, Step, _env, failure_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,7 +108,7 @@ def test_a_script_with_windows_line_ends_is_named(tmp_path: Path) -> None:
     one = step(tmp_path / "one")
     (tmp_path / "one/install.sh").write_bytes(b"#!/bin/sh\r\necho\r\n")
     said = "not found\ndevbox: the Feature 'one' failed with exit code 127\nexit code: 127"
-    error = _failure(ImageError("the image could not be built", detail=said), [one])
+    error = failure_of(ImageError("the image could not be built", detail=said), [one])
     assert (error.detail or "").startswith("not found\ninstall.sh of the Feature ./one has Windows line ends (CR LF)")
     assert ".gitattributes" in (error.detail or "")
 
@@ -119,6 +119,6 @@ def test_what_an_image_cannot_know_is_said_with_feature_and_key(tmp_path: Path, 
     (tmp_path / "devcontainer.json").write_text('{"image": "a"}')
     contract = read_contract(tmp_path / "devcontainer.json", tmp_path, {})
     with pytest.raises(ContractError) as caught:
-        _layer(contract, Image("a", "", ""), [one.feature], lambda _: None, user=None, environ={})
+        layer_of(contract, Image("a", "", ""), [one.feature], lambda _: None, user=None, environ={})
     for word in ("./one", "KEY", value[value.index("$") : value.index("}") + 1]):
         assert word in caught.value.message

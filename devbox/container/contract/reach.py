@@ -12,7 +12,7 @@ from devbox.container.desired import Image, docker_run
 from devbox.devcontainer.merge import merge
 from devbox.masking import has_password
 from devbox.trust.containers import of_container
-from devbox.trust.contracts import bound, of_contract
+from devbox.trust.contracts import bound, of_build, of_contract
 from devbox.trust.reach import Reach
 
 if TYPE_CHECKING:
@@ -40,6 +40,17 @@ def reach_of(
 
     found += of_project(project.config, contract.workspace)
     found += of_reads(project.reads)
+    return bound(found, contract, project.config)
+
+
+def reach_of_build(contract: Contract, environ: Mapping[str, str], project: Project | None = None) -> tuple[Reach, ...]:
+    """Return what building a contract's image reaches, of a service with what its compose files are read from."""
+    found = [*of_build(contract), *_of_proxies(contract, environ)]
+    if project is None:
+        return bound(found, contract)
+    from devbox.trust.projects import of_reads, of_service_build
+
+    found += [*of_service_build(project.definition.get("build") or {}, contract.workspace), *of_reads(project.reads)]
     return bound(found, contract, project.config)
 
 

@@ -57,7 +57,7 @@ def with_features(
     warnings: list[str] = []
     features, locking = resolve(engine, contract, settings, warnings.append, pull=pull)
     journal.do(*locking)
-    layer = _layer(contract, image, features, warnings.append, user=user, environ=engine.environ)
+    layer = layer_of(contract, image, features, warnings.append, user=user, environ=engine.environ)
     digest = layer.digest()
     name = layer.build(digest, network).tags[0]
     # The name holds the digest, so what is called so is this.
@@ -122,7 +122,7 @@ def _locking(held: Lock, text: str, features: Sequence[Feature], *, frozen: bool
     return (LockFeatures(held.path, text),)
 
 
-def _layer(
+def layer_of(
     contract: Contract,
     image: Image,
     features: Sequence[Feature],
@@ -131,6 +131,7 @@ def _layer(
     user: str | None,
     environ: Mapping[str, str],
 ) -> Layer:
+    """Return the layer of `features` on `image`. Raises ContractError where it could not be the same in an image."""
     from devbox.devcontainer.features.options import resolve as resolve_options
     from devbox.image.features.layer import Layer, Step
 

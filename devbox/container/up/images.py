@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from devbox.container.up.apply import Journal
     from devbox.devcontainer.jsonc import JSON
-    from devbox.devcontainer.model import Contract
+    from devbox.devcontainer.model import BuildRecipe, Contract
 
 Look = Callable[[str], "JSON | None"]
 
@@ -63,15 +63,7 @@ def plan_image(
             return ImagePlan(reference, "", image_of(reference, found, ""))
         hint = f"docker pull {reference}   # or name another image in {contract.path}"
         return ImagePlan(reference, "", None, (PullImage(reference, found is not None, "image", hint),))
-    recipe = contract.build
-    wanted = ImageBuild(
-        dockerfile=str(recipe.dockerfile),
-        context=str(recipe.context),
-        target=recipe.target,
-        args=recipe.args,
-        cache_from=recipe.cache_from,
-        options=recipe.options,
-    )
+    recipe, wanted = contract.build, build_of(contract.build)
     try:
         text = recipe.dockerfile.read_text(encoding="utf-8") if dockerfile is None else dockerfile
         bases = {name: look(name) for name in base_images(text, dict(recipe.args), str(recipe.dockerfile))}
@@ -98,6 +90,18 @@ def plan_image(
     title = f"Building the image {reference}"
     return ImagePlan(
         reference, digest, None, pulls, BuildImage(title, wanted, digest, environ or {}, inputs.notes), text
+    )
+
+
+def build_of(recipe: BuildRecipe) -> ImageBuild:
+    """Return the build that a contract's `build` asks for."""
+    return ImageBuild(
+        dockerfile=str(recipe.dockerfile),
+        context=str(recipe.context),
+        target=recipe.target,
+        args=recipe.args,
+        cache_from=recipe.cache_from,
+        options=recipe.options,
     )
 
 
@@ -162,23 +166,21 @@ def have_image(
         if found is not None and (todo.build is None or is_made_from(found, todo.digest)):
             image = image_of(todo.reference, found, todo.digest)
         else:
-            image = Image(todo.reference, "", todo.digest, _foreseen_config(look, todo), known=not todo.pulls)
+            config = {} if todo.build is None else foreseen_config(look, todo.build.build, todo.text or "")
+            image = Image(todo.reference, "", todo.digest, config, known=not todo.pulls)
     return with_features(journal, contract, image, environ=environ or {}, user=user, pull=pull)
 
 
-def _foreseen_config(look: Look, plan: ImagePlan) -> JSON:
+def foreseen_config(look: Look, build: ImageBuild, text: str) -> JSON:
     """Return what of `.Config` is known of an image that is not built yet: its base's, and what its Dockerfile sets.
 
-    That is its user, its variables and its labels: who works in it, and what other tools say in its metadata.
+    That is its user, its variables and its labels: who works in it, and what other tools say in its metadata. `text` is
+    the Dockerfile's.
     """
-    if plan.build is None or plan.text is None:
-        return {}
-    stages = read_stages(plan.text, dict(plan.build.build.args))
+    stages = read_stages(text, dict(build.args))
     if not stages.stages:
         return {}
-    chain = stages.chain(
-        (stages.find(plan.build.build.target) if plan.build.build.target else None) or stages.stages[-1]
-    )
+    chain = stages.chain((stages.find(build.target) if build.target else None) or stages.stages[-1])
     base = look(chain[0].image) if chain[0].image else None
     config = dict((base or {}).get("Config") or {})
     variables = dict(item.partition("=")[::2] for item in config.get("Env") or ())

@@ -73,19 +73,32 @@ class Layer:
 
     def dockerfile(self) -> str:
         """Return the Dockerfile. Its context holds a folder for each Feature, its named contexts are their files."""
-        lines = ["ARG BASE_IMAGE=scratch", "FROM ${BASE_IMAGE}", "USER root"]
+        return "\n".join(["ARG BASE_IMAGE=scratch", "FROM ${BASE_IMAGE}", *self.instructions(), ""])
+
+    def instructions(self, *, staged: str | None = None, escape: str = "\\") -> list[str]:
+        """Return the instructions after FROM. `staged` is the named context of the folders, if it is not the main one.
+
+        `escape` is the Dockerfile's escape character.
+        """
+        place = "" if staged is None else f"from={staged},"
+        lines = ["USER root"]
         for index, step in enumerate(self.steps):
             found = step.feature.metadata
             # A variable that is set in terms of itself, as PATH is, is filled in by the build.
-            lines += [f'ENV {name}="{_escaped(value)}"' for name, value in found.container_env]
+            lines += [f'ENV {name}="{_escaped(value, escape)}"' for name, value in found.container_env]
             command = json.dumps(["/bin/sh", f"{_PLACE}/run/{_INSTALLER}", found.id])
             lines += [
-                f"RUN --mount=type=bind,source={index},target={_PLACE}/run \\",
-                f"    --mount=type=bind,from={_context(index)},target={_PLACE}/files \\",
-                f"    --mount=type=secret,id={CA_SECRET},required=false \\",
+                f"RUN --mount=type=bind,{place}source={index},target={_PLACE}/run {escape}",
+                f"    --mount=type=bind,from={_context(index)},target={_PLACE}/files {escape}",
+                f"    --mount=type=secret,id={CA_SECRET},required=false {escape}",
                 f"    {command}",
             ]
-        return "\n".join([*lines, f"USER {self.user}", ""])
+        return [*lines, f"USER {self.user}"]
+
+    @property
+    def contexts(self) -> tuple[tuple[str, str], ...]:
+        """The named contexts: the files of each Feature."""
+        return tuple((_context(index), str(step.feature.folder)) for index, step in enumerate(self.steps))
 
     def digest(self) -> str:
         """Return the digest of all that the layer is made from."""
@@ -107,14 +120,14 @@ class Layer:
             context=str(context),
             tags=(f"devbox-features:{digest[:12]}",),
             args=(("BASE_IMAGE", self.base),),
-            contexts=tuple((_context(index), str(step.feature.folder)) for index, step in enumerate(self.steps)),
+            contexts=self.contexts,
             secrets=site_secrets(network),
             labels=((METADATA, self.label),),
         )
 
-    def stage(self, context: Path) -> None:
-        """Write the build context."""
-        write_atomically(context / "Dockerfile", self.dockerfile())
+    def stage(self, context: Path, dockerfile: str | None = None) -> None:
+        """Write the build context, with another `dockerfile` than the layer's own where there is one."""
+        write_atomically(context / "Dockerfile", self.dockerfile() if dockerfile is None else dockerfile)
         for index, step in enumerate(self.steps):
             write_atomically(context / str(index) / _INSTALLER, _installer())
             for name, text in step.mounted(self._users).items():
@@ -143,13 +156,13 @@ def install(engine: Engine, layer: Layer, network: Network, reporter: Reporter, 
             with reporter.step(f"Installing Features: {names}"):
                 build(engine, replace(wanted, forwarded=forwarded), reporter, digest=digest, environ=environ)
         except ImageError as error:
-            raise _failure(error, layer.steps) from None
+            raise failure_of(error, layer.steps) from None
         finally:
             # The files may hold what the contract took from the host's environment.
             shutil.rmtree(context, ignore_errors=True)
 
 
-def _failure(error: ImageError, steps: Sequence[Step]) -> ImageError:
+def failure_of(error: ImageError, steps: Sequence[Step]) -> ImageError:
     """Return the error for a failed build: of a Feature's script, if it was that."""
     match = _FAILED.search(error.detail or "")
     feature = next((step.feature for step in steps if match and step.feature.metadata.id == match["id"]), None)
@@ -185,5 +198,5 @@ def _env(pairs: Sequence[tuple[str, str]]) -> str:
     return "".join(f'{name}="{value}"\n' for name, value in escaped)
 
 
-def _escaped(value: str) -> str:
-    return re.sub(r'(["\\])', r"\\\1", value)
+def _escaped(value: str, escape: str) -> str:
+    return re.sub(f'(["{re.escape(escape)}])', lambda found: f"{escape}{found[0]}", value)
