@@ -76,6 +76,7 @@ class Session:
         """
         self._path = path
         self._tty = execution.tty
+        self.command = execution.argv[0]
         self.detach_keys = detach_keys
         self._size = {} if size is None else {"ConsoleSize": size}
         request = {**execution.request(environ, detach_keys=detach_keys), **self._size}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import pty
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import termios
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +130,94 @@ def test_a_command_gets_its_folder_input_and_exit_code(tree: Tree) -> None:
     assert tree.execute("sh", "-c", "exit 42").returncode == 42
     done = tree.execute("sh", "-c", "echo out; echo err >&2; kill -9 $$")
     assert (done.stdout, done.stderr, done.returncode) == ("out\n", "err\n", 137)
-    assert tree.execute("no-such-program").returncode in {126, 127}
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "says"),
+    [
+        (["no-such-program"], 127, "error: no-such-program: command not found in the container"),
+        (["./gone.sh"], 127, "error: ./gone.sh: no such file in the container"),
+        (["/etc/passwd"], 126, "error: /etc/passwd: it cannot be executed in the container: permission denied"),
+        (["/tmp"], 126, "error: /tmp: it cannot be executed in the container: "),
+    ],
+)
+def test_what_cannot_be_started_is_said_as_a_shell_says_it(argv: list[str], code: int, says: str, tree: Tree) -> None:
+    done = tree.execute(*argv)
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert done.stderr.startswith(says)
+    assert "hint: devbox exec -- " in done.stderr
+    _, shown = in_terminal([*DEVBOX, "exec", *argv], tree.path)
+    assert says in shown.decode()
+
+
+def test_a_command_may_say_what_the_engine_says(tree: Tree) -> None:
+    said = "OCI runtime exec failed: is the command's own word"
+    assert tree.execute("sh", "-c", f"echo {shlex.quote(said)}").stdout == f"{said}\n"
+    assert tree.execute("sh", "-c", f"echo {shlex.quote(said)}; echo more; exit 126").stdout == f"{said}\nmore\n"
+
+
+def test_ctrl_c_ends_a_command_whose_output_nobody_reads(tree: Tree) -> None:
+    process = tree.start([*DEVBOX, "exec", "sh", "-c", "echo begun; exec yes 7008"])
+    until(lambda: _is_full(process))
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 130
+    until(lambda: "yes 7008" not in tree.top())
+
+
+def _is_full(process: subprocess.Popen[str]) -> bool:
+    """Tell whether a pipe has taken all that it can."""
+    assert process.stdout is not None
+    return int.from_bytes(fcntl.ioctl(process.stdout, termios.FIONREAD, b"\0" * 4), sys.byteorder) > 60_000
+
+
+def test_ctrl_c_ends_a_command_that_the_engine_is_slow_to_start(tree: Tree, tmp_path: Path) -> None:
+    tree.execute("true")
+    with slow_engine(tmp_path / "slow.sock") as asked:
+        process = subprocess.Popen(
+            [*DEVBOX, "exec", "sleep", "7009"], text=True, cwd=tree.path, env=environ(DOCKER_HOST=f"unix://{tmp_path}/slow.sock"),
+            start_new_session=True,
+        )  # fmt: skip
+        tree.processes.append(process)
+        assert asked.wait(30)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+    until(lambda: "sleep 7009" not in tree.top())
+
+
+@contextlib.contextmanager
+def slow_engine(path: Path) -> Iterator[threading.Event]:
+    """Yield the moment at which a command was to be started, by a socket that passes all else on to the engine."""
+    asked = threading.Event()
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(path))
+    listening.listen()
+    kept: list[socket.socket] = []
+
+    def carry(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                if b"/start HTTP" in data and not asked.is_set():
+                    asked.set()
+                    return
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, engine = listening.accept()[0], socket.socket(socket.AF_UNIX)
+                kept.extend((client, engine))
+                engine.connect(DEFAULT_SOCKET)
+                for pair in ((client, engine), (engine, client)):
+                    threading.Thread(target=carry, args=pair, daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield asked
+    finally:
+        for one in (listening, *kept):
+            one.close()
 
 
 def test_a_command_has_the_environment_of_the_users_shell(tree: Tree) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox.container.inside.attached import DetachKeys
+from devbox.container.inside.unrunnable import BEGINNING, unrunnable
 from devbox.engine.attach import Frames
 
 if TYPE_CHECKING:
@@ -68,3 +69,34 @@ def test_what_is_typed_arrives_unless_it_leaves(typed: bytes, cuts: list[int]) -
         assert typed.startswith(passed + b"\x10\x11")
     else:
         assert passed in {typed, typed[:-1]}
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "message"),
+    [
+        (
+            'exec: "no\\"such": executable file not found in $PATH: unknown\r\n',
+            127,
+            'no"such: command not found in the container',
+        ),
+        (
+            'exec: "/opt/x": stat /opt/x: no such file or directory: unknown',
+            127,
+            "/opt/x: no such file in the container",
+        ),
+        (
+            'exec: "/etc/passwd": permission denied: unknown',
+            126,
+            "/etc/passwd: it cannot be executed in the container: permission denied",
+        ),
+        (
+            'chdir to cwd ("/gone") set in config.json failed: no such file or directory: unknown',
+            126,
+            "ls: the folder /gone of the container, in which it is to start: no such file or directory",
+        ),
+        ("something new", 126, "ls: it cannot be executed in the container: something new"),
+    ],
+)
+def test_what_the_engine_could_not_start_is_said_as_by_a_shell(said: str, code: int, message: str) -> None:
+    error = unrunnable(f"{BEGINNING}{said}", "ls")
+    assert (error.exit_code, error.message) == (code, message)

@@ -18,6 +18,7 @@ from devbox.container.hooks.parallel import INTERRUPTED, CommandDone, CommandsFa
 from devbox.container.inside import supervise
 from devbox.container.inside.exec import exec_argv
 from devbox.container.inside.home import HOMELESS, OWN_HOME
+from devbox.container.inside.unrunnable import BEGINNING, CODES, unrunnable
 from devbox.container.person.dotfiles import NAME as DOTFILES
 from devbox.container.target import missing_user
 from devbox.devcontainer.merge import merge
@@ -284,7 +285,10 @@ def _explained(done: Completed, command: Command, workspace: Path, folder: str) 
     words = command.split() if isinstance(command, str) else [word for part in command for word in part.split()]
     scripts = [word.strip("\"';&|()").removeprefix(f"{folder}/") for word in words]
     odd = [script for script in dict.fromkeys(scripts) if script and has_windows_lines(workspace / script)]
-    return done.code, "\n".join([done.stderr, *map(windows_lines, odd)])
+    said = done.stderr
+    if said.startswith(BEGINNING) and done.code in CODES:
+        said = unrunnable(said, words[0]).message
+    return done.code, "\n".join([said, *map(windows_lines, odd)])
 
 
 def run_on_host(entries: Entries, workspace: str, environ: Mapping[str, str], reporter: Reporter) -> HookDone:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from devbox.engine.attach import Session
 
 _PIECE = 1 << 16
+# How the engine begins where it could not start the command: `unrunnable`, which is not imported for that alone.
+_REFUSAL = b"OCI runtime exec failed: "
 _EXIT_SIGNAL = 128
 _BROKEN_PIPE = _EXIT_SIGNAL + signal.SIGPIPE
 # How long the last output is waited for when a signal has ended the command.
@@ -47,16 +49,13 @@ def run_attached(
     has to end what was started, and returns 128 + the signal's number; it returns 141 where nobody reads the output any
     more. If it dies, a watcher runs `end`. Raises EngineError where the engine refuses or is lost.
     """
-    with _watched(end, environ, tty=tty), _Signals(tty=tty) as signals, _raw_terminal(tty=tty):
+    with _watched(end, environ, tty=tty):
+        # The engine may take its time: until the command has started, a signal does what it does anywhere.
         session.start()
         try:
-            return _Pump(session, signals, DetachKeys(session.detach_keys) if tty else None).run(
-                end, on_signal, environ
-            )
-        except OSError:
-            # A full disk, say: what nobody can be told of the output is no reason to let the command go on unseen.
-            supervise.run_quietly(end, environ)
-            raise
+            with _Signals(tty=tty) as signals, _raw_terminal(tty=tty):
+                keys = DetachKeys(session.detach_keys) if tty else None
+                return _Pump(session, signals, keys).run(end, on_signal, environ)
         finally:
             session.close()
 
@@ -68,8 +67,14 @@ def _watched(end: list[str], environ: Mapping[str, str], *, tty: bool) -> Iterat
     watcher = supervise.watch(end, environ=environ)
     try:
         yield
-    finally:
+    except (OSError, KeyboardInterrupt):
+        # A full disk, say: what nobody can be told of the output is no reason to let the command go on unseen.
+        watcher.leave()
+        raise
+    except BaseException:
         watcher.done()
+        raise
+    watcher.done()
 
 
 class _Signals:
@@ -154,6 +159,10 @@ class _Pump:
         self._poll.register(signals.pipe, select.POLLIN)
         self._unsent = memoryview(b"")
         self._input_ended = self._ended = False
+        # What may be the engine's word that it cannot start the command: what came first, until more comes.
+        self._refusal: tuple[int, bytes] | None = None
+        self._has_said = False
+        self._ending = self._unread = False
         self._listen()
 
     def _listen(self) -> None:
@@ -175,6 +184,7 @@ class _Pump:
         if stopped is None:
             return self._exit_code()
         self._signals.let_through()
+        self._ending = True
         ending = supervise.start_quietly(on_signal.get(stopped, end), environ)
         deadline = None
         while not self._ended and (deadline is None or time.monotonic() < deadline):
@@ -193,6 +203,13 @@ class _Pump:
             # What docker's client says when it leaves a command.
             sys.stderr.write("read escape sequence\n")
             return 1
+        if self._refusal is not None:
+            from devbox.container.inside.unrunnable import CODES, unrunnable
+
+            stream, said = self._refusal
+            if code in CODES:
+                raise unrunnable(said.decode("utf-8", "replace"), self._session.command)
+            self._write(stream, memoryview(said))
         return code
 
     def _step(self, seconds: float | None) -> int | None:
@@ -200,11 +217,7 @@ class _Pump:
         stopped: int | None = None
         for descriptor, what in self._poll.poll(None if seconds is None else seconds * 1000):
             if descriptor == self._signals.pipe:
-                for number in self._signals.read():
-                    if number == SIGWINCH:
-                        self._session.resize(terminal_size(1))
-                    elif self._signals.is_stopper(number):
-                        stopped = number
+                stopped = self._signalled()
             elif descriptor == 0:
                 self._take_input()
             else:
@@ -213,6 +226,54 @@ class _Pump:
                     self._listen()
                 if what & ~select.POLLOUT:
                     stopped = self._carry_output() or stopped
+        return stopped
+
+    def _pass_on(self, stream: int, data: memoryview) -> int | None:
+        """Write what the command said, but for what may turn out to be the engine's; return a signal as `_write`."""
+        if not self._has_said and bytes(data[: len(_REFUSAL)]) == _REFUSAL:
+            self._has_said, self._refusal = True, (stream, bytes(data))
+            return None
+        self._has_said = True
+        if self._refusal is not None:
+            (before, said), self._refusal = self._refusal, None
+            stopped = self._write(before, memoryview(said))
+            if stopped is not None:
+                return stopped
+        return self._write(stream, data)
+
+    def _write(self, descriptor: int, data: memoryview) -> int | None:
+        """Write all of `data`; return the signal to stop that came while nobody read it, if one did.
+
+        Once the command is being ended, who does not read is not waited for, and gets no more. What comes is taken from
+        the engine all the same, which otherwise would not come to see any command of the container end.
+        """
+        waiting = select.poll()
+        waiting.register(descriptor, select.POLLOUT)
+        if not self._ending:
+            waiting.register(self._signals.pipe, select.POLLIN)
+        while data and not self._unread:
+            ready = dict(waiting.poll(_LAST_WORDS_SECONDS * 1000 if self._ending else None))
+            if not ready:
+                self._unread = True
+                break
+            if self._signals.pipe in ready and (stopped := self._signalled()) is not None:
+                return stopped
+            if descriptor in ready:
+                try:
+                    # No more than a pipe takes at once: a write that waits hears no signal.
+                    data = data[os.write(descriptor, data[: select.PIPE_BUF]) :]
+                except BlockingIOError:  # somebody who shares it has made it so
+                    continue
+        return None
+
+    def _signalled(self) -> int | None:
+        """Take the signals that came; return the last of those to stop."""
+        stopped = None
+        for number in self._signals.read():
+            if number == SIGWINCH:
+                self._session.resize(terminal_size(1))
+            elif self._signals.is_stopper(number):
+                stopped = number
         return stopped
 
     def _take_input(self) -> None:
@@ -250,7 +311,8 @@ class _Pump:
                 self._ended = True
                 return None
             for stream, data in parts:
-                _write(stream, data)
+                if (stopped := self._pass_on(stream, data)) is not None:
+                    return stopped
         except BlockingIOError:
             return None
         except BrokenPipeError:
@@ -258,16 +320,6 @@ class _Pump:
         except ConnectionError as error:
             raise EngineError(f"the connection to the engine broke: {error.strerror}", hint="docker ps") from None
         return None
-
-
-def _write(descriptor: int, data: memoryview) -> None:
-    while data:
-        try:
-            data = data[os.write(descriptor, data) :]
-        except BlockingIOError:  # somebody who shares it has made it so
-            waiting = select.poll()
-            waiting.register(descriptor, select.POLLOUT)
-            waiting.poll()
 
 
 def _state_of_terminal() -> str:
