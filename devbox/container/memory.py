@@ -110,10 +110,13 @@ def stamp(path: Path | str | None) -> list[int] | None:
     return None if status is None else [status.st_mtime_ns, status.st_size, status.st_ino]
 
 
-def recall_target(container: str, started_at: str) -> Target | None:
-    """Return how commands are executed in a container; None if that is not known for this start and this contract."""
+def recall_target(container: str, started_at: str, *, ask_late: bool = False) -> Target | None:
+    """Return how commands are executed in a container; None if that is not known for this start and this contract.
+
+    With `ask_late`, an answer for which the user's shell took too long is none.
+    """
     data = _read(_container_file(container))
-    if data is None or data.get("started_at") != started_at:
+    if data is None or data.get("started_at") != started_at or (ask_late and data.get("late")):
         return None
     try:
         if data["stamp"] != stamp(data["config_file"]):
@@ -140,10 +143,11 @@ def recall_target(container: str, started_at: str) -> Target | None:
         return None
 
 
-def remember_target(target: Target, env_lines: str, *, complete: bool = True) -> Target:
+def remember_target(target: Target, env_lines: str, *, complete: bool = True, is_late: bool = False) -> Target:
     """Keep how commands are executed in a container, and return it with the file for docker's `--env-file`.
 
-    `env_lines` is what that file holds. Only the owner may read it. What is not `complete` is good for this once.
+    `env_lines` is what that file holds. Only the owner may read it. What is not `complete` is good for this once;
+    what `is_late` lacks the environment of a shell that took too long, and is good until `up` asks again.
     """
     from devbox.files import private_folder, write_atomically
 
@@ -160,6 +164,7 @@ def remember_target(target: Target, env_lines: str, *, complete: bool = True) ->
             "user": target.user,
             "config_file": str(target.config_file) if target.config_file else None,
             "stamp": stamp(target.config_file) if complete else "incomplete",
+            "late": is_late,
             "env_file": bool(env_lines),
             "carried": target.carried,
             "host_env": target.host_env,
@@ -220,9 +225,17 @@ def identity_given(container: str) -> bool:
     return _read(_container_file(container, ".git.json")) is not None
 
 
-def remember_identity(container: str) -> None:
-    """Remember that a container has been given the user's git identity: what becomes of it there is its own affair."""
-    _write(_container_file(container, ".git.json"), {})
+def has_foreign(container: str) -> bool:
+    """Tell whether repositories in a container belonged to another user when it was given the identity."""
+    return bool((_read(_container_file(container, ".git.json")) or {}).get("foreign"))
+
+
+def remember_identity(container: str, *, foreign: bool) -> None:
+    """Remember that a container has been given the user's git identity: what becomes of it there is its own affair.
+
+    `foreign` tells that repositories in it belong to another user: more may come, which have to be named to git.
+    """
+    _write(_container_file(container, ".git.json"), {"foreign": foreign})
 
 
 def forget_container(container: str) -> None:

@@ -310,13 +310,14 @@ class Replace:
 
     The new one is called otherwise until then, and its label says whose place it takes, so that a swap that was
     interrupted anywhere can be told, and finished. With `halted` it is left stopped: others have to start before it.
-    `user` is the one that commands in it are to have.
+    `user` is the one that commands in it are to have, `folder` where they are to start.
     """
 
     old: Actual
     spec: ContainerSpec | ProjectSpec
     halted: bool = False
     user: str | None = None
+    folder: str = ""
 
     @property
     def title(self) -> str:

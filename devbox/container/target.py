@@ -151,6 +151,14 @@ def missing_user(user: str, done: Completed) -> ContractError | None:
     )
 
 
+def no_folder(folder: str) -> ContractError:
+    """Return the error for a container without the folder that commands start in."""
+    return ContractError(
+        f"the container has no folder {folder}, where commands start",
+        hint='set "workspaceFolder" in the contract to one that is there or is mounted, and run devbox up again',
+    )
+
+
 def folder_of(labels: Mapping[str, str]) -> str:
     """Return the folder on the host that a dev container's labels name, as it is called here."""
     return host_spelling(labels[LOCAL_FOLDER])

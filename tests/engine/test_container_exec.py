@@ -466,6 +466,11 @@ def test_a_shell_that_hangs_does_not_hold_commands_up(tree: Tree, monkeypatch: p
     _, warning = probe.learn(tree.engine, read)
     assert warning is not None
     assert "sleep 7005" not in tree.top()
+    # What was not told in time is asked for by the next `up`.
+    tree.engine.run(["exec", tree.container, "sh", "-c", "echo 'export AT_LAST=1' > /root/.profile"])
+    assert tree.execute("sh", "-c", "echo $AT_LAST").stdout == "\n"
+    up(UpRequest(path=tree.path, trust=True), tree.engine, Silent())
+    assert tree.execute("sh", "-c", "echo $AT_LAST").stdout == "1\n"
 
 
 def test_one_shot_containers_are_like_the_dev_container_and_gone_afterwards(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox.container import memory
+from devbox.container.inside.find import running_container
 from devbox.container.up.apply import Journal
 from devbox.container.up.images import have_image, plan_image
 from devbox.container.up.uid import wants_host_ids, with_host_ids
@@ -350,6 +351,30 @@ def test_what_cannot_be_done_is_said(work: Work) -> None:
     with pytest.raises(EngineError, match="does not exist"):
         work.up(trust=True)
     assert not work.containers()
+
+
+def test_where_commands_start_has_to_be_there_and_one_who_cannot_write_it_is_said(work: Work) -> None:
+    work.write(workspaceFolder="/not-there", postCreateCommand="true")
+    with pytest.raises(ContractError, match="the container has no folder /not-there, where commands start"):
+        work.up()
+    work.write(workspaceFolder="/workspaces/x", workspaceMount=f"type=bind,source={work.path},target=/workspaces/x")
+    work.up(trust=True)
+    assert not work.said.warnings
+    work.write(remoteUser="nobody", updateRemoteUserUID=False)
+    work.path.chmod(0o755)
+    work.up()
+    (warning,) = [one for one in work.said.warnings if "cannot write" in one]
+    assert f"nobody cannot write /workspaces/tree, which belongs to the user {os.getuid()} inside" in warning
+
+
+def test_a_home_that_a_command_makes_is_the_contracts_word(work: Work) -> None:
+    work.write(
+        containerEnv={"HOME": "/srv/home"}, remoteUser="root", postCreateCommand="mkdir -p /srv/home", image=work.image,
+        userEnvProbe="loginShell",
+    )  # fmt: skip
+    work.up()
+    target = running_container(work.engine, work.path)
+    assert target.env_file is None or "HOME=" not in target.env_file.read_text()
 
 
 def test_a_name_that_is_taken_is_said(work: Work, engine_name: Callable[[str], str]) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from devbox.container.inside import probe
+from devbox.devcontainer.merge import merge
+from devbox.devcontainer.read import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from devbox.engine.docker import Engine
 
@@ -43,8 +47,14 @@ def container(engine: Engine, base_image: str) -> Iterator[str]:
         ("loginInteractiveShell", {"FROM_PROFILE"}),
     ],
 )
-def test_each_form_reads_the_files_of_its_shell(kind: str, seen: set[str], engine: Engine, container: str) -> None:
-    found, warning = probe.user_environ(engine, container, "root", kind)
+def test_each_form_reads_the_files_of_its_shell(
+    kind: str, seen: set[str], engine: Engine, container: str, tmp_path: Path
+) -> None:
+    inspected = engine.container(container)
+    assert inspected is not None
+    (tmp_path / ".devcontainer.json").write_text(json.dumps({"image": "x", "userEnvProbe": kind}))
+    merged = merge(read(tmp_path / ".devcontainer.json", tmp_path, {}), (), {})
+    found, warning, _ = probe.user_environ(engine, probe.Reading(inspected, None, merged))
     assert warning is None
     assert {name for name in found if name.startswith("FROM_")} == seen
     if kind != "none":

@@ -194,6 +194,12 @@ def test_git_takes_repositories_below_the_workspace_that_belong_to_others(
     for place in (".", "sub", "deep/third one", "made/mine"):
         done = execute(folder, "git", "-C", place, "status", environ={**os.environ})
         assert (done.stderr, done.returncode) == ("", 0)
+    git(folder, "clone", "--quiet", str(tmp_path / "library"), "later")
+    for one in [folder / "later", *(folder / "later").rglob("*")]:
+        os.lchown(one, UID, UID)
+    start(folder, engine)
+    done = execute(folder, "git", "-C", "later", "status", environ={**os.environ})
+    assert (done.stderr, done.returncode) == ("", 0)
 
 
 def test_a_configuration_that_the_image_brings_is_left_alone(

@@ -110,6 +110,7 @@ def mistakes(*, compose: bool) -> list[dict[str, Any]]:
             {"container_name": "no name"},
             {"more": {"workspaceFolder": "/", "containerUser": "nobody-here"}},
             {"more": {"remoteUser": "nobody-here"}},
+            {"more": {"workspaceFolder": "/not-there"}},
             {"command": "false", "more": {"overrideCommand": False}},
         ]
     return [
@@ -118,6 +119,7 @@ def mistakes(*, compose: bool) -> list[dict[str, Any]]:
         {"runArgs": ["--runtime=nope"]},
         {"containerUser": "nobody-here"},
         {"remoteUser": "nobody-here"},
+        {"workspaceFolder": "/not-there"},
         {"overrideCommand": False},
     ]
 

@@ -10,12 +10,12 @@ import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox.container import memory
 from devbox.container.inside import supervise
 from devbox.container.inside.home import OWN_HOME
-from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER, Target, Template, folder_of, missing_user
+from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER, Target, Template, folder_of, missing_user, no_folder
 from devbox.devcontainer.spelling import host_spelling
 from devbox.errors import DevboxError, EngineError
 
@@ -37,12 +37,15 @@ _LOCAL_ENV = re.compile(r"\$\{(?:localEnv|env):([^:}]+)(?::([^:}]*)[^}]*)?\}")
 # Docker reads env files by lines and refuses longer ones.
 _LONGEST_LINE = 60_000
 
-# $1 are the shell's flags, $2 a mark: what start-up files print stands outside of the two marks. The first line is the
-# shell. Where an image says
-# that $HOME is a folder of somebody else's, the user's own takes its place.
+# $1 are the shell's flags ("" asks no shell), $2 a mark: what start-up files print stands outside of the two marks. $3
+# is the folder that commands start in, $4 says whose word $HOME is. The first line tells of the folder, the second is
+# the shell. Where $HOME is a folder of somebody else's, the user's own takes its place; but one that a contract names
+# and that is not there yet, a lifecycle command may make.
 _PROBE = rf"""
 {OWN_HOME}
-if [ ! -w "$HOME" ]; then
+if [ ! -d "$3" ]; then echo gone; elif [ ! -w "$3" ]; then stat -c 'unwritable %u' "$3"; else echo usable; fi
+[ -n "$1" ] || exit 0
+if [ ! -w "$HOME" ] && {{ [ "$4" != contract ] || [ -e "$HOME" ]; }}; then
   home=$(own_home)
   if [ -n "$home" ] && [ -d "$home" ] && [ -w "$home" ]; then export HOME="$home"; fi
 fi
@@ -189,8 +192,8 @@ def resolve(engine: Engine, container: str) -> Target:
 
 def learn(engine: Engine, read: Reading) -> tuple[Target, str | None]:
     """Ask a running container how commands are executed in it, and keep the answer; also return a warning, if any."""
-    kind = read.merged.user_env_probe if read.merged is not None else "loginInteractiveShell"
-    shell, warning = user_environ(engine, read.id, read.user, kind)
+    asked = user_environ(engine, read)
+    shell = asked.environ
     own = read.environ
     environ = {name: value for name, value in shell.items() if name not in _NOT_THE_USERS}
     if "PATH" in environ and "PATH" in own:
@@ -223,7 +226,7 @@ def learn(engine: Engine, read: Reading) -> tuple[Target, str | None]:
         host_env=tuple(host_env.items()),
     )
     # An answer that lacks something is not an answer for the next time: the person may agree in between.
-    return memory.remember_target(target, lines, complete=not withheld), warning
+    return memory.remember_target(target, lines, complete=not withheld, is_late=asked.is_late), asked.warning
 
 
 def agreed(contract: Contract, labels: Mapping[str, str]) -> bool:
@@ -242,36 +245,64 @@ def _takes_secret(parts: Template) -> bool:
     return any(is_secret_name(part[0]) for part in parts if not isinstance(part, str))
 
 
-def user_environ(engine: Engine, container: str, user: str, kind: str) -> tuple[dict[str, str], str | None]:
-    """Return the environment of the user's shell of `kind` (`userEnvProbe`), or none of it with a warning.
+class Answer(NamedTuple):
+    """The environment of a user's shell, and what there is to warn of. One that ran out of time is late."""
 
-    It gets ten seconds, as with the reference CLI; then the shell is ended.
+    environ: dict[str, str]
+    warning: str | None = None
+    is_late: bool = False
+
+
+def user_environ(engine: Engine, read: Reading) -> Answer:
+    """Ask the user's shell for its environment (`userEnvProbe`); what cannot be had is a warning.
+
+    It gets ten seconds, as with the reference CLI; then the shell is ended. Raises ContractError where the container
+    has not the user, or not the folder that commands start in.
     """
-    flags = _FLAGS.get(kind)
-    if flags is None:
-        return {}, None
+    merged, user = read.merged, read.user
+    flags = _FLAGS.get(merged.user_env_probe, "") if merged is not None else _FLAGS["loginInteractiveShell"]
+    of_home = "contract" if merged is not None and "HOME" in dict(merged.container_env) else "image"
     token = supervise.new_token()
     mark = f"devbox-{token}"
-    args = ["exec", "--user", user, "--env", f"{supervise.TOKEN}={token}", container]
+    args = ["exec", "--user", user, "--env", f"{supervise.TOKEN}={token}", read.id, "sh", "-c", _PROBE, "probe"]
     try:
-        done = engine.run([*args, "sh", "-c", _PROBE, "probe", flags, mark], check=False, timeout=PROBE_SECONDS)
+        done = engine.run([*args, flags, mark, read.folder, of_home], check=False, timeout=PROBE_SECONDS)
     except EngineError:
-        supervise.end(container, token, user=user, environ=engine.environ, docker=engine.docker)
-        return {}, (
-            f"the shell of {user} gave no environment within {PROBE_SECONDS:g} s, so commands run without it; "
-            'see its start-up files, or set "userEnvProbe": "none"'
+        supervise.end(read.id, token, user=user, environ=engine.environ, docker=engine.docker)
+        late = (
+            f"the shell of {user} gave no environment within {PROBE_SECONDS:g} s, so commands run without it until the "
+            'next `devbox up`, which asks again; see its start-up files, or set "userEnvProbe": "none"'
         )
-    parts = done.stdout.split(mark)
-    if len(parts) != 3:
-        if (missing := missing_user(user, done)) is not None:
-            raise missing
-        shell, last = done.stdout.partition("\n")[0], done.stderr.strip().splitlines()[-1:]
+        return Answer({}, late, is_late=True)
+    if (missing := missing_user(user, done)) is not None:
+        raise missing
+    head, *parts = done.stdout.split(mark)
+    folder, _, told = head.partition("\n")
+    if folder == "gone":
+        raise no_folder(read.folder)
+    warning = _unwritable(read, int(folder.split()[1])) if folder.startswith("unwritable ") else None
+    if not flags:
+        return Answer({}, warning)
+    if len(parts) != 2:
+        shell, last = told.partition("\n")[0], done.stderr.strip().splitlines()[-1:]
         why = f" ({last[0].strip()})" if last else ""
-        return {}, (
+        return Answer(
+            {},
             f"{shell or 'the shell'} of {user} could not be asked for its environment{why}, so commands run without "
-            'what its start-up files set; see these, set it by remoteEnv, or set "userEnvProbe": "none"'
+            'what its start-up files set; see these, set it by remoteEnv, or set "userEnvProbe": "none"',
         )
-    return parse_environ(parts[1]), None
+    return Answer(parse_environ(parts[0]), warning)
+
+
+def _unwritable(read: Reading, owner: int) -> str | None:
+    """Return the sentence about a workspace that the user cannot write; None where the contract has it so."""
+    for mount in read.inspected.get("Mounts") or ():
+        if mount.get("Destination") == read.folder and not mount.get("RW", True):
+            return None
+    return (
+        f"{read.user} cannot write {read.folder}, which belongs to the user {owner} inside: name one who can as "
+        f"remoteUser, or see updateRemoteUserUID; on the host: ls -ld {read.workspace}"
+    )
 
 
 def parse_environ(text: str) -> dict[str, str]:

@@ -54,9 +54,11 @@ _KEYS = frozenset(
 # How deep repositories below the workspace are looked for.
 _DEPTH = 6
 
-# $1 is the workspace's folder; the settings come on stdin. A file that is there is the container's own, and gets none.
+# $1 is the workspace's folder; the settings come on stdin. A file that is there is the container's own, and gets none;
+# with `again` as $2 one that is gone stays so.
 # git refuses a repository of another user, and says so only when it is used: then its folder is named as safe. That is
-# the workspace's, and each one below it, such as a submodule's, and no other.
+# the workspace's, and each one below it, such as a submodule's, and no other. Those that come later are named by the
+# next `up`, and git from 2.46 on takes all below a folder. Prints whether there are such repositories.
 _WRITE = rf"""
 {OWN_HOME}
 umask 077
@@ -68,6 +70,7 @@ done
 command -v git >/dev/null 2>&1 || exit 0
 place=${{XDG_CONFIG_HOME:-$home/.config}}/git
 file=$place/config
+[ "$2" != again ] || [ -e "$file" ] || exit 0
 mkdir -p "$place" || exit 1
 new=$file
 if [ -e "$file" ]; then cat >/dev/null; else new=$file.$$; cat >"$new" || exit 1; fi
@@ -78,9 +81,13 @@ while [ "$top" != / ] && [ ! -e "$top/.git" ]; do top=${{top%/*}}; top=${{top:-/
   find "$1" -xdev -maxdepth {_DEPTH} \( -name node_modules -o -name .git \) -prune -name .git -print 2>/dev/null
 }} | sed 's|/\.git$||' | sort -u | while IFS= read -r folder; do
   case $(LC_ALL=C git -C "$folder" rev-parse --git-dir 2>&1 >/dev/null) in
-    *"dubious ownership"* | *"unsafe repository"*) git config --file "$new" --add safe.directory "$folder" ;;
+    *"dubious ownership"* | *"unsafe repository"*)
+      below=$(git config --file "$new" --get-all safe.directory)
+      [ -n "$below" ] || git config --file "$new" --add safe.directory "$1/*"
+      git config --file "$new" --add safe.directory "$folder" ;;
   esac
 done
+! git config --file "$new" --get safe.directory >/dev/null || echo foreign
 [ "$new" != "$file" ] || exit 0
 [ -s "$new" ] || {{ rm -f "$new"; exit 0; }}
 mv "$new" "$file"
@@ -128,13 +135,17 @@ def _quoted(value: str) -> str:
 
 
 def provide(engine: Engine, read: Reading) -> str | None:
-    """Write the identity into a running container, once in its life; return a warning if that failed."""
-    if memory.identity_given(read.id):
+    """Write the identity into a running container, once in its life; return a warning if that failed.
+
+    Where repositories in it belong to another user, each time: further ones may have come.
+    """
+    if memory.identity_given(read.id) and not memory.has_foreign(read.id):
         return None
-    text = of_host(read.workspace, engine.environ)
-    args = ["exec", "--interactive", "--user", read.user, read.id]
-    done = engine.run([*args, "sh", "-c", _WRITE, "identity", read.folder], check=False, input_text=text)
-    memory.remember_identity(read.id)
+    again = memory.identity_given(read.id)
+    text = "" if again else of_host(read.workspace, engine.environ)
+    args = ["exec", "--interactive", "--user", read.user, read.id, "sh", "-c", _WRITE, "identity", read.folder]
+    done = engine.run([*args, "again" if again else "first"], check=False, input_text=text)
+    memory.remember_identity(read.id, foreign="foreign" in done.stdout.split())
     if done.ok:
         return None
     if done.code == HOMELESS:

@@ -65,17 +65,19 @@ def creation(spec: ContainerSpec | ProjectSpec) -> CreateContainer | ComposeUp:
     return ComposeUp(spec.project.name, spec.project, spec, spec.project.named())
 
 
-def replacement(old: Actual, spec: ContainerSpec | ProjectSpec, user: str | None = None) -> tuple[Step, ...]:
-    """Return the steps that put a new container, in which commands run as `user`, in the place of `old`."""
+def replacement(
+    old: Actual, spec: ContainerSpec | ProjectSpec, user: str | None = None, folder: str = ""
+) -> tuple[Step, ...]:
+    """Return the steps that put a new container in the place of `old`. Commands in it run as `user`, in `folder`."""
     if old.state in UNSTARTED:
         return RemoveContainer(old.id, old.name), creation(spec)
     if isinstance(spec, ContainerSpec):
-        return (Replace(old, spec, user=user),)
+        return (Replace(old, spec, user=user, folder=folder),)
     from devbox.devcontainer.compose.override import with_label
 
     # Marked in the file, too: to compose, another label makes another container.
     marked = with_label(spec, REPLACES, old.id)
-    return Replace(old, marked, user=user), creation(marked)
+    return Replace(old, marked, user=user, folder=folder), creation(marked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,8 @@ def plan(desired: Desired, actual: Actual | None, *, recreate: bool = False) -> 
     create = creation(desired.spec)
     if actual is None:
         return Plan((create,), "created", ("there is no container yet",))
-    replaced = replacement(actual, desired.spec, desired.state.get("remoteUser"))
+    state = desired.state
+    replaced = replacement(actual, desired.spec, state.get("remoteUser"), state.get("workspaceFolder") or "")
     if recreate:
         return Plan(replaced, "created", ("--recreate was given",))
     drift = differences(actual.recorded, desired.state) if actual.recorded else ()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from devbox.container.steps import REPLACES
-from devbox.container.target import missing_user
+from devbox.container.target import missing_user, no_folder
 from devbox.container.up.apply import (
     compose_up,
     ended,
@@ -111,14 +111,20 @@ class _New:
         self.started = done.ok
 
     def must_serve(self) -> None:
-        """See that it keeps running and has its user. Raises EngineError or ContractError.
+        """See that it keeps running, has its user, and the folder that commands start in.
 
-        Neither is found by a start: a command inside asks for the user, and gives one that ends the time to do so.
+        None of it is found by a start: a command inside asks for both, and gives one that ends the time to do so.
+        Raises EngineError or ContractError.
         """
         user = ["--user", self.step.user] if self.step.user else []
-        done = self.engine.run(["exec", *user, self.id, "true"], check=False)
+        folder = self.step.folder
+        done = self.engine.run(
+            ["exec", *user, self.id, "sh", "-c", '[ -z "$1" ] || [ -d "$1" ]', "sh", folder], check=False
+        )
         if (missing := missing_user(self.step.user or "", done)) is not None:
             raise missing
+        if done.code == 1:
+            raise no_folder(folder)
         inspected = self.engine.container(self.id)
         if inspected is not None and not inspected["State"].get("Running"):
             raise ended(self.engine, inspected, composed=not isinstance(self.made, ContainerSpec))

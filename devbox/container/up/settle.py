@@ -73,7 +73,7 @@ def _mend(run: Run, read: Reading) -> None:
 
 def _target(run: Run, read: Reading, *, fresh: bool) -> Target:
     """Return how commands are executed in the container, asked of it where that is not remembered."""
-    remembered = None if fresh else memory.recall_target(read.id, read.moments[1])
+    remembered = None if fresh else memory.recall_target(read.id, read.moments[1], ask_late=True)
     if remembered is not None:
         return remembered
     with run.journal.timed("environment"):
