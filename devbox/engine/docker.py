@@ -129,14 +129,14 @@ class Engine:
         """Return `docker ARGS` as a person would type it."""
         return shlex.join([self.docker, *args])
 
-    def containers(self, labels: Mapping[str, str | None], *, everything: bool = True) -> tuple[ContainerSummary, ...]:
+    def containers(self, labels: Mapping[str, str | None]) -> tuple[ContainerSummary, ...]:
         """Return the containers that carry all of `labels` (None: any value), newest first, stopped ones too."""
         wanted = [name if value is None else f"{name}={value}" for name, value in labels.items()]
         path = socket_path(self.environ)
         if path is not None:
             filters = quote(json.dumps({"label": wanted}, separators=(",", ":")))
             try:
-                status, body = ask_socket(path, f"/containers/json?all={int(everything)}&filters={filters}")
+                status, body = ask_socket(path, f"/containers/json?all=1&filters={filters}")
             except OSError as error:
                 from devbox.engine.trouble import unreachable
 
@@ -144,7 +144,7 @@ class Engine:
                 raise unreachable(self.environ, str(error), permitted=permitted) from None
             if status == 200:
                 return tuple(_summary(item) for item in json.loads(body))
-        args = ["ps", "--no-trunc", "--quiet", *(["--all"] if everything else [])]
+        args = ["ps", "--no-trunc", "--quiet", "--all"]
         for label in wanted:
             args += ["--filter", f"label={label}"]
         ids = self.run(args).stdout.split()

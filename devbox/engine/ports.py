@@ -60,13 +60,6 @@ class Published:
         before = f"{host}:{outer}:" if host is not None else f"{outer}:" if outer else ""
         return f"{before}{_range(self.inner)}{'' if self.protocol is None else f'/{self.protocol}'}"
 
-    @property
-    def is_local(self) -> bool:
-        """Whether it can be reached from this machine alone."""
-        import ipaddress
-
-        return self.host is not None and ipaddress.ip_address(self.host).is_loopback
-
     @classmethod
     def parse(cls, text: str) -> Published:
         """Read the value of `-p`. Raises ContractError, naming it."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devbox.builds.caches import choose, explain
-from devbox.builds.caches.choose import NO_CACHE, CompilerCache
+from devbox.builds.caches.choose import CompilerCache
 from devbox.builds.caches.doctor import findings
 from devbox.builds.caches.storage import storage
 from devbox.builds.report.reading import read
@@ -31,7 +31,7 @@ PASSWORD = "a-password-for-this-test"
 def test_another_cache_changes_nothing_in_a_tree(place: Place) -> None:
     assert place.build().missed == COUNT
     assert place.build(cache=SCCACHE).commands == 0
-    assert place.build(cache=NO_CACHE).commands == 0
+    assert place.build(cache=CompilerCache("none")).commands == 0
     (place.workspace / "one.cpp").write_text(part("one", 5))
     report = place.build(cache=SCCACHE)
     assert (report.configured, report.compiled, report.missed) == ((), 1, 1)
@@ -70,7 +70,7 @@ def test_the_cache_is_asked_explained_and_cleared(place: Place) -> None:
 
 
 def test_a_build_s_trace_has_every_command_and_changes_none(place: Place) -> None:
-    report = place.build(cache=NO_CACHE, trace=True)
+    report = place.build(cache=CompilerCache("none"), trace=True)
     assert report.timeline is not None
     assert len(report.timeline.steps) == report.commands
     assert [step.title for step in report.timeline.critical_path()][-1] == "small"

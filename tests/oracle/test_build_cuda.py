@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devbox.builds.build import build
-from devbox.builds.caches.choose import NO_CACHE
+from devbox.builds.caches.choose import CompilerCache
 from devbox.builds.report.summary import BuildRequest
 from devbox.container.target import Target
 from devbox.container.up.up import UpRequest, up
@@ -271,7 +271,7 @@ def test_the_client_s_own_path_is_the_same(lab: CudaLab) -> None:
     """Once through `devbox build`'s own function, with its report."""
     target = Target(lab.container, lab.workspace, INSIDE, "1000:1000")
     lab.own()
-    request = BuildRequest(load("cuda", "cuda13"), arch="75-real", cache=NO_CACHE, seed="none")
+    request = BuildRequest(load("cuda", "cuda13"), arch="75-real", cache=CompilerCache("none"), seed="none")
     report = build(request, target, lab.engine, Silent())
     assert (report.ok, report.compiled) == (True, COUNT)
     edit(lab, "kernels/dot.cu", "one")

@@ -12,10 +12,10 @@ from devbox.container.up.apply import clamped, refused
     ("before", "hard", "after"),
     [
         (("--ipc=host", "--ulimit=memlock=-1"), 64, ("--ipc=host", "--ulimit=memlock=64")),
-        (("--ulimit", "memlock=-1:-1", "-q"), 64, ("--ulimit=memlock=64", "-q")),
+        (("--ulimit=memlock=-1:-1", "-q"), 64, ("--ulimit=memlock=64", "-q")),
         (("--ulimit=memlock=-1",), None, ()),
         (("--ulimit=memlock=64",), 64, ()),
-        (("--ulimit=nofile=1", "--ulimit", "memlock=-1"), None, ("--ulimit=nofile=1",)),
+        (("--ulimit=nofile=1", "--ulimit=memlock=-1"), None, ("--ulimit=nofile=1",)),
         (("--ulimit=nofile=1",), 64, ("--ulimit=nofile=1",)),
         (("--ulimit=memlock=-1", "--ulimit=memlock=-1"), 64, ("--ulimit=memlock=64",)),
     ],

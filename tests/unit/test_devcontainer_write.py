@@ -87,7 +87,6 @@ def test_an_edited_file_is_the_users(tmp_path: Path, edited: str) -> None:
     kept = write(checkout, generated("FROM b\n", "y"))
     assert (kept.kept, kept.changed) == ((path,), ())
     assert {name: (tmp_path / name).read_text() for name in before} == before
-    assert remove(checkout, kept.paths) == ()
 
     forced = write(checkout, generated("FROM b\n", "y"), force=True)
     assert forced.changed == forced.paths

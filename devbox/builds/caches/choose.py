@@ -54,9 +54,6 @@ class CompilerCache:
         return self.storage.values() if self.storage is not None else iter(())
 
 
-NO_CACHE = CompilerCache("none")
-
-
 def compiler_cache(settings: Settings, environ: Mapping[str, str]) -> CompilerCache:
     """Return the compiler cache that the settings choose. Raises UsageError where they make no sense."""
     kind = settings.compiler_cache

@@ -309,32 +309,16 @@ def clamped(run_args: Sequence[str], name: str, hard: Callable[[], int | None]) 
 
     A limit that was lowered already is left out. The arguments come back unchanged where they do not set it.
     """
-    spans = _limit_spans(run_args, name)
-    if not spans:
+    setting = [word for word in run_args if word.startswith(f"--ulimit={name}=")]
+    if not setting:
         return tuple(run_args), ""
-    old = run_args[spans[0][1]].removeprefix("--ulimit=")
+    old = setting[0].removeprefix("--ulimit=")
     number = hard()
     new = [] if number is None or old == f"{name}={number}" else [f"--ulimit={name}={number}"]
-    result: list[str] = []
-    for index, argument in enumerate(run_args):
-        inside = [start for start, end in spans if start <= index <= end]
-        if not inside:
-            result.append(argument)
-        elif index == spans[0][0]:
-            result += new
+    first = run_args.index(setting[0])
+    others = [word for word in run_args if word not in setting]
     got = f"set to {number}, the most that it can grant" if new else "left at the engine's own default"
-    return tuple(result), f"the engine refused the limit {old}: it was {got}"
-
-
-def _limit_spans(run_args: Sequence[str], name: str) -> list[tuple[int, int]]:
-    """Return first and last index of each `--ulimit NAME=…` in `run_args`, in one word or two."""
-    spans = []
-    for index, argument in enumerate(run_args):
-        if argument.startswith(f"--ulimit={name}="):
-            spans.append((index, index))
-        elif argument == "--ulimit" and index + 1 < len(run_args) and run_args[index + 1].startswith(f"{name}="):
-            spans.append((index, index + 1))
-    return spans
+    return (*others[:first], *new, *others[first:]), f"the engine refused the limit {old}: it was {got}"
 
 
 def refused(stderr: str, what: str) -> EngineError:

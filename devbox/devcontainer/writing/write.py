@@ -114,7 +114,7 @@ def put_back(checkout: Checkout, before: Mapping[Path, str | None]) -> None:
     """Give the files of a contract, the devcontainer.json first, the texts that they had before it was written."""
     new = [path for path, text in before.items() if text is None]
     if new:
-        remove(checkout, new, force=True)
+        remove(checkout, new)
     kept = [(path, text) for path, text in before.items() if text is not None]
     for path, text in reversed(kept):
         _write(path, text)
@@ -123,15 +123,13 @@ def put_back(checkout: Checkout, before: Mapping[Path, str | None]) -> None:
     keep_out(checkout, [one for one in relatives if one not in checkout.tracked])
 
 
-def remove(checkout: Checkout, paths: Iterable[Path], *, force: bool = False) -> tuple[Path, ...]:
+def remove(checkout: Checkout, paths: Iterable[Path]) -> tuple[Path, ...]:
     """Remove the files of a contract that devbox wrote, its empty folders, and their lines in git's exclude file.
 
-    Edited files stay, all of them, unless `force` is given; tracked ones stay always. Returns what was removed.
+    Tracked ones stay. Returns what was removed.
     """
     inside = [path for path in paths if path.is_relative_to(checkout.path)]
     mine = [path for path in inside if path.relative_to(checkout.path).as_posix() not in checkout.tracked]
-    if edited_files(tuple(mine)) and not force:
-        return ()
     removed = []
     for path in mine:
         with contextlib.suppress(FileNotFoundError):
