@@ -138,7 +138,7 @@ def run_(
     facts = engine_facts.gather(run.engine)
     plan = task_run.prepare(run.engine, request, run.network(folder), facts, run.console, dry_run=dry_run)
     if dry_run:
-        run.show_commands(plan.lines(run.engine, serving=serving))
+        run.show_commands(plan.run.lines(run.engine, task_run.flags(task)))
         return
     code = task_run.run(run.engine, request, plan, facts, run.console)
     if not serving:

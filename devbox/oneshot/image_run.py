@@ -9,28 +9,33 @@ import errno
 import os
 import socket
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox import units
+from devbox.container import which
 from devbox.devcontainer.gpu import gpu_args
 from devbox.devcontainer.identity import volume_name
 from devbox.devcontainer.writing.draft import CA_BUNDLE, CA_VARIABLES, CACHE_FOLDER, CACHE_VARIABLES
 from devbox.devcontainer.writing.limits import limit_args
 from devbox.engine.ports import ports
 from devbox.engine.spec import ContainerSpec, Mount, container_args, must_be_name
-from devbox.errors import EngineError, ImageError, RefusedError, UsageError
+from devbox.errors import DevboxError, EngineError, ImageError, RefusedError, UsageError
 from devbox.facts import engine as engine_facts
 from devbox.facts import gpu as gpu_facts
+from devbox.frameworks.load import load
 from devbox.frameworks.model import RunRules
+from devbox.image import names
+from devbox.image.building.targets import known_stage
 from devbox.image.registry.transfer import fetch
 from devbox.masking import has_password, is_secret_name
 from devbox.oneshot.handover import Handover, lost, program
 from devbox.paths import runtime_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from devbox.config import Settings
     from devbox.config.network import Network
     from devbox.engine.docker import Engine
     from devbox.facts.model import EngineFacts, Gpus
@@ -87,9 +92,9 @@ class RunPlan:
 
     def args(self, *flags: str) -> list[str]:
         """Return the arguments after `docker`, with `flags` such as --rm and --detach."""
-        names = [word for name in self.forwarded for word in ("--env", name)]
+        variables = [word for name in self.forwarded for word in ("--env", name)]
         spec = self.spec if self.handover is None else self.handover.wrap(self.spec)
-        return ["run", *flags, *names, *container_args(spec)]
+        return ["run", *flags, *variables, *container_args(spec)]
 
     def openly(self, reason: str) -> RunPlan:
         """Return the plan with the handed variables in the container's configuration, which `reason` makes necessary.
@@ -104,6 +109,11 @@ class RunPlan:
             exposed=f"docker inspect will show {', '.join(handed)}: {reason}" if handed else None,
         )
 
+    def lines(self, engine: Engine, flags: Sequence[str]) -> list[str]:
+        """Return the docker commands, as a person would type them."""
+        first = [self.preparation()] if self.owned else []
+        return [engine.line(one) for one in (*first, self.args(*flags))]
+
     def preparation(self) -> list[str]:
         """Return the arguments of the container that gives fresh volumes to the user, [] where none has to."""
         if not self.owned:
@@ -113,12 +123,83 @@ class RunPlan:
         return [*first, self.spec.image, self.owner, *(mount.target for mount in self.owned)]
 
 
-def have(engine: Engine, image: str, reporter: Reporter, *, pull: bool, stage: str | None) -> JSON:
-    """Return the inspected `image`, pulled first if it is not there, or `pull` asks for it.
+class Chosen(NamedTuple):
+    """What a command line means: the image, the stage that it is of where the name is devbox's own, and the framework.
+
+    `found` is the inspected image, {} where it is not there yet; `framework` is None where none is known to be its.
+    """
+
+    image: str
+    stage: str | None
+    framework: Framework | None
+    found: JSON
+
+    def pulls(self, *, newer: bool) -> list[list[str]]:
+        """Return what is run to have the image, as arguments after `docker`; `newer`: one that is there is not enough.
+
+        For a dry run: the image itself is had by `have`.
+        """
+        return [["pull", self.image]] if self.stage is None and (newer or not self.found) else []
+
+
+def choose(
+    engine: Engine,
+    workspace: Path,
+    settings: Settings,
+    word: str | None,
+    reporter: Reporter,
+    *,
+    pull: bool = False,
+    dry_run: bool = False,
+) -> Chosen:
+    """Return what `word` names, an image or a stage, by default the stage that the framework runs; the image is had.
+
+    A word without a colon and a slash is a stage, unless an image is called so: then the framework is the one that was
+    asked for, else the image's own or the checkout's. Raises UsageError and ImageError.
+    """
+    named = word is not None and (":" in word or "/" in word or engine.image(word) is not None)
+    if not named:
+        framework = which.framework_for(workspace, settings, reporter)
+        stage = word or framework.run.stage
+        known_stage(framework, stage)
+        image = names.reference(framework, stage)
+        found = have(engine, image, reporter, pull=pull, stage=stage, dry_run=dry_run)
+        return Chosen(image, stage, framework, found)
+    image = word or ""
+    asked = which.framework_for(workspace, settings, reporter) if settings.asked("framework") else None
+    found = have(engine, image, reporter, pull=pull, stage=None, dry_run=dry_run)
+    return Chosen(image, None, asked or _made_for(workspace, settings, found, reporter), found)
+
+
+def _made_for(workspace: Path, settings: Settings, found: JSON, reporter: Reporter) -> Framework | None:
+    """Return the framework of an image that was named: that of its label, else that of the checkout, which is said.
+
+    None where the label is of a framework that is not known here, and where the checkout is of none, or in doubt.
+    """
+    made = names.made_from(found)
+    if made is not None:
+        try:
+            return load(made[0], made[1], workspace)
+        except DevboxError:
+            return None
+    seen = which.frameworks(workspace, settings.framework)
+    if len(seen) != 1:
+        return None
+    why = seen[0].why or f"{settings.origin('framework')} says so"
+    reporter.info(f"note: with the ports, caches and limits of {seen[0].name}, because {why}")
+    return load(seen[0].name, settings.variant or seen[0].variant, workspace)
+
+
+def have(
+    engine: Engine, image: str, reporter: Reporter, *, pull: bool, stage: str | None, dry_run: bool = False
+) -> JSON:
+    """Return the inspected `image`, pulled first if it is not there, or `pull` asks for it; {} for a dry run without.
 
     `stage` is set where the name is devbox's own, which no registry has. Raises ImageError.
     """
     found = engine.image(image)
+    if dry_run:
+        return found or {}
     if found is not None and not pull:
         return found
     if stage is not None:
@@ -192,13 +273,13 @@ def plan(
         cap_add=rules.cap_add,
         security_opt=rules.security_opt,
     )
-    names = [name for name in (*rules.forward, *forwarded) if engine.environ.get(name)]
-    names = list(dict.fromkeys([*names, *proxies]))
+    given = [name for name in (*rules.forward, *forwarded) if engine.environ.get(name)]
+    given = list(dict.fromkeys([*given, *proxies]))
     values = {**engine.environ, **proxies}
-    secret = tuple(name for name in names if is_secret_name(name) or has_password(values[name]))
+    secret = tuple(name for name in given if is_secret_name(name) or has_password(values[name]))
     found = RunPlan(
         spec,
-        tuple(name for name in names if name not in secret),
+        tuple(name for name in given if name not in secret),
         proxies,
         owner=user,
         owned=() if user.partition(":")[0] in {"0", "root"} else caches,
@@ -208,16 +289,16 @@ def plan(
     if not facts.local:
         return found.openly("the engine runs on another machine")
     of_image = (word.partition("=")[0] for word in (image.get("Config") or {}).get("Env") or ())
-    odd = lost((*of_image, *env, *plain, *names))
+    odd = lost((*of_image, *env, *plain, *given))
     return found.openly(f"a shell does not pass on {', '.join(odd)}") if odd else found
 
 
-def _handover(names: tuple[str, ...], words: tuple[str, ...]) -> Handover | None:
-    """Return the handover of `names` to a program; None where there is nothing to hand over, or nobody to take it."""
-    if not names or not words:
+def _handover(secret: tuple[str, ...], words: tuple[str, ...]) -> Handover | None:
+    """Return the handover of `secret` to a program; None where there is nothing to hand over, or nobody to take it."""
+    if not secret or not words:
         return None
     # Each start has a pipe of its own.
-    return Handover(names, runtime_dir() / f"run-{os.urandom(8).hex()}" / "environment", words)
+    return Handover(secret, runtime_dir() / f"run-{os.urandom(8).hex()}" / "environment", words)
 
 
 def _volume(uid: int, user: str, name: str) -> str:
@@ -228,7 +309,7 @@ def _volume(uid: int, user: str, name: str) -> str:
 
 def _variables(words: Iterable[str], environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """Read `--env`: those with a value, and the names of those that come from docker's own environment."""
-    plain, names = {}, []
+    plain, by_name = {}, []
     for word in words:
         name, equals, value = word.partition("=")
         if equals and is_secret_name(name):
@@ -241,8 +322,8 @@ def _variables(words: Iterable[str], environ: Mapping[str, str]) -> tuple[dict[s
         elif name not in environ:
             raise UsageError(f"--env {name}: the variable is not set", hint=f"--env {name}=VALUE")
         else:
-            names.append(name)
-    return plain, names
+            by_name.append(name)
+    return plain, by_name
 
 
 def _binds(request: RunRequest, network: Network) -> list[Mount]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING
 
 from devbox.container.inside import supervise
@@ -22,6 +23,22 @@ STOP_SECONDS = 10
 _LOOK_SECONDS = 0.5
 # $0 is the pipe. A devbox that was killed leaves neither the container nor the pipe.
 _CLEAN = 'rm -f -- "$0"; rmdir -- "${0%/*}"; exec "$@"'
+
+
+def flags(*, detach: bool, keep: bool = False) -> tuple[str, ...]:
+    """Return the flags of `docker run`: in the background or on this process's streams; with `keep` it stays."""
+    first = () if keep else ("--rm",)
+    if detach:
+        return (*first, "--detach")
+    return (*first, "--interactive", *(("--tty",) if os.isatty(0) and os.isatty(1) else ()))
+
+
+def prepare(engine: Engine, plan: RunPlan, reporter: Reporter) -> None:
+    """Say what is to be known of the container, and give its user fresh volumes."""
+    for note in plan.notes:
+        reporter.info(f"note: {note}")
+    if plan.owned and not (done := engine.run(plan.preparation(), check=False)).ok:
+        reporter.warn(f"the caches may not be the container's to write: {done.stderr.strip()}")
 
 
 def attached(engine: Engine, plan: RunPlan, flags: Sequence[str], name: str, reporter: Reporter) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -76,17 +75,11 @@ class TaskPlan:
     made: tuple[Path, ...] = ()
     needed: tuple[Path, ...] = ()
 
-    def lines(self, engine: Engine, *, serving: bool) -> list[str]:
-        """Return the docker commands, as a person would type them."""
-        args = [self.run.preparation()] if self.run.owned else []
-        return [engine.line(one) for one in (*args, self.run.args(*flags(serving=serving)))]
 
-
-def flags(*, serving: bool) -> tuple[str, ...]:
+def flags(task: Task) -> tuple[str, ...]:
     """Return the flags of `docker run`. What serves is kept when it ends: its log says why."""
-    if serving:
-        return ("--detach",)
-    return ("--rm", "--interactive", *(("--tty",) if os.isatty(0) and os.isatty(1) else ()))
+    serving = task.ready is not None
+    return launch.flags(detach=serving, keep=serving)
 
 
 def prepare(
@@ -97,11 +90,7 @@ def prepare(
     Raises UsageError for what makes no sense, ImageError for an image that cannot be had, RefusedError for GPUs.
     """
     task, gpus = request.task, gpu_facts.gather(engine, facts)
-    image = (
-        engine.image(request.reference) or {}
-        if dry_run
-        else image_run.have(engine, request.reference, reporter, pull=request.pull, stage=request.stage)
-    )
+    image = image_run.have(engine, request.reference, reporter, pull=request.pull, stage=request.stage, dry_run=dry_run)
     filled = fill(task, request.values, gpu=_gpu_folder(gpus))
     writes = any(not readonly for _, _, readonly in filled.mounts)
     # What it writes on the host is to be the user's, and no image has a home for any user.
@@ -143,13 +132,10 @@ def run(engine: Engine, request: TaskRequest, plan: TaskPlan, facts: EngineFacts
     for folder in plan.made:
         # As the user: docker would make it root's.
         folder.mkdir(parents=True, exist_ok=True)
-    for note in plan.run.notes:
-        reporter.info(f"note: {note}")
-    if plan.run.owned:
-        engine.run(plan.run.preparation())
+    launch.prepare(engine, plan.run, reporter)
     if request.task.ready is None:
-        return launch.attached(engine, plan.run, flags(serving=False), request.called, reporter)
-    started = launch.detached(engine, plan.run, flags(serving=True), request.called, reporter)
+        return launch.attached(engine, plan.run, flags(request.task), request.called, reporter)
+    started = launch.detached(engine, plan.run, flags(request.task), request.called, reporter)
     if not started.ok:
         # Docker leaves what it made and could not start.
         engine.run(["rm", "--force", "--volumes", request.called], check=False)

@@ -109,9 +109,9 @@ def resolve_(
     run = application(context)
     folder = workspace(path)
     known = run.framework(folder, flags)
-    _known_stage(known, stage)
-    registries = registries_of(run, folder)
-    found = image_of(run.engine, registries, folder, known, stage=stage, back=back, everything=everything)
+    found = image_of(
+        run.engine, registries_of(run, folder), folder, known, stage=stage, back=back, everything=everything
+    )
     _found(run, found, f"image of {known.name}'s stage {stage}", hint=f"devbox image build {stage}")
 
 
@@ -164,7 +164,6 @@ def pull(
         what, hint = f"image of {ref}", "devbox image build"
     elif known is not None:
         wanted = stage or "devel"
-        _known_stage(known, wanted)
         found = image_of(run.engine, registries, folder, known, stage=wanted, back=back)
         what, hint = f"image of {known.name}'s stage {wanted}", f"devbox image build {wanted}"
         if found.chosen is None and build:
@@ -235,15 +234,6 @@ def registries_of(run: Application, folder: Path | None) -> Registries:
     from devbox.image.registry.remote import Registries
 
     return Registries(run.network(folder), run.environ)
-
-
-def _known_stage(known: Framework, stage: str) -> None:
-    """Raise UsageError for a stage that is neither the framework's own nor one that somebody publishes."""
-    from devbox.image.assembly.stage_files import assemble
-    from devbox.image.building.targets import known_stage
-
-    if all(rule.stage != stage for rule in known.prebuilt):
-        known_stage(known, assemble(known, images=True), stage)
 
 
 def _build(run: Application, folder: Path, known: Framework, stage: str, *, dry_run: bool) -> None:

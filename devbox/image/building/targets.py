@@ -1,6 +1,6 @@
 """What `devbox image build` builds, as values: from a Dockerfile, what is known and what was asked for, to builds.
 
-Nothing here asks the engine or looks at a disk.
+Nothing here asks the engine or looks at a checkout.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from devbox.agent import placeholders
 from devbox.engine.spec import csv_record
 from devbox.errors import UsageError
 from devbox.image import names
+from devbox.image.assembly.stage_files import assemble
 from devbox.image.buildkit.compiler_cache import SECRET
 from devbox.image.dockerfile.stages import PROXIES, SCRATCH, Stage, Stages, mounts, read_stages, sources_of
 from devbox.image.dockerfile.words import assignments
@@ -143,8 +144,9 @@ def _base_args(stage: Stage) -> Iterator[str]:
     return (match[1] for match in _VARIABLE.finditer(stage.start.text))
 
 
-def known_stage(framework: Framework, text: str, stage: str) -> None:
-    """Raise UsageError if the Dockerfile `text` of `framework` has no stage of this name."""
+def known_stage(framework: Framework, stage: str) -> None:
+    """Raise UsageError if devbox's own Dockerfile of `framework` has no stage of this name."""
+    text = assemble(framework, images=True)
     _inner(Blueprint(framework, text, "", "", ()), read_stages(text, {}), stage)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbox.errors import UsageError
+from devbox.image.building.targets import known_stage
 from devbox.image.prebuilt import history
 from devbox.image.prebuilt.candidates import candidates, of_commit
 from devbox.image.prebuilt.resolve import platform_of, resolve
@@ -91,8 +92,11 @@ def image_of(
 ) -> Resolution:
     """Look for the image of a stage that somebody has built for the checkout as it is.
 
-    `back` is how many commits further back will do, None what the framework says. Raises EngineError and ConfigError.
+    `back` is how many commits further back will do, None what the framework says. Raises EngineError and ConfigError,
+    and UsageError for a stage that is neither the framework's own nor one that somebody publishes.
     """
+    if all(rule.stage != stage for rule in framework.prebuilt):
+        known_stage(framework, stage)
     platform, machine = platform_of(engine)
     past = history.gather(workspace, back=max(back or 0, history.BACK, *(rule.back for rule in framework.prebuilt)))
     wanted = candidates(framework, workspace, past, stage=stage, machine=machine, back=back)
