@@ -96,11 +96,11 @@ def _merged(engine: Engine, contract: Contract) -> tuple[str, Merged]:
     read = None if container is None else reading(engine, container)
     if container is not None and read is not None and read.merged is not None:
         return f"the container {str(container['Name']).removeprefix('/')}", read.merged
-    source, config = _image(engine, contract)
+    source, config = image_config(engine, contract)
     return source, merge(contract, image_metadata(config.get("Labels")), config, engine.environ)
 
 
-def _image(engine: Engine, contract: Contract) -> tuple[str, JSON]:
+def image_config(engine: Engine, contract: Contract) -> tuple[str, JSON]:
     """Return `.Config` of the contract's image with its Features, as far as it is known, and what it is of."""
     made, project = contract, None
     if contract.kind == "compose":

@@ -108,7 +108,7 @@ def _mounts(contract: Contract, merged: Merged) -> tuple[str, ...]:
     workspace = [contract.workspace_mount] if contract.workspace_mount else []
     asked = (Mount.parse(text).beside(str(contract.workspace)).csv() for text in (*workspace, *merged.mounts))
     found = list(asked)
-    return (*found[: len(workspace)], *contract.extra_mounts, *found[len(workspace) :])
+    return (*found[: len(workspace)], *contract.extra_mounts, *found[len(workspace) :], *contract.variation.mounts)
 
 
 def _publish(merged: Merged) -> tuple[str, ...]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from devbox.container.hooks.commands import ALL, Extent
+from devbox.devcontainer.model import Variation
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -21,7 +24,8 @@ Outcome = Literal["created", "started", "running"]
 class UpRequest:
     """What `devbox up` was asked for. `path` is absolute, symlinks as given; `flags` are settings, by their keys.
 
-    None leaves a choice to devbox.
+    None leaves a choice to devbox. `variation` is what is said beside the contract's file, for this once. With `keep` a
+    container that is there is used as it is, whatever the contract says by now.
     """
 
     path: Path
@@ -32,6 +36,7 @@ class UpRequest:
     compose: bool = False
     pull: bool = False
     recreate: bool = False
+    keep: bool = False
     force: bool = False
     skip_hooks: bool = False
     no_wait: bool = False
@@ -41,6 +46,8 @@ class UpRequest:
     restricted: bool = False
     yes: bool = False
     dry_run: bool = False
+    variation: Variation = field(default_factory=Variation)
+    extent: Extent = ALL
 
     @property
     def answers(self) -> Answers:

@@ -55,6 +55,7 @@ def merge(
     """
     host = HostVariables(environ or {}, str(contract.workspace), contract.workspace_folder)
     identifier = IdVariables(contract.devcontainer_id)
+    varied = contract.variation
     entries = [substitute(substitute(entry, host), identifier) for entry in image_metadata]
     entries.append(_picked(contract.config))
     config = contract.config
@@ -82,8 +83,8 @@ def merge(
         security_opt=_distinct(entries, "securityOpt"),
         entrypoints=tuple(entry["entrypoint"] for entry in entries if entry.get("entrypoint")),
         override_command=override is True if contract.kind == "compose" else override is not False,
-        user_env_probe=_last(entries, "userEnvProbe", _is_set) or "loginInteractiveShell",
-        update_remote_user_uid=_last(entries, "updateRemoteUserUID", _is_bool) is not False,
+        user_env_probe=_last(entries, "userEnvProbe", _is_set) or varied.probe or "loginInteractiveShell",
+        update_remote_user_uid=_host_ids(_last(entries, "updateRemoteUserUID", _is_bool), varied.host_ids),
         wait_for=_last(entries, "waitFor", _is_set) or "updateContentCommand",
         hooks=_hooks(config, entries),
         host_requirements=_host_requirements([entry.get("hostRequirements") or {} for entry in entries]),
@@ -93,7 +94,10 @@ def merge(
 
 def label_entries(contract: Contract, image_metadata: Sequence[JSON]) -> tuple[JSON, ...]:
     """Return the label `devcontainer.metadata`: the image's raw entries, and what of `contract` goes into it."""
-    return tuple(entry for entry in (*image_metadata, _picked(contract.raw)) if entry)
+    own = _picked(contract.raw)
+    if not contract.variation.remote_env_in_label:
+        own.pop("remoteEnv", None)
+    return tuple(entry for entry in (*image_metadata, own) if entry)
 
 
 def run_args_user(run_args: Sequence[str]) -> str | None:
@@ -122,6 +126,11 @@ def _is_set(value: Any) -> bool:
 
 def _is_bool(value: Any) -> bool:
     return isinstance(value, bool)
+
+
+def _host_ids(said: Any, default: str) -> bool:
+    """Tell whether the remote user gets the host's ids; what `updateRemoteUserUID` says is weaker than "never"."""
+    return default != "never" and (default == "on" if said is None else said)
 
 
 def _picked(config: JSON) -> JSON:

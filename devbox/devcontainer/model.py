@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Kind = Literal["image", "build", "compose"]
 # A lifecycle command as written: a shell line, an argv, or several of these by name that run in parallel.
 Command = str | tuple[str, ...]
+Probe = Literal["none", "loginShell", "loginInteractiveShell", "interactiveShell"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +30,35 @@ class BuildRecipe:
 
 
 @dataclass(frozen=True, slots=True)
+class Variation:
+    """What one call says of a contract beside its file. Nothing of it is written down or compared later.
+
+    `content` is a file that is read in the place of the contract's own, whose name and folder hold on. `labels` take
+    the place of the two by which tools find the container. `features` come on top of the contract's own, and `mounts`,
+    values of `--mount`, after them. Without `git_root` the folder itself is mounted, and not its whole repository.
+    `probe` and `host_ids` are what holds where nobody says `userEnvProbe` or `updateRemoteUserUID`; "never" is stronger
+    than that. `remote_env` is for the commands of this call, where the contract says nothing of its names. Without
+    `remote_env_in_label` the contract's own is kept out of the container's metadata.
+    """
+
+    content: Path | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    features: JSON = field(default_factory=dict, hash=False)
+    mounts: tuple[str, ...] = ()
+    git_root: bool = True
+    probe: Probe | None = None
+    host_ids: Literal["on", "off", "never"] = "on"
+    remote_env: tuple[tuple[str, str], ...] = ()
+    remote_env_in_label: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Contract:
     """A devcontainer.json, read.
 
     `raw` is the file's own content; `config` has the first two phases of variables substituted. `workspace` is the
     host folder as given, `path` the file. `generated` is true where devbox wrote the file and nobody edited it since.
-    `record` is what it says under `customizations.devbox`.
+    `record` is what it says under `customizations.devbox`, `variation` what the call says beside the file.
     """
 
     path: Path
@@ -52,6 +76,7 @@ class Contract:
     generated: bool
     record: Record
     warnings: tuple[str, ...] = ()
+    variation: Variation = Variation()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +101,14 @@ class Merged:
     security_opt: tuple[str, ...]
     entrypoints: tuple[str, ...]
     override_command: bool
-    user_env_probe: Literal["none", "loginShell", "loginInteractiveShell", "interactiveShell"]
+    user_env_probe: Probe
     update_remote_user_uid: bool
     wait_for: str
     hooks: tuple[tuple[str, tuple[tuple[tuple[str, Command], ...], ...]], ...]
     host_requirements: JSON = field(hash=False)
     metadata: tuple[JSON, ...] = field(hash=False)
+
+    def remote_env_of(self, variation: Variation) -> tuple[tuple[str, str], ...]:
+        """Return those of the call's own variables that the contract and its image say nothing of."""
+        said = dict(self.remote_env)
+        return tuple((name, value) for name, value in variation.remote_env if name not in said)

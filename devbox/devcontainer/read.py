@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from devbox.devcontainer import jsonc, record
 from devbox.devcontainer.find import git_top
 from devbox.devcontainer.identity import absolute, devcontainer_id, id_labels
-from devbox.devcontainer.model import BuildRecipe, Contract
+from devbox.devcontainer.model import BuildRecipe, Contract, Variation
 from devbox.devcontainer.properties import check, migrated
 from devbox.devcontainer.spelling import wsl_distribution
 from devbox.devcontainer.substitute import HostVariables, IdVariables, doubts, substitute
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from devbox.devcontainer.properties import Keys
 
 FILE_NAMES = ("devcontainer.json", ".devcontainer.json")
+_UNVARIED = Variation()
 
 
 # By what the container is made from: properties that only another one has.
@@ -34,14 +35,23 @@ _ELSEWHERE: Mapping[Kind, tuple[str, ...]] = {
 }
 
 
-def read(path: Path, workspace: Path, environ: Mapping[str, str], *, text: str | None = None) -> Contract:
+def read(
+    path: Path,
+    workspace: Path,
+    environ: Mapping[str, str],
+    *,
+    text: str | None = None,
+    variation: Variation = _UNVARIED,
+    partial: bool = False,
+) -> Contract:
     """Read the devcontainer.json at `path` for the folder `workspace`, with the host's `environ` for `${localEnv:…}`.
 
-    `text` is its content where it is not written yet. Raises ContractError where the file cannot be read, is no JSONC,
-    has a property of another type, or names nothing to run.
+    `text` is its content where it is not written yet, `variation` what the call says beside it. Raises ContractError
+    where the file cannot be read, is no JSONC, has a property of another type, or names nothing to run; the latter is
+    no mistake with `partial`, for a container that is there already.
     """
     path, workspace = Path(absolute(path)), Path(absolute(workspace))
-    text = _text(path) if text is None else text
+    text = _text(path, variation.content) if text is None else text
     content = text
 
     def where(keys: Keys) -> str:
@@ -50,16 +60,18 @@ def read(path: Path, workspace: Path, environ: Mapping[str, str], *, text: str |
 
     raw, warnings = check(jsonc.loads(text, path), path, where)
     odd = tuple(f"{path}:{line}:{column}: {said}" for line, column, said in jsonc.doubts(text))
-    kind, more = _kind(raw, path)
+    kind, more = _kind(raw, path, partial=partial)
     moved = migrated(raw)
-    folder, mount = _workspace(moved, workspace, kind)
+    folder, mount = _workspace(moved, workspace, kind, git_root=variation.git_root)
     host = HostVariables(environ, str(workspace), folder)
-    labels = id_labels(workspace, path, distribution=wsl_distribution(environ, os.uname().release))
+    labels = variation.labels or id_labels(workspace, path, distribution=wsl_distribution(environ, os.uname().release))
     identifier = devcontainer_id(labels)
     config = substitute(substitute(moved, host), IdVariables(identifier))
     if kind == "compose":
         # No tool looks at these, so nobody is asked to agree to them.
         config = {key: value for key, value in config.items() if key not in _ELSEWHERE[kind]}
+    if variation.features:
+        config = {**config, "features": {**config.get("features", {}), **variation.features}}
     place = config.get("workspaceFolder") or folder
     if not posixpath.isabs(place):
         raise ContractError(f"{path}: 'workspaceFolder' must be an absolute path, not '{place}'", hint=f"edit {path}")
@@ -69,7 +81,7 @@ def read(path: Path, workspace: Path, environ: Mapping[str, str], *, text: str |
         kind=kind,
         raw=moved,
         config=config,
-        image=config["image"] if kind == "image" else None,
+        image=config.get("image") if kind == "image" else None,
         build=_recipe(config, path) if kind == "build" else None,
         labels=labels,
         devcontainer_id=identifier,
@@ -79,11 +91,15 @@ def read(path: Path, workspace: Path, environ: Mapping[str, str], *, text: str |
         generated=record.is_generated(text),
         record=record.of(moved),
         warnings=(*odd, *warnings, *more, *(f"{where(keys)}: {said}" for keys, said in doubts(raw, environ))),
+        variation=variation,
     )
 
 
-def _text(path: Path) -> str:
-    if path.name not in FILE_NAMES:
+def _text(path: Path, content: Path | None) -> str:
+    """Return the text of the contract at `path`; with `content`, of that file, which may have any name."""
+    if content is not None:
+        path = content
+    elif path.name not in FILE_NAMES:
         raise ContractError(
             f"{path} must be named devcontainer.json or .devcontainer.json: no other tool would read it"
         )
@@ -97,7 +113,7 @@ def _text(path: Path) -> str:
         raise ContractError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _kind(raw: JSON, path: Path) -> tuple[Kind, tuple[str, ...]]:
+def _kind(raw: JSON, path: Path, *, partial: bool) -> tuple[Kind, tuple[str, ...]]:
     """Say what the container is made from. Of several, the reference takes the first of build, image, compose."""
     build = raw.get("build")
     given: list[tuple[Kind, str]] = []
@@ -107,6 +123,8 @@ def _kind(raw: JSON, path: Path) -> tuple[Kind, tuple[str, ...]]:
         given.append(("image", "image"))
     if "dockerComposeFile" in raw:
         given.append(("compose", "dockerComposeFile"))
+    if not given and partial:
+        return "image", ()
     if not given:
         raise ContractError(
             f"{path} says neither 'image' nor 'build.dockerfile' nor 'dockerComposeFile': there is nothing to run",
@@ -120,14 +138,14 @@ def _kind(raw: JSON, path: Path) -> tuple[Kind, tuple[str, ...]]:
     return kind, tuple(warnings)
 
 
-def _workspace(raw: JSON, workspace: Path, kind: Kind) -> tuple[str, str | None]:
+def _workspace(raw: JSON, workspace: Path, kind: Kind, *, git_root: bool) -> tuple[str, str | None]:
     """Return the folder inside and the mount that brings the checkout there, as the reference defaults them.
 
-    The whole git repository is mounted where the workspace is a part of it.
+    With `git_root`, the whole git repository is mounted where the workspace is a part of it.
     """
     if kind == "compose":
         return raw.get("workspaceFolder") or "/", None
-    top = git_top(workspace) or workspace
+    top = (git_top(workspace) if git_root else None) or workspace
     inside = posixpath.join("/workspaces", top.name)
     folder = raw.get("workspaceFolder") or posixpath.join(inside, *workspace.relative_to(top).parts)
     return folder, f"type=bind,{_quoted('source', str(top))},{_quoted('target', inside)}"

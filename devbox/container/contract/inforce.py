@@ -62,7 +62,13 @@ def in_force(request: UpRequest, settings: Settings, journal: Journal) -> InForc
     framework = settings.framework if request.config is None else None
     given = [TABLE[key].flag for key in CHOICES if key in request.flags]
     given += [f"--{name}" for name in ("flat", "compose") if getattr(request, name)]
-    path = which.contract(request.path, engine, reporter, config=request.config, framework=framework, own=bool(given))
+    if request.variation.content is not None and request.config is not None:
+        # Its own file need not be there.
+        path: Path | None = request.config
+    else:
+        path = which.contract(
+            request.path, engine, reporter, config=request.config, framework=framework, own=bool(given)
+        )
     ours = record.at(path).personal
     given += [f"--{name}" for name in ("name", "force") if ours is not None and getattr(request, name)]
     if path is not None and framework is None and (ours is None or not given):
@@ -71,7 +77,7 @@ def in_force(request: UpRequest, settings: Settings, journal: Journal) -> InForc
                 f"{path} is not devbox's own to change, so it decides: {', '.join(given)} changes nothing. "
                 "`devbox up --framework NAME` writes one of your own beside it"
             )
-        contract = with_repository(read(path, request.path, engine.environ))
+        contract = with_repository(read(path, request.path, engine.environ, variation=request.variation))
         ours_alone = ours is not None and contract.generated
         found = InForce(contract, notes=changed_since(settings, contract.record) if ours_alone else ())
     else:

@@ -32,7 +32,9 @@ def reach_of(
     Raises ContractError for what docker could read in another way.
     """
     spec = docker_run(contract, merge(contract, entries, {}, environ), Image("", "", ""), None)
-    found = [*of_contract(contract, entries), *of_container(spec, contract.workspace, own=contract.extra_mounts)]
+    # What the call itself mounts, the person has asked for.
+    own = (*contract.extra_mounts, *contract.variation.mounts)
+    found = [*of_contract(contract, entries), *of_container(spec, contract.workspace, own=own)]
     found += _of_proxies(contract, environ)
     if project is None:
         return bound(found, contract)

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from devbox.container import memory
 from devbox.container.hooks.parallel import INTERRUPTED, CommandDone, CommandsFailedError, run_entry
@@ -99,6 +99,28 @@ class Hooks:
         return tuple(name for name in ORDER if self.entries(name))
 
 
+class Extent(NamedTuple):
+    """Which of the lifecycle commands in the container a call is about, of those that are due.
+
+    `until` is the last one, None for all; with `blocking` it is the one that `waitFor` names. `attach` is false where
+    nobody attaches, `inside` where none is to run. `again` is one that runs though it is done.
+    """
+
+    inside: bool = True
+    until: str | None = None
+    blocking: bool = False
+    attach: bool = True
+    again: str | None = None
+
+    def of(self, hooks: Hooks, due: Sequence[str]) -> tuple[str, ...]:
+        """Return the lifecycle names, of those that have a command, which are in question."""
+        names = {*due, self.again}
+        return tuple(name for name in hooks.names if name in names and (self.attach or name != ALWAYS))
+
+
+ALL = Extent()
+
+
 @dataclass(frozen=True, slots=True)
 class HookDone:
     """A lifecycle name that was run: how many seconds it took in all, and each of its named commands."""
@@ -110,17 +132,21 @@ class HookDone:
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """Where lifecycle commands run: the container, and the secrets that they get by the environment."""
+    """Where lifecycle commands run: the container, and the secrets that they get by the environment.
+
+    `variables` are those that this one call sets for them.
+    """
 
     engine: Engine
     target: Target
     reporter: Reporter
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    variables: Sequence[tuple[str, str]] = ()
 
     def argv(self, command: Command, token: str | None = None, names: Sequence[str] = ()) -> list[str]:
         """Return the docker command for a lifecycle command; it runs in `environ`. `names` are further variables."""
         env: list[tuple[str, str | None]] = [] if token is None else [(supervise.TOKEN, token)]
-        env += [(name, None) for name in (*self.secrets, *names)]
+        env += [*self.variables, *((name, None) for name in (*self.secrets, *names))]
         return exec_argv(self.target, host_argv(command), interactive=False, env=env, docker=self.engine.docker)
 
     def environ(self) -> dict[str, str]:
@@ -176,16 +202,18 @@ def awaited(names: Sequence[str], wait_for: str) -> tuple[str, ...]:
     return tuple(name for name in names if ORDER.index(name) <= last)
 
 
-def run_due(inside: Inside, hooks: Hooks, *, wait_for: str | None = None) -> tuple[tuple[HookDone, ...], bool]:
+def run_due(
+    inside: Inside, hooks: Hooks, *, wait_for: str | None = None, extent: Extent = ALL
+) -> tuple[tuple[HookDone, ...], bool]:
     """Run the lifecycle commands that are due, in order: what was run, and whether nothing is left to do.
 
-    With `wait_for`, only those up to that name. Raises HookError at the first one that fails; the later ones then wait
-    for the next `up`. Dotfiles that fail are a warning.
+    With `wait_for`, only those up to that name; `extent` says which of them are in question at all. Raises HookError at
+    the first one that fails; the later ones then wait for the next `up`. Dotfiles that fail are a warning.
     """
     identifier, moments = inside.target.container, (hooks.created, hooks.started)
     wanted = hooks.dotfiles is not None
     known = memory.hooks_done(identifier, moments, dotfiles=wanted)
-    due = (*(() if known else pending(inside, hooks)), *([ALWAYS] if hooks.entries(ALWAYS) else []))
+    due = extent.of(hooks, (*(() if known else pending(inside, hooks)), ALWAYS))
     now = due if wait_for is None else awaited(due, wait_for)
     done = run(inside, hooks, now)
     ran = {one.name for one in done}

@@ -30,6 +30,7 @@ from devbox.container.inside.find import candidate
 from devbox.container.inside.probe import Reading, read_container, resolve
 from devbox.container.person.dotfiles import NAME as DOTFILES
 from devbox.container.target import no_container, not_running
+from devbox.devcontainer.model import Variation
 from devbox.errors import BusyError, UsageError
 from devbox.files import private_folder
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from devbox.container.hooks.commands import Entries, HookDone
     from devbox.container.person.dotfiles import Dotfiles
+    from devbox.container.target import Target
     from devbox.devcontainer.model import Command
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
@@ -179,14 +181,28 @@ def run_hooks(
         if not read.running:
             raise not_running(found.workspace)
         target = resolve(engine, found.id)
-        hooks = _hooks(read, dotfiles)
-        if read.merged is not None:
-            secrets.hide(read.merged.metadata, engine.environ, reporter)
-        values = secrets.for_container(engine, read.contract, read.labels, secrets_file, reporter)
-        inside = Inside(engine, target, reporter, values)
+        hooks, inside = within(engine, read, target, reporter, secrets_file=secrets_file, dotfiles=dotfiles)
         wanted = _wanted(names, hooks)
         done = run(inside, hooks, wanted, again=True) if wanted else run_due(inside, hooks)[0]
     return HooksRun(read.workspace, read.id, done)
+
+
+def within(
+    engine: Engine,
+    read: Reading,
+    target: Target,
+    reporter: Reporter,
+    *,
+    secrets_file: Path | None,
+    dotfiles: Dotfiles | None,
+) -> tuple[Hooks, Inside]:
+    """Return the lifecycle commands of a running container and where they run; their secrets are masked from now on."""
+    if read.merged is not None:
+        secrets.hide(read.merged.metadata, engine.environ, reporter)
+    values = secrets.for_container(engine, read.contract, read.labels, secrets_file, reporter)
+    varied = read.contract.variation if read.contract is not None else Variation()
+    variables = varied.remote_env if read.merged is None else read.merged.remote_env_of(varied)
+    return _hooks(read, dotfiles), Inside(engine, target, reporter, values, variables)
 
 
 def _wanted(names: Sequence[str], hooks: Hooks) -> tuple[str, ...]:

@@ -64,17 +64,18 @@ def execute(
     cwd: str | None = None,
     tty: bool | None = None,
     user: str | None = None,
+    env: Sequence[tuple[str, str | None]] = (),
     docker: str = "docker",
 ) -> int:
     """Run a command in the container on this process's stdin, stdout and stderr; return its exit code.
 
-    It gets a terminal where stdin and stdout are terminals. Ctrl-C, SIGTERM, SIGHUP and this process's death end it
-    together with its descendants; the first three return 128 + the signal's number. The engine is asked over its
-    socket where there is one on this machine, else by the docker client.
+    `cwd`, `user` and `env` are as for `execution`. It gets a terminal where stdin and stdout are terminals. Ctrl-C,
+    SIGTERM, SIGHUP and this process's death end it together with its descendants; the first three return 128 + the
+    signal's number. The engine is asked over its socket where there is one on this machine, else by the docker client.
     """
     terminal = (os.isatty(0) and os.isatty(1)) if tty is None else tty
     token = supervise.new_token()
-    asked = execution(target, argv, tty=terminal, cwd=cwd, user=user, env=((supervise.TOKEN, token),))
+    asked = execution(target, argv, tty=terminal, cwd=cwd, user=user, env=(*env, (supervise.TOKEN, token)))
     # An interactive shell ignores SIGTERM and goes when its terminal does.
     signals = ("HUP", "TERM", "KILL") if terminal else ("TERM", "KILL")
 

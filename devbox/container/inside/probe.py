@@ -93,8 +93,10 @@ class Reading:
 
     @property
     def workspace(self) -> Path:
-        """The folder on the host that it belongs to."""
-        return Path(folder_of(self.labels))
+        """The folder on the host that it belongs to; `/` where its labels name none."""
+        if self.contract is not None:
+            return self.contract.workspace
+        return Path(folder_of(self.labels) if LOCAL_FOLDER in self.labels else "/")
 
     @property
     def folder(self) -> str:
@@ -155,7 +157,7 @@ def read_container(engine: Engine, container: str) -> Reading:
 def reading(engine: Engine, inspected: JSON, contract: Contract | None = None) -> Reading:
     """Return the `Reading` of an inspected container; its file may be gone, but not malformed (ContractError).
 
-    `contract` is the content of the file where that was read already.
+    `contract` is the content of the file where that was read already; it is used for a container without labels, too.
     """
     from devbox.devcontainer.merge import image_metadata, merge
     from devbox.devcontainer.read import read
@@ -163,14 +165,16 @@ def reading(engine: Engine, inspected: JSON, contract: Contract | None = None) -
     labels = inspected["Config"].get("Labels") or {}
     file = host_spelling(labels.get(CONFIG_FILE, ""))
     folder = host_spelling(labels.get(LOCAL_FOLDER, ""))
-    # Another user's file, which may not be read, is as good as gone.
-    if not file or not folder or not os.access(file, os.R_OK):
-        return Reading(inspected, None, None)
-    if contract is None or (str(contract.path), str(contract.workspace)) != (file, folder):
-        contract = read(Path(file), Path(folder), engine.environ)
+    varied = contract is not None and (contract.variation.labels or contract.variation.content)
+    if contract is None or not (varied or not (file and folder)):
+        # Another user's file, which may not be read, is as good as gone.
+        if not file or not folder or not os.access(file, os.R_OK):
+            return Reading(inspected, None, None)
+        if contract is None or (str(contract.path), str(contract.workspace)) != (file, folder):
+            contract = read(Path(file), Path(folder), engine.environ)
     entries = image_metadata(labels)
     for_merge = contract
-    if entries:
+    if entries and dict(contract.labels).keys() <= labels.keys():
         kept = ("remoteUser", "userEnvProbe", "remoteEnv", "runArgs")
         for_merge = replace(
             contract,

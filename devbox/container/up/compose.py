@@ -23,7 +23,7 @@ from devbox.container.target import LOCAL_FOLDER, folder_of
 from devbox.container.up.feature_layer import see_features
 from devbox.container.up.images import ids_of, triggers_of
 from devbox.container.up.plan import Plan, adopt
-from devbox.container.up.runtime import There, best_of, left_behind, there
+from devbox.container.up.runtime import There, best_of, is_labelled, left_behind, there
 from devbox.devcontainer.compose.model import PROJECT, SERVICE, Project, as_image_contract
 from devbox.devcontainer.compose.override import ProjectSpec, one_shot
 from devbox.devcontainer.identity import absolute
@@ -80,7 +80,8 @@ class ComposeRuntime:
             return known
         project = self.project
         found = best_of(self.engine, self.engine.containers({PROJECT: project.name, SERVICE: project.service}))
-        owner = folder_of(found["Config"]["Labels"]) if found is not None and self.is_ready(found) else None
+        labels = {} if found is None else found["Config"].get("Labels") or {}
+        owner = folder_of(labels) if LOCAL_FOLDER in labels else None
         if owner is not None and os.path.realpath(owner) != os.path.realpath(self.contract.workspace):
             raise RefusedError(
                 f"the compose project {project.name} is that of {owner}: two checkouts cannot have one project",
@@ -91,7 +92,7 @@ class ComposeRuntime:
 
     def is_ready(self, inspected: JSON) -> bool:
         """Tell whether a tool made it as a dev container; a plain `docker compose up` did not."""
-        return LOCAL_FOLDER in (inspected["Config"].get("Labels") or {})
+        return is_labelled(self.contract, inspected)
 
     def adopt(self, actual: Actual, inspected: JSON) -> Plan:
         """Start it, and what of the project is not there; where it is another project's, as it is."""

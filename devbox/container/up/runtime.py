@@ -80,8 +80,8 @@ class SingleRuntime:
         return there(self.engine, self.contract)
 
     def is_ready(self, inspected: JSON) -> bool:
-        """Whoever wrote the two labels made a dev container."""
-        return LOCAL_FOLDER in (inspected["Config"].get("Labels") or {})
+        """Whoever wrote the labels made a dev container."""
+        return is_labelled(self.contract, inspected)
 
     def adopt(self, actual: Actual, inspected: JSON) -> Plan:  # noqa: ARG002
         """Start it where it is stopped."""
@@ -112,6 +112,13 @@ class SingleRuntime:
         return []
 
 
+def is_labelled(contract: Contract, inspected: JSON) -> bool:
+    """Tell whether an inspected container carries the labels of a dev container, or those that the call names."""
+    return {name for name, _ in contract.variation.labels or ((LOCAL_FOLDER, ""),)} <= set(
+        inspected["Config"].get("Labels") or {}
+    )
+
+
 def left_behind(engine: Engine, plan: Plan, project: str | None = None) -> list[str]:
     """Return a sentence for a compose project, other than `project`, whose dev container `plan` removes.
 
@@ -132,7 +139,10 @@ def there(engine: Engine, contract: Contract) -> There:
 
     The engine's list is a copy that may be a moment old, so what is done depends on the inspection alone.
     """
-    found = containers_of(engine, str(contract.workspace), str(contract.path))
+    said = contract.variation.labels
+    found = (
+        engine.containers(dict(said)) if said else containers_of(engine, str(contract.workspace), str(contract.path))
+    )
     return There(best_of(engine, found), unfinished(found, _beside(engine, found)))
 
 

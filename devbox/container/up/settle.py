@@ -47,7 +47,8 @@ def settle(
         if (warning := identity.result()) is not None:
             run.reporter.warn(warning)
         ssh_agent.ensure(run.engine.environ)
-        return target, None if run.request.skip_hooks else _hooks(run, read, target)
+        skip = run.request.skip_hooks or not run.request.extent.inside
+        return target, None if skip else _hooks(run, read, target)
     except DevboxError:
         # Everything fails in a container whose own command has ended meanwhile.
         must_run(run.engine, contract, run.engine.container(read.id))
@@ -85,19 +86,22 @@ def _target(run: Run, read: Reading, *, fresh: bool) -> Target:
 
 def _hooks(run: Run, read: Reading, target: Target) -> Path | None:
     """Run the lifecycle commands that are due; with `no_wait`, those after `waitFor` in the background: their log."""
-    inside = commands.Inside(run.engine, target, run.reporter, run.secrets)
-    secrets.hide(read.merged.metadata if read.merged is not None else (), run.engine.environ, run.reporter)
-    declared = read.merged.hooks if read.merged is not None else ()
-    wait_for = read.merged.wait_for if run.request.no_wait and read.merged is not None else None
+    request, merged = run.request, read.merged
+    variables = request.variation.remote_env if merged is None else merged.remote_env_of(request.variation)
+    inside = commands.Inside(run.engine, target, run.reporter, run.secrets, variables)
+    secrets.hide(merged.metadata if merged is not None else (), run.engine.environ, run.reporter)
+    declared = merged.hooks if merged is not None else ()
+    said = merged.wait_for if merged is not None else None
+    wait_for = said if request.no_wait or request.extent.blocking else request.extent.until
     due = commands.Hooks(declared, *read.moments, run.dotfiles)
     with run.journal.timed("lifecycle commands"):
-        done, all_done = commands.run_due(inside, due, wait_for=wait_for)
+        done, all_done = commands.run_due(inside, due, wait_for=wait_for, extent=request.extent)
     run.hooks += done
-    if all_done:
+    if all_done or not request.no_wait:
         return None
     from devbox.container.hooks import manage
 
-    return manage.continue_in_background(inside, run.request.path, run.dotfiles)
+    return manage.continue_in_background(inside, request.path, run.dotfiles)
 
 
 def must_run(engine: Engine, contract: Contract, inspected: JSON | None) -> JSON:

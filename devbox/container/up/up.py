@@ -196,11 +196,14 @@ def _initialize(run: Run, contract: Contract) -> None:
 
 def _container(run: Run, force: InForce, settings: Settings) -> Prospect:
     """See to the image, and plan the container."""
-    runtime = _runtime(run, force)
+    request, runtime = run.request, _runtime(run, force)
     inspected, unfinished = runtime.find()
     actual = None if inspected is None else actual_of(inspected)
     if inspected is not None and actual is not None and _is_others(run, runtime, actual, inspected):
-        run.journal.notes.append("another tool made the container; it is used as it is (--recreate makes devbox's own)")
+        if not request.keep:
+            run.journal.notes.append(
+                "another tool made the container; it is used as it is (--recreate makes devbox's own)"
+            )
         todo = runtime.adopt(actual, inspected)
         prospect = Prospect(runtime, inspected, actual, todo, str(inspected["Config"]["Image"]))
     else:
@@ -225,8 +228,8 @@ def _runtime(run: Run, force: InForce) -> Runtime:
 
 
 def _is_others(run: Run, runtime: Runtime, actual: Actual, inspected: JSON) -> bool:
-    """Tell whether another tool made the dev container, and nobody asked to replace it."""
-    if actual.recorded or actual.state in UNSTARTED or run.request.recreate:
+    """Tell whether the dev container is used as it is: another tool made it, or it was asked to be left as it is."""
+    if (actual.recorded and not run.request.keep) or actual.state in UNSTARTED or run.request.recreate:
         return False
     return runtime.is_ready(inspected)
 
