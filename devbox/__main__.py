@@ -10,16 +10,24 @@ import os
 import sys
 
 
+def devcontainer() -> int:
+    """Run the process's arguments as those of the reference CLI: `devbox-devcontainer`, or a link to it."""
+    return _run(["devcontainer", *sys.argv[1:]])
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run devbox with `argv` (the process's own by default) and return the exit code."""
-    if argv is None and sys.getfilesystemencoding() != "utf-8":
+    return _run(sys.argv[1:] if argv is None else argv, own=argv is None)
+
+
+def _run(args: list[str], *, own: bool = True) -> int:
+    if own and sys.getfilesystemencoding() != "utf-8":
         # Contracts, labels and the names of files are UTF-8, whatever the locale is.
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606  # this very program
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             # A closed stream would be the next file that is opened: nothing comes from it, and what goes there is lost.
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: PTH123, SIM115
-    args = sys.argv[1:] if argv is None else argv
     if args in (["--version"], ["-V"]):
         from devbox._version import __version__
 
@@ -29,6 +37,10 @@ def main(argv: list[str] | None = None) -> int:
         from devbox.container import hot
 
         return hot.main(args[1:])
+    if args and args[0] == "devcontainer":
+        from devbox.dropin.main import main as translate
+
+        return translate(args[1:])
     from devbox.cli import warm
 
     given = warm.answer(args)

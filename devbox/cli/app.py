@@ -52,6 +52,7 @@ COMMANDS = {
     "image": ("image.group", "Build, find, run and look at images."),
     "trust": ("trust", "Look at what checkouts may reach on this machine, and take it back."),
     "frameworks": ("frameworks", "Look at the frameworks that devbox knows."),
+    "devcontainer": ("devcontainer", "Take the reference CLI's command lines."),
     "config": ("config", "Look at the settings and the contract in force."),
 }
 

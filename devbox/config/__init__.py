@@ -80,13 +80,22 @@ def read(key: str, given: object, origin: object, folder: Path | None = None) ->
         raise UsageError(f"{origin}: {error.message}", hint=error.hint) from None
 
 
+def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield keys and values of a file; `[devcontainer] trust` is another way to write `devcontainer_trust`."""
+    for key, given in table.items():
+        if isinstance(given, dict) and any(known.startswith(f"{key}_") for known in TABLE):
+            yield from ((f"{key}_{inner}", value) for inner, value in given.items())
+        else:
+            yield key, given
+
+
 def _of_file(path: Path) -> Iterator[Layer]:
     try:
         table = toml.read(path)
     except FileNotFoundError:
         return
     own = path.name == _OWN_FILE
-    for key, given in table.items():
+    for key, given in _flat(table):
         if key == _FRAMEWORKS and not own:
             continue
         if key not in TABLE:

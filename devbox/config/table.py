@@ -74,6 +74,10 @@ def _secrets_of_host(variables: Sequence[str]) -> str | None:
     return None if found is None else f"takes {found}, which looks like a secret of yours"
 
 
+def _agreement(answer: str) -> str | None:
+    return "agrees to everything in your place" if answer == "always" else None
+
+
 TEXT = One(plain)
 OPTIONAL = One(plain, none=True)
 FILE = One(kinds.path, none=True)
@@ -160,6 +164,11 @@ class Settings:
         One(choice("way to treat a lock file", "write", "frozen", "off"), needed=True),
         "The lock file of Features: `write` and honour it; `frozen`: it must be there and fit; `off`: neither read nor "
         "written.", value="write", metavar="write|frozen|off")
+    devcontainer_trust: str = _of(
+        One(choice("answer", "ask", "always"), needed=True),
+        "What `devbox devcontainer`, which never asks, does with what reaches the host and is not agreed to.",
+        more="`ask`: it ends, and `devbox up` asks. [More](../devcontainer-cli.md#consent).", value="ask",
+        reach=_agreement, metavar="ask|always")
     dotfiles_repository: str | None = _of(
         OPTIONAL, "Your dotfiles, cloned into the container once.", more="[More](lifecycle.md#dotfiles).",
         metavar="URL|OWNER/REPO")

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox.container.describe import describe
-from devbox.devcontainer.merge import image_metadata, merge, mount_value
+from devbox.devcontainer.merge import LABEL_PROPERTIES, image_metadata, merge, mount_value
 from devbox.devcontainer.read import read
 from devbox.devcontainer.substitute import IdVariables, substitute
+from devbox.dropin.configuration import configuration as written
+from devbox.dropin.configuration import filled, merged, workspace
 from devbox.engine.docker import Engine
 from devbox.errors import ContractError
 from devbox.reporter import Silent
@@ -225,3 +227,24 @@ def test_the_reference_refuses_an_environment_variable_without_a_name_too(refere
 
 def _commit() -> list[str]:
     return ["-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "--quiet", "--allow-empty", "-m", "One"]
+
+
+@pytest.mark.parametrize("case", READ)
+def test_read_configuration_writes_what_the_reference_writes(case: str, answers: Read) -> None:
+    lab, theirs = answers(case)
+    environ = {**os.environ, **ENVIRON}
+    contract = read(lab.contract, lab.workspace, environ)
+
+    ours = written(contract, environ)
+
+    assert ours == theirs["configuration"]
+    assert workspace(contract, ours) == theirs["workspace"]
+    if contract.kind != "compose":
+        image = image_metadata(lab.image(contract.image or "built")["Labels"])
+        own = {key: contract.raw[key] for key in LABEL_PROPERTIES if key in contract.raw}
+        entries = [filled(contract, entry, environ) for entry in (*image, own) if entry]
+        expected = theirs["mergedConfiguration"]
+        if not entries:
+            # There the largest of nothing is -Infinity.
+            del expected["hostRequirements"]
+        assert merged(contract, ours, entries) == expected

@@ -1,0 +1,22 @@
+"""`devbox devcontainer`."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    add_help_option=False,
+)
+def devcontainer(context: typer.Context) -> None:
+    """Run a command line of the reference CLI: `devbox devcontainer up --workspace-folder .`, and what else it has.
+
+    `devbox devcontainer --help` lists its commands.
+    """
+    from devbox.dropin.main import main
+
+    # Only what stands behind a global option comes here; see devbox.__main__.
+    raise typer.Exit(main(context.args))

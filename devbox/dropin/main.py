@@ -1,0 +1,79 @@
+"""Where `devbox devcontainer` starts: the command line is read, the command is run, and its outcome is written."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from devbox.dropin.arguments import ArgumentsError, parse, usage
+from devbox.dropin.log import Log
+from devbox.dropin.options import VERSION
+from devbox.errors import EXIT_INTERRUPTED, DevboxError
+from devbox.paths import refused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from devbox.dropin.arguments import Arguments
+
+JSON = dict[str, Any]
+
+# The module of each command, whose `run` does it, and whether it answers with an outcome, which says what failed, too.
+_MODULES = {
+    "up": ("up", True),
+    "exec": ("execute", False),
+    "read-configuration": ("read", False),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `devcontainer ARGV` and return the exit code: 1 for everything that fails, but a command's own with exec."""
+    try:
+        arguments = parse(sys.argv[1:] if argv is None else argv)
+    except ArgumentsError as error:
+        sys.stderr.write(f"{usage(error.command)}\n\n{error}\n")
+        return 1
+    if arguments.on("version") or arguments.on("help"):
+        sys.stdout.write(f"{VERSION if arguments.on('version') else usage(arguments.command)}\n")
+        return 0
+    log = Log(level=arguments.text("log-level") or "info", json_lines=arguments.text("log-format") == "json")
+    try:
+        return _run(arguments, log)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def _run(arguments: Arguments, log: Log) -> int:
+    assert arguments.command is not None  # noqa: S101  # parse sees to it
+    name, answers = _MODULES[arguments.command.words]
+    if answers:
+        from devbox._version import __version__
+
+        log.header(__version__)
+    try:
+        result = import_module(f"devbox.dropin.{name}").run(arguments, log)
+    except (DevboxError, OSError) as failed:
+        error = failed if isinstance(failed, DevboxError) else refused(failed)
+        log.failed(error)
+        if not answers:
+            return 1
+        message = log.mask(error.message)
+        known = getattr(error, "container", None)
+        result = {
+            "outcome": "error",
+            "message": message,
+            "description": "\n".join([message, *log.mask(error.detail or "").splitlines()]),
+            **({"containerId": known} if known else {}),
+        }
+    if isinstance(result, int):
+        return result
+    write(result)
+    return int(result.get("outcome") == "error")
+
+
+def write(result: JSON) -> None:
+    """Write an answer as one line of JSON."""
+    sys.stdout.write(f"{json.dumps(result, ensure_ascii=False, separators=(',', ':'))}\n")
+    sys.stdout.flush()
