@@ -28,6 +28,8 @@ _OF_TEXT = re.compile(r"TOKENI[SZ]|(?:^|_)(?:MAX|MIN|NUM)_(?:\w+_)?TOKENS?$", re
 
 # The reference CLI shows the same.
 MASK = "********"
+# A longer value hides what stands beside it: a label may hold kilobytes.
+LONG = 160
 # A shorter value stands in half of all words, paths and numbers; it is masked where it stands alone.
 SHORT = 4
 # A shorter one, encoded, is too short to be told from anything else.
@@ -68,6 +70,24 @@ def _authority(url: str) -> str:
 def is_secret(name: str, value: str) -> bool:
     """Tell whether a variable looks like a secret, by its name or because it is a URL with a password."""
     return is_secret_name(name) or ("://" in value and has_password(value))
+
+
+def folded(value: str) -> str:
+    """Return a value as it is shown among others, without the end of a long one. `--verbose` shows all of it."""
+    return value if len(value) <= LONG else f"{value[: LONG - 1]}…"
+
+
+def folded_command(line: str) -> str:
+    """Return the line of a dry run with its long words folded."""
+    if len(line) <= LONG or line.startswith("#"):
+        return line
+    import shlex
+
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        return line
+    return shlex.join(map(folded, words)) if any(len(word) > LONG for word in words) else line
 
 
 def calm(text: str) -> str:

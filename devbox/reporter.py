@@ -16,9 +16,11 @@ class Reporter(Protocol):
     """What a room may say. Implemented by `devbox.ui.console.Console`; `Silent` is for tests and `--quiet`.
 
     All that is shown goes through `mask`. Who learns a secret hides it there; who keeps a log passes its lines through.
+    With `verbose` nothing is folded.
     """
 
     mask: Mask
+    verbose: bool
 
     def info(self, text: str) -> None:
         """Say one line."""
@@ -48,6 +50,7 @@ class Silent:
     def __init__(self) -> None:
         self.warnings: list[str] = []
         self.mask = Mask()
+        self.verbose = False
 
     def info(self, text: str) -> None:
         """Say nothing."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from devbox.errors import RefusedError, UsageError
+from devbox.masking import folded_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -66,7 +67,11 @@ class Application:
 
     def show_commands(self, lines: Sequence[str]) -> None:
         """Print what a dry run would have done, as commands."""
-        self.show({"commands": lines}, lambda: "\n".join(lines))
+        self.show({"commands": lines}, lambda: "\n".join(self.in_short(lines)))
+
+    def in_short(self, lines: Sequence[str]) -> Sequence[str]:
+        """Return the lines of a dry run, with long words folded unless `--verbose` is given."""
+        return lines if self.console.verbose else [folded_command(line) for line in lines]
 
     def finish(self, data: object, text: Callable[[], str | None], error: DevboxError | None) -> None:
         """Print a result. Where it is a failure, too, say what failed, and leave with its exit code."""

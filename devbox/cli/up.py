@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbox.cli.application import application, workspace
+from devbox.cli.application import Application, application, workspace
 from devbox.cli.flags import Flags, from_settings
 from devbox.cli.options import (
     AllowOption,
@@ -27,7 +27,6 @@ from devbox.ui.console import BOLD, CYAN
 
 if TYPE_CHECKING:
     from devbox.container.up.up import UpResult
-    from devbox.ui.console import Console
 
 app = typer.Typer()
 
@@ -102,18 +101,19 @@ def up(
         run.engine,
         run.console,
     )
-    run.show(result, lambda: _text(result, run.console))
+    run.show(result, lambda: _text(result, run))
 
 
-def _text(result: UpResult, console: Console) -> str | None:
+def _text(result: UpResult, run: Application) -> str | None:
     """Say how it ended and what to type next; for a dry run, return the commands that would run."""
+    console = run.console
     for note in result.notes:
         console.info(f"note: {note}")
     if result.dry_run:
         lines = []
         for step in result.steps:
             if step.lines:
-                lines += [f"# {step.title}", *step.lines]
+                lines += [f"# {step.title}", *run.in_short(step.lines)]
         return "\n".join(lines) or "# nothing to do"
     outcome = {"created": "created and running", "started": "started", "running": "running"}[result.outcome]
     console.info(

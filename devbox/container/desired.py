@@ -15,7 +15,7 @@ from devbox.devcontainer.identity import METADATA
 from devbox.devcontainer.requirements import demanded_gpu
 from devbox.engine.spec import ContainerSpec, Mount
 from devbox.errors import ContractError
-from devbox.masking import is_secret
+from devbox.masking import folded, is_secret
 from devbox.trust.contracts import secret_names as host_secrets
 
 if TYPE_CHECKING:
@@ -294,6 +294,7 @@ def _hidden_env(run_args: Sequence[str]) -> list[str]:
     return shown
 
 
+_BETWEEN_VALUES = re.compile(r"( → |: (?=[-+] )|, (?=[-+] ))")
 _NAMES: Mapping[str, str] = {
     "inputs": "what the image is built from",
     "env": "containerEnv",
@@ -347,5 +348,9 @@ def _list_differences(title: str, before: list[Any], after: list[Any]) -> list[s
 def _shown(value: Any) -> str:
     if value in (None, "", [], {}):
         return "nothing"
-    text = value if isinstance(value, str) else canonical(value)
-    return text if len(text) <= 80 else f"{text[:79]}…"
+    return value if isinstance(value, str) else canonical(value)
+
+
+def in_short(reason: str) -> str:
+    """Return a reason of `differences` with its long values folded."""
+    return "".join(map(folded, _BETWEEN_VALUES.split(reason)))

@@ -14,6 +14,7 @@ from devbox.container.desired import (
     desired,
     differences,
     entry_script,
+    in_short,
     run_args_name,
 )
 from devbox.container.steps import Actual, CreateContainer, RemoveContainer, Replace, StartContainer
@@ -153,6 +154,17 @@ def test_what_takes_effect_in_a_running_container_or_means_the_same_is_no_change
     before: dict[str, Any], after: dict[str, Any], tmp_path: Path
 ) -> None:
     assert differences(state(tmp_path, **before), state(tmp_path, **after)) == ()
+
+
+def test_long_values_of_a_reason_are_folded_each_by_itself(tmp_path: Path) -> None:
+    before, after = {"containerEnv": {"A": "a" * 400}}, {"containerEnv": {"A": "b" * 400}}
+    (reason,) = differences(state(tmp_path, **before), state(tmp_path, **after))
+    assert f"{'a' * 400} → {'b' * 400}" in reason
+    short = in_short(reason)
+    assert len(short) < len(reason) / 2
+    assert all(f"{letter * 120}" in short for letter in "ab")
+    plain = "runArgs: - --ipc=host, + --gpus=all"
+    assert in_short(plain) == plain
 
 
 def test_another_image_id_of_the_same_inputs_is_no_change(tmp_path: Path) -> None:

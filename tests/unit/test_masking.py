@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox.errors import HookError
-from devbox.masking import MASK, Mask
+from devbox.masking import MASK, Mask, folded_command
 from devbox.ui.console import Console
 from devbox.ui.envelope import envelope
 
@@ -116,3 +117,14 @@ def test_the_envelope_is_masked_and_stays_json() -> None:
     assert said["warnings"] == [MASK]
     assert (said["error"]["message"], said["error"]["hint"], said["error"]["detail"]) == (MASK, MASK, f"x {MASK}")
     assert said["status"] == "error"
+
+
+def test_long_words_of_a_command_are_folded_and_the_others_stay() -> None:
+    label = "devcontainer.metadata=" + "x" * 4000
+    line = shlex.join(["docker", "run", "--label", label, "--gpus", "all", "an image"])
+    short = folded_command(line)
+    assert len(short) < 300
+    assert short.endswith(" --gpus all 'an image'")
+    assert "--label" in short
+    for same in ("docker ps", f"# {label}", f"echo '{'x' * 200}", " ".join(["a"] * 200)):
+        assert folded_command(same) == same

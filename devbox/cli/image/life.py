@@ -10,11 +10,12 @@ import typer
 
 from devbox.cli.application import Application, application
 from devbox.cli.options import DryRunOption, JsonOption, YesOption
+from devbox.masking import folded
 from devbox.ui.console import size
 from devbox.ui.tables import age, table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from devbox.image.building.copies import CheckoutCopy
     from devbox.image.life import Details, OwnImage
@@ -44,7 +45,7 @@ def inspect(
 
     run = application(context)
     found = details(run.engine, image)
-    run.show(found, lambda: _about(found))
+    run.show(found, lambda: _about(found, str if run.console.verbose else folded))
 
 
 @app.command()
@@ -162,7 +163,7 @@ def _table(images: Sequence[OwnImage]) -> str:
     return table(("image", "kind", "framework", "stage", "size", "made", "used by"), rows)
 
 
-def _about(found: Details) -> str:
+def _about(found: Details, shown: Callable[[str], str]) -> str:
     rows = [
         ("id", found.id.removeprefix("sha256:")[:12]),
         ("names", ", ".join(found.names)),
@@ -174,8 +175,8 @@ def _about(found: Details) -> str:
         ("folder", found.workdir),
         ("program", " ".join((*found.entrypoint, *found.command))),
         ("ports", ", ".join(found.ports)),
-        ("variables", ", ".join(found.env)),
+        ("variables", ", ".join(map(shown, found.env))),
         ("used by", ", ".join(found.used_by)),
     ]
     lines = [f"{name:<10} {value}" for name, value in rows if value]
-    return "\n".join([*lines, *(f"{'label':<10} {name}={value}" for name, value in found.labels)])
+    return "\n".join([*lines, *(f"{'label':<10} {name}={shown(value)}" for name, value in found.labels)])

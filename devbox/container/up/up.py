@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from devbox import config
 from devbox.container import memory, which
 from devbox.container.contract.inforce import InForce, in_force, see_consent
-from devbox.container.desired import Desired, Image, secret_names
+from devbox.container.desired import Desired, Image, in_short, secret_names
 from devbox.container.hooks import commands, secrets
 from devbox.container.inside.find import known_as
 from devbox.container.inside.probe import project_of, recorded
@@ -304,12 +304,14 @@ def _compare(run: Run, wanted: Desired, actual: Actual | None, inspected: JSON |
         if todo.outcome == "created" and actual.sessions:
             _may_interrupt(run, actual)
     word = "replaced" if todo.outcome == "created" and actual is not None else todo.outcome
+    shown = str if run.reporter.verbose else in_short
     for reason in todo.reasons:
-        run.reporter.info(f"{word}: {reason}")
+        run.reporter.info(f"{word}: {shown(reason)}")
     if todo.pending and actual is not None:
+        pending = "; ".join(map(shown, todo.pending))
         run.reporter.warn(
             f"the contract changed, but {actual.name} stays as it is while somebody works in it "
-            f"({', '.join(actual.sessions)}): {'; '.join(todo.pending)}. `devbox up --recreate` replaces it now"
+            f"({', '.join(actual.sessions)}): {pending}. `devbox up --recreate` replaces it now"
         )
     return todo
 
