@@ -59,6 +59,7 @@ class Tree:
         self.edges = Edges(str(folder))
         self.look = self.eye.look(names_to_look_at(self.edges), look.NOTHING)
         self.made: dict[str, Made] = {}
+        self.log = ninja_log.NOT_READ
 
     def write(self, name: str, text: str, mtime: int = 1) -> None:
         (self.folder / name).write_text(text)
@@ -68,7 +69,8 @@ class Tree:
         was, self.edges = self.look, Edges(str(self.folder))
         self.look = self.eye.look(names_to_look_at(self.edges), was)
         stamps = {name: stamp_of(str(self.folder / name)) for edge in self.edges.edges for name in edge.outputs}
-        self.seen = Seen(ninja_log.read(str(self.folder)), stamps, environment)
+        lines, self.log = ninja_log.read(str(self.folder), self.log)
+        self.seen = Seen(lines, stamps, environment)
         judged = judge(self.edges, self.made, self.seen, Window(was, self.look, self.eye))
         self.made = judged.made
         return judged
@@ -116,6 +118,19 @@ class TestJudging:
         log.write_text(log.read_text() + f"50\t55\t{2**61}\t{name}\t0\n")
         tree.write(name, "" if name == "stamp" else "gen.h", mtime=7)
         assert tree.dirty() == ["b.o"]
+
+    def test_a_command_that_ran_again_in_the_same_milliseconds_ran_again(self, tree: Tree) -> None:
+        log = tree.folder / ".ninja_log"
+        log.write_text(log.read_text() + next(line for line in log.read_text().splitlines(True) if "a.o" in line))
+        tree.write("a.o", "made anew")
+        assert tree.dirty() == ["all.so"]
+
+    def test_a_log_that_was_written_anew_tells_of_no_run(self, tree: Tree) -> None:
+        log = tree.folder / ".ninja_log"
+        first, *lines = log.read_text().splitlines(keepends=True)
+        log.write_text("".join([first, *reversed(lines), lines[1]]))
+        tree.write("a.o", "by hand")
+        assert tree.dirty() == ["a.o"]
 
     def test_what_a_command_left_as_it_was_is_as_it_was(self, tree: Tree) -> None:
         log = tree.folder / ".ninja_log"
@@ -195,7 +210,7 @@ class TestTelling:
         ninja_log.rewrite(str(tmp_path), (), {"b c": 9})
         assert ninja_log.identity(str(tmp_path)) == before
         ninja_log.rewrite(str(tmp_path), {"a"}, {})
-        assert ninja_log.read(str(tmp_path)) == {"b c": ninja_log.Line(0, 2, 9, "y")}
+        assert ninja_log.read(str(tmp_path)).lines == {"b c": ninja_log.Line(0, 2, 9, "y")}
 
 
 def entry(content: str = "a", mtime: int = 500, *, ctime: int | None = None, inode: int = 1) -> Entry:
@@ -328,7 +343,7 @@ class TestTheCourseOfAnAttempt:
         proof = self.proof(tree)
         proof.look()
         proof.arrange(heal=True)
-        assert "a.o" not in ninja_log.read(str(tree.folder))
+        assert "a.o" not in ninja_log.read(str(tree.folder)).lines
 
     def test_the_times_that_it_sets_are_no_moves(self, tree: Tree) -> None:
         os.utime(tree.folder.parent / "CMakeLists.txt", ns=(2**62, 2**62))

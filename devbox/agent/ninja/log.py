@@ -15,7 +15,7 @@ from ..files import write_bytes
 from .output import DEPS_SIGNATURE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 NAME = ".ninja_log"
 DEPS = ".ninja_deps"
@@ -29,6 +29,7 @@ class Line(NamedTuple):
     `start` and `end` count milliseconds from the start of ninja, `mtime` is what inputs are compared with, `command`
     a hash of the command line. `run` counts the runs of ninja that the log holds; `tells_start` is whether `mtime` is
     when the command started, as from ninja 1.12 on, unless it left its output as it was or somebody set it since.
+    `fresh` is whether it was appended to what was known of the log.
     """
 
     start: int
@@ -37,62 +38,90 @@ class Line(NamedTuple):
     command: str
     run: int = 0
     tells_start: bool = False
+    fresh: bool = False
 
 
-def read(tree: str) -> dict[str, Line]:
-    """Return the last line of each output; {} without a log."""
+class Mark(NamedTuple):
+    """How far a log is known: the number and the hash of its first bytes."""
+
+    size: int
+    digest: str
+
+
+NOT_READ = Mark(0, "")
+
+
+class Log(NamedTuple):
+    """The last line of each output, and how far the log is known with that."""
+
+    lines: dict[str, Line]
+    mark: Mark
+
+
+def read(tree: str, known: Mark = NOT_READ) -> Log:
+    """Return what the log says, nothing where there is none. `known` is how far it was known before."""
     found: dict[str, Line] = {}
     run = latest = 0
-    tells_start = _version(tree) >= STARTS
-    for fields in _fields(tree):
-        start, end, mtime = int(fields[0]), int(fields[1]), int(fields[2])
-        # A command is logged when it ends: a time that goes back is another run.
-        if end < latest:
-            run += 1
-        latest = end
-        found[fields[3]] = Line(start, end, mtime, fields[4], run, tells_start)
-    return found
+    said = _bytes(tree)
+    tells_start = _version(said) >= STARTS
+    old = said[: known.size] if known == _mark(said[: known.size]) else said
+    for part, fresh in ((old, False), (said[len(old) :], True)):
+        for fields in _fields(part):
+            start, end, mtime = int(fields[0]), int(fields[1]), int(fields[2])
+            # A command is logged when it ends: a time that goes back is another run.
+            if end < latest:
+                run += 1
+            latest = end
+            found[fields[3]] = Line(start, end, mtime, fields[4], run, tells_start, fresh)
+    return Log(found, _mark(said))
+
+
+def _mark(said: bytes) -> Mark:
+    return Mark(len(said), hashlib.blake2b(said, digest_size=16).hexdigest())
 
 
 def identity(tree: str) -> str:
     """Return a hash of what was run, whatever the times say: it changes when something is built."""
     hasher = hashlib.blake2b(digest_size=16)
-    for start, end, _, name, command in _fields(tree):
+    for start, end, _, name, command in _fields(_bytes(tree)):
         hasher.update(f"{start} {end} {name} {command}\n".encode("utf-8", "surrogateescape"))
     return hasher.hexdigest()
 
 
-def rewrite(tree: str, forgotten: Collection[str], times: Mapping[str, int]) -> None:
+def rewrite(tree: str, forgotten: Collection[str], times: Mapping[str, int]) -> Mark:
     """Forget outputs, which ninja then makes anew, and set the times of others; the rest stays as it is."""
-    path = os.path.join(tree, NAME)
-    with open(path, encoding="utf-8", errors="surrogateescape") as stream:
-        kept = [stream.readline()]
-    for fields in _fields(tree):
+    said = _bytes(tree)
+    kept = [said.partition(b"\n")[0].decode("utf-8", "surrogateescape") + "\n"]
+    for fields in _fields(said):
         name = fields[3]
         if name in forgotten:
             continue
         if name in times:
             fields[2] = str(times[name])
         kept.append("\t".join(fields) + "\n")
-    write_bytes(path, "".join(kept).encode("utf-8", "surrogateescape"))
+    written = "".join(kept).encode("utf-8", "surrogateescape")
+    write_bytes(os.path.join(tree, NAME), written)
+    return _mark(written)
 
 
-def _version(tree: str) -> int:
+def _bytes(tree: str) -> bytes:
     try:
-        with open(os.path.join(tree, NAME), encoding="utf-8", errors="replace") as stream:
-            said = stream.readline().rpartition("v")[2].strip()
+        with open(os.path.join(tree, NAME), "rb") as stream:
+            return stream.read()
     except OSError:
-        return 0
-    return int(said) if said.isdigit() else 0
+        return b""
 
 
-def _fields(tree: str) -> list[list[str]]:
-    try:
-        with open(os.path.join(tree, NAME), encoding="utf-8", errors="surrogateescape") as stream:
-            lines = [line.rstrip("\n").split("\t") for line in stream]
-    except OSError:
-        return []
-    return [line for line in lines if len(line) == FIELDS and line[0].isdigit()]
+def _version(said: bytes) -> int:
+    number = said.partition(b"\n")[0].rpartition(b"v")[2].strip()
+    return int(number) if number.isdigit() else 0
+
+
+def _fields(said: bytes) -> Iterator[list[str]]:
+    for line in said.decode("utf-8", "surrogateescape").split("\n"):
+        fields = line.split("\t")
+        if len(fields) == FIELDS and fields[0].isdigit():
+            yield fields
 
 
 def set_dependency_times(tree: str, times: Mapping[str, int]) -> None:

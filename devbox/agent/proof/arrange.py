@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ..files import Stamp
+    from ..ninja.log import Mark
     from .edges import Edge, Edges
     from .judge import Judged, Seen
     from .look import Look
@@ -97,8 +98,12 @@ def _keep(edge: Edge, seen: Seen, times: _Times, done: Arrangement) -> None:
         done.newer.update(name for name in edge.inputs if times[name] > low and name not in seen.outputs)
 
 
-def apply(arrangement: Arrangement, edges: Edges, made: Mapping[str, Made], files: dict[str, Entry]) -> dict[str, Made]:
-    """Make the changes, and return what is known of the outputs after them; `files` of the last look get their stamps.
+def apply(
+    arrangement: Arrangement, edges: Edges, made: Mapping[str, Made], files: dict[str, Entry], mark: Mark
+) -> tuple[dict[str, Made], Mark]:
+    """Make the changes, and return what is known of the outputs and of the log (`mark`) after them.
+
+    `files` of the last look get their stamps.
 
     An output whose time cannot be set stays as it is: ninja makes it anew.
     """
@@ -113,7 +118,7 @@ def apply(arrangement: Arrangement, edges: Edges, made: Mapping[str, Made], file
         absolute = {edges.path(name): time for name, time in times.items()}
         ninja_log.set_dependency_times(edges.tree, {**times, **absolute})
     if arrangement.forget or arrangement.logged:
-        ninja_log.rewrite(edges.tree, arrangement.forget, arrangement.logged)
+        mark = ninja_log.rewrite(edges.tree, arrangement.forget, arrangement.logged)
     touched = set()
     for name, time in times.items():
         path = edges.path(name)
@@ -130,4 +135,4 @@ def apply(arrangement: Arrangement, edges: Edges, made: Mapping[str, Made], file
             left = stamp_of(edges.path(name))
             if left is not None and left.size == one.stamp.size and left.inode == one.stamp.inode:
                 known[name] = one._replace(stamp=left)
-    return known
+    return known, mark

@@ -98,12 +98,12 @@ class ByContent:
         record.hidden = configured.read((name for name in names if name.startswith(inside)), self._source)
         if record.hidden.git:
             names += self._eye.git_head
+        log = ninja_log.read(self._tree, record.log)
         now = self._eye.look([*names_to_look_at(edges), *names], was, others)
-        log = ninja_log.read(self._tree)
         made: dict[str, Stamp | None] = {
             name: stamp_of(edges.path(name)) for one in edges.edges if not one.phony for name in one.outputs
         }
-        seen = Seen(log, made, self._environment, self._shadowed(edges))
+        seen = Seen(log.lines, made, self._environment, self._shadowed(edges))
         self._window = window = looks.Window(was, now, self._eye)
         judged = judge(edges, record.made, seen, window)
         proven = {edge.outputs[0] for edge in judged.clean}
@@ -114,7 +114,7 @@ class ByContent:
             for name, entry in now.files.items()
             if (before := was.files.get(name)) is not None and before.content != entry.content
         }
-        record.look, record.made = now, judged.made
+        record.look, record.made, record.log = now, judged.made, log.mark
         record.environment, record.configured_from = self._environment, names
 
     def _shadowed(self, edges: Edges) -> dict[str, str]:
@@ -204,11 +204,12 @@ class ByContent:
     def _tell(self, edges: Edges, judged: Judged, seen: Seen, *, configured: bool) -> None:
         from . import arrange
 
-        plan = arrange.plan(edges, judged, seen, self._record.look, self._changed, configured=configured)
+        record = self._record
+        plan = arrange.plan(edges, judged, seen, record.look, self._changed, configured=configured)
         if plan.forget or plan.logged or plan.on_disk:
             # What ran is known before its times are changed: if this is cut off, they are not taken for a run's.
             self._save(settled=False)
-            self._record.made = arrange.apply(plan, edges, self._record.made, self._record.look.files)
+            record.made, record.log = arrange.apply(plan, edges, record.made, record.look.files, record.log)
         self.newer.update(dict.fromkeys(map(self._shown, sorted(plan.newer))))
         self.hidden.update(dict.fromkeys(map(self._shown, sorted(plan.hidden))))
 

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ..files import read_json, stamp_of, write_json
+from ..ninja.log import NOT_READ, Mark
 from . import look as looks
 from . import made as outputs
 from .configured import NONE, from_json
@@ -32,6 +33,7 @@ class Kept:
         self.look: Look = looks.NOTHING
         self.made: dict[str, Made] = {}
         self.ninja: list[Any] = []
+        self.log = NOT_READ
         self.environment = ""
         self.configured_from: list[str] = []
         self.listed: Listing = {}
@@ -43,19 +45,20 @@ class Kept:
         """Read it; where it is not there, damaged, or of another version, nothing is known."""
         kept = read_json(os.path.join(self._folder, FILES))
         try:
-            look, hidden = looks.from_json(kept["look"]), from_json(kept["hidden"])
+            look, hidden, log = looks.from_json(kept["look"]), from_json(kept["hidden"]), Mark(*kept["log"])
             rest = [kept[name] for name in PLAIN]
         except (KeyError, TypeError, IndexError):
             return
         if look is not None:
-            self.look, self.hidden = look, hidden
+            self.look, self.hidden, self.log = look, hidden, log
             self.ninja, self.settled, self.environment, self.configured_from, self.listed, self.shadowed = rest
             self.made = outputs.from_json(read_json(os.path.join(self._folder, MADE)))
 
     def save(self) -> None:
         """Write it: what is known of outputs first, since a look that is older than that proves less, not more."""
         write_json(os.path.join(self._folder, MADE), self.made)
-        kept = {"look": self.look.as_json(), "hidden": self.hidden, **{name: getattr(self, name) for name in PLAIN}}
+        plain = {name: getattr(self, name) for name in PLAIN}
+        kept = {"look": self.look.as_json(), "hidden": self.hidden, "log": self.log, **plain}
         write_json(os.path.join(self._folder, FILES), kept)
 
 

@@ -33,8 +33,11 @@ class Made(NamedTuple):
     stamp: Stamp
 
     def is_of(self, line: Line) -> bool:
-        """Whether it is known of this run; `ninja -t restat`, and whoever sets clocks, writes other times alone."""
-        return (self.start, self.end, self.command) == (line.start, line.end, line.command)
+        """Whether it is known of this run; `ninja -t restat`, and whoever sets clocks, writes other times alone.
+
+        A quick command that ran again may have taken the same milliseconds: then its line is one that came since.
+        """
+        return not line.fresh and (self.start, self.end, self.command) == (line.start, line.end, line.command)
 
 
 def from_json(value: Any) -> dict[str, Made]:
