@@ -155,9 +155,8 @@ class TestMeanwhile:
         lab.write("three.c", '#include "made.h"\nint three(void) { return THREE; }\n')
         lab.write("CMakeLists.txt", CMAKE + WAITING.format(pipe=pipe))
         running = lab.start()
-        running.until_running("waiting")
-        old(lab.write("input", "#define THREE 4\n"))
-        pipe.write_text("go on\n")
+        with pipe.open("w"):  # the command has copied it by now
+            old(lab.write("input", "#define THREE 4\n"))
         assert running.result()["code"] == 0
         pipe.unlink()
         pipe.write_text("")
