@@ -233,9 +233,8 @@ def _config(
     if config is not None:
         return _plain(config), list(dict.fromkeys(_UNSET.findall(done.stderr)))
     words = done.stderr.strip()
-    listed = engine.run(["compose", *files, "--profile", "*", "config", "--services"], check=False)
-    if listed.ok:
-        _see_named(contract, where, sorted(listed.stdout.split()))
+    if listed := services_of(engine, files):
+        _see_named(contract, where, listed)
     last = words.splitlines()[-1].strip() if words else "it said nothing"
     if "project name" in last:
         raise _no_name(where, f"docker compose has no name for the project of {_names(where.files)}: {last}")
@@ -245,6 +244,12 @@ def _config(
         hint=engine.line(["compose", *where.args(), "config", *services]),
         detail="\n".join(words.splitlines()[:-1]) or None,
     )
+
+
+def services_of(engine: Engine, files: Sequence[str]) -> list[str]:
+    """Return the services that compose files have, of any profile; none where docker compose does not take them."""
+    done = engine.run(["compose", *files, "--profile", "*", "config", "--services"], check=False, timeout=_SECONDS)
+    return sorted(done.stdout.split()) if done.ok else []
 
 
 def _see_named(contract: Contract, where: Sources, services: Sequence[str]) -> None:

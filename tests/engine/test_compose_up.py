@@ -343,6 +343,48 @@ def test_what_only_compose_can_build_is_built_again(
     work.engine.run(["rmi", "--force", *images], check=False)
 
 
+def test_all_services_of_one_build_are_built_again(work: Work) -> None:
+    dockerfile = work.path / "Dockerfile"
+    dockerfile.write_text(f"FROM {IMAGE}\n")
+    built = {"build": {"context": ".."}, "command": NEVER_ENDS, "init": True}
+    work.write_project({"app": {**built, "volumes": ALONE["volumes"]}, "worker": built}, postCreateCommand="")
+    made = work.up(skip_hooks=True)
+    assert work.up(skip_hooks=True).reasons == ()
+    dockerfile.write_text(f"FROM {IMAGE}\nRUN touch /new\n")
+    again = work.up(skip_hooks=True)
+    assert again.outcome == "created"
+    for service in work.services().values():
+        assert work.engine.run(["exec", service.id, "ls", "/new"], check=False).ok, service.called
+    # A service that alone is built of what changed is replaced alone.
+    (work.path / "other").write_text(f"FROM {IMAGE}\n")
+    own = {**built, "build": {"context": "..", "dockerfile": "other"}}
+    work.write_project({"app": {**built, "volumes": ALONE["volumes"]}, "worker": own}, postCreateCommand="")
+    assert work.up(skip_hooks=True).reasons == ("the service worker changed",)
+    (work.path / "other").write_text(f"FROM {IMAGE}\nRUN touch /own\n")
+    last = work.up(skip_hooks=True)
+    assert (last.container, last.reasons) == (again.container, ("the service worker changed",))
+    assert work.engine.run(["exec", work.services()["worker"].id, "ls", "/own"], check=False).ok
+    work.engine.run(["rmi", "--force", made.image, again.image, f"{work.project}-worker"], check=False)
+
+
+def test_a_service_that_is_in_no_file_any_more_is_said(work: Work) -> None:
+    hidden = {**DB, "profiles": ["mine"]}
+    work.write_project({"app": ALONE, "db": DB, "old": DB})
+    made = work.up(skip_hooks=True)
+    work.write_project({"app": ALONE, "db": hidden})
+    left = work.services()["old"].called
+    said = f"the service old is in no compose file any more, but its container is left: docker rm --force {left}"
+    again = work.up(skip_hooks=True)
+    assert (again.container, [note for note in again.notes if "compose file" in note]) == (made.container, [said])
+
+
+def test_no_log_is_named_where_nothing_has_run(work: Work) -> None:
+    work.write_project({"app": {**ALONE, "runtime": "nope"}})
+    with pytest.raises(EngineError) as raised:
+        work.up(skip_hooks=True, trust=True)
+    assert "logs" not in str(raised.value.hint)
+
+
 def test_a_plain_project_becomes_a_dev_container(work: Work) -> None:
     file = str(work.path / ".devcontainer/compose.yaml")
     work.engine.run(["compose", "--project-name", work.project, "-f", file, "up", "--detach"])

@@ -117,6 +117,7 @@ def mistakes(*, compose: bool) -> list[dict[str, Any]]:
         {"mounts": ["type=bind,source=/nope,target=/d"]},
         {"runArgs": ["--nope"]},
         {"runArgs": ["--runtime=nope"]},
+        {"runArgs": ["--network=nope"]},
         {"containerUser": "nobody-here"},
         {"remoteUser": "nobody-here"},
         {"workspaceFolder": "/not-there"},
@@ -129,8 +130,9 @@ def test_the_old_container_outlives_every_mistake_in_its_contract(work: Work) ->
     work.engine.run(["exec", made.container, "touch", "/tmp/precious"])
     for mistake in mistakes(compose=work.compose):
         work.write(**mistake)
-        with pytest.raises(DevboxError, match=r"the old container (still runs|was started again)"):
+        with pytest.raises(DevboxError, match=r"the old container (still runs|was started again)") as refused:
             work.up()
+        assert "-next" not in refused.value.message
         assert work.containers() == [(made.container, made.name, True)], mistake
         assert work.has(made.container, "/tmp/precious")
     work.write()

@@ -49,7 +49,13 @@ def test_a_limit_is_lowered_at_most_twice() -> None:
         ("invalid mount config for type bind: bind source path does not exist: /no/where", "/no/where"),
         ("unknown or invalid runtime name: nvidia", "GPUs"),
         ('exec: "/bin/sh": stat /bin/sh: no such file or directory: unknown', "the image has no /bin/sh"),
-        ("something else", "could not start"),
+        ('error gathering device information while adding custom device "/dev/nvidia0": no such file', "GPUs"),
+        (
+            'error gathering device information while adding custom device "/dev/kvm": no such',
+            "the device /dev/kvm, wh",
+        ),
+        ("Error response from daemon: network mine not found", "the engine has no network mine"),
+        ("something else", "could not start the container c"),
     ],
 )
 def test_a_refusal_is_a_sentence(stderr: str, words: str) -> None:

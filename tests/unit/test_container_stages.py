@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
+from devbox.container import memory
 from devbox.container.inside.probe import CONTRACT_LABEL, project_of
 from devbox.container.steps import NEXT, REPLACES, Actual, FinishReplacing, RemoveContainer, Replace
 from devbox.container.up.needs import _with
 from devbox.container.up.plan import unfinished
+from devbox.container.up.up import UpRequest, up
 from devbox.devcontainer.compose.model import NUMBER, PROJECT
 from devbox.devcontainer.gpu import ALL
 from devbox.engine.docker import ContainerSummary, Engine
 from devbox.engine.spec import ContainerSpec
-from devbox.errors import UsageError
+from devbox.errors import ContractError, UsageError
 from devbox.frameworks import load
 from devbox.image.base.choose import PACKAGE, plan_base
+from devbox.reporter import Silent
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CUDA = replace(load.load("cuda"), base_image="nvidia/cuda:13")
 INSTEAD = "devbox-base:cuda13.0-debian12"
@@ -110,3 +117,19 @@ def test_a_successor_gets_the_gpus_and_is_called_otherwise_until_it_has_the_plac
     assert "--gpus=all" in create
     assert [stop, start] == ["docker stop w", f"docker start w{NEXT}"]
     assert [remove, rename] == ["docker rm --force --volumes w", f"docker rename w{NEXT} w"]
+
+
+def test_why_up_failed_is_said_where_the_contract_cannot_be_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(workspace: Path) -> bool:
+        raise OSError(28, "No space left on device", str(workspace))
+
+    monkeypatch.setattr("devbox.container.contract.attempt.take_back", full)
+    memory.attempt_file(tmp_path).parent.mkdir(parents=True)
+    memory.attempt_file(tmp_path).touch()
+    (tmp_path / ".devcontainer.json").write_text('{"image": ')
+    silent = Silent()
+    with pytest.raises(ContractError, match=r"devcontainer\.json:1"):
+        up(UpRequest(path=tmp_path), Engine(docker="true", environ={"DOCKER_HOST": "tcp://localhost:1"}), silent)
+    assert ["No space left" in one for one in silent.warnings] == [True]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from devbox.container import memory
 from devbox.container.request import StepDone
 from devbox.container.steps import (
+    NEXT,
     ComposeUp,
     CreateContainer,
     FinishReplacing,
@@ -49,6 +50,8 @@ _REFUSED_LIMIT = re.compile(r"error setting rlimit type (\d+): operation not per
 _NO_GPU = (
     "could not select device driver", "cdi device injection failed", "unresolvable cdi", "runtime name: nvidia",
 )  # fmt: skip
+_NO_DEVICE = re.compile(r'error gathering device information while adding custom device "([^"]+)"')
+_NO_NETWORK = re.compile(r"network (\S+) not found")
 _NO_SHELL = re.compile(r'exec: "/bin/sh": (?:stat /bin/sh: )?(?:no such file|executable file not found)')
 # What docker adds to each error of its command line.
 _USAGE = re.compile(
@@ -211,10 +214,10 @@ def with_lower_limit(engine: Engine, spec: ContainerSpec, stderr: str) -> tuple[
     """
     name = _refused_limit(stderr)
     if name is None:
-        raise refused(stderr, spec.called)
+        raise refused(stderr, spec.called.removesuffix(NEXT))
     lowered, note = clamped(spec.run_args, name, partial(_hard_limit, engine, name))
     if lowered == spec.run_args:
-        raise refused(stderr, spec.called)
+        raise refused(stderr, spec.called.removesuffix(NEXT))
     return replace(spec, run_args=lowered), note
 
 
@@ -247,16 +250,19 @@ def project_with_lower_limit(engine: Engine, step: ComposeUp, stderr: str) -> tu
     name = _refused_limit(stderr)
     most = _hard_limit(engine, name) if name is not None else None
     if step.spec is None or name is None or most is None:
-        raise _project_refused(stderr, step)
+        raise _project_refused(engine, stderr, step)
     lowered = with_limit(step.spec, name, most)
     if lowered.override == step.spec.override:
-        raise _project_refused(stderr, step)
+        raise _project_refused(engine, stderr, step)
     note = f"the engine refused the limit {name} of a service: it was set to {most}, the most it can grant"
     return replace(step, spec=lowered), note
 
 
-def _project_refused(text: str, step: ComposeUp) -> EngineError:
-    logs = f"docker compose --project-name {step.project} logs   # what its services say"
+def _project_refused(engine: Engine, text: str, step: ComposeUp) -> EngineError:
+    logs = _UNKNOWN
+    # One that was only created has said nothing.
+    if any(one.state not in {"created", "dead"} for one in engine.containers({PROJECT: step.project})):
+        logs = f"docker compose --project-name {step.project} logs   # what its services say"
     sick = re.search(r"container (\S+) (?:is unhealthy|exited|has no healthcheck)[^\n]*", text)
     if sick:
         return EngineError(f"a service that the dev container waits for did not come up: {sick[0]}", hint=logs)
@@ -330,7 +336,8 @@ def refused(stderr: str, what: str) -> EngineError:
         return EngineError(
             f"another container is called {taken[1]}", hint="devbox up --name NAME   # or: docker rm " + taken[1]
         )
-    if any(words in lower for words in _NO_GPU):
+    device = _NO_DEVICE.search(text)
+    if any(words in lower for words in _NO_GPU) or (device and "nvidia" in device[1]):
         return NoGpusError(
             "the engine cannot hand out the GPUs that are asked for", hint="devbox up --gpus none", detail=text
         )
@@ -342,10 +349,27 @@ def refused(stderr: str, what: str) -> EngineError:
         )
     if "port is already allocated" in lower or "address already in use" in lower:
         return _port_taken(text)
-    missing = re.search(r"bind source path does not exist: (.+)", text)
-    if missing:
+    known = _not_there(text)
+    return known or EngineError(f"docker could not start the container {what}", hint=_UNKNOWN, detail=text)
+
+
+def _not_there(text: str) -> EngineError | None:
+    """Return the error for something of the engine's machine that the container asks for and that is not there."""
+    if device := _NO_DEVICE.search(text):
+        return EngineError(
+            f"the device {device[1]}, which the container asks for, is not there on the engine's machine",
+            hint=f"ls -l {device[1]}   # there; runArgs, or devices of a compose file, ask for it",
+            detail=text,
+        )
+    if network := _NO_NETWORK.search(text):
+        return EngineError(
+            f"the engine has no network {network[1]}, which the container asks for",
+            hint=f"docker network create {network[1]}   # or: docker network ls",
+            detail=text,
+        )
+    if missing := re.search(r"bind source path does not exist: (.+)", text):
         return EngineError(f"the folder {missing[1].strip()}, which is to be mounted, does not exist", detail=text)
-    return EngineError(f"docker could not start the container {what}", hint=_UNKNOWN, detail=text)
+    return None
 
 
 def _port_taken(text: str) -> EngineError:

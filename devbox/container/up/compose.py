@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.contract.inforce import agree_by_writing, see_consent
 from devbox.container.desired import Desired, Image, canonical, desired_service
-from devbox.container.project import one_shot_file, override_file, recall, remember, resolve, write
+from devbox.container.project import one_shot_file, override_file, recall, remember, resolve, services_of, write
 from devbox.container.steps import Actual, BuildService, ComposeUp, Replace
 from devbox.container.target import LOCAL_FOLDER, folder_of
 from devbox.container.up.feature_layer import see_features
 from devbox.container.up.images import ids_of, triggers_of
 from devbox.container.up.plan import Plan, adopt
 from devbox.container.up.runtime import There, best_of, is_labelled, left_behind, there
-from devbox.devcontainer.compose.model import PROJECT, SERVICE, Project, as_image_contract
+from devbox.devcontainer.compose.model import ONE_OFF, PROJECT, SERVICE, Project, as_image_contract
 from devbox.devcontainer.compose.override import ProjectSpec, one_shot
 from devbox.devcontainer.identity import absolute
 from devbox.engine.spec import ImageBuild, Mount
@@ -35,13 +35,14 @@ from devbox.image.buildkit.plain import PlainLog
 from devbox.image.dockerfile.stages import base_images
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from devbox.container.contract.inforce import InForce
     from devbox.container.request import UpRequest
+    from devbox.container.steps import Step
     from devbox.container.up.apply import Journal
     from devbox.devcontainer.model import Contract, Merged
-    from devbox.engine.docker import Engine
+    from devbox.engine.docker import ContainerSummary, Engine
     from devbox.engine.spec import ContainerSpec
     from devbox.masking import Mask
     from devbox.reporter import Reporter
@@ -141,15 +142,19 @@ class ComposeRuntime:
     def complete(self, plan: Plan, wanted: Desired) -> Plan:
         """Return the plan with what is to be started or replaced of the other services."""
         project = self.project
+        found = self.engine.containers({PROJECT: project.name})
+        self.journal.notes += self._orphans(found)
+        others = self._others()
+        known = (recall(self.contract) or {}).get("applied") or {}
         if plan.outcome == "created" or not isinstance(wanted.spec, ProjectSpec):
             self.journal.notes += left_behind(self.engine, plan, project.name)
-            return self._after_others(plan, wanted)
-        others = [name for name in project.started() if name != project.service]
-        known = (recall(self.contract) or {}).get("applied") or {}
-        changed = tuple(name for name in others if name in known and known[name] != _digest(project, name))
-        up = self._up()
+            again = self.request.recreate or self.request.pull
+            stale = [name for name in others if again or known.get(name) != self._digest(name)]
+            return self._after_others(replace(plan, steps=(*self._builds(stale), *plan.steps)), wanted)
+        changed = tuple(name for name in others if name in known and known[name] != self._digest(name))
+        up = self._up(found)
         missing = tuple(name for name in others if name not in up and name not in changed)
-        steps = list(plan.steps)
+        steps = [*self._builds(changed), *plan.steps]
         if changed:
             steps.append(ComposeUp(project.name, project, wanted.spec, changed, alone=True))
         if missing and not plan.steps:
@@ -170,11 +175,56 @@ class ComposeRuntime:
             return plan
         first = ComposeUp(self.project.name, self.project, wanted.spec, needed)
         steps = [replace(step, halted=True) if isinstance(step, Replace) else step for step in plan.steps]
-        return replace(plan, steps=(first, *steps))
+        place = sum(isinstance(step, BuildService) for step in steps)
+        return replace(plan, steps=(*steps[:place], first, *steps[place:]))
 
-    def _up(self) -> set[str]:
-        """Return the services that run, or have done what another one waits for."""
-        found = self.engine.containers({PROJECT: self.project.name})
+    def _others(self) -> list[str]:
+        """Return the services that are started beside the dev container."""
+        return [name for name in self.project.started() if name != self.project.service]
+
+    def _digest(self, service: str) -> str:
+        """Return what tells whether a service has changed: its definition, and what its image is built from."""
+        text = canonical(self.project.config["services"][service])
+        inputs = self._inputs(service)
+        return hashlib.sha256(f"{text}{inputs.digest if inputs is not None else ''}".encode()).hexdigest()[:16]
+
+    def _inputs(self, service: str) -> Inputs | None:
+        """Return what a service's image is built from; None where it is not built, or only its image is left."""
+        definition = self.project.config["services"][service]
+        if not definition.get("build") or definition.get("pull_policy") not in {None, "build"}:
+            return None
+        try:
+            return _build_inputs(self.engine, self.contract, replace(self.project, service=service))
+        except ContractError:
+            return None
+
+    def _builds(self, services: Iterable[str]) -> list[Step]:
+        """Return the steps that build other services' images, which `docker compose up` does once and never again."""
+        found = [(name, self._inputs(name)) for name in services]
+        return [
+            BuildService(self.contract, name, ServiceBuild(replace(self.project, service=name), inputs))
+            for name, inputs in found
+            if inputs is not None
+        ]
+
+    def _orphans(self, found: Iterable[ContainerSummary]) -> list[str]:
+        """Return a sentence for each container of a service that the compose files have no longer."""
+        known = self.project.config["services"]
+        left = [one for one in found if one.labels.get(SERVICE) not in known and one.labels.get(ONE_OFF) != "True"]
+        if not left:
+            return []
+        # Those that are not wanted are not among those that were asked for.
+        named = services_of(self.engine, self.project.sources.args())
+        return [
+            f"the service {one.labels.get(SERVICE)} is in no compose file any more, but its container is left: "
+            f"docker rm --force {one.called}"
+            for one in left
+            if named and one.labels.get(SERVICE) not in named
+        ]
+
+    def _up(self, found: Iterable[ContainerSummary] | None = None) -> set[str]:
+        """Return those services of the project's containers that run, or have done what another one waits for."""
+        found = tuple(self.engine.containers({PROJECT: self.project.name}) if found is None else found)
         once = self.project.run_once()
         done = {one.labels.get(SERVICE, "") for one in found if one.status.startswith("Exited (0)")}
         return {one.labels.get(SERVICE, "") for one in found if one.running} | (done & once)
@@ -192,8 +242,7 @@ class ComposeRuntime:
             return
         data = recall(self.contract)
         if data is not None:
-            others = [name for name in self.project.started() if name != self.project.service]
-            remember(self.contract, {**data, "applied": {name: _digest(self.project, name) for name in others}})
+            remember(self.contract, {**data, "applied": {name: self._digest(name) for name in self._others()}})
 
 
 def _with_repository(contract: Contract, project: Project) -> Contract:
@@ -260,7 +309,7 @@ def _build_inputs(engine: Engine, contract: Contract, project: Project) -> Input
 
 
 def build_service(engine: Engine, step: BuildService, reporter: Reporter) -> None:
-    """Have docker compose build the service's image, and remember what it was made from. Raises EngineError."""
+    """Have docker compose build a service's image; of the dev container's is remembered what it is made from."""
     for note in step.build.inputs.notes:
         reporter.info(note)
     with reporter.step(step.title):
@@ -277,7 +326,8 @@ def build_service(engine: Engine, step: BuildService, reporter: Reporter) -> Non
                 hint=engine.line(step.build.args),
                 detail=last_lines(done.stderr),
             )
-    remember(step.contract, {**(recall(step.contract) or {}), "built": step.build.inputs.digest})
+    if step.service == step.contract.config["service"]:
+        remember(step.contract, {**(recall(step.contract) or {}), "built": step.build.inputs.digest})
 
 
 def image_contract(contract: Contract, project: Project, environ: Mapping[str, str]) -> Contract:
@@ -312,7 +362,3 @@ def _lowered(contract: Contract, service: str) -> JSON:
         return dict(override["services"][service].get("ulimits") or {})
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}
-
-
-def _digest(project: Project, service: str) -> str:
-    return hashlib.sha256(canonical(project.config["services"][service]).encode()).hexdigest()[:16]

@@ -77,11 +77,22 @@ def up(request: UpRequest, engine: Engine, reporter: Reporter) -> UpResult:
             return _up(run)
         except DevboxError:
             if not run.is_up and memory.attempt_file(request.path).exists():
-                from devbox.container.contract import attempt
-
-                if attempt.take_back(request.path):
-                    reporter.info("the contract is as it was before: what was asked for now is not recorded")
+                _take_back(run)
             raise
+
+
+def _take_back(run: Run) -> None:
+    """Put the contract that was tried back. What stands in the way is said beside why `up` failed, not in its place."""
+    from devbox.container.contract import attempt
+
+    path = run.request.path
+    try:
+        if attempt.take_back(path):
+            run.reporter.info("the contract is as it was before: what was asked for now is not recorded")
+    except (DevboxError, OSError) as error:
+        run.reporter.warn(
+            f"the contract could not be put back as it was before: {error}; the next `devbox up` tries again"
+        )
 
 
 def renamed(request: UpRequest, name: Path) -> UpRequest:

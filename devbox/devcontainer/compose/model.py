@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
 NUMBER = "com.docker.compose.container-number"
+ONE_OFF = "com.docker.compose.oneoff"
 # By this part of its name the reference finds the override of a stopped container again.
 OVERRIDE_NAME = "docker-compose.devcontainer.containerFeatures"
 
