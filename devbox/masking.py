@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, TypeVar, cast
+from urllib.parse import quote, quote_plus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -168,8 +170,6 @@ def _forms(value: str) -> set[str]:
 def _written(text: str) -> tuple[str, ...]:
     """Return a text as it stands by itself, in JSON, in a URL, in HTML, within a shell's single quotes, and encoded."""
     import html
-    import json
-    from urllib.parse import quote, quote_plus
 
     plain = (text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], quote(text, safe=""),
              quote_plus(text), html.escape(text), _quoted(text))  # fmt: skip

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from devbox.errors import DevboxError
+from devbox.errors import DevboxError, UsageError
 
 
 def home() -> Path:
@@ -20,8 +18,6 @@ def home() -> Path:
     try:
         return Path(pwd.getpwuid(os.getuid()).pw_dir)
     except KeyError:
-        from devbox.errors import UsageError
-
         raise UsageError(
             f"the user {os.getuid()} has no account here and no home folder", hint="export HOME=FOLDER"
         ) from None
@@ -79,8 +75,6 @@ def config_dir() -> Path:
 
 def refused(error: OSError) -> DevboxError:
     """Return the error for what the system refused: of one of devbox's own folders with the variable that moves it."""
-    from devbox.errors import DevboxError
-
     named = str(error.filename or "")
     said = f"{named}: {error.strerror or error}" if named else str(error.strerror or error)
     for variable, folder in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, Any
 
 from devbox.errors import ConfigError
@@ -38,8 +39,6 @@ def read(path: Path) -> Table:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the one of `known` that `word` most likely meant, or None if none is near."""
-    import difflib
-
     return next(iter(difflib.get_close_matches(word, sorted(known), n=1)), None)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import subprocess
 import threading
+from subprocess import TimeoutExpired
 from typing import IO, TYPE_CHECKING, Any, Generic, Self, cast
 
 from devbox.agent import protocol
@@ -299,7 +301,6 @@ class _ClientLine(_Line):
         self._environ = environ
 
     def __enter__(self) -> Self:
-        import subprocess
         import tempfile
 
         self._errors: IO[bytes] = tempfile.TemporaryFile()
@@ -333,7 +334,6 @@ class _ClientLine(_Line):
         return iter(self._client.stdout)
 
     def __exit__(self, *_: object) -> None:
-        from subprocess import TimeoutExpired
 
         self.hang_up()
         assert self._client.stdout is not None  # noqa: S101

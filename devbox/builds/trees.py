@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbox.agent import protocol
@@ -107,8 +108,6 @@ def all_trees(engine: Engine, containers: Iterable[ContainerStatus]) -> dict[str
 
     A container that cannot be asked, because it has no Python or is just being removed, has none.
     """
-    from pathlib import Path
-
     found = {}
     for container in containers:
         try:

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from devbox import units
 from devbox.errors import UsageError
 from devbox.masking import is_secret
 from devbox.paths import expanded
@@ -162,8 +163,6 @@ def whole(what: str) -> Callable[[str, Path], int]:
 
 def size(text: str) -> int:
     """Read a size in bytes. Raises UsageError."""
-    from devbox import units
-
     found = units.size(text)
     if found is None:
         raise UsageError(f"'{text}' is no size", hint="a number and a unit, such as 20G or 500M")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from devbox import units
@@ -159,8 +160,6 @@ def _volume(item: JSON, uid: int, folders: Mapping[str, str], summaries: Iterabl
 
 def _seconds(text: str) -> int:
     """Return the engine's time (RFC 3339) in seconds since the epoch, 0 where it tells none."""
-    from datetime import datetime
-
     try:
         return int(datetime.fromisoformat(text).timestamp())
     except ValueError:

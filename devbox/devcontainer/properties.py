@@ -6,6 +6,7 @@ and what the reference CLI accepts beyond it.
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -305,8 +306,6 @@ class _Check:
 
     def unknown(self, at: Keys, types: Mapping[str, Type]) -> None:
         """Warn about a key that no tool knows."""
-        import difflib
-
         name = _name(at)
         nearest = difflib.get_close_matches(str(at[-1]), types, 1)
         guess = f"; did you mean '{_name((*at[:-1], nearest[0]))}'?" if nearest else ""

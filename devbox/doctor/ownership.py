@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from devbox.doctor.model import Patient
 
@@ -27,8 +27,6 @@ def _owned_by_root(folder: Path, depth: int) -> Iterator[str]:
         if entry.stat(follow_symlinks=False).st_uid == 0:
             yield entry.path
         elif depth > 1 and entry.is_dir(follow_symlinks=False) and entry.name != ".git":
-            from pathlib import Path
-
             yield from _owned_by_root(Path(entry.path), depth - 1)
 
 

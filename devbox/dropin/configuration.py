@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from devbox.container.describe import image_config
 from devbox.container.inside.probe import variables
 from devbox.devcontainer.merge import LABEL_PROPERTIES, image_metadata, merge
 from devbox.devcontainer.properties import LIFECYCLE
@@ -46,8 +47,6 @@ def entries_of(engine: Engine, contract: Contract, container: JSON | None) -> li
     Without a container the image is asked as far as it is there; nothing is built or pulled for it.
     """
     if container is None:
-        from devbox.container.describe import image_config
-
         labels = image_config(engine, contract)[1].get("Labels")
     else:
         labels = container["Config"].get("Labels") or {}

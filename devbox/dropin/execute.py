@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from devbox.container import memory
 from devbox.container.inside.exec import execute
 from devbox.container.inside.probe import learn, reading
+from devbox.container.person import ssh_agent
 from devbox.dropin.meant import meant
 from devbox.errors import DevboxError
 
@@ -32,7 +33,5 @@ def run(arguments: Arguments, reporter: Reporter) -> int:
             if warning:
                 reporter.warn(warning)
     if "SSH_AUTH_SOCK" in engine.environ:
-        from devbox.container.person import ssh_agent
-
         ssh_agent.ensure(engine.environ)
     return execute(target, arguments.words, environ=engine.environ, env=variables, docker=engine.docker)

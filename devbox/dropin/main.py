@@ -7,6 +7,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from devbox._version import __version__
 from devbox.dropin.arguments import ArgumentsError, parse, usage
 from devbox.dropin.log import Log
 from devbox.dropin.options import VERSION
@@ -49,8 +50,6 @@ def _run(arguments: Arguments, log: Log) -> int:
     assert arguments.command is not None  # noqa: S101  # parse sees to it
     name, answers = _MODULES[arguments.command.words]
     if answers:
-        from devbox._version import __version__
-
         log.header(__version__)
     try:
         result = import_module(f"devbox.dropin.{name}").run(arguments, log)

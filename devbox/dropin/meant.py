@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.inside.find import containers_of
 from devbox.container.target import CONFIG_FILE
 from devbox.devcontainer import jsonc
 from devbox.devcontainer.find import FLAT, FOLDER, NAME
 from devbox.devcontainer.identity import absolute
 from devbox.devcontainer.model import Variation
+from devbox.devcontainer.read import read
 from devbox.engine.docker import Engine
 from devbox.engine.spec import Mount
 from devbox.errors import ContractError, DevboxError
@@ -36,9 +38,6 @@ class Meant:
 
     def contract(self, *, partial: bool = False) -> Contract | None:
         """Return the contract, read; None where there is none in question. Raises ContractError; see `read`."""
-        from devbox.container.checkout.git_mounts import with_repository
-        from devbox.devcontainer.read import read
-
         if self.config is None:
             return None
         found = read(self.config, self.workspace, self.engine.environ, variation=self.variation, partial=partial)

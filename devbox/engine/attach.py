@@ -8,6 +8,7 @@ byte that says which, three that say nothing, four for the length, and the bytes
 from __future__ import annotations
 
 import json
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -116,8 +117,6 @@ class Session:
 
     def end_input(self) -> None:
         """End the command's stdin; its output goes on."""
-        import socket
-
         try:
             self.connection.shutdown(socket.SHUT_WR)
         except OSError:

@@ -11,6 +11,7 @@ import json
 import os
 import shlex
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
@@ -194,7 +195,6 @@ class Engine:
 
 
 def _summary_of_inspect(item: JSON) -> ContainerSummary:
-    from datetime import datetime
 
     created = str(item.get("Created", "")).partition(".")[0].removesuffix("Z")
     state = item.get("State", {}).get("Status", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -63,8 +64,6 @@ class Published:
     @classmethod
     def parse(cls, text: str) -> Published:
         """Read the value of `-p`. Raises ContractError, naming it."""
-        import ipaddress
-
         match = _PUBLISHED.fullmatch(text)
         wrong = ContractError(
             f"{text!r} is no port to be published; they are written as 8000, 9000:8000 or 127.0.0.1:9000:8000"

@@ -7,6 +7,7 @@ kind and the names of the devices matter here, and the engine itself is the judg
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox.agent.cgroup import read_file
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 def devices(directories: Iterable[str]) -> tuple[str, ...]:
     """Return the qualified names (`nvidia.com/gpu=0`) in the specifications of `directories`, sorted, each once."""
-    from pathlib import Path
-
     names: set[str] = set()
     for directory in directories:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 
 from devbox.agent import cgroup
@@ -35,8 +36,6 @@ def gather() -> Host:
 
 def user() -> User:
     """Return the person who runs this: the real uid and gid, the login name, and the home folder ($HOME first)."""
-    import pwd
-
     uid, gid = os.getuid(), os.getgid()
     try:
         entry = pwd.getpwuid(uid)

@@ -11,6 +11,8 @@ import contextlib
 import os
 import re
 import shlex
+import signal
+import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -105,8 +107,6 @@ class Offer:
 
     def __init__(self, pipe: Path, content: bytes) -> None:
         """Take the pipe, which is there, and what is written into it once."""
-        import threading
-
         self._pipe = pipe
         self._content = content
         self._withdrawn = False
@@ -116,8 +116,6 @@ class Offer:
 
     def start(self) -> None:
         """Wait for the container in a thread that hears no signal: they are for who waits for them elsewhere."""
-        import signal
-
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             self._thread.start()

@@ -28,6 +28,7 @@ from devbox.container.up.uid import with_host_ids
 from devbox.devcontainer.merge import image_metadata, merge
 from devbox.devcontainer.read import read
 from devbox.engine.spec import ContainerSpec, container_args
+from devbox.engine.steering import for_compose
 from devbox.errors import DevboxError
 from devbox.trust.ask import needs_consent
 
@@ -87,8 +88,6 @@ def run(
         return [*first, engine.line(args[1:])]
     environ: Mapping[str, str] = engine.environ
     if composed is not None:
-        from devbox.engine.steering import for_compose
-
         # It tells of each service that runs already.
         files = write(engine, composed.project, composed)
         environ = {"COMPOSE_PROGRESS": "quiet", **for_compose(engine.environ), **files}

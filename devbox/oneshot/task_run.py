@@ -5,8 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
 
 from devbox.errors import DevboxError, EngineError, UsageError
 from devbox.facts import gpu as gpu_facts
@@ -227,10 +230,6 @@ def _wait(engine: Engine, request: TaskRequest, plan: TaskPlan, facts: EngineFac
 
 def _answers(url: str) -> bool:
     """Whether a GET of `url` is answered with a success."""
-    from http.client import HTTPException
-    from urllib.error import URLError
-    from urllib.request import ProxyHandler, build_opener
-
     try:
         # No proxy: it is this machine.
         with build_opener(ProxyHandler({})).open(url, timeout=_ANSWER_SECONDS) as answer:

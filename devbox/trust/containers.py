@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from devbox.devcontainer.identity import workspace_hash
+from devbox.engine.spec import Mount
 from devbox.masking import is_secret_name
 from devbox.paths import state_dir
 from devbox.trust.reach import Reach, is_inside
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devbox.engine.run_args import RunArg
-    from devbox.engine.spec import ContainerSpec, Mount
+    from devbox.engine.spec import ContainerSpec
 
 _SOCKETS = ("docker.sock", "containerd.sock", "podman.sock", "buildkitd.sock")
 # Options of `docker run` that stay within the container, or are looked at by themselves. Every other one is shown: a
@@ -40,7 +41,6 @@ def of_container(spec: ContainerSpec, workspace: Path, *, own: Iterable[str] = (
     Raises ContractError for words that cannot be read without doubt.
     """
     from devbox.engine.run_args import parse
-    from devbox.engine.spec import Mount
 
     yield from of_switches(privileged=spec.privileged, capabilities=spec.cap_add, options=spec.security_opt)
     devboxes = frozenset(own)
@@ -152,7 +152,6 @@ def _of_run_arg(argument: RunArg) -> Iterator[Reach]:
 
 def _mounts(argument: RunArg, workspace: Path) -> list[Mount]:
     from devbox.engine.run_args import Volume
-    from devbox.engine.spec import Mount
 
     if argument.name == "mount":
         return [Mount.parse(argument.value or "")]

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import stat
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox.devcontainer.identity import workspace_hash
 from devbox.errors import RefusedError
+from devbox.files import private_folder, write_atomically
 from devbox.paths import state_dir
 from devbox.trust.content import digest
 
@@ -166,7 +168,6 @@ def _keep(workspace: Path, agreed: Agreed) -> None:
 
 
 def _write(path: Path, data: dict[str, Any]) -> None:
-    from devbox.files import private_folder, write_atomically
 
     try:
         private_folder(path.parent)
@@ -189,6 +190,5 @@ def _log(workspace: Path, what: str, how: str, said: Sequence[str], when: str) -
 
 
 def _now() -> str:
-    from datetime import UTC, datetime
 
     return datetime.now(UTC).isoformat(timespec="seconds")

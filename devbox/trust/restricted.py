@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from devbox.devcontainer.merge import mount_value
+from devbox.engine.spec import Mount
 from devbox.errors import ContractError
 from devbox.trust.containers import of_mount
 from devbox.trust.contracts import secret_names
@@ -65,8 +67,6 @@ def inside(entry: JSON, written: JSON, workspace: Path) -> JSON:
 
 
 def _stays(mount: str | JSON, workspace: Path) -> bool:
-    from devbox.devcontainer.merge import mount_value
-    from devbox.engine.spec import Mount
 
     try:
         return not any(of_mount(Mount.parse(mount_value(mount)).beside(str(workspace)), workspace))

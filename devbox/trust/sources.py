@@ -8,6 +8,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from devbox.engine.run_args import Volume, parse
+from devbox.engine.spec import Mount
 from devbox.errors import RefusedError
 from devbox.masking import visible
 from devbox.trust import grants
@@ -28,9 +30,6 @@ class Source(NamedTuple):
 
 def of_spec(spec: ContainerSpec) -> list[Source]:
     """Return the sources of a container that docker is to make."""
-    from devbox.engine.run_args import Volume, parse
-    from devbox.engine.spec import Mount
-
     found = [Mount.parse(text) for text in spec.mounts]
     for argument in parse(spec.run_args, "/") if spec.run_args else ():
         if argument.name == "mount":

@@ -7,20 +7,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox.config.kinds import NONE
+from devbox.config.network import Network
 from devbox.config.table import PERSONAL as PERSONAL_CHOICES
+from devbox.container.contract import personal
 from devbox.container.contract.choices import asked_before, carried, wants_gpus
 from devbox.container.contract.gather import services_of, with_cache
 from devbox.container.person import ssh_agent
 from devbox.devcontainer.find import place
 from devbox.devcontainer.gpu import ALL, gpu_args
 from devbox.devcontainer.record import NOTHING, Form, Record, definition
+from devbox.devcontainer.users import SHARED as SHARED_USER
+from devbox.devcontainer.users import resolve as resolve_user
+from devbox.devcontainer.writing.draft import generate
+from devbox.devcontainer.writing.limits import GRANTED_EVERYWHERE, UNCLAMPED, limit_args
+from devbox.devcontainer.writing.request import GenerateRequest
 from devbox.errors import RefusedError, UsageError
+from devbox.facts.model import Checkout, Gpus
+from devbox.frameworks.arch import resolve
+from devbox.frameworks.load import load
+from devbox.image.assembly.recipe import ANYBODYS_BUNDLE, CA_SECRET, recipe
+from devbox.image.base.choose import pinned, plan_base
 
 if TYPE_CHECKING:
     from devbox.config import Settings
     from devbox.container.contract.gather import Facts
     from devbox.devcontainer.writing.request import Generated, Recipe
-    from devbox.facts.model import Checkout, EngineFacts
+    from devbox.facts.model import EngineFacts
     from devbox.frameworks.model import Framework
     from devbox.image.base.choose import BaseChoice
 
@@ -47,8 +59,6 @@ class Draft:
 
 def base_of(facts: Facts, *, pull: bool = False) -> BaseChoice:
     """Return how the base image of a personal contract is had; `pull` looks for a newer one."""
-    from devbox.image.base.choose import plan_base
-
     before = facts.before.get("base_image")
     return plan_base(facts.framework, facts.settings.base_image, facts.images, before=before, pull=pull)
 
@@ -58,13 +68,6 @@ def draft(facts: Facts, base_image: str) -> Draft:
 
     Raises RefusedError and UsageError for what is asked for and cannot be.
     """
-    from devbox.container.contract import personal
-    from devbox.devcontainer.users import resolve as resolve_user
-    from devbox.devcontainer.writing.draft import generate
-    from devbox.devcontainer.writing.limits import limit_args
-    from devbox.devcontainer.writing.request import GenerateRequest
-    from devbox.frameworks.arch import resolve
-
     framework, settings, user = facts.framework, facts.settings, facts.user
     gpu = gpu_args(settings.gpus or ("auto" if framework.gpu else "none"), facts.gpus, facts.engine)
     if gpu.denied:
@@ -131,18 +134,6 @@ def draft_shared(
     the record of the shared contract that is there: base image, architectures and services stay as they were asked for.
     Raises UsageError for a choice of one machine's.
     """
-    from devbox.config.network import Network
-    from devbox.container.contract import personal
-    from devbox.devcontainer.users import SHARED as SHARED_USER
-    from devbox.devcontainer.writing.draft import generate
-    from devbox.devcontainer.writing.limits import GRANTED_EVERYWHERE, UNCLAMPED
-    from devbox.devcontainer.writing.request import GenerateRequest
-    from devbox.facts.model import Checkout, Gpus
-    from devbox.frameworks.arch import resolve
-    from devbox.frameworks.load import load
-    from devbox.image.assembly.recipe import ANYBODYS_BUNDLE, CA_SECRET, recipe
-    from devbox.image.base.choose import pinned
-
     for key in PERSONAL_CHOICES:
         if settings.asked(key):
             raise UsageError(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import grp
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox.config.kinds import NONE
+from devbox.config.network import network_of
+from devbox.container.contract import checkouts, personal
 from devbox.container.contract.choices import (
     OF_A_VARIANT,
     asked_before,
@@ -18,8 +22,17 @@ from devbox.container.contract.choices import (
 )
 from devbox.devcontainer.find import place
 from devbox.devcontainer.record import NOTHING, PERSONAL, Form, Record
+from devbox.devcontainer.users import resolve as resolve_user
 from devbox.engine.spec import must_be_name
 from devbox.errors import UsageError
+from devbox.facts import checkout as checkout_facts
+from devbox.facts import engine as engine_facts
+from devbox.facts import gpu as gpu_facts
+from devbox.facts import host as host_facts
+from devbox.frameworks import services
+from devbox.frameworks.load import load
+from devbox.image.assembly.recipe import recipe
+from devbox.image.base.choose import candidates, pinned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,17 +99,6 @@ def gather(
     is asked for otherwise; variant, base image and architectures are taken from it even where nobody asked, so that
     a second run finds what the first one chose. Raises UsageError and RefusedError for what is asked for and cannot be.
     """
-    from devbox.config.network import network_of
-    from devbox.container.contract import checkouts, personal
-    from devbox.devcontainer.users import resolve as resolve_user
-    from devbox.facts import checkout as checkout_facts
-    from devbox.facts import engine as engine_facts
-    from devbox.facts import gpu as gpu_facts
-    from devbox.facts import host as host_facts
-    from devbox.frameworks.load import load
-    from devbox.image.assembly.recipe import recipe
-    from devbox.image.base.choose import candidates, pinned
-
     before, asked = recorded(existing, framework), asked_before(existing, framework)
     said = settings.variant if settings.asked("variant") else None
     known = said or asked.get("variant") or settings.variant or variant or before.get("variant")
@@ -154,8 +156,6 @@ def with_cache(framework: Framework, settings: Settings) -> Framework:
 
 def services_of(framework: Framework, settings: Settings, form: Form) -> tuple[Service, ...]:
     """Return the services beside a dev container: those of the settings, else those of the framework."""
-    from devbox.frameworks import services
-
     if not form.compose:
         return ()
     if settings.services is None:
@@ -167,8 +167,6 @@ def _gid(settings: Settings) -> int | None:
     """Return the host's group that shares the compiler caches. Raises UsageError if the user is no member of it."""
     if not settings.cache_group:
         return None
-    import grp
-    import os
 
     named = settings.cache_group
     try:

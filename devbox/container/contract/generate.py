@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import os
 import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -169,8 +170,6 @@ def _draft(options: GenerateOptions, engine: Engine, reporter: Reporter) -> Draf
 
 def _draft_shared(options: GenerateOptions, reporter: Reporter) -> tuple[Draft, ...]:
     """Return the shared contracts. They depend on the checkout, its devbox.toml and the command line alone."""
-    import os
-
     if options.name is not None:
         raise UsageError(
             "--name is one person's, and a shared contract is everybody's", hint="devbox generate --name NAME"

@@ -12,6 +12,7 @@ from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.contract.choices import changed_since, kept_form
 from devbox.container.contract.reach import reach_of
 from devbox.container.person import ssh_agent
+from devbox.container.steps import HaveBase, MakeFolder, WriteContract
 from devbox.devcontainer import record
 from devbox.devcontainer.read import read
 from devbox.errors import RefusedError
@@ -102,7 +103,6 @@ def _written(
     from devbox.container.contract.author import base_of, draft
     from devbox.container.contract.gather import gather
     from devbox.container.contract.ssh_agent import with_agent
-    from devbox.container.steps import HaveBase
 
     engine, reporter = journal.engine, journal.reporter
     chosen = which.framework(request.path, framework, reporter)
@@ -133,7 +133,6 @@ def _written(
 
 def _put(request: UpRequest, made: Draft, journal: Journal, *, tried: bool) -> InForce:
     """Put a draft into the checkout, unless somebody has edited it there, and return what is in force then."""
-    from devbox.container.steps import MakeFolder, WriteContract
     from devbox.devcontainer.writing.write import preview
 
     environ = journal.engine.environ

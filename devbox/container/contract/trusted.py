@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from devbox.container import which
 from devbox.container.contract.reach import reach_of
+from devbox.container.project import resolve
 from devbox.devcontainer.merge import image_metadata
 from devbox.devcontainer.read import read
 from devbox.errors import DevboxError
@@ -50,8 +51,6 @@ def show(engine: Engine, workspace: Path, reporter: Reporter) -> TrustView:
     contract = read(path, workspace, engine.environ)
     project = None
     if contract.kind == "compose":
-        from devbox.container.project import resolve
-
         project = resolve(engine, contract)
     name = contract.image if project is None else project.image
     image = engine.image(name) if name else None

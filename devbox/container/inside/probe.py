@@ -18,6 +18,7 @@ from devbox.container.inside.home import OWN_HOME
 from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER, Target, Template, folder_of, missing_user, no_folder
 from devbox.devcontainer.spelling import host_spelling
 from devbox.errors import DevboxError, EngineError
+from devbox.masking import is_secret_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -244,7 +245,6 @@ def agreed(contract: Contract, labels: Mapping[str, str]) -> bool:
 
 
 def _takes_secret(parts: Template) -> bool:
-    from devbox.masking import is_secret_name
 
     return any(is_secret_name(part[0]) for part in parts if not isinstance(part, str))
 

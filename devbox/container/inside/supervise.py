@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -151,8 +152,6 @@ def has_ended(process: int | None, *, wait: bool = False) -> bool:
 
 def default_signals() -> list[int]:
     """Return the signals that a child must find in their default state: Python itself ignores some of them."""
-    import signal
-
     return [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 

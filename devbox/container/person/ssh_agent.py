@@ -10,10 +10,14 @@ itself. Keys never leave the agent.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
+from pathlib import Path as RealPath
+from socket import AF_UNIX, socket
 from typing import TYPE_CHECKING
 
+from devbox.files import private_folder
 from devbox.paths import state_dir
 
 if TYPE_CHECKING:
@@ -37,7 +41,6 @@ def mounted_folder() -> Path:
 def prepare() -> Path:
     """Make the folder that contracts mount, for its owner alone, and return it. Raises OSError."""
     folder = mounted_folder()
-    from devbox.files import private_folder
 
     private_folder(folder.parent)
     return private_folder(folder)
@@ -100,16 +103,12 @@ def _start(folder: Path, check_seconds: float) -> bool:
     The lock says so: the proxy inherits it, and the kernel drops it with the proxy's death. The socket listens before
     the proxy has started, so that a connection that is made at once waits and does not fail.
     """
-    import fcntl
-
     lock = os.open(folder.parent / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
-        from pathlib import Path as RealPath
-        from socket import AF_UNIX, socket
 
         with socket(AF_UNIX) as listener:
             _listen(listener, folder)
@@ -131,8 +130,6 @@ def _listen(listener: object, folder: Path) -> None:
 
     Its address goes through a descriptor of the folder: the whole path may be longer than the 107 bytes of an address.
     """
-    from socket import socket
-
     assert isinstance(listener, socket)  # noqa: S101  # the type is imported late
     (folder / SOCKET).unlink(missing_ok=True)
     place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

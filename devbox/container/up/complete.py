@@ -9,13 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from devbox import config
+from devbox.config.network import network_of
 from devbox.container.desired import Image, slug
 from devbox.container.steps import BuildService, PullImage
+from devbox.container.up.compose import image_contract, service_build
 from devbox.container.up.feature_layer import layer_of, resolve
 from devbox.container.up.images import build_of, foreseen_config, plan_image
 from devbox.devcontainer.identity import METADATA
@@ -23,6 +26,10 @@ from devbox.devcontainer.merge import image_metadata, label_entries
 from devbox.engine.spec import ImageBuild, build_args
 from devbox.errors import ContractError, ImageError, UsageError
 from devbox.files import write_atomically
+from devbox.image.assembly.recipe import site_secrets
+from devbox.image.buildkit.build import log_path, run_buildx
+from devbox.image.features.extended import STAGED, extended
+from devbox.image.features.layer import failure_of
 from devbox.paths import cache_dir
 
 if TYPE_CHECKING:
@@ -121,8 +128,6 @@ def _plan(
     journal: Journal, contract: Contract, wishes: Wishes, project: Project | None
 ) -> tuple[_Todo, tuple[JSON, ...]]:
     """Return the build, and the entries of its label; what they depend on is pulled first."""
-    from devbox.config.network import network_of
-
     engine = journal.engine
     settings = config.load(contract.workspace, environ=engine.environ, flags={})
     network = network_of(settings, engine.environ)
@@ -144,8 +149,6 @@ def _plan(
 
 def _of_service(journal: Journal, contract: Contract, project: Project, wishes: Wishes) -> Contract:
     """Return the contract of a service's image; what only docker compose can build, it builds first."""
-    from devbox.container.up.compose import image_contract, service_build
-
     todo = service_build(journal.engine, contract, project, again=wishes.pull or wishes.no_cache)
     if todo is not None:
         if wishes.platforms:
@@ -174,8 +177,6 @@ def _base(journal: Journal, contract: Contract, *, pull: bool) -> tuple[Image, s
 
 def _todo(contract: Contract, wishes: Wishes, text: str, layer: Layer | None, *, label: str, network: Network) -> _Todo:
     """Return the build that makes all of it. Raises ContractError where the Dockerfile makes no sense."""
-    from devbox.image.assembly.recipe import site_secrets
-
     recipe, environ = contract.build, network.proxies()
     build = replace(
         build_of(recipe) if recipe is not None else ImageBuild("", ""),
@@ -192,8 +193,6 @@ def _todo(contract: Contract, wishes: Wishes, text: str, layer: Layer | None, *,
     if recipe is not None and layer is None:
         return _Todo(build, environ)
     if layer is not None:
-        from devbox.image.features.extended import STAGED, extended
-
         text = extended(text, layer, target=build.target, name=str(recipe.dockerfile) if recipe else "Dockerfile")
     key = hashlib.sha256(repr((text, build, layer and layer.digest())).encode()).hexdigest()[:12]
     # Two at once of the same are no trouble to each other.
@@ -220,10 +219,6 @@ def _ignore_file(recipe: BuildRecipe | None) -> str | None:
 
 def _build(engine: Engine, todo: _Todo, image: Complete, reporter: Reporter) -> Complete:
     """Build it. Raises ImageError with the failed step's last lines, naming the Feature whose script failed."""
-    import shutil
-
-    from devbox.image.buildkit.build import log_path, run_buildx
-
     log = log_path(hashlib.sha256(repr(todo.build).encode()).hexdigest())
     log.unlink(missing_ok=True)
     begun = time.monotonic()
@@ -236,7 +231,6 @@ def _build(engine: Engine, todo: _Todo, image: Complete, reporter: Reporter) -> 
     except ImageError as error:
         if todo.layer is None:
             raise
-        from devbox.image.features.layer import failure_of
 
         raise failure_of(error, todo.layer.steps) from None
     finally:

@@ -16,11 +16,13 @@ from devbox.container.steps import (
     PullImage,
     WriteContract,
 )
+from devbox.container.up.compose import build_service
 from devbox.devcontainer.writing.write import write
 from devbox.errors import ImageError
 from devbox.files import write_atomically
 from devbox.image.base.choose import have
 from devbox.image.buildkit.build import build
+from devbox.image.features.layer import install
 from devbox.image.registry.transfer import fetch
 
 if TYPE_CHECKING:
@@ -46,12 +48,8 @@ def make(engine: Engine, step: Files, reporter: Reporter) -> None:
             with reporter.step(step.title):
                 build(engine, step.build, reporter, digest=step.digest, environ=step.environ)
         case BuildService():
-            from devbox.container.up.compose import build_service
-
             build_service(engine, step, reporter)
         case InstallFeatures():
-            from devbox.image.features.layer import install
-
             install(engine, step.layer, step.network, reporter, environ=step.environ)
         case LockFeatures():
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from devbox.container import memory
@@ -34,8 +35,6 @@ def settle(
     tells that it has started now. Returns how commands are executed in it, and the log of hooks that go on in the
     background, if any. Raises HookError, and EngineError where the container has ended meanwhile.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
     read = _read(run.engine, contract, merged, inspected)
     try:
         # A call into the container is a tenth of a cold `up`, and this one does not depend on the others.

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from devbox import config
+from devbox.config.network import network_of
 from devbox.container import memory, which
 from devbox.container.contract.inforce import InForce, in_force, see_consent
 from devbox.container.desired import Desired, Image, in_short, secret_names
@@ -37,6 +38,7 @@ from devbox.devcontainer.identity import absolute
 from devbox.devcontainer.merge import image_metadata, merge
 from devbox.engine.spec import must_be_name
 from devbox.errors import ContractError, DevboxError, RefusedError
+from devbox.trust.ask import agree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -168,7 +170,6 @@ def _up(run: Run) -> UpResult:
 
 def _see_settings(run: Run, settings: Settings) -> tuple[str, ...]:
     """See that the person agreed to what settings of the checkout's own files name on the host."""
-    from devbox.trust.ask import agree
     from devbox.trust.settings import of_settings
 
     folder = run.request.path
@@ -267,8 +268,6 @@ def _image(run: Run, force: InForce, runtime: Runtime, settings: Settings) -> Im
 
 def _proxies(run: Run, settings: Settings) -> dict[str, str]:
     """Return the proxies of a build, which a warm `up` does not need to know."""
-    from devbox.config.network import network_of
-
     return network_of(settings, run.engine.environ).proxies()
 
 

@@ -5,6 +5,7 @@ Nothing here asks docker. What it makes of the files is `compose.Project`.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -126,8 +127,6 @@ def inputs_key(files: Iterable[Path], environ: Mapping[str, str]) -> str:
 
     `docker compose config` says the same again as long as it stays the same.
     """
-    import hashlib
-
     content = hashlib.sha256()
     words: set[str] = set()
     for file in files:

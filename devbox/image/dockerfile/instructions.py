@@ -7,6 +7,7 @@ parser directives, continued lines with comments between them, flags, heredocs, 
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -244,7 +245,6 @@ def json_words(text: str) -> list[str] | None:
     """Return the words of the JSON form of a command, or None where the text is not in that form."""
     if not text.startswith("["):
         return None
-    import json
 
     try:
         data = json.loads(text)

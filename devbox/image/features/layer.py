@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox.devcontainer.features.metadata import SCRIPT
@@ -20,7 +22,6 @@ from devbox.paths import cache_dir, data_dir
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from devbox.config.network import Network
     from devbox.devcontainer.features.order import Feature
@@ -136,9 +137,6 @@ class Layer:
 
 def install(engine: Engine, layer: Layer, network: Network, reporter: Reporter, *, environ: Mapping[str, str]) -> None:
     """Build the layer. `environ` are the proxies. Raises ImageError, naming the Feature whose script failed."""
-    import shutil
-    from pathlib import Path
-
     digest = layer.digest()
     wanted = layer.build(digest, network)
     context = Path(wanted.context)

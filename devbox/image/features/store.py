@@ -10,7 +10,9 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
 
 from devbox.devcontainer.features import ids, metadata
 from devbox.devcontainer.features.ids import Archive, Artifact, Local
@@ -115,7 +117,6 @@ class FeatureStore:
         digest = held or (None if self.pull else _noted(noted))
         if digest is not None and (folder := self._tree(digest)).is_dir():
             return folder, digest
-        from tempfile import TemporaryDirectory
 
         with TemporaryDirectory(prefix="devbox-") as scratch:
             file = Path(scratch, "feature.tgz")
@@ -128,8 +129,6 @@ class FeatureStore:
 
     def _download(self, url: str, file: Path) -> str:
         """Download `url` and return its digest."""
-        from urllib.error import HTTPError
-
         token = self.environ.get("GITHUB_TOKEN", "") if url.startswith(_GITHUB) else ""
         try:
             with self._http().get(url, {}, authorization=token and f"Bearer {token}") as answer, file.open("wb") as out:
@@ -156,8 +155,6 @@ class FeatureStore:
             raise ImageError("it is an artifact of another kind", hint=f"edit {self.contract}")
         folder = self._tree(layer)
         if not folder.is_dir():
-            from tempfile import TemporaryDirectory
-
             with TemporaryDirectory(prefix="devbox-") as scratch:
                 file = Path(scratch, "feature.tgz")
                 with file.open("wb") as out:
