@@ -103,7 +103,7 @@ def trees(target: Target, engine: Engine) -> tuple[BuildTree, ...]:
     return tuple(map(tree_of, ask(protocol.List(), target, engine).trees))
 
 
-def all_trees(engine: Engine, containers: Iterable[ContainerStatus]) -> dict[str, tuple[BuildTree, ...]]:
+def trees_of(engine: Engine, containers: Iterable[ContainerStatus]) -> dict[str, tuple[BuildTree, ...]]:
     """Return the build trees of each of the running containers that has a build volume, by workspace.
 
     A container that cannot be asked, because it has no Python or is just being removed, has none.

@@ -13,7 +13,7 @@ from devbox.builds.trees import BuildTree, TreeDetails, details_of, tree_of
 from devbox.container.status import status
 from devbox.container.target import LOCAL_FOLDER, VOLUME
 from devbox.engine.spec import Mount
-from devbox.errors import EngineError, UsageError
+from devbox.errors import BuildError, EngineError, UsageError
 from devbox.files import may_exist
 
 if TYPE_CHECKING:
@@ -114,6 +114,15 @@ def with_trees(volumes: Sequence[BuildVolume], engine: Engine, *, sizes: bool = 
     through every tree. Raises BuildError where no helper can be started.
     """
     return tuple(volume for volume, _ in _look(volumes, engine, sizes=sizes))
+
+
+def all_trees(engine: Engine) -> dict[str, tuple[BuildTree, ...]]:
+    """Return the build trees in all of the user's volumes, by what these are called; none where no helper starts."""
+    try:
+        found = with_trees(build_volumes(engine), engine)
+    except BuildError:
+        return {}
+    return {volume.title: volume.trees for volume in found if volume.trees}
 
 
 def details(volume: BuildVolume, key: str, engine: Engine) -> TreeDetails:

@@ -24,6 +24,7 @@ YesOption = Annotated[
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Print the docker commands that would run, and change nothing.")
 ]
+AllOption = Annotated[bool, typer.Option("--all", help="Every workspace's, not this checkout's alone.")]
 TrustOption = Annotated[bool, typer.Option("--trust", help="Consent to what the contract reaches on the host.")]
 AllowOption = Annotated[
     list[str] | None,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbox.cli.application import application
-from devbox.cli.options import JsonOption
+from devbox.cli.application import application, workspace
+from devbox.cli.options import AllOption, JsonOption, PathArgument
 from devbox.ui.console import size
 from devbox.ui.tables import age, table
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from devbox.builds.trees import BuildTree
+    from devbox.cli.application import Application
     from devbox.container.status import Status
 
 FastOption = Annotated[bool, typer.Option("--fast", help="Leave out the sizes, which the engine has to add up.")]
@@ -24,16 +25,33 @@ app = typer.Typer()
 
 @app.command()
 @app.command("ps", hidden=True)
-def status(context: typer.Context, fast: FastOption = False, json: JsonOption = False) -> None:
-    """List your dev containers, build trees and caches with their sizes and ages, and what they belong to."""
-    from devbox.builds.trees import all_trees
+def status(
+    context: typer.Context,
+    path: PathArgument = None,
+    everything: AllOption = False,
+    fast: FastOption = False,
+    json: JsonOption = False,
+) -> None:
+    """List a checkout's dev container, build trees and caches with sizes and ages; with --all everybody's."""
+    from devbox.builds.trees import trees_of
+    from devbox.builds.volumes import all_trees
     from devbox.container.status import status as ask
 
     run = application(context)
-    found = ask(run.engine, sizes=not fast)
-    trees = {} if fast else all_trees(run.engine, [one for one in found.containers if one.state == "running"])
+    folder = None if everything else str(workspace(path))
+    found = ask(run.engine, sizes=not fast, workspace=folder)
+    trees: Mapping[str, Sequence[BuildTree]] = {}
+    if not fast:
+        running = [one for one in found.containers if one.state == "running"]
+        trees = all_trees(run.engine) if everything else trees_of(run.engine, running)
     data = {"containers": found.containers, "volumes": found.volumes, "build_trees": trees}
-    run.show(data, lambda: _text(found, trees))
+    run.show(data, lambda: _text(found, trees) or _nothing(run, folder))
+
+
+def _nothing(run: Application, folder: str | None) -> str:
+    if folder is not None:
+        run.console.info("devbox status --all   # lists those of every workspace")
+    return f"no dev container, build tree or cache{'' if folder is None else f' of {folder}'}"
 
 
 def _text(found: Status, trees: Mapping[str, Sequence[BuildTree]]) -> str:
@@ -64,7 +82,7 @@ def _text(found: Status, trees: Mapping[str, Sequence[BuildTree]]) -> str:
         table(("build tree", "state", "size", "built", "workspace"), built),
         table(("volume", "holds", "size", "age", "belongs to", "used by"), volumes),
     ]
-    return "\n\n".join(part for part in parts if part) or "no dev containers, build trees or caches"
+    return "\n\n".join(part for part in parts if part)
 
 
 def _state(tree: BuildTree) -> str:

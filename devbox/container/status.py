@@ -1,4 +1,4 @@
-"""`devbox status`: every dev container, build volume and cache of the user, with sizes, and what they belong to."""
+"""`devbox status`: dev containers, build volumes and caches of the user, with sizes, and what they belong to."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ JSON = dict[str, Any]
 _OK = 200
 # The engine walks through all volumes to learn their sizes.
 _SIZES_SECONDS = 60.0
+# Of one workspace nobody waits for that.
+_SOON_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +93,28 @@ class Status:
     volumes: tuple[VolumeStatus, ...]
 
 
-def status(engine: Engine, *, sizes: bool = True) -> Status:
-    """Ask the engine for all dev containers and the user's volumes. `sizes` takes it a while on large volumes."""
+def status(engine: Engine, *, sizes: bool = True, workspace: str | None = None) -> Status:
+    """Ask the engine for the dev containers and the user's volumes: all, or those of one workspace and what it mounts.
+
+    `sizes` takes the engine a while on large volumes; with a `workspace` they are left out where it takes long.
+    """
     summaries = engine.containers({LOCAL_FOLDER: None})
+    if workspace is not None:
+        summaries = tuple(one for one in summaries if folder_of(one.labels) == workspace)
     # Asked only where it is needed: the engine's list takes longer the more containers there are.
     members = engine.containers({PROJECT: None}) if any(PROJECT in one.labels for one in summaries) else ()
     containers = tuple(
         sorted((_container(one, members) for one in summaries), key=lambda one: (one.workspace, one.name))
     )
     uid = os.getuid()
-    found = [item for item in _volumes(engine, uid, sizes=sizes) if str(item["Name"]).startswith(f"devbox-{uid}-")]
+    listed = _volumes(engine, uid, sizes=sizes, seconds=_SIZES_SECONDS if workspace is None else _SOON_SECONDS)
+    found = [item for item in listed if str(item["Name"]).startswith(f"devbox-{uid}-")]
     folders = _folders(one.workspace for one in containers)
+    if workspace is not None:
+        mounted = {str(mount.get("Name")) for one in summaries for mount in one.mounts}
+        names = {*mounted, f"devbox-{uid}-build-{workspace_hash(workspace)}"}
+        found = [item for item in found if item["Name"] in names]
+        folders[workspace_hash(workspace)] = workspace
     return Status(containers, tuple(sorted((_volume(item, uid, folders, summaries) for item in found), key=_order)))
 
 
@@ -166,12 +179,12 @@ def _seconds(text: str) -> int:
         return 0
 
 
-def _volumes(engine: Engine, uid: int, *, sizes: bool) -> list[JSON]:
-    """Return the volumes of the engine, with a `size` in bytes where it is asked for and told."""
+def _volumes(engine: Engine, uid: int, *, sizes: bool, seconds: float) -> list[JSON]:
+    """Return the volumes of the engine, with a `size` in bytes where it is asked for and told within `seconds`."""
     path = socket_path(engine.environ)
     if sizes and path is not None:
         try:
-            code, body = ask_socket(path, "/system/df?type=volume", timeout=_SIZES_SECONDS)
+            code, body = ask_socket(path, "/system/df?type=volume", timeout=seconds)
             if code == _OK:
                 return [
                     {**item, "size": _told((item.get("UsageData") or {}).get("Size"))}
@@ -179,7 +192,7 @@ def _volumes(engine: Engine, uid: int, *, sizes: bool) -> list[JSON]:
                 ]
         except (OSError, ValueError):
             pass
-    if sizes:
+    if sizes and seconds == _SIZES_SECONDS:
         done = engine.run(["system", "df", "--verbose", "--format", "{{json .Volumes}}"], check=False)
         if done.ok:
             items: list[JSON] = json.loads(done.stdout or "[]") or []

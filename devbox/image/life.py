@@ -127,6 +127,12 @@ def removable(engine: Engine, names: Sequence[str]) -> tuple[OwnImage, ...]:
     return tuple(dict.fromkeys(chosen))
 
 
+def is_of(image: OwnImage, title: str) -> bool:
+    """Tell whether an image was made for the checkout `title` alone: a framework's are shared."""
+    repository = f"{OWN}{title}"
+    return bool(image.names) and all(_DEV.fullmatch(name) and _repository(name) == repository for name in image.names)
+
+
 def prunable(
     known: Iterable[OwnImage], *, now: float, older_than: float | None, everything: bool, bases: bool
 ) -> tuple[tuple[OwnImage, str], ...]:

@@ -529,6 +529,24 @@ def test_stop_logs_down_and_status(tree: Tree, capfd: pytest.CaptureFixture[str]
     (build,) = [one for one in shown.volumes if one.name == volume]
     assert (build.kind, build.workspace, build.workspace_exists) == ("build", str(tree.path), True)
     assert build.size == 0
+    other = volume_name(os.getuid(), "build", tree.path / "other")
+    tree.engine.run(["volume", "create", other])
+    try:
+        narrow = status(tree.engine, workspace=str(tree.path))
+        assert (narrow.containers, [one.name for one in narrow.volumes]) == ((container,), [volume])
+        for words, names in (([], {volume}), (["--all"], {volume, other})):
+            said = subprocess.run(
+                [*DEVBOX, "status", "--fast", "--json", *words], cwd=tree.path, env=environ(), capture_output=True,
+                check=True,
+            )  # fmt: skip
+            found = {one["name"] for one in json.loads(said.stdout)["data"]["volumes"]}
+            assert found & {volume, other} == names
+        kept = subprocess.run(
+            [*DEVBOX, "builds", "list", "--json"], cwd=tree.path, env=environ(), capture_output=True, check=True
+        )
+        assert [one["name"] for one in json.loads(kept.stdout)["data"]] == [volume]
+    finally:
+        tree.engine.run(["volume", "rm", other])
 
     assert logs.logs(tree.engine, tree.path / "src") == 0
     assert "Container started" in capfd.readouterr().out

@@ -220,10 +220,15 @@ def test_pruning_names_copies_first_and_asks(
     shutil.rmtree(checkout)
 
     def prune(*words: str) -> tuple[int, str, str]:
-        code = main(["image", "prune", *words])
+        code = main(["image", "prune", "--all", *words])
         said = capsys.readouterr()
         return code, said.out, said.err
 
+    # Without --all another checkout's is nobody's business.
+    assert main(["image", "prune", "--yes"]) == 0
+    said = capsys.readouterr()
+    assert (said.out, "devbox image prune --all" in said.err) == ("nothing to remove\n", True)
+    assert made.folder.exists()
     code, out, err = prune("--dry-run")
     assert (code, out) == (0, f"rm -r -- {made.folder.parent} {made.folder.parent}.checkout\n")
     assert f"the copy of {checkout} (" in err

@@ -122,7 +122,7 @@ def _diagnose_space(said: CacheLook, statistics: CacheStats, note: Note) -> None
             "old results go early",
         )
     if said.free < _LITTLE:
-        note("warning", f"only {said.free >> 20} MiB are free where the cache lies", "devbox builds prune")
+        note("warning", f"only {said.free >> 20} MiB are free where the cache lies", "devbox builds prune --all")
 
 
 def _diagnose_ccache(said: CacheLook, note: Note) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from devbox.cli.application import Application, application, workspace
 from devbox.cli.builds import report
-from devbox.cli.options import DryRunOption, JsonOption, WorkspaceOption, YesOption
+from devbox.cli.options import AllOption, DryRunOption, JsonOption, WorkspaceOption, YesOption
 from devbox.errors import EXIT_INTERRUPTED, RefusedError, UsageError
 from devbox.ui.console import seconds, size
 from devbox.ui.tables import age, ago, table
@@ -29,19 +29,27 @@ SHOWN_HISTORY = 10
 _AGE = re.compile(r"(\d+)\s*(min|h|d|w)")
 _SECONDS = {"min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
-OneOption = Annotated[
-    Path | None,
-    typer.Option("--workspace", "-w", metavar="PATH", help="One checkout's alone.", show_default="all checkouts"),
-]
 FastOption = Annotated[bool, typer.Option("--fast", help="Leave out the sizes, which have to be added up.")]
 
 
 @app.command("list")
-def list_(context: typer.Context, path: OneOption = None, fast: FastOption = False, json: JsonOption = False) -> None:
-    """List the build trees of all workspaces, or of one, with sizes and last use."""
+def list_(
+    context: typer.Context,
+    path: WorkspaceOption = None,
+    everything: AllOption = False,
+    fast: FastOption = False,
+    json: JsonOption = False,
+) -> None:
+    """List the build trees of a checkout with sizes and last use; with --all everybody's."""
     run = application(context)
-    volumes = _volumes(run, path, sizes=not fast)
-    run.show(volumes, lambda: _table(volumes, sizes=not fast) or "no build trees")
+    volumes = _volumes(run, path, everything=everything, sizes=not fast)
+    run.show(volumes, lambda: _table(volumes, sizes=not fast) or _no_more(run, "no build trees", everything=everything))
+
+
+def _no_more(run: Application, text: str, *, everything: bool) -> str:
+    if not everything:
+        run.console.info(f"devbox {run.command} --all   # looks at every workspace")
+    return text
 
 
 @app.command()
@@ -55,7 +63,7 @@ def show(
     from devbox.builds.volumes import details
 
     run = application(context)
-    volume, tree = _find(run, [key], path, sizes=True)[0]
+    volume, tree = _find(run, [key], path, elsewhere=True)[0]
     found = details(volume, tree.key, run.engine)
     run.show({"volume": volume.name, "workspace": volume.workspace, "tree": tree, "details": found},
              lambda: _about(volume, tree, found))  # fmt: skip
@@ -69,15 +77,16 @@ def rm(
     context: typer.Context,
     keys: Annotated[list[str], typer.Argument(metavar="KEY…", help="The trees' keys, or their beginnings.")],
     path: WorkspaceOption = None,
+    everything: AllOption = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Remove build trees. The one in use, which was built last or is being built, is never removed."""
+    """Remove build trees of a checkout. The one in use, which was built last or is being built, is never removed."""
     from devbox.builds.volumes import Doomed
 
     run = application(context)
-    found = _find(run, keys, path, sizes=True)
+    found = _find(run, keys, path, elsewhere=everything)
     for volume, tree in found:
         if tree.in_use:
             raise RefusedError(
@@ -104,19 +113,23 @@ def prune(
         str | None,
         typer.Option("--max-size", metavar="50G", help="Remove the longest unused until all take no more than this."),
     ] = None,
-    path: OneOption = None,
+    path: WorkspaceOption = None,
+    everything: AllOption = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Remove the build volumes of workspaces that are gone, and trees by age, number or size; never one in use."""
-    from devbox.builds.volumes import prunable
+    """Remove trees of a checkout by age, number or size, never one in use; with --all everybody's.
+
+    With --all the build volumes of workspaces that are gone go, too.
+    """
+    from devbox.builds.volumes import Removal, prunable
     from devbox.config import kinds
 
     run = application(context)
     age_limit = None if older_than is None else parse_age(older_than)
     size_limit = None if max_size is None else kinds.size(max_size)
-    volumes = _volumes(run, path, sizes=True)
+    volumes = _volumes(run, path, everything=everything, sizes=True)
     for volume in volumes:
         if volume.gone and volume.used_by and not volume.folder:
             run.console.info(
@@ -124,6 +137,9 @@ def prune(
                 f"docker rm --force {volume.used_by[0]}"
             )
     doomed = prunable(volumes, now=time.time(), older_than=age_limit, keep=keep, max_size=size_limit)
+    if not doomed:
+        run.show(Removal((), ()), lambda: _no_more(run, "nothing to remove", everything=everything))
+        return
     _remove(run, doomed, yes=yes, dry_run=dry_run, again="devbox builds prune …")
 
 
@@ -135,48 +151,47 @@ def parse_age(text: str) -> float:
     return float(int(match[1]) * _SECONDS[match[2]])
 
 
-def _volumes(run: Application, path: Path | None, *, sizes: bool) -> tuple[BuildVolume, ...]:
+def _volumes(run: Application, path: Path | None, *, everything: bool, sizes: bool) -> tuple[BuildVolume, ...]:
     """Return the build volumes of one workspace, or of all, with their trees."""
     from devbox.builds.volumes import build_volumes, with_trees
 
+    if everything and path is not None:
+        raise UsageError("--all and --workspace exclude each other", hint=f"devbox {run.command} --all")
     volumes = build_volumes(run.engine)
-    if path is None:
+    if everything:
         return with_trees(volumes, run.engine, sizes=sizes)
     # The folder may be gone: its trees are what is asked for.
     from devbox.devcontainer.identity import absolute
 
-    wanted = str(workspace(path)) if path.is_dir() else absolute(path)
+    wanted = str(workspace(path)) if path is None or path.is_dir() else absolute(path)
     named = tuple(volume for volume in volumes if volume.workspace == wanted)
     found = with_trees(named or volumes, run.engine, sizes=sizes)
     if not named:  # its trees may lie in another workspace's volume: it is a further checkout there
         found = tuple(volume for volume in found if volume.workspace == wanted)
-    if not found:
-        raise UsageError(f"{wanted} has no build trees", hint="devbox builds list")
+    if not found and path is not None:
+        raise UsageError(f"{wanted} has no build trees", hint="devbox builds list --all")
     return found
 
 
 def _find(
-    run: Application, keys: Sequence[str], path: Path | None, *, sizes: bool
+    run: Application, keys: Sequence[str], path: Path | None, *, elsewhere: bool
 ) -> tuple[tuple[BuildVolume, BuildTree], ...]:
-    """Return the trees that are named: the current folder's, and where it has none of that name, anybody's."""
+    """Return the trees that are named: the checkout's, and where it has none of that name, `elsewhere` anybody's."""
     from devbox.builds.volumes import find_trees
 
-    volumes = _volumes(run, path, sizes=sizes)
-    here = str(workspace(None)) if path is None else None
-    own = [volume for volume in volumes if volume.workspace == here]
     try:
-        return find_trees(own, keys)
-    except UsageError:
-        return find_trees(volumes, keys)
+        return find_trees(_volumes(run, path, everything=False, sizes=True), keys)
+    except UsageError as error:
+        if path is None and elsewhere:
+            return find_trees(_volumes(run, None, everything=True, sizes=True), keys)
+        error.hint = "devbox builds list --all"
+        raise
 
 
 def _remove(run: Application, doomed: Sequence[Doomed], *, yes: bool, dry_run: bool, again: str) -> None:
-    from devbox.builds.volumes import Removal, remove
+    from devbox.builds.volumes import remove
 
     run.console.yes = yes
-    if not doomed:
-        run.show(Removal((), ()), lambda: "nothing to remove")
-        return
     for one in doomed:
         what = f"{one.key} of {one.title}" if one.key else f"the volume {one.volume} of {one.title}, with all its trees"
         run.console.info(f"{what} ({size(one.size)}): {one.reason}")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbox.cli.application import Application, application
-from devbox.cli.options import DryRunOption, JsonOption, YesOption
+from devbox.cli.application import Application, application, workspace
+from devbox.cli.options import AllOption, DryRunOption, JsonOption, WorkspaceOption, YesOption
 from devbox.masking import folded
 from devbox.ui.console import size
 from devbox.ui.tables import age, table
@@ -69,27 +69,35 @@ def prune(
     older_than: Annotated[
         str | None, typer.Option("--older-than", metavar="30d|12h", help="Spare images that are newer.")
     ] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Also the newest of each: all that no container is made from.")
+    path: WorkspaceOption = None,
+    everything: AllOption = False,
+    unused: Annotated[
+        bool, typer.Option("--unused", help="Also the newest of each: all that no container is made from.")
     ] = False,
-    bases: Annotated[bool, typer.Option("--bases", help="With --all, also the package bases.")] = False,
+    bases: Annotated[bool, typer.Option("--bases", help="With --all --unused, also the package bases.")] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Remove images of devbox's that a newer one has replaced, or that have no name any more; never one in use.
+    """Remove images of a checkout that a newer one has replaced; never one in use. With --all all of devbox's.
 
-    The copies of checkouts for image builds go too, where the checkout is gone or was not built for 30 days.
+    These are also those of frameworks, which checkouts share, and those that have no name any more. The copies of
+    checkouts for image builds go too, where the checkout is gone or was not built for 30 days.
     """
     from devbox.cli.builds.manage import parse_age
+    from devbox.container.desired import slug
     from devbox.image.building import copies, source
-    from devbox.image.life import images, prunable
+    from devbox.image.life import images, is_of, prunable
 
     run = application(context)
     run.console.yes = yes
     limit = None if older_than is None else parse_age(older_than)
-    doomed = prunable(images(run.engine), now=time.time(), older_than=limit, everything=everything, bases=bases)
-    kept = copies.copies()
+    known, kept = images(run.engine), copies.copies()
+    if not everything:
+        folder = workspace(path)
+        known = tuple(one for one in known if is_of(one, slug(folder.name)))
+        kept = tuple(one for one in kept if one.checkout == folder)
+    doomed = prunable(known, now=time.time(), older_than=limit, everything=unused, bases=bases)
     sources = copies.prunable(kept, now=time.time())
     if kept:
         taken = size(sum(one.size for one in kept))
@@ -97,6 +105,8 @@ def prune(
             f"note: copies of checkouts for image builds take {taken}: {len(kept)} in {source.copies_dir()}"
         )
     if not doomed and not sources:
+        if not everything:
+            run.console.info("devbox image prune --all   # looks at every workspace")
         run.show({"removed": []}, lambda: "nothing to remove")
         return
     for one, reason in doomed:
