@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 from devbox.devcontainer.identity import workspace_hash
@@ -31,6 +32,8 @@ _HARMLESS = frozenset({
 _NAMESPACES = frozenset({"cgroupns", "ipc", "pid", "userns", "uts"})
 _OWN_NAMESPACES = frozenset({"", "private", "shareable", "none"})
 _KINDS = {"privileged": "privileged", "cap-add": "capability", "security-opt": "security", "device": "device"}
+_WORKSPACE_HASH = re.compile(r"[0-9a-f]{12}")
+_CONTAINER_ID = re.compile(r"(?<![0-9a-z])[0-9a-v]{52}(?![0-9a-z])")
 _ENDS = frozenset({"no", "false", ""})
 _SHARED = frozenset({"shared", "rshared"})
 
@@ -102,10 +105,14 @@ def agent() -> Reach:
 
 
 def of_volume(name: str, workspace: Path) -> Iterator[Reach]:
-    """Yield another workspace's build volume. Caches are shared on purpose, and others' names tell nothing."""
+    """Yield a volume that by its name is a workspace's: devbox's, by the folder, or one by `${devcontainerId}`.
+
+    Caches are shared on purpose, and others' names tell nothing. Whoever knows the container's id takes out its own.
+    """
     owner = name.rpartition("-")[2]
-    built = name.startswith("devbox-") and "-build-" in name
-    if built and owner not in {workspace_hash(workspace), workspace_hash(os.path.realpath(workspace))}:
+    owned = name.startswith("devbox-") and ("-build-" in name or _WORKSPACE_HASH.fullmatch(owner))
+    others = owned and owner not in {workspace_hash(workspace), workspace_hash(os.path.realpath(workspace))}
+    if others or _CONTAINER_ID.search(name):
         yield Reach("volume", name, f"mounts {name}, the volume of another workspace")
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from devbox.engine.run_args import is_reserved_label
 from devbox.engine.spec import Mount
 from devbox.trust.containers import of_mount, of_network, of_restarts, of_switches, of_volume, variable
-from devbox.trust.reach import Reach, is_inside
+from devbox.trust.contracts import of_caches
+from devbox.trust.reach import Reach, is_inside, of_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,20 +23,24 @@ if TYPE_CHECKING:
 # What of a service stays within its container and its project, or is looked at by itself. Every other key is shown: a
 # list of the dangerous ones would never be complete.
 _HARMLESS = frozenset({
-    "annotations", "attach", "blkio_config", "build", "cap_add", "cap_drop", "command", "configs", "container_name",
-    "cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_shares", "cpus", "cpuset", "depends_on", "deploy",
-    "dns", "dns_opt", "dns_search", "domainname", "entrypoint", "env_file", "environment", "expose", "external_links",
-    "extra_hosts", "gpus", "group_add", "healthcheck", "hostname", "image", "init", "labels", "links", "logging",
-    "mac_address", "mem_limit", "mem_reservation", "mem_swappiness", "memswap_limit", "networks", "oom_kill_disable",
-    "oom_score_adj", "pids_limit", "platform", "ports", "privileged", "profiles", "pull_policy", "read_only",
-    "restart", "scale", "secrets", "security_opt", "shm_size", "stdin_open", "stop_grace_period", "stop_signal",
-    "storage_opt", "sysctls", "tmpfs", "tty", "ulimits", "user", "volumes", "working_dir",
+    "attach", "blkio_config", "build", "cap_add", "cap_drop", "command", "configs", "container_name", "cpu_count",
+    "cpu_percent", "cpu_period", "cpu_quota", "cpu_shares", "cpus", "cpuset", "depends_on", "deploy", "develop", "dns",
+    "dns_opt", "dns_search", "domainname", "entrypoint", "env_file", "environment", "expose", "extra_hosts", "gpus",
+    "group_add", "healthcheck", "hostname", "image", "init", "labels", "links", "logging", "mac_address", "mem_limit",
+    "mem_reservation", "mem_swappiness", "memswap_limit", "networks", "pids_limit", "platform", "ports", "post_start",
+    "pre_stop", "privileged", "profiles", "pull_policy", "read_only", "restart", "scale", "secrets", "security_opt",
+    "shm_size", "stdin_open", "stop_grace_period", "stop_signal", "storage_opt", "sysctls", "tmpfs", "tty", "ulimits",
+    "user", "volumes", "working_dir",
 })  # fmt: skip
 _NAMESPACES = frozenset({"network_mode", "pid", "ipc", "uts", "userns_mode", "cgroup"})
-# What of a build does not leave it, or is looked at by itself.
+# Where docker keeps what a container says by itself; every other driver sends it on.
+_LOGS = frozenset({"", "json-file", "local", "none"})
+_GPU_DRIVERS = frozenset({None, "", "nvidia"})
+# What of a build does not leave it, or is looked at by itself; its tags where they are given (`names`).
 _BUILD = frozenset({
     "additional_contexts", "args", "cache_from", "cache_to", "context", "dockerfile", "dockerfile_inline",
-    "extra_hosts", "labels", "network", "no_cache", "platforms", "pull", "secrets", "shm_size", "target", "ulimits",
+    "extra_hosts", "labels", "network", "no_cache", "platforms", "pull", "secrets", "shm_size", "tags", "target",
+    "ulimits",
 })  # fmt: skip
 _TOP = frozenset({"name", "version", "services", "networks", "volumes", "secrets", "configs"})
 _NETWORK = frozenset({"name", "driver", "driver_opts", "external", "internal", "attachable", "enable_ipv6", "ipam",
@@ -51,10 +57,10 @@ def of_project(config: JSON, workspace: Path) -> Iterator[Reach]:
 
     `config` is what `docker compose config` says. Keys that are not known to be harmless are told as they are.
     """
-    volumes = config.get("volumes") or {}
+    volumes, secrets = config.get("volumes") or {}, config.get("secrets") or {}
     for name, service in sorted((config.get("services") or {}).items()):
-        for one in _of_service(service, volumes, workspace):
-            yield Reach(one.kind, one.value, f"the service {name} {one.said}", f"{name}: {one.mode}")
+        for one in _of_service(service, volumes, secrets, workspace):
+            yield replace(one, said=f"the service {name} {one.said}", mode=f"{name}: {one.mode}")
     for name, network in sorted((config.get("networks") or {}).items()):
         yield from _of_network(name, network or {})
     for name, volume in sorted(volumes.items()):
@@ -70,13 +76,12 @@ def of_project(config: JSON, workspace: Path) -> Iterator[Reach]:
 def _of_file(kind: str, name: str, item: JSON, workspace: Path) -> Iterator[Reach]:
     if item.get("environment"):
         yield Reach("variable", item["environment"], f"a service reads the host's variable {item['environment']}")
-    file = item.get("file")
-    if file and not is_inside(Path(file), workspace):
-        said = f"a service reads {file} of the host, as its {kind} {name}"
-        yield Reach("path", str(file), said, "read-only")
+    file = str(item.get("file") or "")
+    if file and not is_inside(file, workspace):
+        yield of_path(file, f"a service reads {file} of the host, as its {kind} {name}")
 
 
-def _of_service(service: JSON, volumes: JSON, workspace: Path) -> Iterator[Reach]:
+def _of_service(service: JSON, volumes: JSON, secrets: JSON, workspace: Path) -> Iterator[Reach]:
     yield from of_switches(
         privileged=bool(service.get("privileged")),
         capabilities=service.get("cap_add") or (),
@@ -88,7 +93,14 @@ def _of_service(service: JSON, volumes: JSON, workspace: Path) -> Iterator[Reach
         yield from of_mount(mounts[-1], workspace)
     restart = service.get("restart") or ((service.get("deploy") or {}).get("restart_policy") or {}).get("condition")
     yield from of_restarts(mounts, workspace, "" if restart in {None, "no", "none"} else f"restart: {restart}")
-    yield from of_service_build(service.get("build") or {}, workspace)
+    yield from of_service_build(service.get("build") or {}, secrets, workspace)
+    yield from _of_hooks(service)
+    if (driver := str((service.get("logging") or {}).get("driver") or "")) not in _LOGS:
+        yield Reach("option", f"logging {_text(service['logging'])}", f"sends what it says elsewhere, by {driver}")
+    reserved = ((service.get("deploy") or {}).get("resources") or {}).get("reservations") or {}
+    for device in (*(reserved.get("devices") or ()), *(service.get("gpus") or ())):
+        if device.get("driver") not in _GPU_DRIVERS:
+            yield Reach("device", _text(device), f"has devices of the host: {_text(device)}")
     for label in sorted(service.get("labels") or {}):
         if is_reserved_label(label) and label != "devcontainer.metadata":
             yield Reach("name", label, f"carries the label {label}, by which tools know somebody's container")
@@ -101,6 +113,13 @@ def _of_service(service: JSON, volumes: JSON, workspace: Path) -> Iterator[Reach
                 yield Reach("namespace", f"{key} {value}", f"sets {key}: {value}")
         elif value and key not in _HARMLESS:
             yield Reach("option", f"{key} {_text(value)}", f"sets {key}: {_text(value)}")
+
+
+def _of_hooks(service: JSON) -> Iterator[Reach]:
+    for key in ("post_start", "pre_stop"):
+        for hook in service.get(key) or ():
+            if hook.get("privileged"):
+                yield Reach("privileged", f"{key} {_text(hook)}", f"runs a command of {key} privileged: {_text(hook)}")
 
 
 def _mount(item: JSON, volumes: JSON) -> Mount:
@@ -122,8 +141,21 @@ def _mount(item: JSON, volumes: JSON) -> Mount:
     return Mount(cast("MountType", kind), str(item.get("target")), where, bool(item.get("read_only")), tuple(options))
 
 
-def of_service_build(build: JSON, workspace: Path) -> Iterator[Reach]:
-    """Yield what the build of a service's image reaches."""
+def of_service_build(build: JSON, secrets: JSON, workspace: Path) -> Iterator[Reach]:
+    """Yield what the build of a service's image reaches, with what the Dockerfile says. `secrets` are the project's."""
+    found = list(_of_service_build(build, workspace))
+    for item in build.get("secrets") or ():
+        found += _of_file("secret", item["source"], secrets.get(item["source"]) or {}, workspace)
+    if found:
+        from devbox.trust.content import digest, of_files
+
+        # Only a build that reaches the host can do harm by what its steps are.
+        content = of_files(Path(build.get("context") or "/"), [build.get("dockerfile") or "Dockerfile"])
+        content = digest([content, build.get("dockerfile_inline")])
+        yield from (replace(one, content=content) for one in found)
+
+
+def _of_service_build(build: JSON, workspace: Path) -> Iterator[Reach]:
     for key in sorted(build.keys() - _BUILD):
         if build[key]:
             yield Reach("build", f"{key} {_text(build[key])}", f"is built with {key}: {_text(build[key])}")
@@ -134,7 +166,7 @@ def of_service_build(build: JSON, workspace: Path) -> Iterator[Reach]:
         dockerfile = Path(context, str(build.get("dockerfile") or "Dockerfile"))
         for what, path in (("build context", Path(context)), ("Dockerfile", dockerfile)):
             if not is_inside(path, workspace):
-                yield Reach("path", str(path), f"takes the {what} {path} from outside the workspace", "read-only")
+                yield of_path(path, f"takes the {what} {path} from outside the workspace")
     elif context:
         yield Reach("remote", context, f"is built from {context}, which is elsewhere")
     contexts = build.get("additional_contexts") or {}
@@ -142,18 +174,17 @@ def of_service_build(build: JSON, workspace: Path) -> Iterator[Reach]:
     for name, place in sorted((str(name), str(place)) for name, place in pairs):
         yield from _of_context(name, place, workspace)
     for key in ("cache_from", "cache_to"):
-        for item in build.get(key) or ():
-            if "type=local" in str(item).replace(" ", "").lower() or key == "cache_to":
-                yield Reach("build", f"{key} {item}", f"is built with {key}: {item}")
+        yield from of_caches(key, build.get(key) or ())
 
 
 def _of_context(name: str, place: str, workspace: Path) -> Iterator[Reach]:
-    if place.startswith(("service:", "target:")):
+    # An image is what any Dockerfile can start from.
+    if place.startswith(("service:", "target:", "docker-image:")):
         return
     if not place.startswith("/"):
         yield Reach("remote", place, f"is built with {place}, which is elsewhere, as {name}")
     elif not is_inside(place, workspace):
-        yield Reach("path", place, f"is built with {place} of the host as {name}", "read-only")
+        yield of_path(place, f"is built with {place} of the host as {name}")
 
 
 def _of_network(name: str, network: JSON) -> Iterator[Reach]:
@@ -195,4 +226,4 @@ def of_reads(reads: Iterable[tuple[str, str]]) -> Iterator[Reach]:
         if kind == "variable":
             yield variable(name)
         else:
-            yield Reach(kind, name, f"reads {name}, from outside the workspace", "read-only")
+            yield of_path(name, f"reads {name}, from outside the workspace")

@@ -26,7 +26,7 @@ KINDS: Final[Mapping[str, str]] = {
     "option": "an option whose reach is not known, or is the engine's own",
     "path": "a file or folder of the host outside the workspace",
     "privileged": "all of the host",
-    "remote": "code from elsewhere that is taken unseen: a git repository, an archive, an image as a build context",
+    "remote": "code from elsewhere that is taken unseen: a git repository or an archive as a build context",
     "restart": "a restart by docker itself, when nobody looks at what the mounts have become",
     "security": "a security option",
     "setting": "a setting in a file of the checkout that reaches the host",
@@ -74,6 +74,12 @@ class Reach:
 def distinct(found: Iterable[Reach]) -> tuple[Reach, ...]:
     """Return `found` without what is in it twice, in its order."""
     return tuple({one.key: one for one in reversed(list(found))}.values())[::-1]
+
+
+def of_path(path: Path | str, said: str) -> Reach:
+    """Return what reading a file or folder of the host is: it is agreed to by where links lead to."""
+    real = os.path.realpath(path)
+    return Reach("path", real, said if real == str(path) else f"{said} (a link to {real})", "read-only")
 
 
 def is_inside(path: Path | str, workspace: Path) -> bool:

@@ -30,13 +30,18 @@ class Source(NamedTuple):
 
 def of_spec(spec: ContainerSpec) -> list[Source]:
     """Return the sources of a container that docker is to make."""
+    return [Source(one.source or "", one.readonly) for one in mounts_of(spec) if one.type == "bind"]
+
+
+def mounts_of(spec: ContainerSpec) -> list[Mount]:
+    """Return the mounts of a container that docker is to make, those of its run arguments too."""
     found = [Mount.parse(text) for text in spec.mounts]
     for argument in parse(spec.run_args, "/") if spec.run_args else ():
         if argument.name == "mount":
             found.append(Mount.parse(argument.value or ""))
         elif argument.name == "volume":
             found.append(Volume.parse(argument.value or "", "/").mount)
-    return [Source(one.source or "", one.readonly) for one in found if one.type == "bind"]
+    return found
 
 
 def of_services(*configs: JSON) -> list[Source]:

@@ -299,12 +299,18 @@ CASES = [
         Case(
             "build",
             {"build": {"dockerfile": "D", **build}},
-            "docker build|outside the workspace",
+            "docker build|outside the workspace|is built with",
             {".devcontainer/D": f"FROM {IMAGE}"},
         )
         for build in (
             {"options": ["--ssh=default"]},
             {"options": ["--secret", "id=x,src={out}/secret"]},
+            {"options": ["--secret=id=x,src=/dev/null,src={out}/secret"]},
+            {"options": ["--secret=id=x,src={me}/../out/secret"]},
+            {"options": ["--secret=id=HF_TOKEN"]},
+            {"options": ["--secret=id=x,env=HF_TOKEN"]},
+            {"options": ['--secret=id=x,"src={out}/secret"']},
+            {"options": ["--secret=id=x,Src={out}/secret,src=/dev/null"]},
             {"context": "/"},
             {"options": ["--network=host"]},
             {"options": ["--build-context=x={out}"]},
@@ -312,6 +318,13 @@ CASES = [
             {"options": ["--allow", "security.insecure"]},
             {"options": ["--output=type=local,dest={out}"]},
             {"options": ["{out}"]},
+            {"options": ["--build-context", "x={out}"]},
+            {"options": ["--build-context=x=.."]},
+            {"options": ["--no-cache", "{out}"]},
+            {"options": ["--shm-size=1g", "--ssh", "default"]},
+            {"options": ["--label"]},
+            {"cacheFrom": "type=local,src={out}"},
+            {"cacheFrom": ["type=gha"]},
             {"dockerfile": "../../D"},
         )
     ],
@@ -326,8 +339,8 @@ CASES = [
                 {"ssh": ["default"]},
                 {"additional_contexts": {"x": "https://127.0.0.1:{port}/x.git"}},
                 {"network": "host"},
-                {"tags": ["debian:bookworm"]},
-                {"additional_contexts": {"x": "docker-image://evil"}},
+                {"ssh": ["default"], "dockerfile_inline": "FROM x"},
+                {"cache_from": ["type=s3,region=x,bucket=y,name=z"]},
                 {"privileged": True},
                 {"entitlements": ["network.host"]},
                 {"cache_to": ["type=local,dest={out}/fired"]},
@@ -363,6 +376,22 @@ CASES = [
         {"volumes_from": ["container:x"]},
         {"device_cgroup_rules": ["a *:* rwm"]},
         {"credential_spec": {"file": "x"}},
+        {"annotations": {"run.oci.handler": "x"}},
+        {"logging": {"driver": "syslog", "options": {"syslog-address": "tcp://127.0.0.1:{port}"}}},
+        {"logging": {"driver": "fluentd"}},
+        {"external_links": ["prod:db"], "network_mode": "bridge"},
+        {"oom_score_adj": -1000},
+        {"oom_kill_disable": True},
+        {
+            "deploy": {
+                "resources": {
+                    "reservations": {
+                        "devices": [{"driver": "cdi", "device_ids": ["x.y/z=all"], "capabilities": ["gpu"]}]
+                    }
+                }
+            }
+        },
+        {"volumes": [{"type": "bind", "source": "../x", "target": "/d", "bind": {"propagation": "shared"}}]},
         {"labels": {"devcontainer.local_folder": "/other"}},
         {"labels": ["devbox.workspace=/other"]},
         {"restart": "always", "volumes": ["../data:/d"]},

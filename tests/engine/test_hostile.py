@@ -323,3 +323,54 @@ def test_services_that_are_swapped_after_the_look_do_not_run(
             assert not (path.is_file() and TOKEN in path.read_text()), path
     finally:
         canaries.engine.run(["compose", "--project-name", project, "down", "--timeout", "0"], check=False)
+
+
+def test_names_that_somebody_else_has_are_asked_for(canaries: Canaries, engine_name: Callable[[str], str]) -> None:
+    engine, name = canaries.engine, f"other-{engine_name('names')}"
+    folder = canaries.me / ".devcontainer"
+    folder.mkdir()
+    service = {"image": IMAGE, "command": ["sleep", "infinity"]}
+    network = {"networks": {"default": {"name": name}}}
+    built = {"context": ".", "dockerfile_inline": f"FROM {IMAGE}"}
+    projects: dict[str, dict[str, Any]] = {
+        f"joins the network {name}": {"services": {"a": service}, **network},
+        f"mounts {name}, a volume": {
+            "services": {"a": {**service, "volumes": ["vol:/v"]}}, "volumes": {"vol": {"name": name}}, "networks": {}
+        },
+        f"mounts {name}, a volume of": {
+            "services": {"a": {**service, "volumes": ["vol:/v"]}}, "volumes": {"vol": {"name": name, "external": True}}
+        },
+        f"gives the name {name}": {"services": {"a": {**service, "build": {**built, "tags": [name]}}}},
+        f"gives the name {name}:latest": {
+            "services": {"a": service, "b": {"image": f"{name}:latest", "build": built, "pull_policy": "build"}}
+        },
+        f"gives the name docker.io/library/{name}": {
+            "services": {"a": {**service, "build": {**built, "tags": [f"docker.io/library/{name}"]}}}
+        },
+    }  # fmt: skip
+    label = "com.docker.compose.project=other"
+    engine.run(["network", "create", "--label", label, name])
+    engine.run(["volume", "create", "--label", label, name])
+    engine.run(["tag", IMAGE, name])
+    before = engine.image(name)
+    try:
+        for says, content in projects.items():
+            (folder / "devcontainer.json").write_text(json.dumps({"dockerComposeFile": "c.yaml", "service": "a"}))
+            (folder / "c.yaml").write_text(json.dumps({"name": f"{name}-p", **content}))
+            with pytest.raises(RefusedError) as raised:
+                up(UpRequest(path=canaries.me, yes=True), engine, Silent())
+            assert says in (raised.value.detail or "")
+            canaries.see_silent()
+        (folder / "devcontainer.json").write_text(json.dumps({"image": IMAGE, "mounts": [f"source={name},target=/v"]}))
+        with pytest.raises(RefusedError) as raised:
+            up(UpRequest(path=canaries.me, yes=True), engine, Silent())
+        assert f"mounts {name}, a volume of the compose project other" in (raised.value.detail or "")
+        dry = up(UpRequest(path=canaries.me, dry_run=True), engine, Silent())
+        assert any(f"mounts {name}" in note for note in dry.notes)
+        canaries.see_silent()
+        assert engine.image(name) == before
+    finally:
+        engine.run(["compose", "--project-name", f"{name}-p", "down", "--timeout", "0"], check=False)
+        engine.run(["network", "rm", name], check=False)
+        engine.run(["volume", "rm", name], check=False)
+        engine.run(["rmi", name], check=False)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,12 +16,14 @@ from devbox.errors import ContractError, RefusedError
 from devbox.trust import grants
 from devbox.trust.projects import of_project
 from devbox.trust.sources import Source, must_stay
+from tests.oracle.up_lab import CASES, CORPUS, ENVIRON, Lab
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from devbox.devcontainer.jsonc import JSON
     from devbox.devcontainer.model import Contract
+
+
+DEFINITIONS = Path(__file__).parents[2] / "devcontainers"
 
 
 def host_reach(contract: Contract, entries: list[JSON] | None = None) -> tuple[str, ...]:
@@ -119,12 +124,100 @@ def test_what_could_be_read_in_two_ways_is_refused(tmp_path: Path, config: dict[
         {"runArgs": ["--network=bridge", "--ipc=private", "--init", "--cpus", "4"]},
         {"build": {"dockerfile": "Dockerfile", "context": ".", "args": {"A": "1"}}},
         {"remoteUser": "dev", "hostRequirements": {"gpu": True}, "features": {}},
+        {"build": {"dockerfile": "Dockerfile", "options": ["--shm-size=1g", "--add-host", "x:1.2.3.4", "--no-cache"]}},
+        {
+            "build": {
+                "dockerfile": "Dockerfile",
+                "options": [
+                    "--build-context",
+                    "a=${localWorkspaceFolder}/a",
+                    "--build-context=b=docker-image://debian",
+                ],
+                "cacheFrom": ["ghcr.io/a/b:c", "type=registry,ref=ghcr.io/a/b:c"],
+            }
+        },
+        {"mounts": ["source=devbox-build-${devcontainerId},target=/build", "source=a-${devcontainerId},target=/a"]},
     ],
 )
 def test_what_stays_inside_needs_no_consent(tmp_path: Path, config: dict[str, Any]) -> None:
     found = contract(tmp_path / "w", **config)
     assert host_reach(found) == ()
     assert granted(found)
+
+
+@pytest.mark.parametrize(
+    ("service", "top"),
+    [
+        ({"build": {"context": "{w}", "tags": ["mine:1"], "additional_contexts": {"a": "docker-image://debian"}}}, {}),
+        ({"build": {"context": "{w}", "cache_from": ["ghcr.io/a/b:c", "type=registry,ref=x"]}, "image": "mine"}, {}),
+        ({"develop": {"watch": [{"path": "{w}/src", "action": "sync", "target": "/src"}]}}, {}),
+        ({"post_start": [{"command": ["chown", "dev", "/data"], "user": "root"}]}, {}),
+        ({"logging": {"driver": "json-file", "options": {"max-size": "1m"}}}, {}),
+        ({"networks": {"back": None}}, {"networks": {"back": {"name": "mine"}}}),
+        ({"gpus": [{"count": -1}]}, {"volumes": {"cache": {"name": "pip-cache", "external": True}}}),
+    ],
+)
+def test_what_stays_in_a_project_needs_no_consent(tmp_path: Path, service: JSON, top: JSON) -> None:
+    text = json.dumps({"services": {"a": {"image": "debian", **service}}, **top})
+    assert list(of_project(json.loads(text.replace("{w}", str(tmp_path))), tmp_path)) == []
+
+
+def test_a_dockerfile_counts_where_its_build_reaches_the_host(tmp_path: Path) -> None:
+    def key(**build: Any) -> set[tuple[str, ...]]:
+        service = {"build": {"context": str(tmp_path), "ssh": ["default"], **build}}
+        return {one.key for one in of_project({"services": {"a": service}}, tmp_path)}
+
+    (tmp_path / "Dockerfile").write_text("FROM debian")
+    before = key()
+    assert before == key()
+    (tmp_path / "Dockerfile").write_text("FROM debian\nRUN --mount=type=ssh evil")
+    assert before.isdisjoint(key())
+    assert key(dockerfile_inline="FROM a").isdisjoint(key(dockerfile_inline="FROM b"))
+
+
+# What else than the ssh-agent the contracts of the corpus ask for. A line more is a question more for everybody.
+ASKED = {
+    "build-cache-list": {"build"},
+    "build-everything": {"capability", "namespace", "security"},
+    "build-full": {"build"},
+    "build-labelled": {"capability"},
+    "build-options": {"build"},
+    "capabilities": {"capability", "security"},
+    "comments-and-commas": {"capability"},
+    "hooks-mixed": {"command"},
+    "hooks-strings": {"command"},
+    "metadata-image-overridden": {"capability"},
+    "mount-volume-options": {"path"},
+    "mounts": {"path"},
+    "personal": {"namespace"},
+    "privileged": {"privileged"},
+    "run-args": {"namespace"},
+    "run-args-cdi": {"device"},
+    "run-args-env": {"path"},
+    "run-args-hpc": {"device", "namespace"},
+    "run-args-privileged-twice": {"capability", "privileged"},
+    "secrets": {"variable"},
+    "security": {"capability", "security"},
+}
+
+
+def test_the_corpus_asks_nothing_more(tmp_path: Path) -> None:
+    asked = {}
+    environ = {**os.environ, **ENVIRON}
+    for case in CASES:
+        lab = Lab.of(tmp_path / case, CORPUS / f"{case}.json")
+        found = read(lab.contract, lab.workspace, environ)
+        if found.kind != "compose" and (kinds := {one.kind for one in reach_of(found, environ)}):
+            asked[case] = kinds
+    assert asked == ASKED
+
+
+def test_the_definitions_ask_for_what_they_say(tmp_path: Path) -> None:
+    for folder in sorted(DEFINITIONS.iterdir()):
+        if folder.is_dir():
+            shutil.copytree(folder, tmp_path / folder.name / ".devcontainer")
+            found = read(tmp_path / folder.name / ".devcontainer/devcontainer.json", tmp_path / folder.name, {})
+            assert {one.value for one in reach_of(found, {})} == {"SYS_PTRACE", "ipc host"}, folder.name
 
 
 def test_a_symlink_out_of_the_workspace_is_seen(tmp_path: Path) -> None:

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from devbox.container.up.apply import Journal
     from devbox.devcontainer.compose.model import Project
     from devbox.devcontainer.model import Contract
+    from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
+    from devbox.trust.names import Names
 
 JSON = dict[str, Any]
 
@@ -174,6 +176,16 @@ def see_consent(
     from devbox.trust.ask import agree
 
     return agree(contract.workspace, contract.path, reach, request.answers, reporter)
+
+
+def see_names(
+    request: UpRequest, contract: Contract, engine: Engine, reporter: Reporter, names: Names
+) -> tuple[str, ...]:
+    """See that the person agreed to the names that a contract uses and somebody else has. As `see_consent`."""
+    from devbox.trust.ask import agree
+    from devbox.trust.names import taken
+
+    return agree(contract.workspace, contract.path, tuple(taken(names, engine)), request.answers, reporter)
 
 
 def agree_by_writing(contract: Contract, environ: Mapping[str, str], project: Project | None = None) -> None:

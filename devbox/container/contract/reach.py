@@ -36,13 +36,13 @@ def reach_of(
     own = (*contract.extra_mounts, *contract.variation.mounts)
     found = [*of_contract(contract, entries), *of_container(spec, contract.workspace, own=own)]
     found += _of_proxies(contract, environ)
-    if project is None:
-        return bound(found, contract)
-    from devbox.trust.projects import of_project, of_reads
+    if project is not None:
+        from devbox.trust.projects import of_project, of_reads
 
-    found += of_project(project.config, contract.workspace)
-    found += of_reads(project.reads)
-    return bound(found, contract, project.config)
+        found += of_project(project.config, contract.workspace)
+        found += of_reads(project.reads)
+    others = [one for one in found if one.kind != "volume" or contract.devcontainer_id not in one.value]
+    return bound(others, contract, None if project is None else project.config)
 
 
 def reach_of_build(contract: Contract, environ: Mapping[str, str], project: Project | None = None) -> tuple[Reach, ...]:
@@ -52,7 +52,9 @@ def reach_of_build(contract: Contract, environ: Mapping[str, str], project: Proj
         return bound(found, contract)
     from devbox.trust.projects import of_reads, of_service_build
 
-    found += [*of_service_build(project.definition.get("build") or {}, contract.workspace), *of_reads(project.reads)]
+    secrets = project.config.get("secrets") or {}
+    found += of_service_build(project.definition.get("build") or {}, secrets, contract.workspace)
+    found += of_reads(project.reads)
     return bound(found, contract, project.config)
 
 

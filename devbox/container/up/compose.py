@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbox.container.checkout.git_mounts import with_repository
-from devbox.container.contract.inforce import agree_by_writing, see_consent
+from devbox.container.contract.inforce import agree_by_writing, see_consent, see_names
 from devbox.container.desired import Desired, Image, canonical, desired_service
 from devbox.container.project import one_shot_file, override_file, recall, remember, resolve, services_of, write
 from devbox.container.steps import Actual, BuildService, ComposeUp, Replace
@@ -33,6 +33,7 @@ from devbox.image.buildkit.build import builder_failure
 from devbox.image.buildkit.inputs import Inputs, inputs_of
 from devbox.image.buildkit.plain import PlainLog
 from devbox.image.dockerfile.stages import base_images
+from devbox.trust.names import of_build
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -123,6 +124,8 @@ class ComposeRuntime:
         todo = service_build(self.engine, self.contract, self.project, again=again)
         if todo is not None:
             see_features(self.engine, self.contract, pull=self.request.pull)
+            names = of_build(self.project)
+            self.journal.notes += see_names(self.request, self.contract, self.engine, self.reporter, names)
             self.journal.do(BuildService(self.contract, self.project.service, todo))
         return image_contract(self.contract, self.project, self.engine.environ), todo is not None
 

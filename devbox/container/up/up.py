@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 from devbox import config
 from devbox.config.network import network_of
 from devbox.container import memory, which
-from devbox.container.contract.inforce import InForce, in_force, see_consent
+from devbox.container.contract.inforce import InForce, in_force, see_consent, see_names
 from devbox.container.desired import Desired, Image, in_short, secret_names
 from devbox.container.hooks import commands, secrets
 from devbox.container.inside.find import known_as
 from devbox.container.inside.probe import project_of, recorded
 from devbox.container.person import dotfiles, ssh_agent
 from devbox.container.request import StepDone, UpRequest, UpResult
-from devbox.container.steps import NEXT, REPLACES, Actual, MakeFolder
+from devbox.container.steps import NEXT, REPLACES, Actual, ComposeUp, CreateContainer, MakeFolder, Replace
 from devbox.container.target import Target
 from devbox.container.up.apply import Journal, NoGpusError, sessions
 from devbox.container.up.images import have_image, is_same, plan_image
@@ -36,7 +36,7 @@ from devbox.container.up.uid import with_host_ids
 from devbox.devcontainer.find import advice
 from devbox.devcontainer.identity import absolute
 from devbox.devcontainer.merge import image_metadata, merge
-from devbox.engine.spec import must_be_name
+from devbox.engine.spec import ContainerSpec, must_be_name
 from devbox.errors import ContractError, DevboxError, RefusedError
 from devbox.trust.ask import agree
 
@@ -44,10 +44,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devbox.config import Settings
+    from devbox.container.steps import Step
     from devbox.container.up.runtime import Runtime
     from devbox.devcontainer.model import Contract, Merged
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
+    from devbox.trust.names import Names
 
 __all__ = ["StepDone", "UpRequest", "UpResult", "container_of", "up"]
 
@@ -351,6 +353,9 @@ def _apply(run: Run, contract: Contract, prospect: Prospect) -> JSON | None:
     steps = prospect.todo.steps
     if not steps:
         return prospect.inspected
+    for names in map(_names, steps):
+        if names is not None:
+            run.journal.notes += see_names(run.request, contract, run.engine, run.reporter, names)
     with run.journal.timed("container"):
         try:
             run.journal.do(*map(MakeFolder, ssh_agent.missing(contract)), *steps)
@@ -361,6 +366,16 @@ def _apply(run: Run, contract: Contract, prospect: Prospect) -> JSON | None:
         return None
     prospect.runtime.applied(prospect.todo)
     return prospect.runtime.find().inspected
+
+
+def _names(step: Step) -> Names | None:
+    """Return the names that a step uses, which somebody else may have."""
+    from devbox.trust.names import of_project, of_spec
+
+    if isinstance(step, ComposeUp):
+        return None if step.model is None else of_project(step.model)
+    spec = step.spec if isinstance(step, CreateContainer | Replace) else None
+    return of_spec(spec) if isinstance(spec, ContainerSpec) else None
 
 
 def _settled(run: Run, force: InForce, prospect: Prospect, inspected: JSON | None) -> UpResult:

@@ -28,6 +28,18 @@ def secrets_in(config: JSON, environ: Mapping[str, str]) -> list[str]:
     return sorted(name for name, value in found if len(value) >= _TELLING and value in text and is_secret_name(name))
 
 
+def _readable(service: JSON) -> JSON:
+    """Return a service without what is done with, and spelled as docker compose reads it again."""
+    kept = {key: value for key, value in service.items() if key not in _DONE_WITH}
+    if "blkio_config" in kept:
+        # It writes `Path` and `Rate` in JSON, which it does not take.
+        kept["blkio_config"] = {
+            key: [{name.lower(): item for name, item in one.items()} for one in value] if key != "weight" else value
+            for key, value in kept["blkio_config"].items()
+        }
+    return kept
+
+
 def sealed(config: JSON, environ: Mapping[str, str]) -> tuple[JSON, dict[str, str]]:
     """Return what docker compose said, to be read by it again, with variables in the place of secrets, and these.
 
@@ -50,9 +62,6 @@ def sealed(config: JSON, environ: Mapping[str, str]) -> tuple[JSON, dict[str, st
             return [without(item) for item in value]
         return known.sub(lambda match: named(match[0]), value) if known and isinstance(value, str) else value
 
-    services = {
-        name: {key: value for key, value in service.items() if key not in _DONE_WITH}
-        for name, service in (config.get("services") or {}).items()
-    }
+    services = {name: _readable(service) for name, service in (config.get("services") or {}).items()}
     written = without(without_secrets({**config, "services": services}, is_secret, named))
     return written, {name: value.replace("$$", "$") for value, name in names.items()}
