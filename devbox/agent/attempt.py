@@ -14,13 +14,13 @@ from .drivers import cmake_call
 from .drivers.choose import driver_for
 from .files import point_link
 from .install import Install
+from .known import recall
 from .ninja import output
 from .process import INTERRUPTED, Interrupted
 from .proof.choose import proof_for
-from .proof.known import recall
-from .proof.record import Attempt, ninja_identity
 from .proof.sources import BUILD_MARK, Sources
 from .protocol import Built, Tree
+from .record import Attempt, ninja_identity
 from .trees import note_owner
 from .volume import CURRENT
 

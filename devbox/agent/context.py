@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from .locks import lock, lock_path
-from .proof.record import Records
+from .record import Records
 from .volume import records_of
 
 if TYPE_CHECKING:

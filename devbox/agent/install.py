@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from .content import digest_file
 from .files import Stamp, read_json, stamp_of, write_json
 from .ninja.log import identity
-from .proof.content import digest_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

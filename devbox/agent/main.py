@@ -96,7 +96,7 @@ def seed(request: protocol.Seed, events: Events) -> protocol.Seeded:
 
 def cache(request: protocol.CacheRequest[R], _: Events) -> R:
     """Ask or change the compiler cache."""
-    from .caches.requests import act
+    from .caching import act
 
     return act(request)
 
@@ -110,7 +110,7 @@ def report(request: protocol.Report, _: Events) -> protocol.Reported:
 
 def python(request: protocol.Python, events: Events) -> protocol.PythonDone:
     """Install the Python package, or make a wheel of it."""
-    from .python.package import act
+    from .package import act
 
     return act(request, events, Supervisor(0))
 

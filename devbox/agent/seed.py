@@ -18,20 +18,20 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import history
+from .content import UNKNOWN
 from .files import read_json, write_json
 from .locks import lock_path
-from .proof.content import UNKNOWN
 from .proof.kept import adopt, is_as_left
-from .proof.record import FILES, Attempt, Records, ninja_identity
 from .protocol import Seeded
+from .record import FILES, Attempt, Records, ninja_identity
 from .volume import records_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from .content import Entry
     from .events import Events
     from .process import Supervisor
-    from .proof.content import Entry
     from .protocol import Seed
 
 FOLDER = "seeds"

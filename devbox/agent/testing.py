@@ -28,7 +28,7 @@ def command(request: Test) -> TestCommand:
     built, key = True, ""
     if any(map(of_build, words)):
         from .configuration import configuration
-        from .proof.record import Records
+        from .record import Records
         from .volume import records_of
 
         decided = configuration(request)

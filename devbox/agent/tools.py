@@ -11,9 +11,9 @@ import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+from .content import digest_file
 from .events import AgentError
 from .files import read_json, stamp_of, write_json
-from .proof.content import digest_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from . import history, seed
 from .files import read_json, write_json
 from .locks import held, lock_path
-from .proof.record import Records
 from .protocol import Removal, TreeTold, VolumesTold, VolumeTold
+from .record import Records
 from .volume import REPOSITORIES, current_key, records_of, state_of
 
 if TYPE_CHECKING:

@@ -69,7 +69,7 @@ class TestDelivery:
         slow = {"socket", "shutil", "zipfile", "glob", "tempfile", "urllib", "email", "dataclasses", "inspect"}
         others = {
             *(f"drivers.{name}" for name in ("build_wheel", "cargo", "scikit", "presets")),
-            *("python.package", "python.wheel", "ninja.graph", "ninja.manifest"),
+            *("package", "python.wheel", "ninja.graph", "ninja.manifest"),
             *(f"proof.{name}" for name in ("judge", "arrange", "edges", "by_time")),
         }
         assert not loaded & (slow | {f"agent.{name}" for name in others})

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from devbox.agent.content import FINE_TICK_NS, UNKNOWN, Entry
 from devbox.agent.files import stamp_of
 from devbox.agent.ninja import log as ninja_log
 from devbox.agent.proof import by_time, configured, look, shadows
 from devbox.agent.proof.arrange import plan
 from devbox.agent.proof.by_content import ByContent
-from devbox.agent.proof.content import FINE_TICK_NS, UNKNOWN, Entry
 from devbox.agent.proof.edges import Edges, read_depfile
 from devbox.agent.proof.git import Git
 from devbox.agent.proof.judge import Judged, Seen, judge, names_to_look_at

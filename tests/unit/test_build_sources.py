@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from devbox.agent import content
+from devbox.agent.content import UNKNOWN, digest_file
 from devbox.agent.files import stamp_of
-from devbox.agent.proof import content
 from devbox.agent.proof import sources as module
-from devbox.agent.proof.content import UNKNOWN, digest_file
 from devbox.agent.proof.git import Git, index_entries
 from devbox.agent.proof.sources import Sources, walk
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ..install import Install
     from ..ninja.output import Command
     from ..process import Supervisor
-    from ..proof.record import Attempt
     from ..protocol import Configured, Rules
+    from ..record import Attempt
     from ..tools import Probe
 
 TAIL_LINES = 60

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from ..context import Context
     from ..jobs import Jobs
-    from ..proof.record import Attempt
     from ..protocol import Configured
+    from ..record import Attempt
     from .base import Plan
 
 SCRIPT = "scripts/build_wheel.py"

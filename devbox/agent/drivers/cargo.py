@@ -24,8 +24,8 @@ from .base import TAIL_LINES, Done, Driver, Outcome, Plan
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from ..proof.record import Attempt
     from ..protocol import Configured, Rules
+    from ..record import Attempt
     from ..tools import Probe
 
 CARGO = "cargo"

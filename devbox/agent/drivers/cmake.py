@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..install import Install
-    from ..proof.record import Attempt
     from ..protocol import Rules
+    from ..record import Attempt
     from ..tools import Probe
 
 NINJA = "Ninja"

@@ -7,16 +7,16 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..content import digest_file
 from ..files import remove
 from ..key import KEYED
 from ..placeholders import fill
-from ..proof.content import digest_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ..proof.record import Attempt
     from ..protocol import Rules
+    from ..record import Attempt
 
 CACHE = "CMakeCache.txt"
 # CMake reads these when it fills an empty cache, and never again.

@@ -10,9 +10,9 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Dict, NamedTuple
 
+from ..content import Entry
 from ..files import stamp_of
 from ..ninja import log as ninja_log
-from .content import Entry
 from .look import stamp
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from .made import hashed, together
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from ..content import Entry
     from ..context import Context
     from ..files import Stamp
-    from .content import Entry
     from .edges import Edges
     from .judge import Judged, Seen
 

@@ -11,15 +11,15 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from ..content import UNKNOWN, Entry, await_tick
 from ..files import read_json, stamp, write_json
 from ..protocol import Healed
-from .content import UNKNOWN, Entry, await_tick
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ..context import Context
-    from .record import Attempt
+    from ..record import Attempt
     from .sources import Sources
 
 FILES = "sources.json"

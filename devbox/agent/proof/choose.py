@@ -9,11 +9,11 @@ from ..drivers import cmake_call
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..content import Entry
     from ..context import Context
+    from ..record import Attempt
     from .by_content import ByContent
     from .by_time import ByTime
-    from .content import Entry
-    from .record import Attempt
     from .sources import Sources
 
     Proof = Union[ByContent, ByTime]

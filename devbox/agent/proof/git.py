@@ -6,7 +6,7 @@ import hashlib
 import os
 import struct
 
-from .content import UNKNOWN
+from ..content import UNKNOWN
 
 SHA1_BYTES = 20
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from .content import UNKNOWN
+from ..content import UNKNOWN
 from .made import NOT_PROVEN, Made, hashed, together
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..files import read_json, stamp_of, write_json
 from ..ninja.log import NOT_READ, Mark
+from ..record import ninja_identity
 from . import look as looks
 from . import made as outputs
 from .configured import NONE, from_json
-from .record import ninja_identity
 
 if TYPE_CHECKING:
     from .look import Look

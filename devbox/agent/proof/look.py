@@ -7,9 +7,9 @@ import stat as stat_
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..content import FINE_TICK_NS, UNKNOWN, Entry, await_tick, content
 from ..files import Stamp
 from ..files import stamp as stamp_in_volume
-from .content import FINE_TICK_NS, UNKNOWN, Entry, await_tick, content
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

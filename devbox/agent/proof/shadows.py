@@ -11,8 +11,8 @@ import shlex
 import time
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
+from ..content import await_tick
 from ..files import stamp_of
-from .content import await_tick
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -14,8 +14,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..content import LINK, Entry, await_tick, digest_file
 from ..files import Stamp, stamp, stamp_of
-from .content import LINK, Entry, await_tick, digest_file
 from .git import Git
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import stat
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..files import Stamp
+from .files import Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..files import read_json, stamp_of, write_json
+from .files import read_json, stamp_of, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,22 +10,22 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from ..events import AgentError
-from ..files import read_json
-from ..proof.record import Records
-from ..protocol import ClearCache, CountCache, ExplainCache, LookAtCache
-from ..tools import first_on_path, run
-from ..trees import disk_use
-from ..volume import CURRENT, records_of, state_of
-from . import sccache, setup
-from .counts import difference, read_log
-from .reach import unreachable
-from .setup import CCACHE, NONE
+from .caches import sccache, setup
+from .caches.counts import difference, read_log
+from .caches.reach import unreachable
+from .caches.setup import CCACHE, NONE
+from .events import AgentError
+from .files import read_json
+from .protocol import ClearCache, CountCache, ExplainCache, LookAtCache
+from .record import Records
+from .tools import first_on_path, run
+from .trees import disk_use
+from .volume import CURRENT, records_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..protocol import CacheRequest, R
+    from .protocol import CacheRequest, R
 
 COMMANDS = "compile_commands.json"
 # Longer than any compile.

@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..drivers import cmake_call
-from ..events import AgentError
-from ..files import remove
-from ..protocol import WantSeed
-from ..seed import Seeding
-from ..volume import current_key
+from .drivers import cmake_call
+from .events import AgentError
+from .files import remove
+from .protocol import WantSeed
 from .record import FILES
+from .seed import Seeding
+from .volume import current_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..context import Context
     from .content import Entry
+    from .context import Context
+    from .proof.sources import Sources
     from .record import Attempt
-    from .sources import Sources
 
 
 class Past(NamedTuple):

@@ -10,26 +10,26 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..drivers.base import run_by_lines
-from ..events import AgentError
-from ..files import read_json, write_bytes, write_json
-from ..key import digest
-from ..locks import lock, lock_path
-from ..placeholders import fill, of_build
-from ..process import INTERRUPTED, Interrupted
-from ..proof.content import digest_file
-from ..protocol import PythonDone, Tree
-from ..tools import run
-from ..volume import state_of
-from . import environment, precompiled, requirements, wheel
+from .content import digest_file
+from .drivers.base import run_by_lines
+from .events import AgentError
+from .files import read_json, write_bytes, write_json
+from .key import digest
+from .locks import lock, lock_path
+from .placeholders import fill, of_build
+from .process import INTERRUPTED, Interrupted
+from .protocol import PythonDone, Tree
+from .python import environment, precompiled, requirements, wheel
+from .tools import run
+from .volume import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ..events import Events
-    from ..process import Supervisor
-    from ..protocol import Python
-    from .environment import Environment
+    from .events import Events
+    from .process import Supervisor
+    from .protocol import Python
+    from .python.environment import Environment
 
 # An archive of no files: 22 bytes that say where its list of files would begin.
 EMPTY_ARCHIVE = b"PK\x05\x06" + bytes(18)
@@ -198,7 +198,7 @@ class PackageWork:
         return {name: fill(text, values) for name, text in pairs}
 
     def _values(self) -> dict[str, str]:
-        from ..configuration import configuration
+        from .configuration import configuration
 
         jobs = str(self.request.jobs or len(os.sched_getaffinity(0)))
         return {**configuration(self.request).values, "jobs": jobs}
