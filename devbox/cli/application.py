@@ -135,6 +135,13 @@ def workspace(path: Path | None, *, exact: bool = False) -> Path:
     return folder if exact and path is not None else which.workspace(folder)
 
 
+def once_named(path: Path | None) -> Path:
+    """Return the folder as `named` does; one that is gone counts, too, for what is left of it."""
+    from devbox.devcontainer.identity import absolute
+
+    return named(path) if path is None or path.is_dir() else Path(absolute(path))
+
+
 def named(path: Path | None) -> Path:
     """Return the folder that is named, by default the current one, absolute, symlinks kept as the user wrote them.
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from devbox.cli.application import application, named
+from devbox.cli.application import application, named, once_named
 from devbox.cli.options import DryRunOption, JsonOption, PathArgument, YesOption
 
 app = typer.Typer()
@@ -18,7 +18,7 @@ def stop(context: typer.Context, path: PathArgument = None, json: JsonOption = F
     from devbox.container.stop import stop as halt
 
     run = application(context)
-    result = halt(run.engine, named(path), run.console)
+    result = halt(run.engine, once_named(path), run.console)
     run.show(result, lambda: run.console.info("nothing was running") if not result.stopped else None)
 
 
@@ -40,7 +40,7 @@ def down(
 
     run = application(context)
     run.console.yes = yes
-    plan = plan_down(run.engine, named(path), volumes=volumes)
+    plan = plan_down(run.engine, once_named(path), volumes=volumes)
     if dry_run:
         run.show(plan, lambda: "\n".join(plan.lines(run.engine)))
         return

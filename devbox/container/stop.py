@@ -8,6 +8,7 @@ another checkout's dev container is in the same project.
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,11 +23,12 @@ from devbox.devcontainer.compose.model import PROJECT
 from devbox.devcontainer.identity import CONFIG_FILE, devcontainer_id, volume_name, workspace_hash
 from devbox.devcontainer.merge import image_metadata
 from devbox.devcontainer.writing.compose_file import OWN_VOLUME
-from devbox.errors import EngineError
+from devbox.errors import DevboxError, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from devbox.container.target import Candidate
     from devbox.engine.docker import ContainerSummary, Engine
     from devbox.reporter import Reporter
 
@@ -67,11 +69,29 @@ class Down:
         ]
 
 
+def _none(workspace: Path) -> DevboxError:
+    """Return the error for a checkout without a dev container, and where there may be one that was meant."""
+    error = no_container(workspace)
+    former = which.formerly(workspace)
+    if former is not None:
+        error = DevboxError(
+            f"{error.message}: its contract was written for {former}",
+            hint=f"devbox down {shlex.quote(former)}" if former.startswith("/") else "devbox status --all",
+        )
+    return error
+
+
+def _candidate(engine: Engine, workspace: Path) -> Candidate | None:
+    """Return the dev container of a folder or of one above it; of a folder that is gone its own alone."""
+    found = candidate(engine, workspace)
+    return None if found is not None and not workspace.is_dir() and found.workspace != str(workspace) else found
+
+
 def _containers(engine: Engine, workspace: Path) -> tuple[str, tuple[ContainerSummary, ...]]:
     """Return the folder whose dev containers are meant, this one or one above it, and these containers."""
-    found = candidate(engine, workspace)
+    found = _candidate(engine, workspace)
     if found is None:
-        raise no_container(workspace)
+        raise _none(workspace)
     return found.workspace, containers_of(engine, found.workspace)
 
 
@@ -118,8 +138,9 @@ def plan_down(engine: Engine, workspace: Path, *, volumes: bool = False) -> Down
 
     A workspace whose container is gone already may still have its volumes. Raises DevboxError if there is nothing.
     """
-    found = candidate(engine, workspace)
-    folder = str(which.workspace(workspace)) if found is None else found.workspace
+    found = _candidate(engine, workspace)
+    here = which.workspace(workspace) if workspace.is_dir() else workspace
+    folder = str(here) if found is None else found.workspace
     containers = containers_of(engine, folder)
     projects = _projects(engine, folder, containers)
     composed = tuple(projects)
@@ -134,7 +155,7 @@ def plan_down(engine: Engine, workspace: Path, *, volumes: bool = False) -> Down
     own |= {name for project in composed for name in _volumes(engine, project)}
     names = tuple(sorted(own | ({build} if engine.volume(build) is not None else set())))
     if not alone and not projects and not names:
-        raise no_container(workspace)
+        raise _none(workspace)
     return Down(
         folder,
         tuple(one.called for one in alone),

@@ -8,6 +8,7 @@ names the choices and the flag that decides.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import stat
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from devbox.container import memory
 from devbox.devcontainer import record
 from devbox.devcontainer.find import candidates_in, contract_in, git_top
+from devbox.devcontainer.identity import workspace_hash
 from devbox.errors import ContractError, EngineError, UsageError
 from devbox.paths import expanded
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from devbox.frameworks.model import Framework
     from devbox.reporter import Reporter
 
+# What a personal contract mounts that belongs to its checkout alone.
+_OWN_VOLUME = re.compile(r"devbox-\d+-build-([0-9a-f]{12})")
 # Settings of a checkout's own make a folder a workspace, too.
 _SETTINGS = ("devbox.toml", "devbox.local.toml")
 
@@ -114,6 +118,25 @@ def contracts(workspace: Path, *, config: Path | None = None, framework: str | N
     """Return the contracts that may be in force, with what is remembered; see `devbox.devcontainer.find.find`."""
     last = memory.last_contract(str(workspace))
     return contract_in(workspace, config=config, framework=framework, last=None if last is None else Path(last))
+
+
+def formerly(workspace: Path, contract: Path | None = None) -> str | None:
+    """Return what the checkout was called for which devbox wrote its contract; None where it has that name still.
+
+    One that was moved or copied has a contract with the volume of another folder.
+    """
+    for path in contracts(workspace) if contract is None else (contract,):
+        if record.at(path).personal is None:
+            continue
+        for file in (path, path.with_name("compose.yaml")):
+            try:
+                found = _OWN_VOLUME.search(file.read_text(encoding="utf-8"))
+            except (OSError, UnicodeDecodeError):
+                continue
+            if found is not None and found[1] != workspace_hash(workspace):
+                known = (one.path for one in memory.known() if workspace_hash(one.path) == found[1])
+                return next(known, "another folder")
+    return None
 
 
 def _for_this_machine(workspace: Path, found: tuple[Path, ...], engine: Engine, reporter: Reporter) -> tuple[Path, ...]:

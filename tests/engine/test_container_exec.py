@@ -533,14 +533,15 @@ def test_stop_logs_down_and_status(tree: Tree, capfd: pytest.CaptureFixture[str]
     tree.engine.run(["volume", "create", other])
     try:
         narrow = status(tree.engine, workspace=str(tree.path))
-        assert (narrow.containers, [one.name for one in narrow.volumes]) == ((container,), [volume])
+        found = [one.id for one in narrow.containers], [one.name for one in narrow.volumes]
+        assert found == ([container.id], [volume])
         for words, names in (([], {volume}), (["--all"], {volume, other})):
             said = subprocess.run(
                 [*DEVBOX, "status", "--fast", "--json", *words], cwd=tree.path, env=environ(), capture_output=True,
                 check=True,
             )  # fmt: skip
-            found = {one["name"] for one in json.loads(said.stdout)["data"]["volumes"]}
-            assert found & {volume, other} == names
+            told = {one["name"] for one in json.loads(said.stdout)["data"]["volumes"]}
+            assert told & {volume, other} == names
         kept = subprocess.run(
             [*DEVBOX, "builds", "list", "--json"], cwd=tree.path, env=environ(), capture_output=True, check=True
         )
@@ -558,7 +559,12 @@ def test_stop_logs_down_and_status(tree: Tree, capfd: pytest.CaptureFixture[str]
     assert (keeping.containers, keeping.volumes, keeping.kept) == ((container.name,), (), (volume,))
     stop.down(tree.engine, keeping, Silent())
     assert tree.engine.volume(volume) is not None
+    # A folder of it is as good as the top, but one that is not there means nothing else.
+    with pytest.raises(DevboxError, match="no dev container"):
+        stop.plan_down(tree.engine, tree.path / "typo", volumes=True)
+    moved = tree.path.rename(tree.path.with_name("moved"))
     everything = stop.plan_down(tree.engine, tree.path, volumes=True)
+    moved.rename(tree.path)
     assert (everything.containers, everything.volumes) == ((), (volume,))
     stop.down(tree.engine, everything, Silent())
     assert tree.engine.volume(volume) is None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devbox.container import memory, which
+from devbox.devcontainer.identity import volume_name
 from devbox.devcontainer.record import Record, dump, sealed
 from devbox.engine.docker import Engine
 from devbox.errors import ContractError, UsageError
@@ -268,3 +269,19 @@ class TestFramework:
         assert which.framework(tmp_path, None, Silent()).name == "vllm"
         put(path, Record("cuda", "no-such"))
         assert which.framework(tmp_path, None, Silent())[:2] == ("cuda", "cuda13")
+
+
+def test_a_moved_checkout_is_told_by_the_volume_in_its_contract(tmp_path: Path) -> None:
+    made, there = tmp_path / "made", tmp_path / "there"
+    config = {"image": "a", "mounts": [f"type=volume,source={volume_name(7, 'build', made)},target=/build"]}
+    file = made / ".devcontainer/devcontainer.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(dump(sealed({**config, "customizations": {"devbox": Record(framework="cuda").json()}})))
+    assert which.formerly(made) is None
+    made.rename(there)
+    assert which.formerly(there) == "another folder"
+    memory.remember(made, contract=file, framework="cuda")
+    assert which.formerly(there) == str(made)
+    # What somebody wrote by hand is what it is.
+    put(there / ".devcontainer/devcontainer.json")
+    assert which.formerly(there) is None

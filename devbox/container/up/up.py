@@ -190,7 +190,17 @@ def _contract(run: Run, settings: Settings) -> InForce:
     for warning in force.contract.warnings:
         run.reporter.warn(warning)
     if not force.trusted:
-        run.journal.notes += see_consent(run.request, force.contract, run.engine.environ, run.reporter)
+        try:
+            run.journal.notes += see_consent(run.request, force.contract, run.engine.environ, run.reporter)
+        except RefusedError as error:
+            former = which.formerly(run.request.path, force.contract.path)
+            if former is not None:
+                error.message = (
+                    f"{force.contract.path} was written for {former}: what it reaches needs your consent here"
+                )
+                error.args = (error.message,)
+                error.hint = "devbox generate   # writes it for this folder; or: devbox up --trust"
+            raise
     run.secrets = secrets.gather(force.contract, run.engine.environ, run.request.secrets_file, run.reporter)
     return force
 
