@@ -5,19 +5,18 @@ The tree is small enough that nvcc takes a second a file; what its program says 
 
 from __future__ import annotations
 
-import os
-import random
 import re
 import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.oracle.cuda_lab import CudaLab
+from tests.oracle.history import TYPES, History
 from tests.oracle.test_build_cuda import image
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -53,7 +52,6 @@ TEXTS = {
     "one.h": [f"#define ONE {n}\n" for n in (1, 2, 3)],
     "two.cu": [KERNEL.format(name="two", include="", value=str(n)) for n in (2, 3, 4)],
 }
-TYPES = ("Debug", "Release")
 
 
 class TinyLab(CudaLab):
@@ -69,40 +67,14 @@ class TinyLab(CudaLab):
         return int(found[-1])
 
 
-class History:
-    """One random history; each method named in `run` is a step."""
+class TinyHistory(History[TinyLab]):
+    """A history of the tiny CUDA tree, whose container comes and goes."""
 
-    def __init__(self, lab: TinyLab, seed: int) -> None:
-        self.random = random.Random(seed)
-        self.lab = lab
-        self.trees: dict[str, dict[str, object]] = {}
-        self.done: list[str] = []
-        lab.branch("left", {"shared.h": TEXTS["shared.h"][1], "one.h": TEXTS["one.h"][1]})
-        lab.branch("right", {"shared.h": TEXTS["shared.h"][2], "two.cu": TEXTS["two.cu"][1]})
-
-    def edit(self) -> Path:
-        name = self.random.choice(sorted(TEXTS))
-        return self.lab.write(name, self.random.choice(TEXTS[name]))
-
-    def edit_with_an_old_time(self) -> None:
-        path = self.edit()
-        then = self.random.choice([1_000_000_000, int(path.stat().st_mtime) - 1])
-        os.utime(path, (then, then))
-
-    def move_over(self) -> None:
-        name = self.random.choice(sorted(TEXTS))
-        self.lab.write(f"{name}.new", self.random.choice(TEXTS[name])).rename(self.lab.workspace / name)
-
-    def touch(self) -> None:
-        (self.lab.workspace / self.random.choice(sorted(TEXTS))).touch()
-
-    def switch(self) -> None:
-        self.lab.git("switch", "-q", "--force", self.random.choice(["main", "left", "right"]))
-
-    def stash(self) -> None:
-        if self.lab.git("status", "--porcelain", "-uno"):
-            self.lab.git("stash", "-q")
-            self.lab.git("stash", "pop", "-q")
+    def steps(self) -> list[tuple[Callable[[], object], int]]:
+        return [
+            (self.edit, 6), (self.edit_with_an_old_time, 3), (self.move_over, 3), (self.touch, 1), (self.switch, 8),
+            (self.stash, 2), (self.build, 10), (self.build_cut_off, 2), (self.ninja_by_hand, 2), (self.recreate, 1),
+        ]  # fmt: skip
 
     def build(self) -> None:
         kind = self.random.choice(TYPES)
@@ -113,44 +85,22 @@ class History:
         if not targets:
             self.lab.check(result)
 
-    def build_cut_off(self) -> None:
-        running = self.lab.start(type=self.random.choice(TYPES), jobs=1)
-        assert running.process.stdout is not None
-        for _ in range(self.random.randrange(1, 8)):
-            if not running.process.stdout.readline():
-                break
-        how = self.random.choice(["hang up", "client", "agent"])
-        if how == "client":
-            running.process.kill()
-        elif how == "agent":
-            self.lab.kill_agent()
-        running.close()
+    def ways_to_end(self) -> list[Callable[[subprocess.Popen[bytes]], None] | None]:
+        return [*super().ways_to_end(), lambda _: self.lab.kill_agent()]
 
     def ninja_by_hand(self) -> None:
-        if self.trees:
-            result = self.trees[self.random.choice(sorted(self.trees))]
-            self.lab.own()
-            self.lab.ninja(result, *self.random.choice([[], ["parts"]]))
+        self.lab.own()
+        super().ninja_by_hand()
 
     def recreate(self) -> None:
         if self.random.random() < 0.3:
             self.lab.engine.run(["kill", self.lab.container])
         self.lab.start_container()
 
-    def run(self) -> None:
-        steps: list[tuple[Callable[[], object], int]] = [
-            (self.edit, 6), (self.edit_with_an_old_time, 3), (self.move_over, 3), (self.touch, 1), (self.switch, 8),
-            (self.stash, 2), (self.build, 10), (self.build_cut_off, 2), (self.ninja_by_hand, 2), (self.recreate, 1),
-        ]  # fmt: skip
-        for _ in range(STEPS):
-            step = self.random.choices([step for step, _ in steps], [weight for _, weight in steps])[0]
-            self.done.append(step.__name__)
-            step()
-        for kind in TYPES:
-            result = self.lab.build(type=kind)
-            self.lab.check(result)
-            # And byte for byte, stripped.
-            CudaLab.check(self.lab, result)
+    def ended(self, result: dict[str, object]) -> None:
+        self.lab.check(result)
+        # And byte for byte, stripped.
+        CudaLab.check(self.lab, result)
 
 
 @pytest.fixture
@@ -168,8 +118,4 @@ def lab(engine: Engine, image: str, tmp_path: Path, engine_name: Callable[[str],
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", [1])
 def test_no_build_is_stale(lab: TinyLab, seed: int) -> None:
-    history = History(lab, seed)
-    try:
-        history.run()
-    except (AssertionError, subprocess.CalledProcessError) as error:
-        pytest.fail(f"seed {seed}, after {', '.join(history.done)}: {error}")
+    TinyHistory(lab, seed, TEXTS).run(STEPS, seed)
