@@ -138,7 +138,7 @@ class Work:
             configured_from=configured_from,
             arguments=plan.arguments,
             environment=plan.variables,
-            cache="",
+            cache="" if plan.reasons else cmake_call.cache_digest(self.decided.tree),
             code=-1,
         )
         self.records.write(self.attempt)

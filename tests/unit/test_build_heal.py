@@ -147,6 +147,18 @@ class TestJudging:
         log.write_text(log.read_text().replace(f"{2**61}\ta.o", f"{2**62}\ta.o"))
         assert tree.judge().unproven == ["all.so"]
 
+    def test_a_command_that_left_one_of_its_outputs_is_not_late_for_having_waited(self, tmp_path: Path) -> None:
+        """ninja logs the time of its newest input, which was there long before the command had a turn."""
+        tree = Tree(tmp_path)
+        build = tmp_path / "build.ninja"
+        build.write_text(build.read_text().replace("build gen.h:", "build gen.h gen.c:"))
+        tree.write("gen.c", "left")
+        now = (tmp_path / "gen.c").stat().st_ctime_ns
+        lines = [(8990, 8995, now - 9 * SECOND, name) for name in ("gen.h", "gen.c")] + [(0, 9000, now, "a.o")]
+        text = "".join(f"{start}\t{end}\t{time}\t{name}\t{name}\n" for start, end, time, name in lines)
+        (tmp_path / ".ninja_log").write_text("# ninja log v5\n" + text)
+        assert "gen.h" not in tree.judge().unproven
+
     def test_an_object_is_known_by_its_stamp(self, tree: Tree) -> None:
         tree.write("a.o", "a.o", mtime=7)
         assert tree.dirty() == ["a.o"]
@@ -402,7 +414,7 @@ def test_what_a_glob_finds(tmp_path: Path, text: str, names: list[str]) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "CMakeLists.txt").write_text(text)
-    hidden = configured.read([str(tmp_path / "CMakeLists.txt")], str(tmp_path))
+    hidden = configured.read([str(tmp_path / "CMakeLists.txt")], str(tmp_path), "/tree")
     assert sorted(name for one in hidden.globs for name in configured.found(one)) == [f"{tmp_path}/{n}" for n in names]
 
 
@@ -410,7 +422,7 @@ def test_where_git_is_asked_for_a_version(tmp_path: Path) -> None:
     path = tmp_path / "version.cmake"
     for text, asked in [("execute_process(COMMAND git describe --tags)", True), ("find_package(Git)", False)]:
         path.write_text(text)
-        assert configured.read([str(path)], str(tmp_path)).git == asked
+        assert configured.read([str(path)], str(tmp_path), "/tree").git == asked
 
 
 def test_where_compilers_search() -> None:

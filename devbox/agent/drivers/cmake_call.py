@@ -123,7 +123,7 @@ def why_configure(
         # The words begin with dashes of their own, so a plus or minus before them would be read as one of these.
         changes = [f"{how} {', '.join(words)}" for how, words in (("now", new), ("no longer", gone)) if words]
         reasons.append(f"arguments changed: {'; '.join(changes) or 'their order'}")
-    if not reasons and last.closed and last.cache != cache_digest(tree):
+    if not reasons and last.cache != cache_digest(tree):
         reasons.append(f"{CACHE} was changed by hand or by an IDE")
     return reasons
 

@@ -89,7 +89,8 @@ def _keep(edge: Edge, seen: Seen, times: _Times, done: Arrangement) -> None:
         if line is not None and line.mtime < need:
             done.logged[name] = need
             low = min(low, line.mtime)
-    if not edge.restat:
+    # Of what need not be written ninja asks the log alone; what only a dyndep file says is not known when it asks.
+    if not (edge.restat and edge.custom):
         for name in edge.outputs:
             if 0 < times[name] < need:
                 low = min(low, times[name])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ..files import stamp_of
+from ..files import remove, stamp_of
 from ..ninja import log as ninja_log
 from . import configured
 from . import look as looks
@@ -55,7 +55,7 @@ class ByContent:
     # Looking.
 
     def look(self) -> None:
-        """See what moved, prove what ran since the last look, and judge. Nothing is changed."""
+        """See what moved, prove what ran since the last look, and judge. Ninja is told nothing."""
         record = self._record
         now = ninja_files(self._tree)
         if now[0] is None:  # there is no build.ninja
@@ -90,20 +90,24 @@ class ByContent:
         from .judge import Seen, judge, names_to_look_at
 
         record = self._record
-        self._edges = edges = Edges(self._tree, self._edges)
+        self._edges = edges = Edges(self._tree, self._context.decided.workspace, self._edges)
         others = self._known or list(self._other_looks())
         was = record.look
         names = edges.configured_from()
         inside = self._eye.inside
-        record.hidden = configured.read((name for name in names if name.startswith(inside)), self._source)
-        if record.hidden.git:
+        record.hidden = hidden = configured.read(
+            (one for one in names if one.startswith(inside)), self._source, self._tree
+        )
+        names = [*names, *(name for name in hidden.files if name not in names)]
+        if hidden.git:
             names += self._eye.git_head
+        shadowed = self._shadowed(edges)
         log = ninja_log.read(self._tree, record.log)
         now = self._eye.look([*names_to_look_at(edges), *names], was, others)
         made: dict[str, Stamp | None] = {
             name: stamp_of(edges.path(name)) for one in edges.edges if not one.phony for name in one.outputs
         }
-        seen = Seen(log.lines, made, self._environment, self._shadowed(edges))
+        seen = Seen(log.lines, made, self._environment, shadowed)
         self._window = window = looks.Window(was, now, self._eye)
         judged = judge(edges, record.made, seen, window)
         proven = {edge.outputs[0] for edge in judged.clean}
@@ -125,6 +129,13 @@ class ByContent:
         search = shadows.Search(edges.edges, self._tree, self._environment)
         before, record.listed = record.listed, shadows.listed(search.folders, record.listed)
         came = shadows.new_names(before, record.listed)
+        if record.ninja[:1] != ninja_files(self._tree)[:1]:  # cmake ran
+            made = search.made([*record.hidden.made, *(name for name, edge in edges.maker.items() if edge.custom)])
+            came.update(shadows.new_names(record.generated, made))
+            # What was made from other build files, of another branch: compilers would find it.
+            left = shadows.new_names(made, record.generated)
+            remove(os.path.join(folder, name) for folder, names in left.items() for name in names)
+            record.generated.update(made)
         return shadows.shadowed(search, came, self._tree) if came else {}
 
     @property
@@ -216,7 +227,7 @@ class ByContent:
     def _explain(self, judged: Judged) -> None:
         reasons = self._context.reasons
         for edge, why in judged.dirty[:NAMED]:
-            from_what = ", ".join(map(self._shown, self.changed(edge.inputs)[:3])) or "what it reads"
+            from_what = ", ".join(map(self._shown, self.changed(edge.reads)[:3])) or "what it reads"
             reasons.append(f"made anew, {why or f'{from_what} changed'}: {edge.outputs[0]}")
 
     def _shown(self, name: str) -> str:

@@ -1,8 +1,10 @@
-"""What cmake reads and does not say: which files a `file(GLOB)` finds, and git's commit.
+"""What cmake reads and makes and does not say: files, which of them a `file(GLOB)` finds, git's commit, headers.
 
 CMake's documentation asks nobody to glob; nearly everybody does. Its files are read for `file(GLOB)` and
-`aux_source_directory`, and for the words by which git is asked for a version. A variable in a pattern that is neither
-CMake's own for a source folder nor set in the same file is taken for anything below the folder of that file.
+`aux_source_directory`, for the words by which git is asked for a version, for files of the project that `file(READ)`
+and its like or a command of `execute_process` names, and for what `configure_file` makes. A variable in a pattern that
+is neither CMake's own for a folder nor set in the same file is taken for anything below the folder of that file; a
+file that is named by one is not known.
 """
 
 from __future__ import annotations
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 COMMENT = re.compile(r"#.*")
 GLOB = re.compile(r"\bfile\s*\(\s*GLOB(_RECURSE)?\s+[^\s)]+([^)]*)\)", re.IGNORECASE)
 AUX = re.compile(r"\baux_source_directory\s*\(\s*([^\s)]+)", re.IGNORECASE)
+READ = re.compile(
+    r"\b(?:file\s*\(\s*(?:READ|STRINGS|MD5|SHA\d+|SHA3_\d+)\b|execute_process\s*\()([^)]*)\)", re.IGNORECASE
+)
+COPY = re.compile(r"\bconfigure_file\s*\(([^)]*)\)", re.IGNORECASE)
 SET = re.compile(r"\bset\s*\(\s*(\w+)\s+\"?([^\s\")]+)\"?\s*\)", re.IGNORECASE)
 WORD = re.compile(r'"([^"]*)"|([^\s"]+)')
 VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -45,26 +51,31 @@ class Pattern(NamedTuple):
 
 
 class Hidden(NamedTuple):
-    """What the CMake files of a tree read without saying so."""
+    """What the CMake files of a tree do without saying so: what they read, and the files in the tree that they make."""
 
     globs: list[Pattern]
     git: bool
+    files: list[str]
+    made: list[str]
 
 
-NONE = Hidden([], git=False)
+NONE = Hidden([], git=False, files=[], made=[])
 
 
 def from_json(value: object) -> Hidden:
     """Return what a record holds."""
     if not isinstance(value, list):
         return NONE
-    return Hidden([Pattern(*one) for one in value[0]], git=bool(value[1]))
+    globs, git, files, made = value
+    return Hidden([Pattern(*one) for one in globs], bool(git), files, made)
 
 
-def read(files: Iterable[str], source: str) -> Hidden:
-    """Read CMake files of the project whose top folder is `source`."""
+def read(files: Iterable[str], source: str, tree: str) -> Hidden:
+    """Read CMake files of the project whose top folder is `source`, and which is configured in `tree`."""
     globs: dict[tuple[str, str, bool], Pattern] = {}
     git = False
+    named: dict[str, None] = {}
+    made: dict[str, None] = {}
     for path in files:
         try:
             with open(path, encoding="utf-8", errors="replace") as stream:
@@ -72,19 +83,47 @@ def read(files: Iterable[str], source: str) -> Hidden:
         except OSError:
             continue
         git = git or GIT.search(text) is not None
-        if "GLOB" in text.upper() or "AUX_SOURCE" in text.upper():
-            for one in _patterns(text, path, source):
-                globs[one.folder, "/".join(one.parts), one.recurses] = one
-    return Hidden(list(globs.values()), git)
+        here = os.path.dirname(path)
+        beside = os.path.normpath(os.path.join(tree, os.path.relpath(here, source)))
+        variables = {
+            **dict(SET.findall(text)),
+            **dict.fromkeys(("CMAKE_SOURCE_DIR", "PROJECT_SOURCE_DIR"), source),
+            **dict.fromkeys(("CMAKE_BINARY_DIR", "PROJECT_BINARY_DIR"), tree),
+            **dict.fromkeys(("CMAKE_CURRENT_SOURCE_DIR", "CMAKE_CURRENT_LIST_DIR"), here),
+            "CMAKE_CURRENT_BINARY_DIR": beside,
+        }
+        for one in _patterns(text, here, variables):
+            globs[one.folder, "/".join(one.parts), one.recurses] = one
+        named.update(dict.fromkeys(_named(text, here, variables, source)))
+        made.update(dict.fromkeys(_made(text, beside, variables, tree)))
+    return Hidden(list(globs.values()), git, list(named), list(made))
 
 
-def _patterns(text: str, path: str, source: str) -> Iterator[Pattern]:
-    here = os.path.dirname(path)
-    variables = {
-        **dict(SET.findall(text)),
-        **dict.fromkeys(("CMAKE_SOURCE_DIR", "PROJECT_SOURCE_DIR"), source),
-        **dict.fromkeys(("CMAKE_CURRENT_SOURCE_DIR", "CMAKE_CURRENT_LIST_DIR"), here),
-    }
+def _named(text: str, here: str, variables: dict[str, str], source: str) -> Iterator[str]:
+    """Yield the files of the project that CMake is told to read, or that a program is given which it runs."""
+    for words in READ.findall(text):
+        for quoted, bare in WORD.findall(words):
+            path = os.path.normpath(os.path.join(here, _filled(quoted or bare, variables)))
+            if path.startswith(source + os.sep) and os.path.isfile(path):
+                yield path
+
+
+def _made(text: str, beside: str, variables: dict[str, str], tree: str) -> Iterator[str]:
+    """Yield what is configured from a template, by its path in the tree."""
+    for words in COPY.findall(text):
+        given = [_filled(quoted or bare, variables) for quoted, bare in WORD.findall(words)]
+        path = os.path.normpath(os.path.join(beside, given[1])) if len(given) > 1 else ""
+        if path.startswith(tree + os.sep) and "$" not in path:
+            yield path[len(tree) + 1 :]
+
+
+def _filled(word: str, variables: dict[str, str]) -> str:
+    for _ in range(DEEPEST):
+        word = VARIABLE.sub(lambda match: variables.get(match.group(1), match.group(0)), word)
+    return word
+
+
+def _patterns(text: str, here: str, variables: dict[str, str]) -> Iterator[Pattern]:
     for recurses, words in GLOB.findall(text):
         skip = False
         for quoted, bare in WORD.findall(words):
@@ -100,8 +139,7 @@ def _patterns(text: str, path: str, source: str) -> Iterator[Pattern]:
 
 
 def _pattern(word: str, here: str, variables: dict[str, str], *, recurses: bool) -> Pattern:
-    for _ in range(DEEPEST):
-        word = VARIABLE.sub(lambda match: variables.get(match.group(1), match.group(0)), word)
+    word = _filled(word, variables)
     if "$" in word:
         return Pattern(
             here, [word.rsplit("/", 1)[-1] if "$" not in word.rsplit("/", 1)[-1] else "*"], recurses=True, guessed=True

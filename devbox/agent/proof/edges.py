@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..files import stamp_of
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CUSTOM = "CUSTOM_COMMAND"
+# The variables of a statement in which CMake writes what a command is told beside inputs and outputs.
+TOLD = ("COMMAND", "FLAGS", "LINK_FLAGS", "LINK_LIBRARIES", "PRE_LINK", "POST_BUILD")
+END_OF_PATH = re.compile(r"[,;:=]")
 
 
 class Edge(NamedTuple):
@@ -26,7 +30,8 @@ class Edge(NamedTuple):
 
     `custom` tells a command of the tree's own from a compiler or linker: what it makes is a source for others, and
     known by content. `restat` ones may leave their outputs as they were. `generator` is cmake itself. `phony` runs
-    nothing. `flags` is where a compiler is told its include folders.
+    nothing. `flags` is where a compiler is told its include folders. `named` are files of the checkout that stand in
+    the command and are no inputs, such as a script or a linker's list: they are read, or written.
     """
 
     names: list[str]
@@ -37,17 +42,26 @@ class Edge(NamedTuple):
     generator: bool
     phony: bool
     flags: str
+    named: list[str]
+
+    @property
+    def reads(self) -> list[str]:
+        """All that is read."""
+        return [*self.inputs, *self.named]
 
 
 class Edges:
     """All edges of a tree."""
 
-    def __init__(self, tree: str, before: Edges | None = None) -> None:
+    def __init__(self, tree: str, checkout: str = "", before: Edges | None = None) -> None:
         """Read build.ninja, what compilers and commands said that they read, and dyndep files.
 
-        `before` is what was read of the tree already: build.ninja is not read again where it is the same file.
+        `checkout` is where files lie that commands name. `before` is what was read of the tree already: build.ninja is
+        not read again where it is the same file.
         """
         self.tree = tree
+        self._checkout = checkout
+        self._named: dict[str, list[str]] = {}
         self._inside = tree + os.sep
         self.edges: list[Edge] = []
         self.maker: dict[str, Edge] = {}
@@ -64,6 +78,9 @@ class Edges:
         dynamic: dict[str, dict[str, manifest.Statement]] = {}
         for one in said.statements:
             self._add(said, one, discovered, dynamic)
+        for edge in self.edges:
+            if edge.named:
+                edge.named[:] = [name for name in edge.named if name not in self.maker and name not in edge.inputs]
 
     def plain(self, name: str) -> str:
         """Return our name of a path."""
@@ -116,10 +133,20 @@ class Edges:
             bool(said.bound(one, "generator")),
             phony,
             flags,
+            [] if phony else self._named_in(said, one),
         )
         self.edges.append(edge)
         for name in outputs:
             self.maker[name] = edge
+
+    def _named_in(self, said: manifest.Manifest, one: manifest.Statement) -> list[str]:
+        found: list[str] = []
+        for name in TOLD:
+            text = one.bindings.get(name, "")
+            if text not in self._named:
+                self._named[text] = named_in(said.bound(one, name), self._checkout)
+            found += self._named[text]
+        return found
 
     def configured_from(self) -> list[str]:
         """Return what cmake was run on, as it says itself: its files and those that it copies, not what it made."""
@@ -146,6 +173,26 @@ class Edges:
                 else:
                     pending.pop()
                     yield edge
+
+
+def named_in(command: str, checkout: str) -> list[str]:
+    """Return the files of a checkout that stand in a command line, also behind `cd`."""
+    if not checkout or checkout not in command.replace("\\", ""):
+        return []
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = command.split()
+    found = []
+    place = ""
+    for before, word in zip(["", *words], words):
+        if before == "cd":
+            place = word
+        start = word.find(checkout)
+        path = END_OF_PATH.split(word[start:])[0] if start >= 0 else os.path.join(place, word)
+        if path.startswith(checkout + os.sep) and os.path.isfile(path):
+            found.append(os.path.normpath(path))
+    return found
 
 
 def read_depfile(path: str) -> list[str]:

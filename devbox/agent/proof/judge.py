@@ -58,6 +58,7 @@ class _Judge:
         self.values: dict[str, int] = {}
         self.moved: dict[str, bool] = {}
         self.ran: dict[str, Line] = {}
+        self.began: dict[int, int] | None = None
         self.result = Judged({}, [], [], [])
 
     def value(self, name: str) -> int:
@@ -96,7 +97,7 @@ class _Judge:
         self.moved.update((name, True) for name in edge.outputs if name not in there)
         line = lines[0]
         ran = any(one is None or not one.is_of(line) for one in map(self.before.get, there))
-        reads = together([self.environment, *map(self.value, edge.inputs)])
+        reads = together([self.environment, *map(self.value, edge.reads)])
         why = self._after_a_run(edge, line, there, reads) if ran else self._after_none(edge, there, reads)
         if edge.outputs[0] in self.seen.shadowed:
             why = f"{self.seen.shadowed[edge.outputs[0]]} came, which it may read"
@@ -116,7 +117,7 @@ class _Judge:
             as_it_was = one is not None and one.stamp == now
             version = one.version if one is not None and as_it_was else f"{now.ctime:x}.{now.inode:x}.{now.mtime:x}"
             made = Made(line.start, line.end, line.mtime, line.command, reads if proven else NOT_PROVEN, version, now)
-            self._note(name, made, moved=self._is_late(name, line, now))
+            self._note(name, made, moved=self._is_late(edge, name, line, now))
             self.ran[name] = line
         if proven:
             return None
@@ -165,20 +166,35 @@ class _Judge:
             return False  # nobody knows what it held when its command had ended
         return before.content == now.content != UNKNOWN
 
-    def _is_late(self, name: str, line: Line, now: Stamp) -> bool:
+    def _is_late(self, edge: Edge, name: str, line: Line, now: Stamp) -> bool:
         """Whether an output was touched after its command ended.
 
-        The log has the time of the output, or that of the command's start; and another one where the output was left
-        as it was.
+        The log has the time of the output, or that of the command's start; and that of the newest input where one of
+        the outputs was left as it was, however long before the command that was.
         """
         known = self.before.get(name)
         if not line.mtime or (known is not None and known.stamp == now):
             return False
-        return max(now.mtime, now.ctime) > line.mtime + (line.end - line.start) * MILLISECOND + LATE_NS
+        end = line.mtime + (line.end - line.start) * MILLISECOND
+        if edge.restat:
+            end = max(end, self._began(line.run) + line.end * MILLISECOND)
+        return max(now.mtime, now.ctime) > end + LATE_NS
+
+    def _began(self, run: int) -> int:
+        """Return when a run of ninja began, as those of its commands tell that wrote their outputs; 0 without any."""
+        if self.began is None:
+            self.began = {}
+            for edge in self.edges.edges:
+                line = self.seen.log.get(edge.names[0]) if not (edge.restat or edge.generator) else None
+                known = self.before.get(edge.outputs[0])
+                if line is not None and (known is None or not known.is_of(line)):
+                    began = line.mtime - (line.start if line.tells_start else line.end) * MILLISECOND
+                    self.began[line.run] = max(self.began.get(line.run, 0), began)
+        return self.began.get(run, 0)
 
     def _is_proven(self, edge: Edge, line: Line, there: Mapping[str, Stamp]) -> bool:
         """Whether all that a run read is still what it read, and its outputs are what it wrote."""
-        if any(self._is_late(name, line, now) for name, now in there.items()):
+        if any(self._is_late(edge, name, line, now) for name, now in there.items()):
             return False
         start = line.mtime if line.tells_start and not edge.restat else 0
         for name in edge.inputs:
@@ -190,8 +206,9 @@ class _Judge:
             if maker.run > line.run or (maker.run == line.run and maker.end > line.start):
                 return False
             # Lines lose their order when ninja writes its log anew, and with it the runs.
-            now = self.seen.outputs.get(name)
-            if now is not None and now.mtime > line.mtime:
+            now, known = self.seen.outputs.get(name), self.before.get(name)
+            left = known is not None and known.stamp == now
+            if now is not None and now.mtime > line.mtime and not left:
                 return False
         return True
 
@@ -218,6 +235,7 @@ def names_to_look_at(edges: Edges) -> list[str]:
             continue
         if edge.custom:
             found.update(dict.fromkeys(edge.outputs))
+        found.update(dict.fromkeys(edge.named))
         for name in edge.inputs:
             maker = edges.maker.get(name)
             if maker is None or maker.custom or maker.phony or maker.generator:

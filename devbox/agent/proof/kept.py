@@ -21,7 +21,7 @@ BUILD_FILE = "build.ninja"
 FILES = "files.json"
 MADE = "made.json"
 # What is kept as it is.
-PLAIN = ("ninja", "settled", "environment", "configured_from", "listed", "shadowed")
+PLAIN = ("ninja", "settled", "environment", "configured_from", "listed", "shadowed", "generated")
 
 
 class Kept:
@@ -38,6 +38,7 @@ class Kept:
         self.configured_from: list[str] = []
         self.listed: Listing = {}
         self.shadowed: list[str] = []
+        self.generated: Listing = {}
         self.hidden = NONE
         self.settled = False
 
@@ -47,11 +48,12 @@ class Kept:
         try:
             look, hidden, log = looks.from_json(kept["look"]), from_json(kept["hidden"]), Mark(*kept["log"])
             rest = [kept[name] for name in PLAIN]
-        except (KeyError, TypeError, IndexError):
+        except (KeyError, TypeError, ValueError):
             return
         if look is not None:
             self.look, self.hidden, self.log = look, hidden, log
-            self.ninja, self.settled, self.environment, self.configured_from, self.listed, self.shadowed = rest
+            for name, value in zip(PLAIN, rest):
+                setattr(self, name, value)
             self.made = outputs.from_json(read_json(os.path.join(self._folder, MADE)))
 
     def save(self) -> None:

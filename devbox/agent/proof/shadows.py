@@ -1,7 +1,8 @@
 """New headers that a compiler would find before those that it read, or that `__has_include` looks for.
 
 An object does not name the files that were not there. So the folders that its compiler searched are listed, and where a
-name came to one of them, the objects are dirty that search it and were made from a file in which that name occurs.
+name came to one of them, the objects are dirty that search it and were made from a file in which that name occurs. Of a
+folder in the tree those names count that cmake and commands are to make there.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ class Search:
                 self._more += [folder for folder in value.split(":") if folder]
         self._by_flags: dict[str, list[str]] = {}
         self.compiles = [edge for edge in edges if edge.flags and not edge.custom and not edge.phony]
-        self.folders = self._all()
+        everything = self._all()
+        self.folders = [one for one in everything if not (one + "/").startswith(self._inside)]
+        self._generated = [one for one in everything if (one + "/").startswith(self._inside)]
 
     def of(self, edge: Edge) -> list[str]:
         """Return the include folders of an edge."""
@@ -83,8 +86,16 @@ class Search:
             for top in tops:
                 if folder.startswith(top + "/"):
                     inner[folder[len(top) + 1 :]] = None
-        everything = dict.fromkeys([*beside, *tops, *(f"{top}/{below}" for top in tops for below in inner)])
-        return [one for one in everything if not (one + "/").startswith(self._inside)]
+        return list(dict.fromkeys([*beside, *tops, *(f"{top}/{below}" for top in tops for below in inner)]))
+
+    def made(self, names: Iterable[str]) -> Listing:
+        """Return which of the files that are made in the tree, whether they are there or not, lie where is searched."""
+        found: Listing = {folder: (None, []) for folder in self._generated}
+        for name in sorted(names):
+            folder, _, last = os.path.join(self._tree, name).rpartition("/")
+            if folder in found:
+                found[folder][1].append(last)
+        return found
 
 
 def listed(folders: Iterable[str], known: Listing) -> Listing:
@@ -146,7 +157,7 @@ def shadowed(search: Search, came: Mapping[str, set[str]], tree: str) -> dict[st
     found = {}
     for edge in search.compiles:
         folders = (*search.of(edge), *map(os.path.dirname, edge.inputs))
-        inputs = set(edge.inputs)
+        inputs = {os.path.join(tree, one) for one in edge.inputs}
         names = {
             name
             for folder, each in came.items()

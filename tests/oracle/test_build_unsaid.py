@@ -1,0 +1,148 @@
+"""What nobody tells ninja: files that commands name, what cmake made on another branch, a cache edited after a kill."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.oracle.build_lab import CMAKE, Lab
+from tests.oracle.test_build_hostile import old, pipe_of, says
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+THREE = "int three(void) { return THREE; }\n"
+BINARY_DIR = "target_include_directories(parts PRIVATE ${CMAKE_BINARY_DIR} late)\n"
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    one = Lab(tmp_path)
+    yield one
+    one.close()
+
+
+class TestNamedInCommands:
+    def test_a_script_that_is_no_dependency(self, lab: Lab) -> None:
+        lab.write("tools/make.sh", 'echo "#define THREE 3" > "$1"\n')
+        lab.write("three.c", f'#include "made.h"\n{THREE}')
+        command = 'add_custom_command(OUTPUT made.h COMMAND sh {} "${{CMAKE_BINARY_DIR}}/made.h" {})\n'
+        more = "target_sources(parts PRIVATE made.h)\n" + BINARY_DIR
+        ways = ('"${CMAKE_SOURCE_DIR}/tools/make.sh"', ""), ("make.sh", 'WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}/tools"')
+        for value, way in enumerate(ways, 4):
+            lab.write("CMakeLists.txt", CMAKE + command.format(*way) + more)
+            lab.build()
+            old(lab.write("tools/make.sh", f'echo "#define THREE {value}" > "$1"\n'))
+            assert says(lab.build()).endswith(f" {value}")
+            assert lab.build()["commands"] == 0
+
+    def test_a_file_that_a_command_writes_and_does_not_say_is_no_reason_to_run_it_again(self, lab: Lab) -> None:
+        lab.write("count.txt", "")
+        command = (
+            'add_custom_command(OUTPUT made.h COMMAND echo ran >> "${CMAKE_SOURCE_DIR}/count.txt"\n'
+            "  COMMAND touch made.h)\ntarget_sources(parts PRIVATE made.h)\n"
+        )
+        lab.write("CMakeLists.txt", CMAKE + command)
+        lab.build()
+        for _ in range(2):
+            assert lab.build()["commands"] == 0
+        assert (lab.workspace / "count.txt").read_text() == "ran\n"
+
+    def test_what_a_step_after_linking_copies(self, lab: Lab) -> None:
+        lab.write("data.txt", "1")
+        step = (
+            'add_custom_command(TARGET lab POST_BUILD COMMAND ${CMAKE_COMMAND} -E copy "${CMAKE_SOURCE_DIR}/data.txt"\n'
+            "  ${CMAKE_BINARY_DIR})\n"
+        )
+        lab.write("CMakeLists.txt", CMAKE + step)
+        copied = Path(lab.build()["tree"], "data.txt")
+        old(lab.write("data.txt", "2"))
+        result = lab.build()
+        assert (copied.read_text(), result["commands"], result["compiled"]) == ("2", 1, 0)
+
+    def test_a_script_of_the_linker(self, lab: Lab) -> None:
+        lab.write("names.map", "{ global: *; };\n")
+        option = 'target_link_options(lab PRIVATE "-Wl,--dynamic-list=${CMAKE_SOURCE_DIR}/names.map")\n'
+        lab.write("CMakeLists.txt", CMAKE + option)
+        lab.build()
+        assert lab.build()["commands"] == 0
+        old(lab.write("names.map", "{ one; };\n"))
+        result = lab.build()
+        assert (result["code"], result["commands"], result["compiled"]) == (0, 1, 0)
+        assert lab.build()["commands"] == 0
+
+    def test_what_cmake_reads_itself(self, lab: Lab) -> None:
+        lab.write("VERSION", "3")
+        lab.write("say.sh", "printf 1")
+        lab.write("three.c", THREE)
+        lab.write(
+            "CMakeLists.txt",
+            CMAKE + 'file(READ "${CMAKE_CURRENT_SOURCE_DIR}/VERSION" V)\n'
+            "execute_process(COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/say.sh OUTPUT_VARIABLE S)\n"
+            "file(STRINGS VERSION AGAIN)\ntarget_compile_definitions(parts PRIVATE THREE=${V}${S}${AGAIN})\n",
+        )
+        assert says(lab.build()).endswith(" 313")
+        old(lab.write("VERSION", "4"))
+        result = lab.build()
+        assert result["configured"] == ["changed: VERSION"]
+        assert says(result).endswith(" 414")
+        old(lab.write("say.sh", "printf 2"))
+        assert says(lab.build()).endswith(" 424")
+        assert lab.build()["commands"] == 0
+
+
+class TestOtherBranches:
+    CONFIGURED = "configure_file(config.h.in config.h)\n"
+
+    def test_a_header_that_cmake_made_on_another_branch(self, lab: Lab) -> None:
+        lab.write("config.h.in", "#define THREE 3\n")
+        lab.write("late/config.h", "#define THREE 4\n")
+        lab.write("three.c", f"#include <config.h>\n{THREE}")
+        lab.write("CMakeLists.txt", CMAKE + BINARY_DIR)
+        lab.commit("with its own")
+        lab.branch("generates", {"CMakeLists.txt": CMAKE + BINARY_DIR + self.CONFIGURED})
+        assert says(lab.build()).endswith(" 4")
+        for _ in range(2):
+            lab.git("switch", "-q", "generates")
+            result = lab.build()
+            assert (says(result).split()[-1], result["compiled"]) == ("3", 1)
+            lab.git("switch", "-q", "main")
+            result = lab.build()
+            assert (says(result).split()[-1], result["compiled"]) == ("4", 1)
+
+    def test_a_header_that_a_command_made_on_another_branch(self, lab: Lab) -> None:
+        command = 'add_custom_command(OUTPUT config.h COMMAND cp "${CMAKE_SOURCE_DIR}/config.h.in" config.h)\n'
+        more = "target_sources(parts PRIVATE config.h)\n"
+        lab.write("config.h.in", "#define THREE 3\n")
+        lab.write("late/config.h", "#define THREE 4\n")
+        lab.write("three.c", f"#include <config.h>\n{THREE}")
+        lab.write("CMakeLists.txt", CMAKE + BINARY_DIR)
+        lab.commit("with its own")
+        lab.branch("generates", {"CMakeLists.txt": CMAKE + BINARY_DIR + command + more})
+        assert says(lab.build()).endswith(" 4")
+        for _ in range(2):
+            lab.git("switch", "-q", "generates")
+            assert says(lab.build()).endswith(" 3")
+            lab.git("switch", "-q", "main")
+            assert says(lab.build()).endswith(" 4")
+
+    def test_a_cache_that_is_edited_after_a_build_was_killed(self, lab: Lab) -> None:
+        pipe = pipe_of(lab)
+        lab.write("CMakeLists.txt", CMAKE + f'add_custom_target(wait ALL COMMAND cat "{pipe}" COMMENT "waiting")\n')
+        pipe.unlink()
+        pipe.write_text("")
+        result = lab.build()
+        pipe.unlink()
+        os.mkfifo(pipe)
+        running = lab.start()
+        running.until_running("waiting")
+        running.process.kill()
+        running.close()
+        pipe.unlink()
+        pipe.write_text("")
+        cache = Path(result["tree"], "CMakeCache.txt")
+        cache.write_text(cache.read_text().replace("LOUD:BOOL=OFF", "LOUD:BOOL=ON"))
+        assert not says(lab.build()).startswith("loud")
