@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # What a personal contract mounts that belongs to its checkout alone.
 _OWN_VOLUME = re.compile(r"devbox-\d+-build-([0-9a-f]{12})")
+# So many folders of a checkout that looks like nothing are looked at.
+_MOST_FOLDERS = 50
 # Settings of a checkout's own make a folder a workspace, too.
 _SETTINGS = ("devbox.toml", "devbox.local.toml")
 
@@ -221,10 +223,13 @@ def framework(workspace: Path, said: str | None, reporter: Reporter, *, personal
         from devbox.frameworks.load import available
 
         known = available(workspace)
-        raise UsageError(
-            f"{workspace} looks like none of the frameworks that devbox knows ({', '.join(known)})",
-            hint=_hint(known[0]),
-        )
+        message = f"{workspace} looks like none of the frameworks that devbox knows ({', '.join(known)})"
+        below = _below(workspace)
+        if below is not None:
+            folder, one = below
+            hint = f"{up_line(workspace / folder)}   # for that folder alone; or {_hint(one.name)}"
+            raise UsageError(f"{message}, but its folder {folder} like {one.name}: {one.why}", hint=hint)
+        raise UsageError(message, hint=_hint(known[0]))
     if len(found) == 1:
         return found[0]
     choices = {one.name: one for one in found}
@@ -233,6 +238,22 @@ def framework(workspace: Path, said: str | None, reporter: Reporter, *, personal
         raise several(workspace, found)
     memory.remember(workspace, contract=memory.last_contract(str(workspace)), framework=answer)
     return choices[answer]
+
+
+def _below(workspace: Path) -> tuple[str, Chosen] | None:
+    """Return the first folder of a checkout that looks like a framework, and which; None where there is none."""
+    from devbox.frameworks.detect import detect
+
+    try:
+        names = sorted(
+            entry.name for entry in os.scandir(workspace) if entry.is_dir() and not entry.name.startswith(".")
+        )
+    except OSError:
+        return None
+    for name in names[:_MOST_FOLDERS]:
+        if matches := detect(workspace / name):
+            return name, Chosen(matches[0].name, matches[0].variant, " and ".join(matches[0].why))
+    return None
 
 
 def several(workspace: Path, found: Sequence[Chosen]) -> UsageError:

@@ -132,6 +132,18 @@ def test_a_failed_command_is_tried_again_and_the_later_ones_wait(work: Work) -> 
     assert work.lines("order") == ["one", "two", "two", "three"]
 
 
+def test_a_command_that_changed_after_the_container_was_made_is_said(work: Work) -> None:
+    work.write(postStartCommand="false")
+    with pytest.raises(HookError):
+        work.up()
+    work.write(postStartCommand="true")
+    with pytest.raises(HookError):
+        work.up()
+    assert ["postStartCommand changed in" in one for one in work.said.warnings] == [True]
+    work.up(recreate=True)
+    assert not work.said.warnings
+
+
 def test_the_host_command_runs_on_the_host_each_time_after_consent(work: Work) -> None:
     work.write(initializeCommand="echo $$ >> host; uname -n >> host")
     with pytest.raises(RefusedError) as raised:

@@ -285,3 +285,15 @@ def test_a_moved_checkout_is_told_by_the_volume_in_its_contract(tmp_path: Path) 
     # What somebody wrote by hand is what it is.
     put(there / ".devcontainer/devcontainer.json")
     assert which.formerly(there) is None
+
+
+def test_a_folder_below_that_looks_like_a_framework_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("apps", "cpp"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(UsageError, match=r"looks like none of the frameworks that devbox knows \([^)]*\)$"):
+        which.framework(tmp_path, None, Silent())
+    (tmp_path / "cpp/CMakeLists.txt").write_text(CMAKE)
+    with pytest.raises(UsageError, match=r"but its folder cpp like cuda: CMakeLists.txt is there$") as raised:
+        which.framework(tmp_path, None, Silent())
+    assert str(raised.value.hint).startswith(f"devbox up {tmp_path}/cpp   # for that folder alone; or --framework cuda")

@@ -36,6 +36,11 @@ def settle(
     background, if any. Raises HookError, and EngineError where the container has ended meanwhile.
     """
     read = _read(run.engine, contract, merged, inspected)
+    if merged is not None and read.merged is not None and (changed := _changed(read.merged, merged)):
+        run.reporter.warn(
+            f"{', '.join(changed)} changed in {contract.path}, but a container keeps the commands that it was "
+            "made with: devbox up --recreate"
+        )
     try:
         # A call into the container is a tenth of a cold `up`, and this one does not depend on the others.
         with ThreadPoolExecutor(1) as aside:
@@ -60,6 +65,12 @@ def _read(engine: Engine, contract: Contract, merged: Merged | None, inspected: 
     if merged is not None and label == canonical(list(merged.metadata), sort=False):
         return Reading(inspected, contract, merged)
     return reading(engine, inspected, contract)
+
+
+def _changed(made: Merged, wanted: Merged) -> list[str]:
+    """Return the lifecycle names whose commands are other ones by now than those that the container was made with."""
+    before, now = dict(made.hooks), dict(wanted.hooks)
+    return [name for name in commands.ORDER if before.get(name) != now.get(name)]
 
 
 def _mend(run: Run, read: Reading) -> None:
