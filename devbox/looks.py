@@ -17,15 +17,10 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 
 from devbox.engine import api
+from devbox.hashes import blake2b
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-try:
-    # hashlib brings OpenSSL along, which takes longer to load than all that is hashed here.
-    from _blake2 import blake2b
-except ImportError:
-    from hashlib import blake2b
 
 # How a look is asked for again; `lstat` does not follow a link.
 STAT, LSTAT, LIST = "stat", "lstat", "list"

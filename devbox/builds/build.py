@@ -1,18 +1,18 @@
-"""`devbox build`, the host's part: it asks the agent in the container, shows what that says, and keeps the log."""
+"""`devbox build`, the host's part: it asks the agent in the container, shows what that says, and keeps the log.
+
+A build with nothing to do pays for each import, so this module has few at its top.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
 from devbox.agent import protocol
-from devbox.builds.report.summary import BuildReport, BuildRequest, report
 from devbox.builds.talk import ask
 from devbox.devcontainer.identity import workspace_hash
 from devbox.errors import UsageError
-from devbox.frameworks import arch
 from devbox.paths import state_dir
 
 if TYPE_CHECKING:
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from devbox.agent.protocol import Built, Event, Request, WantSeed
-    from devbox.builds.caches.choose import CompilerCache
+    from devbox.builds.report.summary import BuildReport
+    from devbox.builds.request import BuildRequest
     from devbox.builds.talk import Answers
     from devbox.container.target import Target
     from devbox.engine.docker import Engine
-    from devbox.frameworks.model import BuildRules, Pairs
+    from devbox.frameworks.model import BuildRules, Framework, Pairs
     from devbox.reporter import Reporter
 
     # Takes `[path, mtime, size, ctime, inode]` of each file whose time was set.
@@ -55,33 +56,71 @@ def build(
     have, BuildError where a build cannot even begin. `on_healed` is told of the files whose times were set, `on_event`
     of everything that goes on, by the names in docs/caches.md.
     """
-
-    def on_seed(wanted: WantSeed) -> None:
-        from devbox.builds.seed import seed
-
-        seed(wanted, request.seed, target, engine, reporter)
-
-    def note(event: Event) -> None:
-        if isinstance(event, protocol.Phase) and event.step == "configure":
-            # Before a tree is configured, say what the checkout lacks for it. Nothing to do costs nothing.
-            from devbox.container.checkout import preflight
-
-            preflight.warn(target.workspace, request.framework, reporter)
-        elif isinstance(event, protocol.Healed) and on_healed is not None:
-            on_healed(event.files)
-
     reporter.mask.hide(request.cache.secrets())
-    asked = protocol.Build(
+    asked = order(request, target)
+    done, log = carry_out(
+        asked,
+        target,
+        engine,
+        reporter,
+        seeded=request.seed,
+        framework=lambda: request.framework,
+        on_healed=on_healed,
+        on_event=on_event,
+    )
+    if done.cache.errors:
+        where = f" {request.cache.storage.url}" if request.cache.storage is not None else ""
+        reporter.warn(
+            f"the compiler cache's shared storage{where} failed {done.cache.errors} times: "
+            "devbox cache doctor   # says why"
+        )
+    from devbox.builds.report.summary import report
+
+    return report(done, log)
+
+
+def order(request: BuildRequest, target: Target) -> protocol.Build:
+    """Return what the agent is asked for. Raises UsageError where it makes no sense."""
+    return protocol.Build(
         **configured(request, target),
         trace=request.trace,
         seed=request.seed != "none",
         watch=request.watch,
         owner=str(target.workspace),
     )
-    answers: Answers = {protocol.WantSeed: on_seed}
-    result, log = relay(asked, target, engine, reporter, on_event=on_event, note=note, answers=answers)
-    _warn_of_storage(result, request.cache, reporter)
-    return report(result, log)
+
+
+def carry_out(
+    asked: protocol.Build,
+    target: Target,
+    engine: Engine,
+    reporter: Reporter,
+    *,
+    seeded: str,
+    framework: Callable[[], Framework],
+    on_healed: OnHealed | None = None,
+    on_event: OnEvent | None = None,
+) -> tuple[Built, Path | None]:
+    """Have the agent build what is asked; return its result, and where the log is.
+
+    `seeded` is as in `BuildRequest`, and `framework` says which one it is, where that matters.
+    """
+
+    def on_seed(wanted: WantSeed) -> None:
+        from devbox.builds.seed import seed
+
+        seed(wanted, seeded, target, engine, reporter)
+
+    def note(event: Event) -> None:
+        if isinstance(event, protocol.Phase) and event.step == "configure":
+            # Before a tree is configured, say what the checkout lacks for it. Nothing to do costs nothing.
+            from devbox.container.checkout import preflight
+
+            preflight.warn(target.workspace, framework(), reporter)
+        elif isinstance(event, protocol.Healed) and on_healed is not None:
+            on_healed(event.files)
+
+    return relay(asked, target, engine, reporter, on_event=on_event, note=note, answers={protocol.WantSeed: on_seed})
 
 
 def relay(
@@ -128,22 +167,17 @@ def relay(
     return result, log.path
 
 
-def _warn_of_storage(result: Built, cache: CompilerCache, reporter: Reporter) -> None:
-    if result.cache.errors:
-        where = f" {cache.storage.url}" if cache.storage is not None else ""
-        reporter.warn(
-            f"the compiler cache's shared storage{where} failed {result.cache.errors} times: "
-            "devbox cache doctor   # says why"
-        )
-
-
 def _switches(rules: BuildRules, architectures: str | None) -> Pairs:
     """Return what stands for the architectures where the build system takes no list of them."""
+    from devbox.frameworks import arch
+
     return arch.switches(arch.parse(architectures), rules.arch_switches) if architectures else ()
 
 
 def configured(request: BuildRequest, target: Target) -> dict[str, Any]:
     """Return the values of a `protocol.Configured`. Raises UsageError where the request makes no sense."""
+    from dataclasses import asdict
+
     rules = request.framework.build
     build_type = request.build_type or rules.build_type
     known = {one.lower(): one for one in rules.build_types}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from functools import cache
 from pathlib import Path
@@ -66,9 +65,17 @@ def bundle() -> dict[str, str]:
     return {"__main__.py": ENTRY, **modules}
 
 
+# The name where it is known already: to read all the files takes as long as the agent itself.
+known: str | None = None
+
+
 @cache
 def name() -> str:
     """Return the hash that names this version of the agent."""
+    if known is not None:
+        return known
+    import hashlib
+
     return hashlib.sha256(json.dumps(bundle()).encode()).hexdigest()[:16]
 
 

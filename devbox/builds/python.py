@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from devbox.builds.build import OnEvent
     from devbox.builds.precompiled import Precompiled
-    from devbox.builds.report.summary import BuildRequest
+    from devbox.builds.request import BuildRequest
     from devbox.container.target import Target
     from devbox.engine.docker import Engine
     from devbox.frameworks.model import PythonRules

@@ -12,7 +12,7 @@ from devbox.errors import BuildError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from devbox.builds.report.summary import BuildRequest
+    from devbox.builds.request import BuildRequest
     from devbox.container.target import Target
     from devbox.engine.docker import Engine
 

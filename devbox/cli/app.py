@@ -13,10 +13,9 @@ import typer
 from typer.core import TyperArgument, TyperGroup, TyperOption
 
 from devbox.cli.application import Application, application
-from devbox.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, CancelledError, DevboxError, UsageError
-from devbox.paths import refused
+from devbox.cli.ending import ended
+from devbox.errors import EXIT_OK, UsageError
 from devbox.ui.console import Console
-from devbox.ui.envelope import envelope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -215,34 +214,8 @@ def _own(args: Sequence[str]) -> Sequence[str]:
 def run(args: Sequence[str]) -> int:
     """Run the command line and return the exit code. No foreseen error leaves this function as an exception."""
     own = _own(args)
-    if hasattr(sys.stdout, "reconfigure"):
-        # A name need not be text in any encoding.
-        sys.stdout.reconfigure(errors="surrogateescape" if sys.stdout.encoding == "utf-8" else "backslashreplace")
-    console = Console(environ=os.environ)
-    run_ = Application(console, os.environ, json="--json" in own, debug="--debug" in own)
-    try:
-        code = _invoke(run_, args)
-        sys.stdout.flush()
-    except DevboxError as error:
-        return _fail(run_, error)
-    except (KeyboardInterrupt, EOFError, typer.Abort) as stopped:
-        return _interrupted(run_, getattr(stopped, "exit_code", EXIT_INTERRUPTED))
-    except BrokenPipeError:
-        # Somebody like `head` has read enough.
-        _give_stdout_up()
-        return EXIT_FAILURE
-    except OSError as error:
-        if run_.debug:
-            raise
-        return _fail(run_, refused(error))
-    finally:
-        console.close()
-    return code
-
-
-def _give_stdout_up() -> None:
-    """Keep the interpreter from complaining while it flushes what nobody takes."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    run_ = Application(Console(environ=os.environ), os.environ, json="--json" in own, debug="--debug" in own)
+    return ended(run_, lambda: _invoke(run_, args))
 
 
 def _invoke(run_: Application, args: Sequence[str]) -> int:
@@ -256,17 +229,11 @@ def _invoke(run_: Application, args: Sequence[str]) -> int:
             command.invoke(context)
     except typer.Exit as left:
         return left.exit_code
+    except typer.Abort:
+        raise KeyboardInterrupt from None
     except _CLICK_ERROR as error:
         raise _usage(error) from None
     return EXIT_OK
-
-
-def _interrupted(run_: Application, code: int) -> int:
-    if run_.json:
-        return _fail(run_, CancelledError("interrupted", hint="the same command finishes what was begun"), code)
-    run_.console.close()
-    run_.console.info("interrupted; the same command finishes what was begun")
-    return code
 
 
 def _usage(error: Any) -> UsageError:  # typer does not export the type
@@ -277,25 +244,3 @@ def _usage(error: Any) -> UsageError:  # typer does not export the type
         return UsageError(f"{name} needs a command", hint=f"{name} --help", detail=error.format_message())
     hint = f"{context.command_path} --help" if context is not None else "devbox --help"
     return UsageError(error.format_message().rstrip("."), hint=hint)
-
-
-def _fail(run_: Application, error: DevboxError, code: int | None = None) -> int:
-    code = error.exit_code if code is None else code
-    if run_.debug:
-        import traceback
-
-        sys.stderr.write(run_.console.mask("".join(traceback.format_exception(error))))
-    if run_.json:
-        console = run_.console
-        text = envelope(run_.command, warnings=console.warnings, error=error, code=code, mask=console.mask.data)
-        try:
-            sys.stdout.write(f"{text}\n")
-            sys.stdout.flush()
-        except OSError:
-            # The disk is full, say.
-            _give_stdout_up()
-            console.error(error.message, hint=error.hint, detail=error.detail)
-    else:
-        run_.console.close()
-        run_.console.error(error.message, hint=error.hint, detail=error.detail)
-    return code

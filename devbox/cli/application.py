@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -25,15 +24,18 @@ if TYPE_CHECKING:
     from devbox.ui.console import Console
 
 
-@dataclass
 class Application:
     """One run: made in `devbox.cli.app.run`, handed to each command as the context's object."""
 
-    console: Console
-    environ: Mapping[str, str]
-    json: bool
-    debug: bool = False
-    command: str = ""
+    def __init__(
+        self, console: Console, environ: Mapping[str, str], *, json: bool, debug: bool = False, command: str = ""
+    ) -> None:
+        """Take the terminal, the environment, and what the command line says for all commands."""
+        self.console = console
+        self.environ = environ
+        self.json = json
+        self.debug = debug
+        self.command = command
 
     @cached_property
     def engine(self) -> Engine:

@@ -23,8 +23,8 @@ from devbox.paths import state_dir
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-SCHEMA = 1
-COMMANDS = (["up"], ["config", "contract"])
+SCHEMA = 2
+COMMANDS = (["up"], ["build"], ["config", "contract"])
 MOST = 64
 _NAMES = ("stdout", "stderr")
 
@@ -36,7 +36,10 @@ def may_be_kept(args: Sequence[str]) -> bool:
 
 
 def answer(args: Sequence[str]) -> int | None:
-    """Say what these arguments gave the last time, and return the exit code; None where that need not hold any more."""
+    """Say what these arguments gave the last time, and return the exit code; None where that need not hold any more.
+
+    What was only decided the last time, what to ask of the agent, is done.
+    """
     if not may_be_kept(args):
         return None
     try:
@@ -44,7 +47,7 @@ def answer(args: Sequence[str]) -> int | None:
             kept = json.load(stream)
         if kept["schema"] != SCHEMA or not same(kept["looks"]):
             return None
-        if "SSH_AUTH_SOCK" in os.environ:
+        if "SSH_AUTH_SOCK" in os.environ and kept["decided"] is None:
             from devbox.container.person import ssh_agent
 
             ssh_agent.ensure(os.environ)
@@ -56,43 +59,80 @@ def answer(args: Sequence[str]) -> int | None:
         return None
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    return EXIT_OK
+    if kept["decided"] is None:
+        return EXIT_OK
+    from devbox.cli.builds import again
+
+    return again.build(kept["decided"])
 
 
 def run(args: Sequence[str], ordinary: Callable[[], int]) -> int:
     """Return the exit code of `ordinary`, the ordinary way; what it says is kept where it only looked."""
+    global _run  # noqa: PLW0603  # a process has one run, and what decides in it is far from here
     try:
         file = _file(args) if may_be_kept(args) else None
     except OSError:
         file = None
     if file is None:
         return ordinary()
-    said: list[tuple[str, str]] = []
-    streams = sys.stdout, sys.stderr
-    state = state_dir()
-    looks = Looks((f"{state / 'answers'}", f"{state / 'ssh'}"))
-    sys.stdout, sys.stderr = (cast("TextIO", _Told(*stream, said)) for stream in zip(streams, _NAMES, strict=True))
-    try:
-        with looks:
-            code = ordinary()
-    finally:
-        sys.stdout, sys.stderr = streams
+    _run = _Run()
+    with _run:
+        code = ordinary()
     # Who was asked something may answer otherwise the next time.
-    if code == EXIT_OK and "questionary" not in sys.modules and (kept := looks.kept()) is not None:
-        _keep(file, {"schema": SCHEMA, "looks": kept, "said": said})
+    if code == EXIT_OK and "questionary" not in sys.modules:
+        _run.end(None)
+    if _run.kept is not None:
+        _keep(file, _run.kept)
     return code
+
+
+def decided(what: dict[str, Any]) -> None:
+    """Keep what this run has decided to do: from here on it does more than look. `what` is JSON."""
+    if _run is not None:
+        _run.end(what)
+
+
+class _Run:
+    """A run by the ordinary way: what it looks at, and what it says. `kept` is what there is to keep of it."""
+
+    def __init__(self) -> None:
+        state = state_dir()
+        self.kept: dict[str, Any] | None = None
+        self.said: list[tuple[str, str]] | None = []
+        self._looks = Looks((f"{state / 'answers'}", f"{state / 'ssh'}"))
+        self._streams = sys.stdout, sys.stderr
+
+    def __enter__(self) -> None:
+        told = (cast("TextIO", _Told(*stream, self)) for stream in zip(self._streams, _NAMES, strict=True))
+        sys.stdout, sys.stderr = told
+        self._looks.__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        self._looks.__exit__()
+        sys.stdout, sys.stderr = self._streams
+
+    def end(self, decided: dict[str, Any] | None) -> None:
+        """Have what was looked at and said until now kept, with what is `decided` by it. The first time counts."""
+        self._looks.__exit__()
+        said, self.said = self.said, None
+        if said is not None and (looks := self._looks.kept()) is not None:
+            self.kept = {"schema": SCHEMA, "looks": looks, "said": said, "decided": decided}
+
+
+_run: _Run | None = None
 
 
 class _Told:
     """A stream, and a copy of what is written to it."""
 
-    def __init__(self, stream: TextIO, name: str, said: list[tuple[str, str]]) -> None:
-        self._told = stream, name, said
+    def __init__(self, stream: TextIO, name: str, run: _Run) -> None:
+        self._told = stream, name, run
 
     def write(self, text: str) -> int:
         """Write to the stream, and keep a copy."""
-        stream, name, said = self._told
-        said.append((name, text))
+        stream, name, run = self._told
+        if run.said is not None:
+            run.said.append((name, text))
         return stream.write(text)
 
     def __getattr__(self, name: str) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from typing import TYPE_CHECKING
 
 from devbox.devcontainer.spelling import windows_spelling
+from devbox.hashes import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,7 @@ def devcontainer_id(labels: Mapping[str, str] | tuple[tuple[str, str], ...]) -> 
     The algorithm is the specification's, and the reference CLI computes the same for the same labels.
     """
     text = json.dumps(dict(sorted(dict(labels).items())), separators=(",", ":"), ensure_ascii=False)
-    number = int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest(), "big")
+    number = int.from_bytes(sha256(text.encode("utf-8", "surrogateescape")).digest(), "big")
     digits = ""
     while number:
         number, digit = divmod(number, 32)
@@ -59,7 +59,7 @@ def devcontainer_id(labels: Mapping[str, str] | tuple[tuple[str, str], ...]) -> 
 
 def workspace_hash(workspace: Path | str) -> str:
     """Return 12 hexadecimal digits that stand for the workspace's absolute path in names of volumes and files."""
-    return hashlib.sha256(os.fsencode(absolute(workspace))).hexdigest()[:12]
+    return sha256(os.fsencode(absolute(workspace))).hexdigest()[:12]
 
 
 def volume_name(uid: int, name: str, workspace: Path | str | None = None, *, inside: int | str | None = None) -> str:

@@ -1,4 +1,4 @@
-"""The door to Docker.
+"""The door to Docker. What is only asked over the socket imports next to nothing.
 
 Whatever a person could type goes through the docker CLI as an argv list, so that a dry run prints what would run. The
 one hot question, which containers carry these labels, is asked over the engine's unix socket where there is one:
@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from devbox.engine import process
 from devbox.engine.api import ask_socket, socket_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from devbox.engine import process
     from devbox.errors import EngineError
 
 JSON = dict[str, Any]
@@ -28,8 +24,7 @@ JSON = dict[str, Any]
 _FOUND, _NOT_FOUND = 200, 404
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerSummary:
+class ContainerSummary(NamedTuple):
     """A container as a list shows it. `state` is docker's word: created, running, paused, exited …"""
 
     id: str
@@ -39,8 +34,8 @@ class ContainerSummary:
     state: str
     status: str
     created: int
-    labels: Mapping[str, str] = field(hash=False)
-    mounts: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
+    labels: Mapping[str, str]
+    mounts: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def running(self) -> bool:
@@ -89,6 +84,8 @@ class Engine:
         Raises EngineError with the reason where the engine cannot be reached, CommandError where it refused and
         `check` is set.
         """
+        from devbox.engine import process
+
         done = process.run(
             [self.docker, *args],
             check=False,
@@ -109,6 +106,8 @@ class Engine:
 
         Raises EngineError where the engine cannot be reached.
         """
+        from devbox.engine import process
+
         done = process.stream([self.docker, *args], on_line, environ=self._environ(args, secrets))
         if not done.ok:
             self.raise_known(done.stderr, args)
@@ -128,6 +127,8 @@ class Engine:
 
     def line(self, args: Sequence[str]) -> str:
         """Return `docker ARGS` as a person would type it."""
+        import shlex
+
         return shlex.join([self.docker, *args])
 
     def containers(self, labels: Mapping[str, str | None]) -> tuple[ContainerSummary, ...]:
@@ -135,6 +136,8 @@ class Engine:
         wanted = [name if value is None else f"{name}={value}" for name, value in labels.items()]
         path = socket_path(self.environ)
         if path is not None:
+            from urllib.parse import quote
+
             filters = quote(json.dumps({"label": wanted}, separators=(",", ":")))
             try:
                 status, body = ask_socket(path, f"/containers/json?all=1&filters={filters}")
@@ -178,6 +181,8 @@ class Engine:
         """Inspect one thing over the socket, which answers ten times as fast as the CLI starts; else by the CLI."""
         path = socket_path(self.environ)
         if path is not None:
+            from urllib.parse import quote
+
             quoted = quote(name, safe="/:@")
             routes = {"container": f"/containers/{quoted}/json", "image": f"/images/{quoted}/json"}
             try:
@@ -199,6 +204,7 @@ class Engine:
 
 
 def _summary_of_inspect(item: JSON) -> ContainerSummary:
+    from datetime import datetime
 
     created = str(item.get("Created", "")).partition(".")[0].removesuffix("Z")
     state = item.get("State", {}).get("Status", "")

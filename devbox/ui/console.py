@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 import threading
 import time
@@ -236,6 +235,8 @@ class Console:
 
 
 def _fit(text: str, slack: int = 0) -> str:
+    import shutil
+
     width = max(20, shutil.get_terminal_size().columns + slack - 1)
     clean = text.expandtabs(4).replace("\r", "")
     return clean if len(clean) <= width else f"{clean[: width - 1]}…"

@@ -16,9 +16,11 @@ SCHEMA = "devbox/1"
 
 
 def plain(value: object) -> object:
-    """Return `value` as JSON types: dataclasses become objects, tuples and sets lists, paths strings."""
+    """Return `value` as JSON types: what has named fields becomes an object, tuples and sets lists, paths strings."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+        value = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
+    elif hasattr(value, "_asdict"):
+        value = value._asdict()
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

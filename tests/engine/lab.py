@@ -20,7 +20,7 @@ import pytest
 
 from devbox import config
 from devbox.builds.build import build
-from devbox.builds.report.summary import BuildReport, BuildRequest
+from devbox.builds.request import BuildRequest
 from devbox.config.network import network_of
 from devbox.container.target import Target
 from devbox.container.up.up import UpRequest, UpResult, up
@@ -37,6 +37,7 @@ from tests.asked import asked
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from devbox.builds.report.summary import BuildReport
     from devbox.reporter import Reporter
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -158,7 +158,7 @@ CLIENT = """
 import sys
 from pathlib import Path
 from devbox.builds.build import build
-from devbox.builds.report.summary import BuildRequest
+from devbox.builds.request import BuildRequest
 from devbox.container.target import Target
 from devbox.engine.docker import Engine
 from devbox.frameworks.load import load

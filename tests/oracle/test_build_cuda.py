@@ -14,7 +14,7 @@ import pytest
 
 from devbox.builds.build import build
 from devbox.builds.caches.choose import CompilerCache
-from devbox.builds.report.summary import BuildRequest
+from devbox.builds.request import BuildRequest
 from devbox.container.target import Target
 from devbox.container.up.up import UpRequest, up
 from devbox.frameworks.load import load

@@ -1,58 +1,24 @@
-"""What a build was asked to do, and what it did."""
+"""What a build did.
+
+Named tuples, because a build with nothing to do makes one, and dataclasses take longer to import than all of that.
+"""
 
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
-
-from devbox.builds.caches.choose import CompilerCache
-from devbox.builds.report.timeline import Timeline, timeline
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from devbox.agent.protocol import Built
-    from devbox.frameworks.model import Framework, Pairs
+    from devbox.builds.report.timeline import Timeline
 
-Mode = Literal["incremental", "clean", "reconfigure"]
 _CUT_OFF = frozenset(128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
 
 
-@dataclass(frozen=True, slots=True)
-class BuildRequest:
-    """One `devbox build`.
-
-    `arch` is in the framework's own notation (`90-real` or `9.0`), None for a build without architectures. `args` go to
-    the build program as they are. `jobs` of None means as many as CPUs and memory allow. `heal` of False sets no file
-    times, `trace` asks for a timeline with nvcc's phases.
-    `seed` says what a new tree starts from: `auto`, `none`, or the absolute path of another workspace. `watch` asks
-    for the files whose times were set. `client` is what a second build says that it waits for. `preset` is one of
-    CMake's, and `chosen` which of "type" and "arch" come before it, since the user named them. `options` are those of
-    the framework's own build script, with None for one that takes no value.
-    """
-
-    framework: Framework
-    build_type: str | None = None
-    arch: str | None = None
-    jobs: int | None = None
-    targets: tuple[str, ...] = ()
-    defines: Pairs = ()
-    options: tuple[tuple[str, str | None], ...] = ()
-    preset: str | None = None
-    chosen: frozenset[str] = frozenset()
-    args: tuple[str, ...] = ()
-    mode: Mode = "incremental"
-    heal: bool = True
-    cache: CompilerCache = field(default_factory=CompilerCache)
-    trace: bool = False
-    seed: str = "auto"
-    watch: bool = False
-    client: str = "devbox build"
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """What went wrong first: in which step, making what, by which command line, and what that wrote."""
 
     step: Literal["configure", "build", "install", "pip"]
@@ -61,8 +27,7 @@ class Failure:
     output: str
 
 
-@dataclass(frozen=True, slots=True)
-class PythonReport:
+class PythonReport(NamedTuple):
     """What was done for the Python package. Times are in seconds, sizes in bytes.
 
     `did` is "installed", "nothing" where it was installed from the same files already, or "wheel"; "" after a failure.
@@ -88,8 +53,7 @@ class PythonReport:
         return self.code == 0
 
 
-@dataclass(frozen=True, slots=True)
-class BuildReport:
+class BuildReport(NamedTuple):
     """What a build did. Times are in seconds.
 
     `code` is the exit code of the program that ended the build: 0 when all went well, 128 + N when signal N did.
@@ -123,7 +87,7 @@ class BuildReport:
     installed: tuple[str, ...] = ()
     seeded: str | None = None
     failure: Failure | None = None
-    reasons: tuple[str, ...] = field(default=())
+    reasons: tuple[str, ...] = ()
     python: tuple[PythonReport, ...] = ()
 
     @property
@@ -153,7 +117,7 @@ def report(result: Built, log: Path | None) -> BuildReport:
         missed=result.missed,
         cache=result.cache.kind,
         languages=tuple((name, pair[0], pair[1]) for name, pair in sorted(result.cache.languages.items())),
-        timeline=timeline(result.timeline) if result.timeline else None,
+        timeline=_timeline(result.timeline) if result.timeline else None,
         slowest=tuple((name, seconds) for name, seconds in result.slowest),
         jobs=result.jobs,
         jobs_reason=result.jobs_reason,
@@ -164,3 +128,9 @@ def report(result: Built, log: Path | None) -> BuildReport:
         failure=Failure(**result.failure) if result.failure else None,
         reasons=tuple(result.reasons),
     )
+
+
+def _timeline(said: Mapping[str, Any]) -> Timeline:
+    from devbox.builds.report.timeline import timeline
+
+    return timeline(said)

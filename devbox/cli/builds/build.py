@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, named
-from devbox.cli.builds import python
+from devbox.cli.builds import again, python
 from devbox.cli.builds.python import BuildCommand, ForceOption, InstallOption, NoDepsOption, PythonOption, WheelOption
 from devbox.cli.builds.request import define_of, mode_of, options_of, request, seed_of
 from devbox.cli.builds.told import check_trace, outcome, tell, tell_python, write_trace
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devbox.builds.build import OnHealed
-    from devbox.builds.report.summary import BuildReport, BuildRequest, Mode, PythonReport
+    from devbox.builds.report.summary import BuildReport, PythonReport
+    from devbox.builds.request import BuildRequest, Mode
     from devbox.container.target import Target
 
 app = typer.Typer()
@@ -146,8 +147,11 @@ def build(
 
     def once(mode: Mode = mode, on_healed: OnHealed | None = None) -> BuildReport:
         inside = place(run.engine, named(path), repository)
+        wanted = replace(asked(inside), mode=mode)
+        if not (watch or json_events or choices.actions or trace is not None or repository is not None):
+            again.keep(wanted, inside, run, explain=explain)
         return start(
-            replace(asked(inside), mode=mode),
+            wanted,
             inside,
             run.engine,
             run.console,
@@ -171,7 +175,7 @@ def build(
     if trace is not None:
         write_trace(run, trace, report)
     if report.ok:
-        report = replace(report, python=then())
+        report = report._replace(python=then())
     failed, code = outcome(report)
     run.show(report, lambda: tell(run, report, explain=explain), error=failed, code=code)
     raise typer.Exit(code)

@@ -10,15 +10,14 @@ import typer
 from typer.core import TyperCommand
 
 from devbox.errors import UsageError
-from devbox.ui.console import BOLD, GREEN, RED, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from devbox.builds.build import OnEvent
     from devbox.builds.python import Action
-    from devbox.builds.report.summary import BuildRequest, PythonReport
+    from devbox.builds.report.summary import PythonReport
+    from devbox.builds.request import BuildRequest
     from devbox.cli.application import Application
     from devbox.container.target import Target
 
@@ -114,34 +113,3 @@ def steps(
         yield report
         if not report.ok:
             return
-
-
-def tell(run: Application, report: PythonReport) -> None:
-    """Say what was done for the Python package."""
-    say, paint = run.console.info, run.console.paint
-    if report.failure is not None:
-        run.console.error(failed(report), hint=see_log(report.log), detail=report.failure.output.rstrip())
-        return
-    taken = seconds(report.seconds)
-    if not report.ok:
-        say(f"{paint(failed(report), RED)}, {taken}")
-    match report.did:
-        case "installed":
-            name = f"{paint(report.package, BOLD)} {paint('installed', GREEN)} for editing"
-            say(f"{name} in {report.environment}, {taken}")
-        case "nothing":
-            say(f"{paint(report.package, BOLD)} is installed as it is, {taken}")
-        case "wheel":
-            files = f", {report.added} files from the build tree" if report.added else ""
-            size = f"{report.size / 1e6:.1f} MB"
-            say(f"{paint(report.wheel or '', BOLD)} {paint('made', GREEN)}: {size}{files}, {taken}")
-
-
-def failed(report: PythonReport) -> str:
-    """Return the sentence for a failure."""
-    return f"pip failed, exit code {report.code}" if report.failure else f"pip ended with exit code {report.code}"
-
-
-def see_log(log: Path | None) -> str | None:
-    """Return how to read the whole log of a build."""
-    return f"less {log}   # the whole log" if log is not None else None

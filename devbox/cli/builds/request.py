@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from devbox.builds.report.summary import BuildRequest, Mode
+    from devbox.builds.request import BuildRequest, Mode
     from devbox.cli.application import Application
     from devbox.config.table import Flags
     from devbox.container.target import Target
@@ -20,7 +20,7 @@ def request(run: Application, inside: Target, flags: Flags) -> BuildRequest:
     """Return what settings, contract and `flags` (settings by name) say of a build, for a command to add to."""
     from devbox.builds.caches import choose
     from devbox.builds.choose import architectures, framework_of
-    from devbox.builds.report.summary import BuildRequest
+    from devbox.builds.request import BuildRequest
 
     settings = run.settings(inside.workspace, flags)
     framework = framework_of(inside, settings, run.console)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devbox.cli.builds import python
 from devbox.errors import BuildError, UsageError
 from devbox.ui.console import BOLD, DIM, GREEN, RED, counted, seconds
 
@@ -34,7 +33,7 @@ def tell(run: Application, report: BuildReport, *, explain: bool) -> None:
     for name, taken in report.slowest if report.compiled > 1 else ():
         say(f"  {seconds(taken):>8}  {paint(name, DIM)}")
     for step in report.python:
-        python.tell(run, step)
+        _tell_step(run, step)
 
 
 def _cached(report: BuildReport) -> str:
@@ -84,7 +83,7 @@ def _tell_failure(run: Application, report: BuildReport) -> None:
         return
     detail = [failure.command] if failure.command else []
     detail += failure.output.rstrip().splitlines()
-    run.console.error(_failed(report), hint=python.see_log(report.log), detail="\n".join(detail))
+    run.console.error(_failed(report), hint=_see_log(report.log), detail="\n".join(detail))
 
 
 def _failed(report: BuildReport) -> str:
@@ -97,21 +96,52 @@ def _failed(report: BuildReport) -> str:
 def outcome(report: BuildReport) -> tuple[BuildError | None, int]:
     """Return what failed, if anything did, and the exit code."""
     if not report.ok:
-        return BuildError(_failed(report), hint=python.see_log(report.log)), report.code
+        return BuildError(_failed(report), hint=_see_log(report.log)), report.code
     for step in report.python:
         if not step.ok:
-            return BuildError(python.failed(step), hint=python.see_log(step.log)), step.code
+            return BuildError(_failed_step(step), hint=_see_log(step.log)), step.code
     return None, report.code
 
 
 def tell_python(run: Application, reports: tuple[PythonReport, ...]) -> int:
     """Show what was done without a build of C++, and return the exit code."""
     last = reports[-1]
-    failed = None if last.ok else BuildError(python.failed(last), hint=python.see_log(last.log))
+    failed = None if last.ok else BuildError(_failed_step(last), hint=_see_log(last.log))
 
     def text() -> None:
         for report in reports:
-            python.tell(run, report)
+            _tell_step(run, report)
 
     run.show({"python": reports}, text, error=failed, code=last.code)
     return last.code
+
+
+def _tell_step(run: Application, report: PythonReport) -> None:
+    """Say what was done for the Python package."""
+    say, paint = run.console.info, run.console.paint
+    if report.failure is not None:
+        run.console.error(_failed_step(report), hint=_see_log(report.log), detail=report.failure.output.rstrip())
+        return
+    taken = seconds(report.seconds)
+    if not report.ok:
+        say(f"{paint(_failed_step(report), RED)}, {taken}")
+    match report.did:
+        case "installed":
+            name = f"{paint(report.package, BOLD)} {paint('installed', GREEN)} for editing"
+            say(f"{name} in {report.environment}, {taken}")
+        case "nothing":
+            say(f"{paint(report.package, BOLD)} is installed as it is, {taken}")
+        case "wheel":
+            files = f", {report.added} files from the build tree" if report.added else ""
+            size = f"{report.size / 1e6:.1f} MB"
+            say(f"{paint(report.wheel or '', BOLD)} {paint('made', GREEN)}: {size}{files}, {taken}")
+
+
+def _failed_step(report: PythonReport) -> str:
+    """Return the sentence for a failure."""
+    return f"pip failed, exit code {report.code}" if report.failure else f"pip ended with exit code {report.code}"
+
+
+def _see_log(log: Path | None) -> str | None:
+    """Return how to read the whole log of a build."""
+    return f"less {log}   # the whole log" if log is not None else None

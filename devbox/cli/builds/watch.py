@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devbox.builds.build import OnHealed
-    from devbox.builds.report.summary import BuildReport, Mode
+    from devbox.builds.report.summary import BuildReport
+    from devbox.builds.request import Mode
     from devbox.cli.application import Application
     from devbox.errors import DevboxError
 

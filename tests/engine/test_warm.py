@@ -1,4 +1,4 @@
-"""A warm `up` says again what it said, and takes the ordinary way as soon as anything is different."""
+"""A warm command says or asks again what it did, and takes the ordinary way as soon as anything is different."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from devbox.files import lock
 from devbox.paths import state_dir
-from tests.engine.lab import REPOSITORY, remove
+from tests.engine.lab import REPOSITORY, remove, small_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,8 +39,8 @@ class Checkout:
     engine: Engine
     environ: dict[str, str]
 
-    def run(self, *args: str, **variables: str) -> tuple[bool, str]:
-        """Run devbox; return whether the answer was given again, and what was said."""
+    def run(self, *args: str, code: int = 0, **variables: str) -> tuple[bool, str]:
+        """Run devbox, to the exit code `code`; return whether it took the short way, and what was said."""
         done = subprocess.run(
             [sys.executable, "-c", DEVBOX, *args],
             cwd=self.path,
@@ -48,9 +48,10 @@ class Checkout:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            check=True,
+            check=False,
         )
         *said, way = done.stderr.splitlines()
+        assert done.returncode == code, done.stderr
         return way == "warm", done.stdout + "\n".join(said)
 
     def settled(self, *args: str) -> str:
@@ -212,3 +213,36 @@ def test_a_damaged_answer_counts_as_none(checkout: Checkout, base_image: str) ->
         for one in (state_dir() / "answers").glob("*.json"):
             one.write_text(text)
         assert checkout.run("up") == (False, said)
+
+
+def test_a_warm_build_asks_the_agent_what_was_asked_before(checkout: Checkout, base_image: str) -> None:
+    checkout.path.rmdir()
+    path = small_tree(checkout.path)
+    source = path / "main.c"
+    whose = ("--user", "1000:1000:dev") if os.getuid() == 0 else ()
+    checkout.run("up", "--framework", "cuda", "--variant", "cpu", "--base-image", base_image, *whose)
+    assert "nothing to do" in checkout.settled("build")
+    # The agent decides what is up to date.
+    source.write_text(f"{source.read_text()}int another;\n")
+    warm, said = checkout.run("build")
+    assert warm
+    assert "1 object compiled" in said
+    source.write_text(f"{source.read_text()}int wrong")
+    warm, said = checkout.run("build", code=1)
+    assert warm
+    assert "build failed for" in said
+    assert max(one.name for one in (state_dir() / "logs/build").rglob("*.log")) in said
+    source.write_text(source.read_text().removesuffix("int wrong"))
+    # What is shown is another command's, and another build is another question.
+    assert json.loads(checkout.settled("build", "--json").splitlines()[0])["data"]["commands"] == 0
+    assert not checkout.run("build", "--type", "Debug")[0]
+    assert checkout.run("build")[0]
+    (path / "devbox.toml").write_text("jobs = 1\n")
+    warm, said = checkout.run("build")
+    assert not warm
+    assert "with 1 jobs (--jobs)" in said
+    checkout.settled("build")
+    checkout.engine.run(["stop", "--time", "0", checkout.container()])
+    warm, said = checkout.run("build", code=1)
+    assert not warm
+    assert "is stopped" in said
