@@ -10,11 +10,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer
 
-from devbox.cli.app import run
+from devbox.cli.app import app, run
 from devbox.errors import Stopped
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -89,6 +91,24 @@ def test_no_line_of_a_help_page_is_cut_short(capsys: pytest.CaptureFixture[str])
     for args in ([], ["builds"], ["cache"], ["config"], ["hooks"], ["image"], ["frameworks"]):
         assert run([*args, "--help"]) == 0
         assert "..." not in capsys.readouterr().out.partition("\nCommands:\n")[2]
+
+
+def test_every_help_page_fits_a_terminal_of_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def commands(command: Any, words: list[str]) -> Iterator[list[str]]:
+        yield words
+        for name, one in getattr(command, "commands", {}).items():
+            # Whose help is another program's.
+            if name != "devcontainer":
+                yield from commands(one, [*words, name])
+
+    monkeypatch.setenv("COLUMNS", "80")
+    for words in commands(typer.main.get_command(app), []):
+        assert run([*words, "--help"]) == 0
+        said = capsys.readouterr().out
+        assert "Usage: " in said
+        assert [line for line in said.splitlines() if len(line) > 80] == []
 
 
 def test_another_signal_than_an_interrupt_has_its_own_code(

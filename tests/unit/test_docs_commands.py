@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import re
 import shlex
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[2]
 # This one is written by the program itself.
 GENERATED = REPOSITORY / "docs/reference/cli.md"
-PAGES = sorted({REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *REPOSITORY.glob("docs/**/*.md")} - {GENERATED})
+PAGES = sorted({*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")} - {GENERATED})
 BLOCK = re.compile(r"^```(?:|sh|bash|console|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Taken out first: else the end of one would be the beginning of a block without a language.
 OTHER_LANGUAGE = re.compile(r"^```(?!(?:sh|bash|console|text)\n)\w+\n.*?^```\n", re.MULTILINE | re.DOTALL)
@@ -82,6 +83,22 @@ def mistakes(text: str, *, allowed: frozenset[str] = frozenset()) -> Iterator[st
             except USAGE_ERROR as error:
                 if type(error).__name__ not in allowed:
                     yield f"{line}: {error.format_message()}"
+
+
+def hints() -> Iterator[str]:
+    """Yield the hints of the program's errors, without what is said behind a command; a name is put in as X."""
+    for file in sorted((REPOSITORY / "devbox").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.keyword) and node.arg == "hint":
+                text = re.sub(r"\{[^{}]*\}", "X", ast.unparse(node.value).replace("{{", "").replace("}}", ""))
+                for quoted in re.findall(r"'([^']*)'|\"([^\"]*)\"", text):
+                    yield from re.split(r"; or |; ", "".join(quoted).partition("   #")[0].replace("…", ""))
+
+
+def test_what_a_hint_says_to_type_is_what_devbox_takes() -> None:
+    told = [text for text in hints() if re.match(r"devbox [a-z]", text) and "--help" not in text]
+    assert len(told) > 100
+    assert [*mistakes("\n".join(told), allowed=INCOMPLETE)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
