@@ -10,6 +10,7 @@ from devbox.container.contract.reach import reach_of_build
 from devbox.container.project import resolve
 from devbox.container.up.apply import Journal
 from devbox.container.up.complete import Wishes, complete
+from devbox.devcontainer.model import Variation
 from devbox.devcontainer.read import read
 from devbox.errors import ContractError
 from devbox.trust.ask import NOBODY, Answers, agree
@@ -25,12 +26,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PrebuildRequest:
-    """What `devbox prebuild` was asked for. `path` is the workspace, `config` the devcontainer.json to build by."""
+    """What `devbox prebuild` was asked for. `path` is the workspace, `config` the devcontainer.json to build by.
+
+    `variation` is what the call says beside that.
+    """
 
     path: Path
     wishes: Wishes
     config: Path | None = None
     answers: Answers = NOBODY
+    variation: Variation = field(default_factory=Variation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ def prebuild(request: PrebuildRequest, engine: Engine, reporter: Reporter) -> Pr
     path = which.contract(request.path, engine, reporter, config=request.config)
     if path is None:
         raise ContractError(f"{request.path} has no devcontainer.json", hint="devbox generate --shared   # writes one")
-    contract = read(path, request.path, engine.environ)
+    contract = read(path, request.path, engine.environ, variation=request.variation)
     for warning in contract.warnings:
         reporter.warn(warning)
     if contract.record.personal is not None:

@@ -37,7 +37,9 @@ class Variation:
     the place of the two by which tools find the container. `features` come on top of the contract's own, and `mounts`,
     values of `--mount`, after them. Without `git_root` the folder itself is mounted, and not its whole repository.
     `probe` and `host_ids` are what holds where nobody says `userEnvProbe` or `updateRemoteUserUID`; "never" is stronger
-    than that. `remote_env` is for the commands of this call, where the contract says nothing of its names. Without
+    than that. `gpus` says whether there are any, "detect" to look for them. An image is built with what `cache_from`
+    names beside the contract's own, and without any with `no_cache`; `features_lock` takes the place of the setting.
+    `remote_env` is for the commands of this call, where the contract says nothing of its names. Without
     `remote_env_in_label` the contract's own is kept out of the container's metadata.
     """
 
@@ -48,6 +50,10 @@ class Variation:
     git_root: bool = True
     probe: Probe | None = None
     host_ids: Literal["on", "off", "never"] = "on"
+    gpus: Literal["all", "detect", "none"] = "detect"
+    cache_from: tuple[str, ...] = ()
+    no_cache: bool = False
+    features_lock: str | None = None
     remote_env: tuple[tuple[str, str], ...] = ()
     remote_env_in_label: bool = True
 

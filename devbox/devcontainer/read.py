@@ -82,7 +82,7 @@ def read(
         raw=moved,
         config=config,
         image=config.get("image") if kind == "image" else None,
-        build=_recipe(config, path) if kind == "build" else None,
+        build=_recipe(config, path, variation) if kind == "build" else None,
         labels=labels,
         devcontainer_id=identifier,
         workspace_folder=place,
@@ -157,7 +157,7 @@ def _quoted(key: str, value: str) -> str:
     return '"' + field.replace('"', '""') + '"' if "," in value or '"' in value else field
 
 
-def _recipe(config: JSON, path: Path) -> BuildRecipe:
+def _recipe(config: JSON, path: Path, variation: Variation) -> BuildRecipe:
     build: JSON = config.get("build", {})
     legacy = "dockerFile" in config
     dockerfile = _beside(path, config["dockerFile"] if legacy else build["dockerfile"])
@@ -169,7 +169,7 @@ def _recipe(config: JSON, path: Path) -> BuildRecipe:
         context=_beside(path, context) if context else dockerfile.parent,
         target=build.get("target"),
         args=tuple(build.get("args", {}).items()),
-        cache_from=(cache_from,) if isinstance(cache_from, str) else tuple(cache_from),
+        cache_from=(*variation.cache_from, *((cache_from,) if isinstance(cache_from, str) else cache_from)),
         options=tuple(build.get("options", [])),
     )
 

@@ -28,10 +28,15 @@ _REPLACED = frozenset({"customizations", "entrypoint", "shutdownAction", *_IN_CO
 _LOCAL = re.compile(r"localhost:(\d+)")
 
 
-def configuration(contract: Contract, environ: Mapping[str, str], container: JSON | None = None) -> JSON:
-    """Return a devcontainer.json with its variables filled in: those of the container only where it is there."""
+def configuration(
+    contract: Contract, environ: Mapping[str, str], container: JSON | None = None, *, named: bool = False
+) -> JSON:
+    """Return a devcontainer.json with its variables filled in: those of the container only where it is there.
+
+    `named` tells that the command line named the file.
+    """
     path = str(contract.path)
-    place = {"$mid": 1, "fsPath": path, "path": path, "scheme": "vscode-fileHost"}
+    place = {"$mid": 1, "fsPath": path, "path": path, "scheme": "file" if named else "vscode-fileHost"}
     return {**filled(contract, contract.raw, environ, container), "configFilePath": place}
 
 

@@ -26,7 +26,7 @@ def run(arguments: Arguments, reporter: Reporter) -> int:
     target = memory.recall_target(str(inspected["Id"]), str(inspected["State"]["StartedAt"]))
     variables = about.variation.remote_env
     if target is None or variables:
-        read = reading(engine, inspected, about.contract(partial=True))
+        read = reading(engine, inspected, about.contract_of(inspected))
         variables = variables if read.merged is None else read.merged.remote_env_of(about.variation)
         if target is None:
             target, warning = learn(engine, read)

@@ -28,6 +28,7 @@ class Log:
     def __init__(self, *, level: str = "info", json_lines: bool = False) -> None:
         """Take the level from which on lines are written, and whether they are JSON, which has all of them."""
         self.mask = Mask()
+        self.verbose = level != "info"
         self._level = LEVELS[level]
         self._json = json_lines
 

@@ -11,19 +11,23 @@ from devbox._version import __version__
 from devbox.dropin.arguments import ArgumentsError, parse, usage
 from devbox.dropin.log import Log
 from devbox.dropin.options import VERSION
-from devbox.errors import EXIT_INTERRUPTED, DevboxError
+from devbox.errors import EXIT_INTERRUPTED, DevboxError, EngineError, HookError, ImageError
 from devbox.paths import refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from devbox.dropin.arguments import Arguments
+    from devbox.reporter import Reporter
 
 JSON = dict[str, Any]
 
 # The module of each command, whose `run` does it, and whether it answers with an outcome, which says what failed, too.
 _MODULES = {
     "up": ("up", True),
+    "set-up": ("commands", True),
+    "build": ("build", True),
+    "run-user-commands": ("commands", True),
     "exec": ("execute", False),
     "read-configuration": ("read", False),
 }
@@ -52,24 +56,32 @@ def _run(arguments: Arguments, log: Log) -> int:
     if answers:
         log.header(__version__)
     try:
-        result = import_module(f"devbox.dropin.{name}").run(arguments, log)
+        reporter: Reporter = log
+        result = import_module(f"devbox.dropin.{name}").run(arguments, reporter)
     except (DevboxError, OSError) as failed:
         error = failed if isinstance(failed, DevboxError) else refused(failed)
         log.failed(error)
         if not answers:
             return 1
-        message = log.mask(error.message)
-        known = getattr(error, "container", None)
-        result = {
-            "outcome": "error",
-            "message": message,
-            "description": "\n".join([message, *log.mask(error.detail or "").splitlines()]),
-            **({"containerId": known} if known else {}),
-        }
+        result = _failure(error, log)
     if isinstance(result, int):
         return result
     write(result)
     return int(result.get("outcome") == "error")
+
+
+def _failure(error: DevboxError, log: Log) -> JSON:
+    """Return the outcome of a command that failed."""
+    # As the reference says it of a program that failed.
+    failed = "Command failed: " if isinstance(error, (EngineError, ImageError, HookError)) else ""
+    message = log.mask("\n".join([f"{failed}{error.message}", *([error.hint] if error.hint else [])]))
+    known = getattr(error, "container", None)
+    return {
+        "outcome": "error",
+        "message": message,
+        "description": "\n".join([message, *log.mask(error.detail or "").splitlines()]),
+        **({"containerId": known} if known else {}),
+    }
 
 
 def write(result: JSON) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,13 +28,17 @@ JSON = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Meant:
-    """What a command line is about. `config` is None where only a container is named."""
+    """What a command line is about. `config` is None where only a container is named.
+
+    `placed` is false where no folder is named: the container alone says where one is in it.
+    """
 
     engine: Engine
     workspace: Path
     config: Path | None
     variation: Variation
     container: str | None = None
+    placed: bool = True
 
     def contract(self, *, partial: bool = False) -> Contract | None:
         """Return the contract, read; None where there is none in question. Raises ContractError; see `read`."""
@@ -42,6 +46,19 @@ class Meant:
             return None
         found = read(self.config, self.workspace, self.engine.environ, variation=self.variation, partial=partial)
         return with_repository(found)
+
+    def contract_of(self, inspected: JSON | None) -> Contract:
+        """Return the contract that goes with a container; one that says nothing where only the container is named."""
+        from devbox.devcontainer.read import read
+
+        found = self.contract(partial=True)
+        if found is None:
+            path = self.workspace / FLAT
+            found = read(path, self.workspace, self.engine.environ, text="{}", variation=self.variation, partial=True)
+        if self.placed:
+            return found
+        place = found.config.get("workspaceFolder") or (inspected or {}).get("Config", {}).get("WorkingDir") or "/"
+        return replace(found, workspace_folder=str(place), workspace_mount=None)
 
     def find(self) -> JSON | None:
         """Return the inspected container that is there: the one that is named, else the one of the labels."""
@@ -71,13 +88,14 @@ def meant(arguments: Arguments) -> Meant:
     elsewhere = container or arguments.many("id-label") or (override and arguments.command_is("up"))
     workspace = Path(absolute(folder or "."))
     named = None if config is None else Path(absolute(config))
-    if named is None and (folder is not None or not elsewhere):
+    placed = folder is not None or not elsewhere
+    if named is None and placed:
         named = config_of(workspace, there=override is None)
     elif named is None and override is not None:
         named = Path(absolute(override))
     if named is not None and override is None and not named.is_file():
         raise not_found(named)
-    return Meant(engine, workspace, named, variation(arguments), container)
+    return Meant(engine, workspace, named, variation(arguments), container, placed)
 
 
 def config_of(workspace: Path, *, there: bool = True) -> Path:
@@ -100,6 +118,7 @@ def variation(arguments: Arguments) -> Variation:
     mounts = tuple(Mount.parse(text.partition(",external=")[0]).csv() for text in arguments.many("mount"))
     probe: Any = arguments.text("default-user-env-probe")
     host_ids: Any = arguments.text("update-remote-user-uid-default") or "on"
+    gpus: Any = arguments.text("gpu-availability") or "detect"
     return Variation(
         content=None if override is None else Path(absolute(override)),
         labels=arguments.pairs("id-label"),
@@ -108,9 +127,20 @@ def variation(arguments: Arguments) -> Variation:
         git_root=arguments.text("mount-workspace-git-root") != "false",
         probe=probe,
         host_ids=host_ids,
+        gpus=gpus,
+        cache_from=arguments.many("cache-from"),
+        no_cache=arguments.on("no-cache") or arguments.on("build-no-cache"),
+        features_lock=features_lock(arguments),
         remote_env=arguments.pairs("remote-env"),
         remote_env_in_label=not arguments.on("omit-config-remote-env-from-metadata"),
     )
+
+
+def features_lock(arguments: Arguments) -> str | None:
+    """Return what the options say of the lock file of Features, as the setting has it."""
+    if arguments.on("no-lockfile"):
+        return "off"
+    return "frozen" if arguments.on("frozen-lockfile") or arguments.on("experimental-frozen-lockfile") else None
 
 
 def features(arguments: Arguments) -> JSON:

@@ -14,6 +14,7 @@ from devbox.dropin.meant import Meant, meant
 from devbox.errors import ContractError, DevboxError
 
 if TYPE_CHECKING:
+    from devbox.devcontainer.model import Contract
     from devbox.dropin.arguments import Arguments
     from devbox.reporter import Reporter
 
@@ -29,17 +30,15 @@ def run(arguments: Arguments, reporter: Reporter) -> JSON:
         raise DevboxError("The expected container does not exist.")
     if about.config is None:
         raise ContractError("No dev container config and no workspace found.")
-    flags = settings_of(arguments)
-    trust = config.load(about.workspace, environ=about.engine.environ, flags={}).devcontainer_trust
     secrets = arguments.text("secrets-file")
     request = UpRequest(
         path=about.workspace,
-        flags=flags,
+        flags=settings_of(arguments),
         config=about.config,
         recreate=arguments.on("remove-existing-container"),
         keep=True,
         secrets_file=None if secrets is None else Path(secrets),
-        trust=trust == "always",
+        trust=trusts(about),
         yes=True,
         variation=about.variation,
         extent=extent(arguments),
@@ -58,18 +57,19 @@ def run(arguments: Arguments, reporter: Reporter) -> JSON:
     return outcome | included(arguments, about, about.engine.container(result.container))
 
 
+def trusts(about: Meant) -> bool:
+    """Tell whether the person's own settings agree in advance to what a contract of this workspace reaches."""
+    settings = config.load(about.workspace, environ=about.engine.environ, flags={})
+    return settings.devcontainer_trust == "always"
+
+
 def settings_of(arguments: Arguments) -> JSON:
     """Return the options that are settings of devbox's, by their keys."""
-    flags = {
+    return {
         name.replace("-", "_"): arguments.text(name)
         for name in ("dotfiles-repository", "dotfiles-install-command", "dotfiles-target-path")
         if arguments.text(name) and arguments.text("dotfiles-repository")
     }
-    if arguments.on("no-lockfile"):
-        flags["features_lock"] = "off"
-    elif arguments.on("frozen-lockfile") or arguments.on("experimental-frozen-lockfile"):
-        flags["features_lock"] = "frozen"
-    return dict(flags)
 
 
 def extent(arguments: Arguments) -> Extent:
@@ -86,14 +86,19 @@ def extent(arguments: Arguments) -> Extent:
     return ALL if attach else Extent(attach=False)
 
 
+def written_of(arguments: Arguments, about: Meant, contract: Contract, container: JSON | None) -> JSON:
+    """Return the configuration that is written out; an empty one where no file is in question."""
+    if about.config is None:
+        return {}
+    return configuration(contract, about.engine.environ, container, named=arguments.text("config") is not None)
+
+
 def included(arguments: Arguments, about: Meant, container: JSON | None) -> JSON:
     """Return the configurations that an outcome is to include."""
     if not (arguments.on("include-configuration") or arguments.on("include-merged-configuration")):
         return {}
-    contract = about.contract(partial=True)
-    if contract is None:
-        return {}
-    written = configuration(contract, about.engine.environ, container)
+    contract = about.contract_of(container)
+    written = written_of(arguments, about, contract, container)
     result: JSON = {"configuration": written} if arguments.on("include-configuration") else {}
     if arguments.on("include-merged-configuration"):
         result["mergedConfiguration"] = merged(contract, written, entries_of(about.engine, contract, container))

@@ -95,7 +95,7 @@ def resolve(
     from devbox.devcontainer.features.order import installation_order
     from devbox.image.features.store import FeatureStore
 
-    mode = settings.features_lock
+    mode = contract.variation.features_lock or settings.features_lock
     held = lock.Lock(lock.lock_path(contract.path)) if mode == "off" else lock.read(contract.path)
     network = network_of(settings, engine.environ)
     store = FeatureStore(contract.path, contract.workspace, held, network, engine.environ, warn, pull)

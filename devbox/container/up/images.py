@@ -81,12 +81,13 @@ def plan_image(
         for name, found in bases.items()
         if found is None or (pull and not name.startswith(_OWN))
     )
-    there = None if pulls else look(reference)
+    no_cache = contract.variation.no_cache
+    there = None if pulls or no_cache else look(reference)
     if there is not None and is_made_from(there, digest):
         return ImagePlan(reference, digest, image_of(reference, there, digest))
     # A proxy is passed on by name: its URL may hold a password.
     forwarded = tuple(name for name in environ or {} if name.isupper())
-    wanted = replace(wanted, tags=(reference,), forwarded=forwarded)
+    wanted = replace(wanted, tags=(reference,), forwarded=forwarded, no_cache=no_cache)
     title = f"Building the image {reference}"
     return ImagePlan(
         reference, digest, None, pulls, BuildImage(title, wanted, digest, environ or {}, inputs.notes), text

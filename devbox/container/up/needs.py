@@ -52,14 +52,14 @@ def gpus_for(engine: Engine, contract: Contract, merged: Merged, reporter: Repor
     from devbox.facts import gpu as gpu_facts
     from devbox.facts import host as host_facts
 
-    needs = merged.host_requirements
-    if not needs:
+    needs, said = merged.host_requirements, contract.variation.gpus
+    if not needs or (said == "none" and needs.keys() == {"gpu"}):
         return None
     facts = engine_facts.gather(engine)
     if facts.local:
         for sentence in requirements.unmet(needs, host_facts.gather(), engine_facts.free_storage(facts)):
             reporter.warn(sentence)
-    if "gpu" not in needs:
+    if "gpu" not in needs or said == "none":
         return None
     choice = requirements.gpu(needs["gpu"], merged.run_args, gpu_facts.gather(engine, facts), facts)
     if choice.denied:

@@ -181,7 +181,7 @@ def _artifact(identifier: str, contract: Path) -> Artifact:
     if "/" not in text:
         raise ContractError(
             f"{contract}: there is no Feature '{identifier}': it names neither a registry nor a folder",
-            hint=f'"./{identifier}" for a folder beside the file, or "{_OFFICIAL}/{identifier}"',
+            hint=f'prepend your Feature name with "./" for a folder beside the file; or "{_OFFICIAL}/{identifier}"',
         )
     resource, at, digest = text.partition("@")
     head, slash, last = resource.rpartition("/")
