@@ -73,6 +73,10 @@ slow-test: $(STAMP) tools engine reference ## Run the tests that take minutes: l
 gpu-test: $(STAMP) tools engine ## Run the tests that need an NVIDIA GPU; DEVBOX_GPU_IMAGE names an image with nvcc and cmake
 	$(PYTEST) -m gpu $(ARGS)
 
+.PHONY: reference-suite
+reference-suite: $(STAMP) engine reference ## Run the reference CLI's own suites through it and devbox; TREE=its checkout
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.reference.suite $(TREE) $(ARGS)
+
 .PHONY: trees
 trees: $(STAMP) engine ## Build parts of real source trees (llama.cpp, vLLM); takes an hour, and a network
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.trees.real $(ARGS)

@@ -76,7 +76,7 @@ class Meant:
         """Return the inspected container. Raises DevboxError where there is none."""
         found = self.find()
         if found is None:
-            raise DevboxError("Dev container not found.", hint="devcontainer up")
+            raise DevboxError("Dev container not found.")
         return found
 
 
@@ -109,7 +109,7 @@ def config_of(workspace: Path, *, there: bool = True) -> Path:
 
 def not_found(path: Path) -> ContractError:
     """Return the error for a devcontainer.json that is not there."""
-    return ContractError(f"Dev container config ({path}) not found.", hint="devcontainer --workspace-folder FOLDER")
+    return ContractError(f"Dev container config ({path}) not found.")
 
 
 def variation(arguments: Arguments) -> Variation:

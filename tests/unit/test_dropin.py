@@ -176,11 +176,9 @@ def test_of_the_commands_those_run_that_are_due_and_meant() -> None:
 def test_options_that_are_settings_of_devbox_go_on_as_such() -> None:
     assert settings_of(parse(["up"])) == {}
     line = "up --frozen-lockfile --dotfiles-repository a/b --dotfiles-target-path ~/x"
-    assert settings_of(parse(line.split())) == {
-        "features_lock": "frozen",
-        "dotfiles_repository": "a/b",
-        "dotfiles_target_path": "~/x",
-    }
+    assert settings_of(parse(line.split())) == {"dotfiles_repository": "a/b", "dotfiles_target_path": "~/x"}
+    assert variation(parse(line.split())).features_lock == "frozen"
+    assert variation(parse(["build", "--no-lockfile", "--no-cache"])).features_lock == "off"
 
 
 def test_consent_in_advance_is_the_persons_own_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

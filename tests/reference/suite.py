@@ -1,0 +1,177 @@
+"""Runs the reference CLI's own test suites through the reference itself and through `devbox devcontainer`.
+
+`python -m tests.reference.suite TREE` takes a checkout of the repository devcontainers/cli, copies it, installs from
+npm what its tests need, and runs its suites against whichever program `devcontainer` is to be: first the reference,
+then devbox. Images that the engine lacks are stood in for; what these cannot stand for fails with both. It ends with 1
+where a test passes with the reference and fails with devbox.
+
+It takes minutes for each suite. An engine of its own is a good idea: `DOCKER_HOST` names it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parents[1]
+STANDINS = HERE / "standins.json"
+BASE = "devbox-base:cpu-debian12"
+# Those that start the program. What else there is tests functions of the reference's own.
+SUITES = {
+    "cli": "cli.test.ts",
+    "up": "cli.up.test.ts",
+    "set-up": "cli.set-up.test.ts",
+    "exec 1": "cli.exec.buildKit.1.test.ts",
+    "exec 2": "cli.exec.buildKit.2.test.ts",
+    "exec without BuildKit 1": "cli.exec.nonBuildKit.1.test.ts",
+    "exec without BuildKit 2": "cli.exec.nonBuildKit.2.test.ts",
+    "build": "cli.build.test.ts",
+    "lifecycle hooks": "container-features/lifecycleHooks.test.ts",
+    "dotfiles": "dotfiles.test.ts",
+    "lockfile": "container-features/lockfile.test.ts",
+    "updateUID": "updateUID.test.ts",
+    "image metadata": "imageMetadata.test.ts",
+    "Features end to end": "container-features/e2e.test.ts",
+    "Features commands": "container-features/featuresCLICommands.test.ts",
+    "registries": "container-features/registryCompatibilityOCI.test.ts",
+    "Templates commands": "container-templates/templatesCLICommands.test.ts",
+}
+# A package in the place of the one that the suites install: it starts what the environment names.
+_PROGRAM = "DEVCONTAINER_UNDER_TEST"
+_PACKAGE = {"name": "under-test", "version": "0.0.0", "bin": {"devcontainer": "devcontainer.sh"}}
+_DOCKERFILE = f"""\
+FROM {BASE}
+ARG NAME
+RUN useradd --create-home --uid 1000 --shell /bin/bash "$NAME"
+ARG LABEL
+LABEL devcontainer.metadata=$LABEL
+"""
+
+
+class Result(NamedTuple):
+    """What came of a suite: its tests by title, and whether each passed."""
+
+    tests: dict[str, bool]
+
+    @property
+    def passed(self) -> int:
+        """How many passed."""
+        return sum(self.tests.values())
+
+
+def run(argv: list[str], cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end."""
+    return subprocess.run(
+        argv, cwd=cwd, env={**os.environ, **environ}, capture_output=True, text=True, check=False, timeout=3600
+    )
+
+
+def must(argv: list[str], cwd: Path | None = None, *, stdin: str | None = None) -> str:
+    """Run a program that has to succeed, and return what it wrote."""
+    return subprocess.run(argv, cwd=cwd, input=stdin, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def prepare(tree: Path, work: Path) -> Path:
+    """Return a copy of the tree below `work` in which the suites can run; one that is there is used again."""
+    copy = work / "cli"
+    if not (copy / "node_modules").is_dir():
+        shutil.rmtree(copy, ignore_errors=True)
+        must(["git", "clone", "--quiet", str(tree), str(copy)])
+        must(["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], copy)
+    version = json.loads((copy / "package.json").read_text())["version"]
+    package = work / "package"
+    package.mkdir(exist_ok=True)
+    (package / "package.json").write_text(json.dumps(_PACKAGE))
+    program = package / "devcontainer.sh"
+    program.write_text(f'#!/bin/sh\nexec ${_PROGRAM} "$@"\n')
+    program.chmod(0o755)
+    packed = must(["npm", "pack", "--silent"], package).strip()
+    shutil.copy(package / packed, copy / f"devcontainers-cli-{version}.tgz")
+    return copy
+
+
+def stand_in() -> list[str]:
+    """Give the engine the images that it lacks, and return their names."""
+    made = []
+    for user, names in json.loads(STANDINS.read_text()).items():
+        missing = [name for name in names if run(["docker", "image", "inspect", name]).returncode]
+        image = BASE
+        if missing and user:
+            label = json.dumps([{"remoteUser": user}])
+            argv = ["docker", "build", "--quiet", "--build-arg", f"NAME={user}", "--build-arg", f"LABEL={label}", "-"]
+            image = must(argv, stdin=_DOCKERFILE).strip()
+        for name in missing:
+            must(["docker", "tag", image, name])
+        made += missing
+    return made
+
+
+def suite(copy: Path, file: str, program: str) -> Result:
+    """Run a suite against a program."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as report:
+        done = run(
+            ["npx", "mocha", "-r", "ts-node/register", "--exit", "--reporter", "json", "--reporter-option",
+             f"output={report.name}", f"src/test/{file}"],
+            copy,
+            TS_NODE_PROJECT="src/test/tsconfig.json",
+            TS_NODE_TRANSPILE_ONLY="1",
+            DEVBOX_DEVCONTAINER_TRUST="always",
+            **{_PROGRAM: program},
+        )  # fmt: skip
+        (copy.parent / f"{Path(file).stem}.{Path(program.split()[0]).name}.log").write_text(done.stdout + done.stderr)
+        text = Path(report.name).read_text()
+    if not text:
+        return Result({f"{file} itself": False})
+    found = json.loads(text)
+    tests = {one["fullTitle"]: not one["err"] for one in found["tests"] if one not in found["pending"]}
+    # What fails before or after the tests of a group is a failure by itself.
+    return Result(tests | {one["fullTitle"]: False for one in found["failures"]})
+
+
+def main() -> int:
+    """Run what is asked for, print the counts, and what passes with the reference alone."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tree", type=Path)
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "devbox-reference-suite")
+    parser.add_argument("--suite", action="append", choices=SUITES, help="these alone")
+    parser.add_argument("--only", choices=("reference", "devbox"), help="one of the two")
+    asked = parser.parse_args()
+    programs = {
+        "reference": os.environ.get("DEVBOX_REFERENCE_CLI") or str(REPOSITORY / ".venv/reference/bin/devcontainer"),
+        "devbox": f"{REPOSITORY / '.venv/bin/devbox'} devcontainer",
+    }
+    asked.work.mkdir(parents=True, exist_ok=True)
+    copy = prepare(asked.tree.resolve(), asked.work)
+    made = stand_in()
+    worse = []
+    try:
+        print(f"{'suite':<26}{'reference':>10}{'devbox':>10}", flush=True)
+        for name in asked.suite or SUITES:
+            found = {
+                who: suite(copy, SUITES[name], program)
+                for who, program in programs.items()
+                if asked.only in {None, who}
+            }
+            counts = "".join(f"{f'{one.passed}/{len(one.tests)}':>10}" for one in found.values())
+            print(f"{name:<26}{counts}", flush=True)
+            if len(found) == 2:
+                ours = found["devbox"].tests
+                worse += [title for title, well in found["reference"].tests.items() if well and not ours.get(title)]
+    finally:
+        for name in made:
+            run(["docker", "rmi", "--no-prune", name])
+    for title in worse:
+        print(f"passes with the reference alone: {title}")
+    return int(bool(worse))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
