@@ -1,11 +1,12 @@
 """What the container has to build with: the identities of compilers, cmake, ninja, Python and torch.
 
 Asking a tool for its version costs more than a build with nothing to do, so answers are kept in the build volume, each
-together with the stamp of the tool's file, which another image or another installation changes.
+together with the stamps of the tool's files, which another image or another installation changes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 CUDA_HOME = "/usr/local/cuda/bin"
 SECONDS = 60
+# How much of a script is read.
+SCRIPT = 4096
 
 
 def which(name: str, environ: Mapping[str, str], more: Sequence[str] = ()) -> str | None:
@@ -86,12 +89,12 @@ class Probe:
             write_json(self._path, self._tools)
 
     def _ask(self, program: str, argv: Sequence[str], *, digest: bool = False) -> dict[str, Any]:
-        identity = _identity(program)
+        files = [_identity(path) for path in _decides(program, self._environ)]
         known = self._tools.get(program)
-        if known is not None and known["file"] == identity and (known["digest"] or not digest):
+        if known is not None and known["file"] == files and (known["digest"] or not digest):
             return dict(known)
         answer = run(argv, self._environ)
-        known = {"file": identity, "answer": answer, "digest": digest_file(program) if digest else ""}
+        known = {"file": files, "answer": answer, "digest": digest_file(program) if digest else ""}
         self._tools[program] = known
         self._changed = True
         return known
@@ -133,6 +136,20 @@ def run(argv: Sequence[str], environ: Mapping[str, str], *, cwd: str | None = No
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else ""
+
+
+def _decides(program: str, environ: Mapping[str, str]) -> list[str]:
+    """Return the files that decide what a program is: itself, and what it may call if it stands for another one.
+
+    That is the next one of its name on PATH, as for the links to a compiler cache, and what a script names by its path.
+    """
+    folders = [folder for folder in environ.get("PATH", os.defpath).split(":") if folder]
+    paths = [program, *(os.path.join(folder, os.path.basename(program)) for folder in folders)]
+    with contextlib.suppress(OSError), open(program, "rb") as stream:
+        head = stream.read(SCRIPT)
+        if head.startswith(b"#!"):
+            paths += re.findall(r"""/[^\s"';:|&()]+""", os.fsdecode(head))
+    return list(dict.fromkeys(path for path in paths if os.path.isfile(path)))
 
 
 def _identity(path: str) -> list[int] | None:

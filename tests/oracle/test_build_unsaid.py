@@ -146,3 +146,22 @@ class TestOtherBranches:
         cache = Path(result["tree"], "CMakeCache.txt")
         cache.write_text(cache.read_text().replace("LOUD:BOOL=OFF", "LOUD:BOOL=ON"))
         assert not says(lab.build()).startswith("loud")
+
+
+class TestCompilers:
+    @pytest.mark.parametrize("how", ["by its path", "by its name"])
+    def test_a_compiler_behind_a_script(self, lab: Lab, tmp_path: Path, how: str) -> None:
+        """Another compiler is in its place, and the script is the same file."""
+        real, scripts = tmp_path / "real/cc", tmp_path / "bin"
+        for folder in (real.parent, scripts):
+            folder.mkdir()
+        lab.environ["PATH"] = f"{scripts}:{real.parent}:{lab.environ['PATH']}"
+        call = f'"{real}"' if how == "by its path" else f'PATH="{real.parent}:$PATH" cc'
+        (scripts / "cc").write_text(f'#!/bin/sh\nexec {call} "$@"\n'.replace("exec PATH", "PATH"))
+        (scripts / "cc").chmod(0o755)
+        for value in (1, 2):
+            said = f'case "$1" in --version) echo "cc {value}.0"; exit ;; esac\n'
+            real.write_text(f'#!/bin/sh\n{said}exec /usr/bin/cc -DLOUD={value - 1} "$@"\n')
+            real.chmod(0o755)
+            os.utime(real, (1, 1))
+            assert says(lab.build()).startswith("loud") == (value == 2)

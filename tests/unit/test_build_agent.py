@@ -120,9 +120,12 @@ class TestCmake:
     def test_variables_that_cmake_reads_once(self) -> None:
         environ = {
             "CFLAGS": "-g", "CMAKE_PREFIX_PATH": "/p", "Torch_DIR": "/t", "PATH": "/bin", "CCACHE_DIR": "/c",
+            "HIPFLAGS": "-O1", "MKLROOT": "/m",
             "CMAKE_CXX_COMPILER_LAUNCHER": "ccache", "MINE": "1",
         }  # fmt: skip
-        assert sorted(cmake_call.environment(environ, ["MINE"])) == ["CFLAGS", "CMAKE_PREFIX_PATH", "MINE", "Torch_DIR"]
+        assert sorted(cmake_call.environment(environ, ["MINE"])) == [
+            "CFLAGS", "CMAKE_PREFIX_PATH", "HIPFLAGS", "MINE", "MKLROOT", "Torch_DIR",
+        ]  # fmt: skip
 
 
 class TestJobs:
