@@ -16,8 +16,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Self
 
+from devbox.agent.hashes import blake2b
 from devbox.engine import api
-from devbox.hashes import blake2b
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,13 +7,13 @@ LFS and `assume-unchanged` make "clean according to git" something else than "sa
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from .files import Stamp
+from .hashes import blake2b
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,7 +55,7 @@ def digest_file(path: str) -> str:
         with open(path, "rb", buffering=0) as stream:
             if os.fstat(stream.fileno()).st_size > LARGE:
                 return UNKNOWN
-            hasher = hashlib.blake2b(digest_size=16)
+            hasher = blake2b(digest_size=16)
             while True:
                 chunk = stream.read(1 << 20)
                 if not chunk:
@@ -72,7 +72,7 @@ def content(path: str, status: os.stat_result) -> str:
             names = sorted(os.listdir(path))
         except OSError:
             return UNKNOWN
-        return hashlib.blake2b("\0".join(names).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+        return blake2b("\0".join(names).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
     if status.st_size > LARGE:
         return f"{status.st_size:x}.{status.st_mtime_ns:x}.{status.st_ctime_ns:x}.{status.st_ino:x}"
     return digest_file(path)

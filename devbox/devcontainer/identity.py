@@ -6,8 +6,8 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+from devbox.agent.hashes import sha256
 from devbox.devcontainer.spelling import windows_spelling
-from devbox.hashes import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -56,7 +56,8 @@ class TestDelivery:
                     found = {str(node.module).partition(".")[0]}
                 else:
                     continue
-                assert found <= sys.stdlib_module_names | {"agent"}, name
+                # `_sha2` is of later versions than this one may be.
+                assert found <= sys.stdlib_module_names | {"agent", "_sha2"}, name
 
     def test_a_warm_build_loads_nothing_that_it_does_not_need(self) -> None:
         code = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import signal
@@ -13,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..files import remove
+from ..hashes import sha256
 from ..tools import run
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ IDLE_SECONDS = 3600
 def socket_path(cache: Cache) -> str:
     """Return where the server of this configuration listens: in the container, where only this user may go."""
     identity = json.dumps([cache.folder, cache.size, cache.storage.values(), cache.group], sort_keys=True)
-    name = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    name = sha256(identity.encode()).hexdigest()[:16]
     return f"/tmp/devbox-sccache-{os.getuid()}/{name}"  # noqa: S108  # the folder is looked at before it is used
 
 

@@ -6,12 +6,12 @@ three are the tree's own, so that ninja can be told what to make without a time 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..files import write_bytes
+from ..hashes import blake2b
 from .output import DEPS_SIGNATURE
 
 if TYPE_CHECKING:
@@ -77,12 +77,12 @@ def read(tree: str, known: Mark = NOT_READ) -> Log:
 
 
 def _mark(said: bytes) -> Mark:
-    return Mark(len(said), hashlib.blake2b(said, digest_size=16).hexdigest())
+    return Mark(len(said), blake2b(said, digest_size=16).hexdigest())
 
 
 def identity(tree: str) -> str:
     """Return a hash of what was run, whatever the times say: it changes when something is built."""
-    hasher = hashlib.blake2b(digest_size=16)
+    hasher = blake2b(digest_size=16)
     for start, end, _, name, command in _fields(_bytes(tree)):
         hasher.update(f"{start} {end} {name} {command}\n".encode("utf-8", "surrogateescape"))
     return hasher.hexdigest()

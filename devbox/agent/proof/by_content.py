@@ -72,8 +72,9 @@ class ByContent:
     def _is_still(self) -> bool:
         """Whether every file and every output is by its stamp what it was: then nothing has to be read or judged."""
         record = self._record
+        below = os.path.join(self._tree, "")
         for name, one in record.made.items():
-            if stamp_of(os.path.join(self._tree, name)) != one.stamp:
+            if stamp_of(name if name.startswith("/") else below + name) != one.stamp:
                 return False
         from .shadows import listed
 

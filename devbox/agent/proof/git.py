@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 
 from ..content import UNKNOWN
+from ..hashes import blake2b
 
 SHA1_BYTES = 20
 
@@ -93,7 +93,7 @@ def _has_extension(data: bytes, offset: int, name: bytes) -> bool:
 
 
 def _hash_entries(data: bytes, version: int, count: int) -> tuple[str, int]:
-    hasher = hashlib.blake2b(digest_size=16)
+    hasher = blake2b(digest_size=16)
     offset = 12
     path = b""
     for _ in range(count):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..content import FINE_TICK_NS, UNKNOWN, Entry, await_tick, content
 from ..files import Stamp
-from ..files import stamp as stamp_in_volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +21,7 @@ STEP_NS = 50_000_000
 
 def stamp(status: os.stat_result) -> Stamp:
     """Return the stamp of a file that may lie anywhere."""
-    return stamp_in_volume(status)._replace(device=status.st_dev)
+    return Stamp(status.st_mtime_ns, status.st_size, status.st_ctime_ns, status.st_ino, status.st_dev)
 
 
 class Look(NamedTuple):
@@ -49,8 +48,8 @@ def from_json(value: Any) -> Look | None:
     """Return the look in a record; None where there is none that this version understands."""
     try:
         return Look(
-            {name: Entry(*entry) for name, entry in value["files"].items()},
-            {name: Stamp(*one) for name, one in value["ways"].items()},
+            {name: Entry._make(entry) for name, entry in value["files"].items()},
+            {name: Stamp._make(one) for name, one in value["ways"].items()},
             value["time"],
             value["since"],
         )
@@ -81,8 +80,10 @@ class Eye:
         files: dict[str, Entry] = {}
         fresh = []
         before = known.files
+        below = os.path.join(self._tree, "")
         for name in names:
-            path = os.path.join(self._tree, name)
+            # A tree has tens of thousands of files, and a build with nothing to do looks at each.
+            path = name if name.startswith("/") else below + name
             try:
                 status = os.lstat(path)
                 if stat_.S_ISLNK(status.st_mode):
@@ -148,10 +149,10 @@ class Eye:
         """Return the folders and links on the way to a file, none for one in the tree, which is ours."""
         if not name.startswith("/"):
             return ()
-        folder, _ = os.path.split(name)
+        folder = name[: name.rindex("/")]
         way = self._ways.get(folder)
         if way is None:
-            way = self._ways[folder] = self._way(folder)
+            way = self._ways[folder] = self._way(os.path.dirname(name))
         if name in self._links:
             further = self._links[name]
             if not further:

@@ -6,10 +6,10 @@ is clean as long as that sum is the same. A run of which something is not known 
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..files import Stamp
+from ..hashes import blake2b
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,7 +43,7 @@ class Made(NamedTuple):
 def from_json(value: Any) -> dict[str, Made]:
     """Return the outputs of a record; {} where there are none that this version understands."""
     try:
-        return {name: Made._make([*fields, Stamp(*stamp)]) for name, (*fields, stamp) in value.items()}
+        return {name: Made._make((*fields, Stamp._make(stamp))) for name, (*fields, stamp) in value.items()}
     except (TypeError, ValueError, AttributeError):
         return {}
 
@@ -51,7 +51,7 @@ def from_json(value: Any) -> dict[str, Made]:
 def hashed(name: str, content: str) -> int:
     """Return the hash of a file with its name."""
     said = f"{name}\0{content}".encode("utf-8", "surrogateescape")
-    return int.from_bytes(hashlib.blake2b(said, digest_size=16).digest(), "big")
+    return int.from_bytes(blake2b(said, digest_size=16).digest(), "big")
 
 
 def together(hashes: Iterable[int]) -> str:
