@@ -131,9 +131,11 @@ class _Told:
     def write(self, text: str) -> int:
         """Write to the stream, and keep a copy."""
         stream, name, run = self._told
+        # First: typer asks with bytes whether a stream takes text.
+        written = stream.write(text)
         if run.said is not None:
             run.said.append((name, text))
-        return stream.write(text)
+        return written
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._told[0], name)

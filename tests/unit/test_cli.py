@@ -111,6 +111,15 @@ def test_every_help_page_fits_a_terminal_of_80_columns(
         assert [line for line in said.splitlines() if len(line) > 80] == []
 
 
+def test_help_is_printed_again_and_again_by_a_command_whose_answers_are_kept(tmp_path: Path) -> None:
+    environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
+    for _ in range(3):
+        argv = [sys.executable, "-m", "devbox", "up", "--help"]
+        done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("Usage: devbox up ")
+
+
 def test_another_signal_than_an_interrupt_has_its_own_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
