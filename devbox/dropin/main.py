@@ -30,6 +30,11 @@ _MODULES = {
     "run-user-commands": ("commands", True),
     "exec": ("execute", False),
     "read-configuration": ("read", False),
+    "outdated": ("features", False),
+    "upgrade": ("features", False),
+    "features info": ("features", False),
+    "features resolve-dependencies": ("features", False),
+    "templates apply": ("templates", False),
 }
 
 

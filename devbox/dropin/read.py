@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 JSON = dict[str, Any]
 
 
-def run(arguments: Arguments, reporter: Reporter) -> JSON:  # noqa: ARG001  # each command is handed both
+def run(arguments: Arguments, reporter: Reporter) -> JSON:
     """Return the configuration as it is read."""
     about = meant(arguments)
     container = about.find()
@@ -24,6 +24,13 @@ def run(arguments: Arguments, reporter: Reporter) -> JSON:  # noqa: ARG001  # ea
     result: JSON = {"configuration": written}
     if about.config is not None:
         result["workspace"] = workspace(contract, written) if about.placed else {}
-    if arguments.on("include-merged-configuration"):
+    merges = arguments.on("include-merged-configuration")
+    if arguments.on("include-features-configuration") or (merges and container is None):
+        from devbox.dropin.features import configured
+
+        found = configured(about, contract, reporter)
+        if found is not None:
+            result["featuresConfiguration"] = found
+    if merges:
         result["mergedConfiguration"] = merged(contract, written, entries_of(about.engine, contract, container))
     return result

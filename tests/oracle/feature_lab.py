@@ -70,9 +70,9 @@ class FeatureRegistry:
         return {"auths": {self.host: {"auth": base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()}}}
 
     def publish(self, folder: Path, name: str, *tags: str, annotated: bool = True) -> str:
-        """Publish a Feature as `name`, and return the digest of its manifest."""
+        """Publish a Feature or a Template as `name`, and return the digest of its manifest."""
         layer = archive(folder)
-        metadata = (folder / "devcontainer-feature.json").read_text()
+        metadata = next(folder.glob("devcontainer-*.json")).read_text()
         manifest = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
