@@ -21,6 +21,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(args: list[str], *, own: bool = True) -> int:
+    try:
+        return _command(args, own=own)
+    except KeyboardInterrupt:
+        # Before or after the command itself, which says what it leaves: nothing was begun, or all is done.
+        return 130
+
+
+def _command(args: list[str], *, own: bool) -> int:
     if own and sys.getfilesystemencoding() != "utf-8":
         # Contracts, labels and the names of files are UTF-8, whatever the locale is.
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606  # this very program

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import socket
 import subprocess
 import threading
 from subprocess import TimeoutExpired
@@ -293,7 +294,10 @@ class _SocketLine(_Line):
 
 
 class _ClientLine(_Line):
-    """A docker client, in a session of its own: a Ctrl-C is for this process, which cuts the line."""
+    """A docker client, in a session of its own: a Ctrl-C is for this process, which cuts the line.
+
+    Its stdin is a socket: unlike a pipe's, its end can be told while something is written to it, by a signal's handler.
+    """
 
     def __init__(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
         super().__init__()
@@ -304,10 +308,11 @@ class _ClientLine(_Line):
         import tempfile
 
         self._errors: IO[bytes] = tempfile.TemporaryFile()
+        self._lifeline, theirs = socket.socketpair()
         try:
             self._client = subprocess.Popen(
                 self._argv,
-                stdin=subprocess.PIPE,
+                stdin=theirs.fileno(),
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 env=dict(self._environ),
@@ -315,26 +320,23 @@ class _ClientLine(_Line):
             )
         except FileNotFoundError:
             raise ProgramMissingError(self._argv[0]) from None
+        finally:
+            theirs.close()
         return self
 
     def send(self, line: str) -> None:
-        assert self._client.stdin is not None  # noqa: S101  # PIPE was asked for
-        with contextlib.suppress(BrokenPipeError):
-            self._client.stdin.write(line.encode() + b"\n")
-            self._client.stdin.flush()
+        with contextlib.suppress(OSError):
+            self._lifeline.sendall(line.encode() + b"\n")
 
     def _cut(self) -> None:
-        pipe, self._client.stdin = self._client.stdin, None
-        if pipe is not None:
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
+        with contextlib.suppress(OSError):
+            self._lifeline.shutdown(socket.SHUT_WR)
 
     def _output(self) -> Iterator[bytes]:
         assert self._client.stdout is not None  # noqa: S101
         return iter(self._client.stdout)
 
     def __exit__(self, *_: object) -> None:
-
         self.hang_up()
         assert self._client.stdout is not None  # noqa: S101
         try:
@@ -347,3 +349,4 @@ class _ClientLine(_Line):
             self._errors.seek(0)
             self.stderr = self._errors.read().decode("utf-8", "replace").strip()
             self._errors.close()
+            self._lifeline.close()

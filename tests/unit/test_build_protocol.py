@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from devbox.agent import protocol
 from devbox.agent.protocol import EVENTS, REQUESTS, VERSION, Message, ProtocolError, read_event, read_request
+from devbox.builds.talk import _ClientLine, _cut_by_signals
 from devbox.frameworks.model import BuildRules, PythonRules, Step
 
 
@@ -125,3 +128,18 @@ def test_a_message_does_not_change_and_shows_no_secret() -> None:
 def test_a_name_that_a_message_does_not_have_is_a_mistake_of_the_program() -> None:
     with pytest.raises(TypeError, match="colour"):
         protocol.Info(text="x", colour="red")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_cuts_the_line_while_something_is_sent(number: signal.Signals) -> None:
+    """The client reads no more before it has sent the signal: the other side waits in the middle of its words."""
+    script = f"head -c 100000 >/dev/null; kill -{number.name.removeprefix('SIG')} $PPID; exec cat >/dev/null"
+    with _ClientLine(["sh", "-c", script], os.environ) as agent, _cut_by_signals(agent):
+        agent.send("x" * (8 << 20))
+        assert agent.cut_by == number
+        agent.send("and more")
+        agent.hang_up()
+    assert agent.code == 0
+    with pytest.raises(KeyboardInterrupt) as raised:
+        agent.raise_if_cut()
+    assert getattr(raised.value, "exit_code", 130) == 128 + number

@@ -180,3 +180,10 @@ def test_a_stream_that_is_closed_or_full_gives_no_traceback(args: str, closed: s
     assert "Traceback" not in said
     assert "Exception ignored" not in said
     assert done.returncode in {0, 1, 2}
+
+
+def test_ctrl_c_while_a_command_is_imported_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    argv = [sys.executable, "-m", "devbox", "status"]
+    done = subprocess.run(argv, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (130, b"")
