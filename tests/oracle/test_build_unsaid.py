@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.oracle.build_lab import CMAKE, Lab
+from tests.oracle.build_lab import CMAKE, FILES, Lab
 from tests.oracle.test_build_hostile import old, pipe_of, says
 
 if TYPE_CHECKING:
@@ -74,6 +75,21 @@ class TestNamedInCommands:
         assert (result["code"], result["commands"], result["compiled"]) == (0, 1, 0)
         assert lab.build()["commands"] == 0
 
+    def test_a_library_that_is_found_by_its_name(self, lab: Lab, tmp_path: Path) -> None:
+        lab.write("main.c", FILES["main.c"].replace("int three(void)", "int named(void)").replace("three()", "named()"))
+        lab.write(
+            "CMakeLists.txt",
+            CMAKE + f'target_link_directories(lab PRIVATE "{tmp_path}")\ntarget_link_libraries(lab PRIVATE -lnamed)\n',
+        )
+        for value in (1, 2):
+            source, library = tmp_path / "named.c", tmp_path / "libnamed.a"
+            source.write_text(f"int named(void) {{ return {value}; }}\n")
+            subprocess.run(["cc", "-c", source.name], cwd=tmp_path, check=True)
+            subprocess.run(["ar", "crs", library.name, "named.o"], cwd=tmp_path, check=True)
+            old(library)
+            assert says(lab.build()).endswith(f" {value}")
+        assert lab.build()["commands"] == 0
+
     def test_what_cmake_reads_itself(self, lab: Lab) -> None:
         lab.write("VERSION", "3")
         lab.write("say.sh", "printf 1")
@@ -92,6 +108,25 @@ class TestNamedInCommands:
         old(lab.write("say.sh", "printf 2"))
         assert says(lab.build()).endswith(" 424")
         assert lab.build()["commands"] == 0
+
+    def test_a_version_that_comes_from_a_tag(self, lab: Lab) -> None:
+        lab.write(
+            "CMakeLists.txt",
+            CMAKE + "execute_process(COMMAND git describe --tags OUTPUT_VARIABLE V OUTPUT_STRIP_TRAILING_WHITESPACE\n"
+            "  WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})\ntarget_compile_definitions(parts PRIVATE THREE=${V})\n",
+        )
+        lab.write("three.c", THREE)
+        lab.commit("version")
+        for value, tag in enumerate((["3"], ["-f", "4"], ["-d", "3", "4"])):
+            lab.git("tag", *tag)
+            if value == 2:
+                lab.git("tag", "5")
+            assert says(lab.build()).endswith(f" {value + 3}")
+            assert lab.build()["configured"] == []
+            lab.git("pack-refs", "--all")
+            lab.build()
+            if value < 2:
+                lab.git("commit", "-q", "--allow-empty", "-m", "more")
 
 
 class TestOtherBranches:

@@ -40,7 +40,8 @@ class ByContent:
         self._source = context.decided.source
         self._environment = environment
         self._known = [known] if known else []
-        self._eye = looks.Eye(self._tree, Git(context.decided.workspace))
+        self._git = Git(context.decided.workspace)
+        self._eye = looks.Eye(self._tree, self._git)
         self._record = Kept(context.records.folder_of(context.decided.key))
         self._record.load()
         self._edges: Edges | None = None
@@ -102,6 +103,8 @@ class ByContent:
         names = [*names, *(name for name in hidden.files if name not in names)]
         if hidden.git:
             names += self._eye.git_head
+        if hidden.tags:
+            names += self._git.tags()
         shadowed = self._shadowed(edges)
         log = ninja_log.read(self._tree, record.log)
         now = self._eye.look([*names_to_look_at(edges), *names], was, others)

@@ -33,6 +33,7 @@ VARIABLE = re.compile(r"\$\{(\w+)\}")
 GIT = re.compile(
     r"rev-parse|rev-list|git.{0,40}\bdescribe\b|show-ref|symbolic-ref|\bgit\b.{0,40}\blog\b", re.IGNORECASE
 )
+TAGS = re.compile(r"\bdescribe\b|--tags\b|show-ref|\bgit\b.{0,40}\btag\b", re.IGNORECASE)
 FLAGS = frozenset({"CONFIGURE_DEPENDS", "FOLLOW_SYMLINKS"})
 WITH_VALUE = frozenset({"LIST_DIRECTORIES", "RELATIVE"})
 DEEPEST = 8
@@ -55,25 +56,26 @@ class Hidden(NamedTuple):
 
     globs: list[Pattern]
     git: bool
+    tags: bool
     files: list[str]
     made: list[str]
 
 
-NONE = Hidden([], git=False, files=[], made=[])
+NONE = Hidden([], git=False, tags=False, files=[], made=[])
 
 
 def from_json(value: object) -> Hidden:
     """Return what a record holds."""
     if not isinstance(value, list):
         return NONE
-    globs, git, files, made = value
-    return Hidden([Pattern(*one) for one in globs], bool(git), files, made)
+    globs, *rest = value
+    return Hidden([Pattern(*one) for one in globs], *rest)
 
 
 def read(files: Iterable[str], source: str, tree: str) -> Hidden:
     """Read CMake files of the project whose top folder is `source`, and which is configured in `tree`."""
     globs: dict[tuple[str, str, bool], Pattern] = {}
-    git = False
+    git = tags = False
     named: dict[str, None] = {}
     made: dict[str, None] = {}
     for path in files:
@@ -82,7 +84,8 @@ def read(files: Iterable[str], source: str, tree: str) -> Hidden:
                 text = COMMENT.sub("", stream.read())
         except OSError:
             continue
-        git = git or GIT.search(text) is not None
+        if GIT.search(text):
+            git, tags = True, tags or TAGS.search(text) is not None
         here = os.path.dirname(path)
         beside = os.path.normpath(os.path.join(tree, os.path.relpath(here, source)))
         variables = {
@@ -96,7 +99,7 @@ def read(files: Iterable[str], source: str, tree: str) -> Hidden:
             globs[one.folder, "/".join(one.parts), one.recurses] = one
         named.update(dict.fromkeys(_named(text, here, variables, source)))
         made.update(dict.fromkeys(_made(text, beside, variables, tree)))
-    return Hidden(list(globs.values()), git, list(named), list(made))
+    return Hidden(list(globs.values()), git, tags, list(named), list(made))
 
 
 def _named(text: str, here: str, variables: dict[str, str], source: str) -> Iterator[str]:

@@ -31,7 +31,8 @@ class Edge(NamedTuple):
     `custom` tells a command of the tree's own from a compiler or linker: what it makes is a source for others, and
     known by content. `restat` ones may leave their outputs as they were. `generator` is cmake itself. `phony` runs
     nothing. `flags` is where a compiler is told its include folders. `named` are files of the checkout that stand in
-    the command and are no inputs, such as a script or a linker's list: they are read, or written.
+    the command and are no inputs, such as a script or a linker's list: they are read, or written. Libraries that are
+    told by name and folder are among them.
     """
 
     names: list[str]
@@ -146,6 +147,8 @@ class Edges:
             if text not in self._named:
                 self._named[text] = named_in(said.bound(one, name), self._checkout)
             found += self._named[text]
+        if "LINK_LIBRARIES" in one.bindings:
+            found += libraries(f"{said.bound(one, 'LINK_PATH')} {said.bound(one, 'LINK_LIBRARIES')}")
         return found
 
     def configured_from(self) -> list[str]:
@@ -193,6 +196,15 @@ def named_in(command: str, checkout: str) -> list[str]:
         if path.startswith(checkout + os.sep) and os.path.isfile(path):
             found.append(os.path.normpath(path))
     return found
+
+
+def libraries(command: str) -> list[str]:
+    """Return the libraries that a linker is told to find by their names in folders that it is told as well."""
+    words = command.split() if "-l" in command else []
+    folders = [word[2:] for word in words if word.startswith("-L/")]
+    names = [word[2:] for word in words if word.startswith("-l")]
+    paths = (f"{folder}/lib{name}{end}" for name in names for folder in folders for end in (".so", ".a"))
+    return [os.path.normpath(path) for path in paths if os.path.isfile(path)]
 
 
 def read_depfile(path: str) -> list[str]:

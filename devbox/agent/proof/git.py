@@ -42,6 +42,13 @@ class Git:
         entries = known.partition("+")[0] or index_entries(os.path.join(self._folder, "index"))
         return f"{entries}+{head}" if entries and head else UNKNOWN
 
+    def tags(self) -> list[str]:
+        """Return the files and folders that hold the tags: the packed ones, and those in files of their own."""
+        loose = os.path.join(self._common, "refs", "tags")
+        files = [os.path.join(place, name) for place, _, names in os.walk(loose) for name in names]
+        places = [os.path.join(self._common, "packed-refs"), *(place for place, _, _ in os.walk(loose)), *files]
+        return [place for place in places if os.path.exists(place)]
+
     def _head(self) -> str:
         head = _text(os.path.join(self._folder, "HEAD")).strip()
         if not head.startswith("ref: "):
