@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from devbox.cli.application import application, workspace
 from devbox.cli.options import JsonOption, PathArgument
+
+if TYPE_CHECKING:
+    from devbox.container.describe import Description
 
 app = typer.Typer(name="config", no_args_is_help=True)
 
@@ -56,9 +59,15 @@ def contract(
     merged: Annotated[
         bool, typer.Option("--merged", help="Merge it with the metadata of its container or image.")
     ] = False,
+    show_origin: Annotated[
+        bool, typer.Option("--show-origin", help="Say where each property comes from, and what is laid over them.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show the devcontainer.json in force as devbox reads it, as JSON: with its variables filled in."""
+    """Show the devcontainer.json in force as devbox reads it, as JSON: with its variables filled in.
+
+    What your settings lay over it stands under `customizations.devbox.overlay`.
+    """
     from devbox.container.describe import describe
     from devbox.ui.envelope import plain
 
@@ -68,8 +77,26 @@ def contract(
     def text() -> str:
         import json
 
+        if show_origin:
+            return _origins(found)
         return json.dumps(
             plain(found.configuration if found.merged is None else found.merged), indent=2, ensure_ascii=False
         )
 
     run.show(found, text)
+
+
+def _origins(found: Description) -> str:
+    """Return a line for each property: its value and where it comes from; what is laid over the contract comes last."""
+    import json
+
+    from devbox.ui.tables import table
+
+    overlay = ((found.configuration.get("customizations") or {}).get("devbox") or {}).get("overlay") or {}
+    values = {**found.configuration, **{f"overlay.{key}": value for key, value in overlay.items()}}
+    rows = [(key, json.dumps(values[key], ensure_ascii=False), origin) for key, origin in found.origins.items()]
+    return table(("property", "value", "origin"), [(key, _short(value), origin) for key, value, origin in rows])
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:59]}…"

@@ -1,7 +1,8 @@
 """Settings: what a person has chosen, in layers, each value with the place it came from.
 
-Weakest first: built-in defaults, the user's config.toml, devbox.toml and devbox.local.toml of the workspace, DEVBOX_*
-variables, flags. Framework files hold no settings; they say what a framework is.
+Weakest first: built-in defaults, the user's config.toml, devbox.toml and devbox.local.toml of the workspace, the tables
+of the user's config.toml that are for this workspace, DEVBOX_* variables, flags. Framework files hold no settings; they
+say what a framework is.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from devbox import toml
 from devbox.config.table import TABLE, Settings
 from devbox.errors import ConfigError, UsageError
-from devbox.paths import config_dir
+from devbox.paths import config_dir, expanded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,7 +22,11 @@ __all__ = ["TABLE", "Layer", "Settings", "layers", "load", "read"]
 
 # A table of a checkout's files that holds no settings: `devbox.frameworks.sources` reads it.
 _FRAMEWORKS = "frameworks"
+# A table of the user's file, of tables for workspaces by their paths.
+_WORKSPACE = "workspace"
 _OWN_FILE = "config.toml"
+# The files of a checkout: whoever can write into it can write them.
+_SHARED, _LOCAL = "devbox.toml", "devbox.local.toml"
 
 
 class Layer(NamedTuple):
@@ -50,11 +55,14 @@ def layers(
     workspace: Path | None, *, environ: Mapping[str, str], flags: Mapping[str, object], personal: bool = True
 ) -> Iterator[Layer]:
     """Yield every setting that is made anywhere, weakest first. Raises as `load` does."""
-    paths = [config_dir() / _OWN_FILE] if personal else []
+    own = own_file() if personal else None
+    if own is not None:
+        yield from _of_file(own)
     if workspace is not None:
-        paths += [workspace / "devbox.toml", *([workspace / "devbox.local.toml"] if personal else [])]
-    for path in paths:
-        yield from _of_file(path)
+        yield from _of_file(workspace / _SHARED)
+        if own is not None:
+            yield from _of_file(workspace / _LOCAL)
+            yield from _of_workspace(own, workspace)
     for key, setting in TABLE.items():
         # An empty variable is how a shell or a CI file says "not set".
         if text := environ.get(setting.variable):
@@ -64,6 +72,16 @@ def layers(
             raise toml.unknown_key(f"--{key.replace('_', '-')}", key, TABLE)
         if given is not None:
             yield Layer(key, read(key, given, TABLE[key].flag), TABLE[key].flag)
+
+
+def own_file() -> Path:
+    """Return the file of the user's own settings."""
+    return config_dir() / _OWN_FILE
+
+
+def is_checkouts(origin: str, workspace: Path) -> bool:
+    """Tell whether a setting comes from a file that lies in the checkout."""
+    return origin in {str(workspace / _SHARED), str(workspace / _LOCAL)}
 
 
 def read(key: str, given: object, origin: object, folder: Path | None = None) -> Any:
@@ -83,28 +101,59 @@ def read(key: str, given: object, origin: object, folder: Path | None = None) ->
 def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield keys and values of a file; `[devcontainer] trust` is another way to write `devcontainer_trust`."""
     for key, given in table.items():
-        if isinstance(given, dict) and any(known.startswith(f"{key}_") for known in TABLE):
+        if isinstance(given, dict) and key not in TABLE and any(known.startswith(f"{key}_") for known in TABLE):
             yield from ((f"{key}_{inner}", value) for inner, value in given.items())
         else:
             yield key, given
 
 
 def _of_file(path: Path) -> Iterator[Layer]:
-    try:
-        table = toml.read(path)
-    except FileNotFoundError:
-        return
+    table = _table(path)
     own = path.name == _OWN_FILE
     for key, given in _flat(table):
-        if key == _FRAMEWORKS and not own:
+        if key == (_WORKSPACE if own else _FRAMEWORKS):
             continue
         if key not in TABLE:
-            raise toml.unknown_key(path, key, TABLE)
+            raise toml.unknown_key(path, key, (*TABLE, _WORKSPACE) if own else TABLE)
         value = read(key, given, path, path.parent)
         reach = TABLE[key].reach
         if reach is not None and not own and (why := reach(value)) is not None:
             raise ConfigError(
                 f"{path}: '{key}' {why}, and a container can write this file",
-                hint=f"devbox up {TABLE[key].flag} …   # or {key} in {config_dir() / _OWN_FILE}",
+                hint=f"devbox up {TABLE[key].flag} …   # or {key} in {own_file()}",
             )
         yield Layer(key, value, str(path))
+
+
+def _of_workspace(path: Path, workspace: Path) -> Iterator[Layer]:
+    """Yield what the user's file says of this workspace alone; of several tables that mean it, the last one counts."""
+    tables = _table(path).get(_WORKSPACE, {})
+    if not isinstance(tables, dict):
+        raise toml.wrong_type(path, _WORKSPACE, "a table of tables, by the path of a workspace", tables)
+    for pattern, table in tables.items():
+        origin = f'{path} [{_WORKSPACE}."{pattern}"]'
+        if not isinstance(table, dict):
+            raise toml.wrong_type(path, f"{_WORKSPACE}.{pattern}", "a table", table)
+        means = _means(pattern, workspace)
+        for key, given in _flat(table):
+            if key not in TABLE:
+                raise toml.unknown_key(origin, key, TABLE)
+            value = read(key, given, origin, path.parent)
+            if means:
+                yield Layer(key, value, origin)
+
+
+def _means(pattern: str, workspace: Path) -> bool:
+    """Tell whether a path, in which `*` stands for any part, means the workspace, by its name or what that leads to."""
+    import fnmatch
+    import os
+
+    wanted = str(expanded(pattern))
+    return any(fnmatch.fnmatchcase(name, wanted) for name in (str(workspace), os.path.realpath(workspace)))
+
+
+def _table(path: Path) -> toml.Table:
+    try:
+        return toml.read(path)
+    except FileNotFoundError:
+        return {}

@@ -119,6 +119,81 @@ class Items(Kind[tuple[T, ...]]):
         return self.separator.join(map(str, value or ())) or NONE
 
 
+class Named(Kind[tuple[tuple[str, str], ...]]):
+    """Values by name, each as JSON; `check` looks at one. A text is a JSON object, or with `bare` names alone."""
+
+    words = "a table"
+    repeated = True
+
+    def __init__(self, check: Callable[[str, object], object], *, bare: bool = False) -> None:
+        self.check = check
+        self.bare = bare
+
+    def read(self, given: object, folder: Path) -> tuple[tuple[str, str], ...]:  # noqa: ARG002  # as every kind is read
+        """Return names and values."""
+        several = given if isinstance(given, (list, tuple)) else [given]
+        found: dict[str, object] = {}
+        for one in several:
+            found |= one if isinstance(one, dict) else self._text(one)
+        for name, value in found.items():
+            self.check(name, value)
+        return tuple((name, _json(value)) for name, value in found.items())
+
+    def _text(self, given: object) -> dict[str, object]:
+        import json
+
+        if not isinstance(given, str):
+            raise TypeError
+        if not given.lstrip().startswith("{"):
+            words = [word.strip() for word in given.split(",")] if self.bare else [given]
+            if any(word not in {"", NONE} for word in words) and not self.bare:
+                raise UsageError(f"'{given}' is no JSON object", hint='{"name": value}')
+            return {word: {} for word in words if word not in {"", NONE}}
+        try:
+            value = json.loads(given)
+        except ValueError as error:
+            raise UsageError(f"'{given}' is no JSON: {error}", hint='{"name": value}') from None
+        return dict(value)
+
+    def write(self, value: tuple[tuple[str, str], ...] | None) -> str:
+        """Return a JSON object."""
+        import json
+
+        return _json({name: json.loads(text) for name, text in value}) if value else NONE
+
+
+def _json(value: object) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def feature(name: str, options: object) -> None:
+    """Look at a Feature and its options. Raises UsageError."""
+    if not name or not isinstance(options, (dict, str, bool)):
+        raise UsageError(
+            f"'{_json(options)}' is no value of the Feature '{name}'",
+            hint='--features ID, or --features \'{"ID": {"option": "value"}}\'',
+        )
+
+
+# The lifecycle commands inside a container. What runs on the host is for the contract alone to say.
+HOOKS = ("onCreateCommand", "updateContentCommand", "postCreateCommand", "postStartCommand", "postAttachCommand")
+
+
+def hook(name: str, command: object) -> None:
+    """Look at a lifecycle command. Raises UsageError."""
+    if name not in HOOKS:
+        raise UsageError(f"'{name}' is no lifecycle command inside a container", hint=f"one of {', '.join(HOOKS)}")
+    several = command.values() if isinstance(command, dict) else [command]
+    if not all(isinstance(one, str) or (isinstance(one, list) and all(map(_is_text, one))) for one in several):
+        raise UsageError(f"'{name}' must be a string, a list of strings, or a table of these")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
 def plain(text: str, _: Path) -> str:
     """Read a string as it is."""
     return text

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from devbox.config import kinds
-from devbox.config.kinds import Items, Kind, One, Switch, checked, choice, plain
+from devbox.config.kinds import Items, Kind, Named, One, Switch, checked, choice, plain
 from devbox.masking import is_secret_name, masked
 
 if TYPE_CHECKING:
@@ -26,9 +26,10 @@ class Setting(NamedTuple):
     """A setting. `help` says what it is; `more` goes on in Markdown, on the page; `default` says what holds without it.
 
     `flag`, `short` and `metavar` are its option, where a command has one. A `choice` is a flag of `up` that a contract
-    records; what else a contract depends on is `written` into it. `personal` means something on one machine or for one
-    person alone. `secret` values are URLs that may hold a password. `reach` says what of the host a value gives to a
-    container, None for nothing: a checkout's files may not, because a container and a colleague can write them.
+    records; what else a contract depends on is `written` into it; what can be put on top of one that devbox has not
+    written is `laid` over it. `personal` means something on one machine or for one person alone. `secret` values are
+    URLs that may hold a password. `reach` says what of the host a value gives to a container, None for nothing: a
+    checkout's files may not, because a container and a colleague can write them.
     """
 
     key: str
@@ -41,6 +42,7 @@ class Setting(NamedTuple):
     metavar: str = ""
     choice: bool = False
     written: bool = False
+    laid: bool = False
     personal: bool = False
     secret: bool = False
     reach: Callable[[Any], str | None] | None = None
@@ -97,13 +99,13 @@ class Settings:
         TEXT, "Build on this image; 'package' means the package base.", default="the framework's", choice=True,
         metavar="IMAGE")
     gpus: str | None = _of(
-        One(kinds.gpu_choice), "The GPUs that the container gets.", default="auto", choice=True,
+        One(kinds.gpu_choice), "The GPUs that the container gets.", default="auto", choice=True, laid=True,
         metavar="none|auto|all|0,1|UUID")
     arch: str | None = _of(
         One(checked(kinds.arch)), "The GPU architectures to compile for.", default="auto", choice=True,
         metavar="auto|90|9.0")
     user: str | None = _of(
-        One(checked(kinds.user)), "Who you are inside.", default="host", choice=True, personal=True,
+        One(checked(kinds.user)), "Who you are inside.", default="host", choice=True, laid=True, personal=True,
         metavar="host|root|UID:GID[:NAME]")
     build_type: str | None = _of(
         TEXT, "The build type, such as Release or Debug.", default="the framework's", flag="--type", metavar="TYPE")
@@ -135,17 +137,24 @@ class Settings:
     mounts: tuple[str, ...] = _of(
         Items(kinds.mount, lines=True), "A further mount.",
         more="[More](../guide.md#mounts-variables-and-ports-of-your-own).", value=(), flag="--mount", choice=True,
-        personal=True, reach=_host, metavar="SOURCE:TARGET[:ro]|type=…|none")
+        laid=True, personal=True, reach=_host, metavar="SOURCE:TARGET[:ro]|type=…|none")
     env: tuple[str, ...] = _of(
         Items(kinds.variable, lines=True), "A variable; by its name, the host's.", value=(), short="-e", choice=True,
-        reach=_secrets_of_host, metavar="NAME[=VALUE]|none")
+        laid=True, reach=_secrets_of_host, metavar="NAME[=VALUE]|none")
     ports: tuple[str, ...] = _of(
         Items(kinds.port, numbers=True), "A port to publish, on this machine alone unless an address is named.",
-        value=(), flag="--port", short="-p", choice=True, metavar="[[ADDRESS:]OUTER:]INNER|none")
+        value=(), flag="--port", short="-p", choice=True, laid=True, metavar="[[ADDRESS:]OUTER:]INNER|none")
     run_args: tuple[str, ...] = _of(
         Items(kinds.run_argument, lines=True), "A word for `docker run`, such as --network=host.",
-        more="Not with compose.", value=(), flag="--run-arg", choice=True, personal=True, reach=_host,
+        more="Not with compose.", value=(), flag="--run-arg", choice=True, laid=True, personal=True, reach=_host,
         metavar="WORD|none")
+    features: tuple[tuple[str, str], ...] = _of(
+        Named(kinds.feature, bare=True), "A Feature beside the contract's own.",
+        more="In a file, a list of them, or a table with their options.", value=(), choice=True, laid=True,
+        metavar="ID|{ID:OPTIONS}|none")
+    hooks: tuple[tuple[str, str], ...] = _of(
+        Named(kinds.hook), "Lifecycle commands of your own, after the contract's.",
+        more='A table: `postCreateCommand = "…"`.', value=(), written=True, laid=True, metavar="{NAME:COMMAND}|none")
     push_rewrite: tuple[str, ...] = _of(
         Items(plain), "Push under another name: OLD in it becomes NEW.", more="Of `image push`.", value=(),
         flag="--rewrite", metavar="OLD=NEW")
@@ -219,3 +228,5 @@ PERSONAL = tuple(key for key in CHOICES if TABLE[key].personal)
 DOTFILES = tuple(key for key in TABLE if key.startswith("dotfiles_"))
 # What else of the settings is in a contract.
 WRITTEN = tuple(key for key, setting in TABLE.items() if setting.written)
+# What of them can be laid over a contract that devbox has not written.
+LAID = tuple(key for key, setting in TABLE.items() if setting.laid)

@@ -6,7 +6,9 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from devbox.config import load
 from devbox.container import which
+from devbox.container.contract.inforce import with_overlays
 from devbox.container.desired import Image
 from devbox.container.hooks import secrets
 from devbox.container.inside.probe import reading, variables
@@ -15,6 +17,7 @@ from devbox.container.up.apply import Journal
 from devbox.container.up.compose import base_config, image_contract
 from devbox.container.up.images import have_image, plan_image
 from devbox.container.up.runtime import container_of
+from devbox.devcontainer.jsonc import locate
 from devbox.devcontainer.merge import image_metadata, merge
 from devbox.devcontainer.read import read
 from devbox.devcontainer.substitute import ContainerVariables, IdVariables, substitute
@@ -33,7 +36,11 @@ JSON = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A contract as devbox reads it. `merged` and `source`, what it was merged with, are None if nobody asked."""
+    """A contract as devbox reads it. `merged` and `source`, what it was merged with, are None if nobody asked.
+
+    `configuration` has what is laid over the contract under `customizations.devbox.overlay`, as the container records
+    it. `origins` says where each property comes from, those of the overlay by `overlay.NAME`.
+    """
 
     contract: Path
     kind: str
@@ -45,6 +52,7 @@ class Description:
     configuration: JSON = field(hash=False)
     source: str | None = None
     merged: JSON | None = field(default=None, hash=False)
+    origins: JSON = field(default_factory=dict, hash=False)
 
 
 def describe(
@@ -58,7 +66,8 @@ def describe(
     path = which.contract(workspace, engine, reporter, config=config)
     if path is None:
         raise ContractError(f"{workspace} has no devcontainer.json", hint="devbox up --framework NAME   # writes one")
-    contract = read(path, workspace, engine.environ)
+    settings = load(workspace, environ=engine.environ, flags={})
+    contract = with_overlays(read(path, workspace, engine.environ), settings, engine)
     secrets.hide((contract.raw,), engine.environ, reporter)
     for warning in contract.warnings:
         reporter.warn(warning)
@@ -72,10 +81,32 @@ def describe(
         workspace_mount=contract.workspace_mount,
         devcontainer_id=contract.devcontainer_id,
         labels=dict(contract.labels),
-        configuration=substitute(contract.config, known),
+        configuration=substitute(_with_overlay(contract), known),
         source=source,
         merged=None if found is None else substitute(_plain(found), known),
+        origins=_origins(contract),
     )
+
+
+def _with_overlay(contract: Contract) -> JSON:
+    """Return the contract's configuration, and what is laid over it at the place where devbox's own is."""
+    laid: JSON = {}
+    for one in contract.overlays:
+        laid |= {**one.entry, **one.beside()}
+    if not laid:
+        return contract.config
+    customizations = contract.config.get("customizations") or {}
+    own = {**(customizations.get("devbox") or {}), "overlay": laid}
+    return {**contract.config, "customizations": {**customizations, "devbox": own}}
+
+
+def _origins(contract: Contract) -> dict[str, str]:
+    """Return where each property of the contract stands, and where each that is laid over it comes from."""
+    text = contract.path.read_text(encoding="utf-8")
+    places = {key: ":".join(map(str, (contract.path, *locate(text, (key,))))) for key in contract.config}
+    for one in contract.overlays:
+        places |= {f"overlay.{key}": one.origins[key] for key in (*one.entry, *one.beside())}
+    return places
 
 
 def _of_container(engine: Engine, contract: Contract) -> IdVariables | ContainerVariables:

@@ -146,6 +146,7 @@ def desired_service(
     state = _state(contract, merged, image)
     variables = {**(project.definition.get("environment") or {}), **dict(merged.container_env)}
     state["env"] = _without_secrets(variables, merged)
+    state["appPort"] = list(merged.publish)
     state = _plain({**state, "image": project.image, **model.state(project)}, mask)
     content = override(
         project,
@@ -244,6 +245,8 @@ def _state(contract: Contract, merged: Merged, image: Image) -> JSON:
         "securityOpt": sorted(merged.security_opt),
         # What was handed out depends on the machine, and is no part of the contract. What is asked for is.
         "hostRequirements.gpu": demanded_gpu(contract),
+        "gpus": contract.gpus,
+        "ids": contract.ids,
         "entrypoints": list(merged.entrypoints),
         "overrideCommand": merged.override_command,
         **{key: hooks[key] for key in ONCE if key in hooks},
@@ -298,6 +301,8 @@ _BETWEEN_VALUES = re.compile(r"( → |: (?=[-+] )|, (?=[-+] ))")
 _NAMES: Mapping[str, str] = {
     "inputs": "what the image is built from",
     "env": "containerEnv",
+    "gpus": "the choice of GPUs",
+    "ids": "the remote user's ids",
     "name": "the container's name",
     "project": "the compose project's name",
     "serviceName": "the service's name",

@@ -9,7 +9,7 @@ from devbox.devcontainer.identity import METADATA
 from devbox.devcontainer.jsonc import unfit
 from devbox.devcontainer.model import Merged
 from devbox.devcontainer.properties import LIFECYCLE, usable
-from devbox.devcontainer.requirements import size
+from devbox.devcontainer.requirements import size, without_gpus
 from devbox.devcontainer.substitute import HostVariables, IdVariables, substitute
 from devbox.engine.spec import Mount, csv_record
 from devbox.errors import ContractError
@@ -58,8 +58,12 @@ def merge(
     varied = contract.variation
     entries = [substitute(substitute(entry, host), identifier) for entry in image_metadata]
     entries.append(_picked(contract.config))
+    entries += [substitute(substitute(one.entry, host), identifier) for one in contract.overlays]
     config = contract.config
     run_args = tuple(config.get("runArgs", []))
+    if contract.gpus is not None:
+        run_args = without_gpus(run_args)
+    run_args += tuple(word for one in contract.overlays for word in one.run_args)
     container_user = _last(entries, "containerUser", _is_set)
     override = _last(entries, "overrideCommand", _is_bool)
     remote_user = (
@@ -76,7 +80,7 @@ def merge(
         remote_env=tuple(_united(entries, "remoteEnv").items()),
         mounts=_mounts(entries),
         run_args=run_args,
-        publish=_publish(config.get("appPort", [])),
+        publish=(*_publish(config.get("appPort", [])), *(port for one in contract.overlays for port in one.ports)),
         init=any(entry.get("init") for entry in entries),
         privileged=any(entry.get("privileged") for entry in entries),
         cap_add=_distinct(entries, "capAdd"),
@@ -97,7 +101,8 @@ def label_entries(contract: Contract, image_metadata: Sequence[JSON]) -> tuple[J
     own = _picked(contract.raw)
     if not contract.variation.remote_env_in_label:
         own.pop("remoteEnv", None)
-    return tuple(entry for entry in (*image_metadata, own) if entry)
+    laid = (one.label() for one in contract.overlays)
+    return tuple(entry for entry in (*image_metadata, own, *laid) if entry)
 
 
 def run_args_user(run_args: Sequence[str]) -> str | None:

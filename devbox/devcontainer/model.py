@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from devbox.devcontainer.jsonc import JSON
+    from devbox.devcontainer.overlay import Overlay
     from devbox.devcontainer.record import Record
 
 Kind = Literal["image", "build", "compose"]
@@ -64,7 +65,8 @@ class Contract:
 
     `raw` is the file's own content; `config` has the first two phases of variables substituted. `workspace` is the
     host folder as given, `path` the file. `generated` is true where devbox wrote the file and nobody edited it since.
-    `record` is what it says under `customizations.devbox`, `variation` what the call says beside the file.
+    `record` is what it says under `customizations.devbox`, `variation` what the call says beside the file. `overlays`
+    are laid over it, the strongest last.
     """
 
     path: Path
@@ -83,6 +85,30 @@ class Contract:
     record: Record
     warnings: tuple[str, ...] = ()
     variation: Variation = Variation()
+    overlays: tuple[Overlay, ...] = ()
+
+    @property
+    def judged(self) -> Contract:
+        """The contract as it is judged: without what the person lays over it, who need not be asked for that."""
+        return replace(self, overlays=tuple(one for one in self.overlays if not one.own)) if self.overlays else self
+
+    @property
+    def features(self) -> JSON:
+        """The Features that are installed, with those that are laid over it."""
+        found: JSON = dict(self.config.get("features") or {})
+        for one in self.overlays:
+            found |= one.features
+        return found
+
+    @property
+    def gpus(self) -> str | None:
+        """The choice of GPUs that is laid over it, None where it is left to the contract."""
+        return next((one.gpus for one in reversed(self.overlays) if one.gpus is not None), None)
+
+    @property
+    def ids(self) -> tuple[int, int] | None:
+        """The user and group id that are laid over it for its remote user."""
+        return next((one.ids for one in reversed(self.overlays) if one.ids is not None), None)
 
 
 @dataclass(frozen=True, slots=True)

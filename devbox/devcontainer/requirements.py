@@ -58,8 +58,10 @@ def _said(size: int) -> str:
 def demanded_gpu(contract: Contract) -> Any:
     """Return what the contract itself asks for as `gpu`, None for nothing.
 
-    As with the reference CLI, an image's metadata hands out no GPUs.
+    As with the reference CLI, an image's metadata hands out no GPUs. A choice that is laid over it is no demand.
     """
+    if contract.gpus is not None:
+        return None
     demand = (contract.config.get("hostRequirements") or {}).get("gpu")
     return None if demand is False else demand
 
@@ -82,6 +84,19 @@ def gpu(demand: Any, run_args: Sequence[str], gpus: Gpus, engine: EngineFacts) -
         return GpuChoice(None, choice.reason, denied=needed)
     lacking = _too_small(demand, gpus) if isinstance(demand, dict) else None
     return choice if lacking is None else GpuChoice(choice.grant, lacking, denied=True)
+
+
+def without_gpus(run_args: Sequence[str]) -> tuple[str, ...]:
+    """Return `runArgs` without the words that hand out GPUs."""
+    kept: list[str] = []
+    skip = False
+    for argument, after in pairwise([*run_args, ""]):
+        hands_out = not skip and _hands_out_gpus(argument, after)
+        if not (skip or hands_out):
+            kept.append(argument)
+        # The value in a word of its own goes with its option.
+        skip = hands_out and "=" not in argument
+    return tuple(kept)
 
 
 def _hands_out_gpus(argument: str, after: str) -> bool:

@@ -10,6 +10,7 @@ from devbox import config
 from devbox.config.network import network_of
 from devbox.container import which
 from devbox.container.checkout.git_mounts import with_repository
+from devbox.container.contract.inforce import with_overlays
 from devbox.container.contract.reach import reach_of
 from devbox.container.desired import Image, container_name, docker_run, slug
 from devbox.container.hooks import secrets
@@ -65,7 +66,8 @@ def run(
     """
     journal = Journal(engine, reporter, dry_run=dry_run)
     contract, merged, image, project = _wanted(journal, workspace)
-    user_image = with_host_ids(journal, merged, image, uid=os.getuid(), gid=os.getgid())
+    uid, gid = contract.ids or (os.getuid(), os.getgid())
+    user_image = with_host_ids(journal, merged, image, uid=uid, gid=gid)
     spec, target = one_shot(contract, merged, image, argv)
     grant = None if project is not None else gpus_for(engine, contract, merged, reporter)
     spec = replace(spec, image=user_image or spec.image, run_args=(*spec.run_args, *(grant.args if grant else ())))
@@ -105,9 +107,10 @@ def _wanted(journal: Journal, workspace: Path) -> tuple[Contract, Merged, Image,
     path = which.contract(workspace, engine, reporter)
     if path is None:
         raise DevboxError(f"{workspace} has no dev container configuration yet", hint="devbox up")
-    contract = with_repository(read(path, workspace, engine.environ))
+    settings = config.load(workspace, environ=engine.environ, flags={})
+    contract = with_overlays(with_repository(read(path, workspace, engine.environ)), settings, engine)
     secrets.hide((contract.raw,), engine.environ, reporter)
-    proxies = network_of(config.load(workspace, environ=engine.environ, flags={}), engine.environ).proxies()
+    proxies = network_of(settings, engine.environ).proxies()
     needs_consent(workspace, path, reach_of(contract, engine.environ))
     project, made_from, by_compose = None, contract, None
     if contract.kind == "compose":

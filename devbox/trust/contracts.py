@@ -39,7 +39,7 @@ def of_contract(contract: Contract, image_metadata: Sequence[JSON] = ()) -> Iter
     """Yield what a contract with its image's metadata entries reaches by other means than its container's mounts."""
     yield from _of_host_commands(contract)
     yield from of_build(contract)
-    for name in secret_names((*image_metadata, contract.raw)):
+    for name in secret_names((*image_metadata, contract.raw, *(one.entry for one in contract.overlays))):
         yield variable(name)
     for name in contract.config.get("secrets") or {}:
         yield Reach("variable", name, f"gives the host's variable {name} to lifecycle commands")
@@ -124,7 +124,7 @@ def of_build(contract: Contract) -> Iterator[Reach]:
         from devbox.trust.content import of_files
 
         # Only a build that reaches the host can do harm by what its steps are.
-        local = [name for name in contract.config.get("features") or {} if name.startswith(".")]
+        local = [name for name in contract.features if name.startswith(".")]
         content = of_files(contract.path.parent, [str(build.dockerfile), *sorted(local)])
         yield from (replace(one, content=content) for one in found)
 

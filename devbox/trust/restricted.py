@@ -49,6 +49,7 @@ def restricted(contract: Contract) -> Contract:
         raw={**inside(contract.raw, contract.raw, contract.workspace), "runArgs": list(_NO_NETWORK)},
         config={**config, "runArgs": list(_NO_NETWORK)},
         build=build,
+        overlays=(),
         workspace_mount=f"type=bind,source={contract.workspace},target={contract.workspace_folder}"
         if "workspaceMount" in contract.config
         else contract.workspace_mount,

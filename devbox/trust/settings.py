@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbox.config import is_checkouts
 from devbox.config.table import FILE, TABLE
 from devbox.trust.reach import Reach, is_inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from devbox.config.table import Settings
 
@@ -21,6 +22,5 @@ def of_settings(settings: Settings, workspace: Path) -> Iterator[Reach]:
     """Yield what the settings name outside the workspace, as far as its own files say so."""
     for key in _PATHS:
         value, origin = getattr(settings, key), settings.origin(key)
-        own = origin.startswith("/") and Path(origin).is_relative_to(workspace)
-        if value is not None and own and not is_inside(value, workspace):
+        if value is not None and is_checkouts(origin, workspace) and not is_inside(value, workspace):
             yield Reach("setting", f"{key} {value}", f"takes {value} of the host for builds ({key} in {origin})")

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox import config, masking
+from devbox.config import TABLE
 from devbox.config.network import network_of
 from devbox.errors import ConfigError, UsageError
 
@@ -257,3 +258,92 @@ def test_the_bundle_of_the_usual_variables_is_taken_where_it_is_a_file(places: t
     assert network_of(load(None), environ).ca_bundle == workspace / "ca.pem"
     assert network_of(load(None, ca_bundle="none"), environ).ca_bundle is None
     assert network_of(load(None), {"SSL_CERT_FILE": ""}).ca_bundle is None
+
+
+class TestWorkspaceTables:
+    """The user's file has a table for a workspace: stronger than what lies in the checkout, weaker than a flag."""
+
+    def test_the_last_table_that_means_the_workspace_counts(self, places: tuple[Path, Path]) -> None:
+        user, workspace = places
+        (workspace / "devbox.local.toml").write_text('arch = "12.0"\ngpus = "all"\n')
+        (user / "config.toml").write_text(
+            f'arch = "11.0"\njobs = 3\n[workspace."{workspace.parent}/*"]\narch = "13.0"\nmounts = ["data:/data"]\n'
+            f'[workspace."{workspace}"]\narch = "14.0"\n[workspace."/elsewhere"]\narch = "15.0"\n'
+        )
+        found = load(workspace)
+        assert (found.arch, found.origin("arch")) == ("14.0", f'{user / "config.toml"} [workspace."{workspace}"]')
+        assert (found.jobs, found.gpus, found.mounts) == (3, "all", ("data:/data",))
+        assert load(workspace, arch="9.0").arch == "9.0"
+        assert load(None).arch == "11.0"
+        assert config.load(workspace, environ={}, flags={}, personal=False).arch is None
+
+    def test_a_path_may_begin_at_home_and_lead_through_a_link(
+        self, places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        user, workspace = places
+        monkeypatch.setenv("HOME", str(workspace.parent))
+        (user / "config.toml").write_text('[workspace."~/work*"]\njobs = 5\n')
+        link = workspace.parent / "link"
+        link.symlink_to(workspace)
+        assert (load(workspace).jobs, load(link).jobs) == (5, 5)
+
+    @pytest.mark.parametrize(
+        "text",
+        ["workspace = 3", '[workspace]\n"/x" = 3', '[workspace."/x"]\njobz = 3', '[workspace."/x"]\njobs = "many"'],
+    )
+    def test_a_mistake_in_one_is_an_error_whichever_workspace_it_means(
+        self, text: str, places: tuple[Path, Path]
+    ) -> None:
+        user, workspace = places
+        (user / "config.toml").write_text(text)
+        with pytest.raises(UsageError, match=r"config\.toml"):
+            load(workspace)
+
+    def test_features_and_hooks_are_tables_in_it(self, places: tuple[Path, Path]) -> None:
+        user, workspace = places
+        (user / "config.toml").write_text(
+            f'[workspace."{workspace}".features]\n"ghcr.io/a/b:1" = {{ version = "2" }}\n'
+            f'[workspace."{workspace}".hooks]\npostCreateCommand = "make"\n'
+        )
+        found = load(workspace)
+        assert found.features == (("ghcr.io/a/b:1", '{"version":"2"}'),)
+        assert found.hooks == (("postCreateCommand", '"make"'),)
+
+    def test_a_file_of_the_checkout_has_none(self, places: tuple[Path, Path]) -> None:
+        _, workspace = places
+        (workspace / "devbox.toml").write_text(f'[workspace."{workspace}"]\njobs = 3\n')
+        with pytest.raises(ConfigError, match="no key 'workspace'"):
+            load(workspace)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (["a", "b:1"], (("a", "{}"), ("b:1", "{}"))),
+        ("a,b", (("a", "{}"), ("b", "{}"))),
+        ('{"a": {"version": "2"}, "b": true}', (("a", '{"version":"2"}'), ("b", "true"))),
+        ({"a": "3"}, (("a", '"3"'),)),
+        ("none", ()),
+    ],
+)
+def test_features_are_names_or_a_table_with_options(given: object, wanted: object) -> None:
+    found = config.read("features", given, "here")
+    assert found == wanted
+    assert config.read("features", TABLE["features"].kind.write(found), "here") == wanted
+
+
+@pytest.mark.parametrize(
+    ("key", "given"),
+    [
+        ("features", {"a": 3}),
+        ("features", '{"a"'),
+        ("features", '{"": {}}'),
+        ("hooks", "make"),
+        ("hooks", {"initializeCommand": "x"}),
+        ("hooks", {"postCreateCommand": 3}),
+        ("hooks", {"postCreateCommand": {"a": [1]}}),
+    ],
+)
+def test_what_is_no_feature_and_no_hook(key: str, given: object) -> None:
+    with pytest.raises(UsageError):
+        config.read(key, given, "here")

@@ -6,7 +6,8 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from devbox.config.table import CHOICES, TABLE
+from devbox.config import own_file
+from devbox.config.table import CHOICES, LAID, TABLE
 from devbox.container import which
 from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.contract.choices import changed_since, kept_form
@@ -73,20 +74,44 @@ def in_force(request: UpRequest, settings: Settings, journal: Journal) -> InForc
             request.path, engine, reporter, config=request.config, framework=framework, own=bool(given)
         )
     ours = record.at(path).personal
+    # What only a contract of devbox's own can follow; the others are laid over one.
+    alone = [flag for flag in given if flag not in {TABLE[key].flag for key in LAID}]
     given += [f"--{name}" for name in ("name", "force") if ours is not None and getattr(request, name)]
     if path is not None and framework is None and (ours is None or not given):
-        if given:
+        if alone:
             reporter.warn(
-                f"{path} is not devbox's own to change, so it decides: {', '.join(given)} changes nothing. "
+                f"{path} is not devbox's own to change, so it decides: {', '.join(alone)} changes nothing. "
                 "`devbox up --framework NAME` writes one of your own beside it"
             )
         contract = with_repository(read(path, request.path, engine.environ, variation=request.variation))
-        ours_alone = ours is not None and contract.generated
-        found = InForce(contract, notes=changed_since(settings, contract.record) if ours_alone else ())
-    else:
-        tried = bool(given or path)
-        found = _written(request, settings, journal, framework=framework or ours, existing=path, tried=tried)
-    return found
+        if ours is not None and contract.generated:
+            return InForce(contract, notes=changed_since(settings, contract.record))
+        return _used_as_it_is(contract, settings, engine)
+    tried = bool(given or path)
+    return _written(request, settings, journal, framework=framework or ours, existing=path, tried=tried)
+
+
+def with_overlays(contract: Contract, settings: Settings, engine: Engine) -> Contract:
+    """Return a contract that devbox has not written with what the settings lay over it. Raises UsageError."""
+    devboxes = contract.record.personal is not None and contract.generated
+    if devboxes or not any(settings.said(key) for key in LAID):
+        return contract
+    from devbox.container.contract.overlay import laid_over
+    from devbox.engine.api import socket_path
+
+    return laid_over(contract, settings, local=socket_path(engine.environ) is not None)
+
+
+def _used_as_it_is(contract: Contract, settings: Settings, engine: Engine, notes: tuple[str, ...] = ()) -> InForce:
+    """Return a contract that devbox does not write as it is in force."""
+    contract = with_overlays(contract, settings, engine)
+    if contract.overlays:
+        from devbox.container.contract.overlay import said_now
+
+        if flags := said_now(contract):
+            table = f'[workspace."{contract.workspace}"]'
+            notes += (f"{', '.join(flags)} holds for this time; {table} in {own_file()} keeps it",)
+    return InForce(contract, notes=notes)
 
 
 def _written(
@@ -130,10 +155,10 @@ def _written(
         journal.do(HaveBase(facts.framework, base, facts.network))
         there = {name for name in (base.image, base.instead) if name is not None and engine.image(name) is not None}
         made = draft(facts, base.outcome(there))
-    return _put(request, made, journal, tried=tried)
+    return _put(request, made, journal, settings, tried=tried)
 
 
-def _put(request: UpRequest, made: Draft, journal: Journal, *, tried: bool) -> InForce:
+def _put(request: UpRequest, made: Draft, journal: Journal, settings: Settings, *, tried: bool) -> InForce:
     """Put a draft into the checkout, unless somebody has edited it there, and return what is in force then."""
     from devbox.devcontainer.writing.write import preview
 
@@ -143,7 +168,8 @@ def _put(request: UpRequest, made: Draft, journal: Journal, *, tried: bool) -> I
     if edited and not request.force:
         names = ", ".join(map(str, edited))
         journal.reporter.warn(f"{names} was edited by hand and is used as it is; --force writes it again")
-        return InForce(read(made.path, request.path, environ), (), made.notes)
+        contract = with_repository(read(made.path, request.path, environ))
+        return _used_as_it_is(contract, settings, journal.engine, made.notes)
     paths = tuple(one.path for one in stale)
     journal.do(WriteContract(made, paths, tried=tried, force=request.force))
     if made.ssh_agent and not ssh_agent.mounted_folder().is_dir():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,22 +36,35 @@ def chosen(
     its machine. A shared contract takes variables and ports alone. Raises UsageError for what makes no sense, or what a
     compose file cannot say.
     """
+    if form.shared:
+        return _everybodys(settings)
+    taken = {framework.workspace_path: "the checkout lies", BUILD_FOLDER: "the build trees lie"}
+    taken |= {one.folder: f"{one.checkout.path} lies" for one in further}
+    return additions(settings, taken, compose=form.compose, local=local)
+
+
+def additions(settings: Settings, taken: Mapping[str, str], *, compose: bool, local: bool = True) -> Additions:
+    """Return what the settings add to a container; `taken` says what lies at a target that no mount may have.
+
+    Raises UsageError as `chosen` does; with `compose` for words for `docker run`, too.
+    """
+    run_args = _run_args(settings, compose=compose)
+    return replace(_everybodys(settings), mounts=_mounts(settings, taken, local=local), run_args=run_args)
+
+
+def _everybodys(settings: Settings) -> Additions:
+    """Return what the settings add to a container that is no matter of one machine."""
     variables = [word.partition("=") for word in settings.env]
     env = {name: value for name, equals, value in variables if equals}
     host_env = {name: None for name, equals, _ in variables if not equals}
     if twice := next((name for name in env if name in host_env), None):
         raise UsageError(f"{settings.origin('env')}: {twice} is there with a value and without", hint="--env NAME")
-    common = Additions(env=tuple(env.items()), host_env=tuple(host_env), ports=ports(settings.ports, ()))
-    if form.shared:
-        return common
-    taken = {framework.workspace_path: "the checkout lies", BUILD_FOLDER: "the build trees lie"}
-    taken |= {one.folder: f"{one.checkout.path} lies" for one in further}
     return Additions(
-        mounts=_mounts(settings, taken, local=local),
-        env=common.env,
-        host_env=common.host_env,
-        ports=common.ports,
-        run_args=_run_args(settings, form),
+        env=tuple(env.items()),
+        host_env=tuple(host_env),
+        ports=ports(settings.ports, ()),
+        features=settings.features,
+        hooks=settings.hooks,
     )
 
 
@@ -82,10 +96,10 @@ def _is_there(path: str) -> bool:
     return Path(path).exists()
 
 
-def _run_args(settings: Settings, form: Form) -> tuple[str, ...]:
+def _run_args(settings: Settings, *, compose: bool) -> tuple[str, ...]:
     words = settings.run_args
     origin = settings.origin("run_args")
-    if words and form.compose:
+    if words and compose:
         raise UsageError(
             f"{origin}: a container that docker compose starts takes no words for docker run ({' '.join(words)})",
             hint="--run-arg none, and the same in a compose file of your own; or devbox generate --no-compose",

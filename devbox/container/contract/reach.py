@@ -29,8 +29,10 @@ def reach_of(
 ) -> tuple[Reach, ...]:
     """Return what a contract reaches, with its image's metadata `entries` and its compose project once they are known.
 
-    Raises ContractError for what docker could read in another way.
+    What the person lays over it is theirs, and left out. Raises ContractError for what docker could read in another
+    way.
     """
+    contract = contract.judged
     spec = docker_run(contract, merge(contract, entries, {}, environ), Image("", "", ""), None)
     # What the call itself mounts, the person has asked for.
     own = (*contract.extra_mounts, *contract.variation.mounts)
@@ -47,6 +49,7 @@ def reach_of(
 
 def reach_of_build(contract: Contract, environ: Mapping[str, str], project: Project | None = None) -> tuple[Reach, ...]:
     """Return what building a contract's image reaches, of a service with what its compose files are read from."""
+    contract = contract.judged
     found = [*of_build(contract), *_of_proxies(contract, environ)]
     if project is None:
         return bound(found, contract)
@@ -60,7 +63,7 @@ def reach_of_build(contract: Contract, environ: Mapping[str, str], project: Proj
 
 def _of_proxies(contract: Contract, environ: Mapping[str, str]) -> Iterator[Reach]:
     """Yield the proxies with a password that the steps of an image build get: these could write it into a layer."""
-    if contract.kind == "image" and not contract.config.get("features"):
+    if contract.kind == "image" and not contract.features:
         return
     from devbox.config.network import ambient
 

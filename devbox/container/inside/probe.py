@@ -21,7 +21,7 @@ from devbox.errors import DevboxError, EngineError
 from devbox.masking import is_secret_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from devbox.devcontainer.model import Contract, Merged
     from devbox.engine.docker import Engine
@@ -173,14 +173,19 @@ def reading(engine: Engine, inspected: JSON, contract: Contract | None = None) -
             return Reading(inspected, None, None)
         if contract is None or (str(contract.path), str(contract.workspace)) != (file, folder):
             contract = read(Path(file), Path(folder), engine.environ)
-    entries = image_metadata(labels)
-    for_merge = contract
+    entries: Sequence[JSON] = image_metadata(labels)
+    for_merge = replace(contract, overlays=())
     if entries and dict(contract.labels).keys() <= labels.keys():
+        from devbox.devcontainer.overlay import without_overlays
+
+        # What was laid over the contract when it was made is as true of it as the rest of the label.
+        entries, overlays = without_overlays(entries)
         kept = ("remoteUser", "userEnvProbe", "remoteEnv", "runArgs")
         for_merge = replace(
             contract,
             raw={key: contract.raw[key] for key in kept if key in contract.raw},
             config={key: contract.config[key] for key in kept if key in contract.config},
+            overlays=overlays,
         )
     merged = merge(for_merge, entries, inspected["Config"], engine.environ)
     return Reading(inspected, contract, merged)

@@ -114,7 +114,7 @@ def complete(journal: Journal, contract: Contract, wishes: Wishes, *, project: P
         hint = "--push --tag REGISTRY/NAME:TAG" if not wishes.tags else "--output type=registry   # is the same"
         raise UsageError("--push needs a name to push, and goes without --output", hint=hint)
     if wishes.features:
-        own = {**contract.config, "features": {**(contract.config.get("features") or {}), **wishes.features}}
+        own = {**contract.config, "features": {**contract.features, **wishes.features}}
         contract = replace(contract, config=own)
     wishes = replace(wishes, tags=wishes.tags or (f"devbox-{slug(contract.workspace.name)}:prebuilt",))
     todo, metadata = _plan(journal, contract, wishes, project)
@@ -135,7 +135,7 @@ def _plan(
     base, text = _base(journal, made, pull=wishes.pull)
     entries: Sequence[JSON] = image_metadata(base.config.get("Labels"))
     layer = None
-    if contract.config.get("features"):
+    if contract.features:
         warn = journal.reporter.warn
         features, locking = resolve(engine, contract, settings, warn, pull=wishes.pull)
         journal.do(*locking)

@@ -15,7 +15,7 @@ from devbox.devcontainer.substitute import HostVariables, IdVariables, substitut
 from devbox.errors import ContractError, DriftError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from devbox.config import Settings
     from devbox.container.up.apply import Journal
@@ -46,7 +46,7 @@ def with_features(
     is the one that a compose file gives the service, `pull` looks up again what tags mean that the lock file does not
     hold. Raises ContractError, ImageError, and DriftError where the lock file is frozen and does not fit.
     """
-    if not contract.config.get("features"):
+    if not contract.features:
         return image
 
     from devbox.config.network import network_of
@@ -78,7 +78,7 @@ def see_features(engine: Engine, contract: Contract, *, pull: bool = False) -> N
 
     Raises what `with_features` raises for that.
     """
-    if contract.config.get("features"):
+    if contract.features:
         settings = config.load(contract.workspace, environ=engine.environ, flags={})
         resolve(engine, contract, settings, lambda _: None, pull=pull)
 
@@ -99,13 +99,31 @@ def resolve(
     held = lock.Lock(lock.lock_path(contract.path)) if mode == "off" else lock.read(contract.path)
     network = network_of(settings, engine.environ)
     store = FeatureStore(contract.path, contract.workspace, held, network, engine.environ, warn, pull)
-    wanted, notes = ids.migrated(contract.config["features"])
+    wanted, notes = ids.migrated(contract.features)
     notes += tuple(note for _, note in map(ids.modern, wanted) if note is not None)
     override: Sequence[str] = contract.config.get("overrideFeatureInstallOrder", ())
     features, more = installation_order(wanted, override, store.fetch, store.refer, contract.path)
     for note in (*notes, *more, *(note for feature in features for note in feature.warnings)):
         warn(note)
-    return features, () if mode == "off" else _locking(held, lock.render(features), features, frozen=mode == "frozen")
+    if mode == "off":
+        return features, ()
+    locked = _of_contract(features, ids.migrated(contract.config.get("features") or {})[0])
+    return features, _locking(held, lock.render(locked), locked, frozen=mode == "frozen")
+
+
+def _of_contract(features: Sequence[Feature], own: Iterable[str]) -> tuple[Feature, ...]:
+    """Return those of `features` that the contract names itself, as `own`, and what they depend on.
+
+    What a person lays over it is no matter of a lock file that everybody shares.
+    """
+    known = {one.identifier: one for one in features}
+    waiting, found = list(own), set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in known and name not in found:
+            found.add(name)
+            waiting += known[name].metadata.depends_on
+    return tuple(one for one in features if one.identifier in found)
 
 
 def _locking(held: Lock, text: str, features: Sequence[Feature], *, frozen: bool) -> tuple[LockFeatures, ...]:
@@ -169,7 +187,8 @@ def _users(contract: Contract, entries: Sequence[JSON], default: str, environ: M
     """
     host = HostVariables(environ, str(contract.workspace), contract.workspace_folder)
     identifier = IdVariables(contract.devcontainer_id)
-    known = [contract.config, *(substitute(substitute(entry, host), identifier) for entry in reversed(entries))]
+    laid = (one.entry for one in reversed(contract.overlays))
+    known = [*laid, contract.config, *(substitute(substitute(entry, host), identifier) for entry in reversed(entries))]
     container_user = next((str(entry["containerUser"]) for entry in known if entry.get("containerUser")), default)
     remote_user = next((str(entry["remoteUser"]) for entry in known if entry.get("remoteUser")), container_user)
     return container_user, remote_user

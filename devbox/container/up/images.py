@@ -152,7 +152,7 @@ def have_image(
     ImageError, and what `with_features` raises.
     """
     look = journal.engine.image
-    if todo.image is None and contract.config.get("features"):
+    if todo.image is None and contract.features:
         # What cannot be had is said before something is built for it; what is had now lies in the cache.
         see_features(journal.engine, contract, pull=pull)
         pull = False

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from devbox.container.steps import ComposeUp, CreateContainer, Replace
 from devbox.devcontainer import requirements
+from devbox.devcontainer.gpu import gpu_args
 from devbox.engine.spec import ContainerSpec
+from devbox.errors import RefusedError
 
 if TYPE_CHECKING:
     from devbox.container.steps import Step
@@ -46,19 +48,26 @@ def gpus_for(engine: Engine, contract: Contract, merged: Merged, reporter: Repor
     """Return the GPUs that a contract asks for, None for nothing, and warn about what the host lacks.
 
     An image's demand is compared and told, and hands out none. Nothing is looked at where nothing is
-    required. Raises EngineError.
+    required. Raises EngineError, and RefusedError for GPUs that were asked for beside the contract and cannot be had.
     """
     from devbox.facts import engine as engine_facts
     from devbox.facts import gpu as gpu_facts
     from devbox.facts import host as host_facts
 
     needs, said = merged.host_requirements, contract.variation.gpus
-    if not needs or (said == "none" and needs.keys() == {"gpu"}):
+    if contract.gpus is None and (not needs or (said == "none" and needs.keys() == {"gpu"})):
         return None
     facts = engine_facts.gather(engine)
-    if facts.local:
+    if needs and facts.local:
         for sentence in requirements.unmet(needs, host_facts.gather(), engine_facts.free_storage(facts)):
             reporter.warn(sentence)
+    if contract.gpus is not None:
+        choice = gpu_args(contract.gpus, gpu_facts.gather(engine, facts), facts)
+        if choice.denied:
+            reason = f"the GPUs {contract.gpus} cannot be had: {choice.reason}"
+            raise RefusedError(reason, hint="devbox up --gpus none")
+        reporter.info(f"GPUs: {choice.reason}")
+        return choice.grant
     if "gpu" not in needs or said == "none":
         return None
     choice = requirements.gpu(needs["gpu"], merged.run_args, gpu_facts.gather(engine, facts), facts)

@@ -186,6 +186,8 @@ def _contract(run: Run, settings: Settings) -> InForce:
     if run.request.restricted:
         from devbox.trust.restricted import restricted
 
+        if force.contract.overlays:
+            run.reporter.warn("--restricted leaves out what flags and settings lay over the contract")
         force = replace(force, contract=restricted(force.contract), trusted=False)
     for warning in force.contract.warnings:
         run.reporter.warn(warning)
@@ -201,6 +203,10 @@ def _contract(run: Run, settings: Settings) -> InForce:
                 error.args = (error.message,)
                 error.hint = "devbox generate   # writes it for this folder; or: devbox up --trust"
             raise
+    if force.contract.overlays and not run.request.dry_run:
+        from devbox.container.contract.overlay import agree_to_own
+
+        agree_to_own(force.contract)
     run.secrets = secrets.gather(force.contract, run.engine.environ, run.request.secrets_file, run.reporter)
     return force
 
@@ -234,7 +240,8 @@ def _container(run: Run, force: InForce, settings: Settings) -> Prospect:
         image = _image(run, force, runtime, settings)
         merged = _merge(run, force.contract, replace(image, config=runtime.base_config(image)))
         with run.journal.timed("user"):
-            uid_image = with_host_ids(run.journal, merged, image, uid=os.getuid(), gid=os.getgid())
+            uid, gid = force.contract.ids or (os.getuid(), os.getgid())
+            uid_image = with_host_ids(run.journal, merged, image, uid=uid, gid=gid)
         wanted = runtime.desired(merged, image, uid_image=uid_image, mask=run.reporter.mask)
         todo = runtime.complete(_compare(run, wanted, actual, inspected), wanted)
         todo = with_gpus(run.engine, force.contract, merged, todo, run.reporter)

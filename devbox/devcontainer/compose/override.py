@@ -87,6 +87,7 @@ def override(
         "security_opt": list(merged.security_opt),
         "labels": {name: escaped(value) for name, value in labels},
         "volumes": [_volume(mount) for mount in parsed],
+        "ports": [escaped(port) for port in merged.publish],
     }
     # An empty command is one: it takes the place of the image's.
     services: JSON = {

@@ -15,7 +15,7 @@ class Additions:
 
     `env` are variables with their values, `host_env` the names of those that each command finds in the host's
     environment: their values are written nowhere. `ports` are ADDRESS:OUTER:INNER. `run_args` are verbatim; a compose
-    file has no place for them.
+    file has no place for them. `features` and `hooks` are names with their values as JSON.
     """
 
     mounts: tuple[Mount, ...] = ()
@@ -23,6 +23,8 @@ class Additions:
     host_env: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
     run_args: tuple[str, ...] = ()
+    features: tuple[tuple[str, str], ...] = ()
+    hooks: tuple[tuple[str, str], ...] = ()
 
     @property
     def inner_ports(self) -> frozenset[int]:

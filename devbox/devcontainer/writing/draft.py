@@ -6,6 +6,7 @@ each tool starts the same container from the same words. In the shared form noth
 
 from __future__ import annotations
 
+import json
 import posixpath
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,8 @@ def generate(request: GenerateRequest) -> Generated:
         env = _container_env(request)
         others.append((placement.compose, compose_file(request, env, _mounts(request))))
     values = _common(request) | (_composed(request) if form.compose else _alone(request))
+    values["features"] = {name: json.loads(text) for name, text in request.additions.features}
+    values |= _own_hooks(request, values)
     values["customizations"] = {**editors(request.framework), "devbox": _record(request, others).json()}
     devcontainer = sealed({key: values[key] for key in PROPERTIES if values.get(key) not in (None, [], {})})
     return Generated(((placement.config, dump(devcontainer)), *others), devcontainer, form.shared)
@@ -83,6 +86,17 @@ def _common(request: GenerateRequest) -> JSON:
         "workspaceFolder": framework.workspace_path,
         "postCreateCommand": framework.post_create,
     }
+
+
+def _own_hooks(request: GenerateRequest, values: JSON) -> JSON:
+    """Return the lifecycle commands that a person adds, beside devbox's own where there is one."""
+    found: JSON = {}
+    for name, text in request.additions.hooks:
+        own = json.loads(text)
+        if values.get(name):
+            own = {request.framework.name: values[name], **(own if isinstance(own, dict) else {"own": own})}
+        found[name] = own
+    return found
 
 
 def _alone(request: GenerateRequest) -> JSON:
