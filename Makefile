@@ -45,6 +45,10 @@ demo: $(STAMP) engine ## Run the main job on a small CUDA tree; KEEP=1 keeps the
 test: $(STAMP) lint tools engine reference ## Lint, and run all tests but the slow ones and those that need a GPU
 	$(PYTEST) -m 'not slow and not gpu' $(ARGS)
 
+.PHONY: check
+check: lint tools ## Lint, and run the tests that need nothing but this machine's tools: two minutes
+	$(PYTEST) -m 'not engine and not slow and not gpu' tests/unit tests/golden $(ARGS)
+
 .PHONY: lint
 lint: $(STAMP) ## Check style, format, types and the direction of imports
 	$(BIN)/ruff check

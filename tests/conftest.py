@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,10 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # Settings of the tests themselves; every other DEVBOX_* variable is hidden from them.
 KEPT = {"DEVBOX_REFERENCE_CLI"}
 PREFIX = "devbox-test"
+
+# A shell gives a job in the background SIGINT ignored, and every child inherits it: Ctrl-C could not be tested.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("devbox", deadline=None)
