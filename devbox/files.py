@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import os
-import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,29 +16,46 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Write `text` as UTF-8 to `path`: beside it first, synced, then renamed over it.
+# Between the name of a file and the number of the thread that puts a new one in its place.
+_BESIDE = ".devbox-"
 
-    The folder is made if it is missing. Raises OSError; then `path` is what it was before.
+
+def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """Write `text` as UTF-8 to `path`: without a name first, synced, then put in its place in one step.
+
+    So a process that is killed leaves no file behind, but for a moment a name to rename from, which the next write of
+    this file takes away. The folder is made if it is missing. Raises OSError; then `path` is what it was before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    beside = path.with_name(f".{path.name}{_BESIDE}{threading.get_native_id()}")
+    for left in path.parent.glob(f".{glob.escape(path.name)}{_BESIDE}*"):
+        if not Path("/proc", left.name.rpartition("-")[2]).exists():
+            left.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        with os.fdopen(_nameless(folder, beside), "w", encoding="utf-8") as stream:
             os.fchmod(stream.fileno(), mode)
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(beside).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(beside).unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+            if not beside.exists():
+                # Given with a folder, the name is followed to the file that it is a link to.
+                os.link(f"/proc/self/fd/{stream.fileno()}", beside, src_dir_fd=folder)
+        beside.replace(path)
         os.fsync(folder)
     finally:
         os.close(folder)
+        with contextlib.suppress(OSError):
+            beside.unlink()
+
+
+def _nameless(folder: int, beside: Path) -> int:
+    """Return a new file in an open folder, without a name; where its file system has none such, called `beside`."""
+    beside.unlink(missing_ok=True)
+    try:
+        return os.open(".", os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    except (OSError, AttributeError):
+        return os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
 def private_folder(folder: Path) -> Path:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from devbox.agent import protocol
 from devbox.builds import deliver
 from devbox.builds.talk import NoPythonError, ask_alone
-from devbox.container.target import LOCAL_FOLDER
+from devbox.container.target import HELPER, LOCAL_FOLDER
 from devbox.engine.spec import ContainerSpec, Mount, container_args
 from devbox.errors import BuildError
 from devbox.frameworks.load import available
@@ -54,6 +54,7 @@ def ask_helper(
             user=user,
             run_args=("--rm", "--interactive", "--network", "none", "--security-opt", "no-new-privileges"),
             init=True,
+            labels=((HELPER, ""),),
         )
         try:
             return ask_alone(request, ["run", *container_args(spec)], engine, on_event=on_event)

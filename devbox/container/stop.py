@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import os
 import shlex
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from devbox.container import memory, which
 from devbox.container.inside.find import candidate, containers_of
 from devbox.container.inside.probe import project_of
 from devbox.container.project import forget, last_projects
-from devbox.container.target import LOCAL_FOLDER, folder_of, no_container
+from devbox.container.target import HELPER, LOCAL_FOLDER, ONE_SHOT, folder_of, no_container
 from devbox.container.up.apply import remove
 from devbox.devcontainer.compose.model import PROJECT
 from devbox.devcontainer.identity import CONFIG_FILE, devcontainer_id, volume_name, workspace_hash
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
     from devbox.engine.docker import ContainerSummary, Engine
     from devbox.reporter import Reporter
 
+JSON = dict[str, Any]
+
 STOP_SECONDS = 10
+# How long a helper may look into a volume that is to be removed.
+HELPER_SECONDS = 30.0
 _BUSY = frozenset({"running", "paused", "restarting"})
 
 
@@ -210,29 +215,61 @@ def _down_args(project: str) -> list[str]:
 
 
 def down(engine: Engine, plan: Down, reporter: Reporter) -> Down:
-    """Remove what `plan` lists. Volumes are removed by name, so the caller has shown them. Raises EngineError."""
-    by_name = {one.called: one for one in containers_of(engine, plan.workspace)}
-    for name in plan.containers:
-        if name in by_name:
-            with reporter.step(f"Removing the container {name}"):
-                remove(engine, by_name[name].id)
-    for project in plan.projects:
-        members = engine.containers({PROJECT: project})
-        what = (
-            f"services of {project}: {', '.join(one.called for one in members)}" if members else f"network of {project}"
-        )
-        with reporter.step(f"Removing the {what}"):
-            engine.run(_down_args(project))
-        for one in members:
-            forget(one.labels, keep_name=bool(plan.kept))
-            memory.forget_container(one.id)
-    for name in plan.volumes:
-        with reporter.step(f"Removing the volume {name}"):
-            done = engine.run(["volume", "rm", name], check=False)
-        if not done.ok and "no such volume" not in done.stderr.lower():
+    """Remove what `plan` lists. Volumes are removed by name, so the caller has shown them. Raises EngineError.
+
+    What others have removed meanwhile is no failure: of several at once, each finds what it wanted.
+    """
+
+    def waiting(holder: str) -> None:
+        reporter.info(f"another devbox works on {plan.workspace} ({holder}); waiting for it")
+
+    with memory.lock(Path(plan.workspace), on_wait=waiting):
+        by_name = {one.called: one for one in containers_of(engine, plan.workspace)}
+        for name in plan.containers:
+            if name in by_name:
+                with reporter.step(f"Removing the container {name}"):
+                    remove(engine, by_name[name].id)
+        for project in plan.projects:
+            members = engine.containers({PROJECT: project})
+            services = ", ".join(one.called for one in members)
+            what = f"services of {project}: {services}" if members else f"network of {project}"
+            with reporter.step(f"Removing the {what}"):
+                engine.run(_down_args(project))
+            for one in members:
+                forget(one.labels, keep_name=bool(plan.kept))
+                memory.forget_container(one.id)
+        for name in plan.volumes:
+            with reporter.step(f"Removing the volume {name}"):
+                _remove_volume(engine, name, plan.workspace)
+    return plan
+
+
+def _remove_volume(engine: Engine, name: str, workspace: str) -> None:
+    """Remove a volume. What devbox itself has in it for a moment is waited for, and what it left there is removed.
+
+    Raises EngineError where somebody else uses it.
+    """
+    deadline = time.monotonic() + HELPER_SECONDS
+    while True:
+        done = engine.run(["volume", "rm", name], check=False)
+        if done.ok or "no such volume" in done.stderr.lower():
+            return
+        listed = engine.run(["ps", "--all", "--quiet", "--no-trunc", "--filter", f"volume={name}"], check=False)
+        users = engine.inspect("container", listed.stdout.split())
+        idle = [one for one in users if _was_left(one, workspace)]
+        busy = [one for one in users if one not in idle and HELPER not in (one["Config"]["Labels"] or {})]
+        if busy or time.monotonic() > deadline:
             raise EngineError(
                 f"the volume {name} cannot be removed",
                 hint=f"docker ps -a --filter volume={name}   # shows who uses it",
                 detail=done.stderr.strip(),
             )
-    return plan
+        for one in idle:
+            remove(engine, one["Id"])
+        time.sleep(0.1)
+
+
+def _was_left(inspected: JSON, workspace: str) -> bool:
+    """Tell whether a container is devbox's own for one command, and was left by one that was killed."""
+    labels = inspected["Config"]["Labels"] or {}
+    return (HELPER in labels or labels.get(ONE_SHOT) == workspace) and inspected["State"]["Status"] not in _BUSY

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 LOCAL_FOLDER = "devcontainer.local_folder"
 CONFIG_FILE = "devcontainer.config_file"
+# Of a container that runs one command like the dev container's: the folder that it is for.
+ONE_SHOT = "devbox.run"
+# Of one that looks into build volumes for a moment.
+HELPER = "devbox.helper"
 # Where the build volume is mounted.
 VOLUME = "/build"
 

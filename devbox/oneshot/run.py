@@ -19,7 +19,7 @@ from devbox.container.inside.exec import run_watched
 from devbox.container.inside.probe import remote_env, variables
 from devbox.container.project import resolve, write
 from devbox.container.steps import BuildService
-from devbox.container.target import Target
+from devbox.container.target import ONE_SHOT, Target
 from devbox.container.up import compose
 from devbox.container.up.apply import Journal
 from devbox.container.up.compose import one_shot_spec
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from devbox.reporter import Reporter
 
 STOP_SECONDS = 5
-RUN_LABEL = "devbox.run"
 
 
 def run(
@@ -150,7 +149,7 @@ def one_shot(contract: Contract, merged: Merged, image: Image, argv: Sequence[st
         spec,
         name=None,
         publish=(),
-        labels=((RUN_LABEL, str(contract.workspace)),),
+        labels=((ONE_SHOT, str(contract.workspace)),),
         env=tuple(env.items()),
         user=user,
         run_args=tuple(argument for argument in run_args if argument),

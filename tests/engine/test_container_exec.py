@@ -14,6 +14,7 @@ import subprocess
 import sys
 import termios
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -570,6 +571,31 @@ def test_stop_logs_down_and_status(tree: Tree, capfd: pytest.CaptureFixture[str]
     assert tree.engine.volume(volume) is None
     with pytest.raises(DevboxError, match="no dev container"):
         stop.plan_down(tree.engine, tree.path)
+
+
+def test_what_devbox_itself_has_in_a_volume_does_not_keep_it(tree: Tree, base_image: str) -> None:
+    """A one-shot container that was killed before its start, and a helper that looks into it for a moment."""
+    volume = volume_name(os.getuid(), "build", tree.path)
+    mount = ["--volume", f"{volume}:/build"]
+    tree.engine.run(["create", "--label", f"devbox.run={tree.path}", *mount, base_image, "true"])
+    tree.engine.run(["run", "--detach", "--rm", "--label", "devbox.helper", *mount, base_image, "sleep", "1"])
+    plan = stop.plan_down(tree.engine, tree.path, volumes=True)
+    with ThreadPoolExecutor(5) as pool:
+        for done in [pool.submit(stop.down, tree.engine, plan, Silent()) for _ in range(5)]:
+            assert done.result() == plan
+    assert tree.engine.volume(volume) is None
+    assert tree.engine.container(tree.container) is None
+
+
+def test_a_volume_that_somebody_uses_stays_and_who_is_said(tree: Tree, base_image: str) -> None:
+    volume = volume_name(os.getuid(), "build", tree.path)
+    other = tree.engine.run(["create", "--volume", f"{volume}:/x", base_image, "true"]).stdout.strip()
+    try:
+        with pytest.raises(DevboxError, match=f"the volume {volume} cannot be removed"):
+            stop.down(tree.engine, stop.plan_down(tree.engine, tree.path, volumes=True), Silent())
+    finally:
+        tree.engine.run(["rm", other])
+        tree.engine.run(["volume", "rm", volume])
 
 
 def test_a_build_volume_whose_workspace_is_gone_is_told(tree: Tree) -> None:

@@ -6,6 +6,7 @@ import base64
 import io
 import os
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,7 @@ from devbox.devcontainer.writing.write import keep_out
 from devbox.engine.steering import for_compose
 from devbox.errors import RefusedError, UsageError
 from devbox.facts.checkout import gather
-from devbox.files import private_folder
+from devbox.files import private_folder, write_atomically
 from devbox.masking import Mask, calm, is_secret_name, visible
 from devbox.reporter import Silent
 from devbox.trust import grants
@@ -206,3 +207,28 @@ def test_the_agent_is_asked_for_once_and_either_answer_is_kept(tmp_path: Path) -
     assert not may_use_agent(silent, Answers(), Asked(None), own=None, there=True)
     assert not may_use_agent(silent, Answers(), Asked(answer=True), own=None, there=False)
     assert may_use_agent(silent, Answers(asks=False), Asked(None), own="DEVBOX_SSH_AGENT", there=True)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_writer_that_is_killed_leaves_no_file(tmp_path: Path, named: bool) -> None:
+    """Also where the file system has no files without a name: then the next one sweeps."""
+    script = f"""
+import os, signal
+from pathlib import Path
+from devbox import files
+os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+if {named}:
+    del os.O_TMPFILE
+files.write_atomically(Path("file"), "new")
+"""
+    (tmp_path / "file").write_text("old")
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=False)
+    assert done.returncode == -9
+    assert (tmp_path / "file").read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == (2 if named else 1)
+    another = tmp_path / f".file.devbox-{os.getppid()}"
+    another.write_text("of somebody who is at it")
+    write_atomically(tmp_path / "file", "newer", mode=0o640)
+    assert (tmp_path / "file").read_text() == "newer"
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+    assert set(tmp_path.iterdir()) == {another, tmp_path / "file"}

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 JSON = dict[str, Any]
 
+# How long the removal of a container may take that somebody else has begun.
+_REMOVAL_SECONDS = 30.0
 # The kernel's numbers of resource limits, as `--ulimit` names them.
 _LIMITS = (
     "cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "locks", "sigpending", "msgqueue",
@@ -185,9 +187,15 @@ def _see_mounted(inspected: Sequence[JSON]) -> None:
 
 
 def remove(engine: Engine, container: str) -> None:
-    """Remove a container and what is remembered of it; one that is gone already is no failure. Named volumes stay."""
+    """Remove a container and what is remembered of it; one that is gone already is no failure. Named volumes stay.
+
+    Where somebody else removes it now, that is waited for.
+    """
     done = engine.run(["rm", "--force", "--volumes", container], check=False)
-    if not done.ok and "No such container" not in done.stderr:
+    deadline = time.monotonic() + _REMOVAL_SECONDS
+    while "already in progress" in done.stderr and engine.container(container) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if not done.ok and "No such container" not in done.stderr and engine.container(container) is not None:
         raise EngineError(f"the container {container[:12]} cannot be removed", detail=done.stderr.strip())
     memory.forget_container(container)
 
