@@ -41,6 +41,22 @@ if TYPE_CHECKING:
     from devbox.reporter import Reporter
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+DEVBOX = [sys.executable, "-m", "devbox"]
+
+
+def devbox(*args: str, cwd: Path, code: int | None = 0, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run `devbox ARGS` in a folder; it ends with `code` (None: with any)."""
+    env = {**os.environ, **environ}
+    done = subprocess.run([*DEVBOX, *args], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    assert code in {None, done.returncode}, done.stdout + done.stderr
+    return done
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def until(condition: Callable[[], object], seconds: float = 15) -> None:
@@ -49,13 +65,6 @@ def until(condition: Callable[[], object], seconds: float = 15) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)  # there is no event for what a container does
-
-
-def git(folder: Path, *args: str) -> str:
-    """Return what git says, without the developer's own settings."""
-    environ = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    argv = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", *args]
-    return subprocess.run(argv, cwd=folder, env=environ, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def remove(engine: Engine, path: Path) -> None:

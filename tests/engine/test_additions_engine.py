@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.engine.lab import devbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,15 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.engine
 
-DEVBOX = [sys.executable, "-m", "devbox"]
 VOLUME = f"devbox-test-models-{os.getpid()}"
-
-
-def devbox(*args: str, cwd: Path, code: int = 0, **environ: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, **environ}
-    done = subprocess.run([*DEVBOX, *args], cwd=cwd, capture_output=True, text=True, check=False, env=env)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
 
 
 def up(*args: str, cwd: Path) -> Any:
@@ -38,7 +30,7 @@ def up(*args: str, cwd: Path) -> Any:
 def checkout(saxpy: Path, base_image: str, engine: Engine) -> Iterator[Path]:
     (saxpy / "devbox.toml").write_text(f'framework = "cuda"\nvariant = "cpu"\nbase_image = "{base_image}"\n')
     yield saxpy
-    subprocess.run([*DEVBOX, "down", "--volumes", "--yes"], cwd=saxpy, capture_output=True, check=False)
+    devbox("down", "--volumes", "--yes", cwd=saxpy, code=None)
     engine.run(["volume", "rm", "--force", VOLUME], check=False)
 
 

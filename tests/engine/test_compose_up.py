@@ -22,6 +22,7 @@ from devbox.image.base.package import reference
 from devbox.oneshot import run
 from devbox.reporter import Silent
 from tests.engine.lab import Checkout
+from tests.git import git
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -614,14 +615,10 @@ def test_a_refused_limit_is_lowered_and_said(work: Work) -> None:
 
 
 def test_git_finds_its_repository_from_a_worktree(work: Work, tmp_path: Path) -> None:
-    def git(*args: str) -> None:
-        environ = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-        subprocess.run(["git", "-c", "user.name=x", "-c", "user.email=x@y", *args], check=True, env=environ)
-
-    git("init", "--quiet", str(tmp_path / "main"))
-    git("-C", str(tmp_path / "main"), "commit", "--quiet", "--allow-empty", "--message", "x")
+    git(tmp_path, "init", "--quiet", "main")
+    git(tmp_path / "main", "commit", "--quiet", "--allow-empty", "--message", "x")
     shutil.rmtree(work.path)
-    git("-C", str(tmp_path / "main"), "worktree", "add", "--quiet", str(work.path))
+    git(tmp_path / "main", "worktree", "add", "--quiet", str(work.path))
     work.write_project({"app": ALONE})
     work.up(skip_hooks=True)
     mounted = {mount["Destination"]: mount["Source"] for mount in work.inspect()["Mounts"]}

@@ -19,6 +19,7 @@ from devbox.container.up.up import UpRequest, UpResult, up
 from devbox.devcontainer.identity import id_labels
 from devbox.engine.docker import Engine
 from devbox.reporter import Silent
+from tests.git import git
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,13 +38,6 @@ with socket.socket(socket.AF_UNIX) as agent:
         answer += agent.recv(size)
 print(os.getuid(), answer[0], struct.unpack(">I", answer[1:5])[0])
 """
-
-
-def git(folder: Path, *args: str) -> str:
-    identity = ("-c", "user.name=a", "-c", "user.email=a@b")
-    environ = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    argv = ["git", *identity, *args]
-    return subprocess.run(argv, cwd=folder, env=environ, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def write(folder: Path, image: str, **config: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,8 @@ import pytest
 from devbox.cli.app import run
 from devbox.image import life
 from devbox.paths import config_dir
-from tests.engine.lab import git
+from tests.engine.lab import free_port
+from tests.git import git
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,12 +98,6 @@ class Tiny:
 
     def greeting(self, stage: str = "release") -> str:
         return self.engine.run(["run", "--rm", self.image(stage), "cat", "/greeting"]).stdout.strip()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from devbox.cli.app import run
 from devbox.image.base import lock
-from tests.engine.lab import git
+from tests.git import git
 from tests.oracle.feature_lab import PASSWORD, USER, running_registry
 
 if TYPE_CHECKING:

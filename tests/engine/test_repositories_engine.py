@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from devbox.paths import config_dir
+from tests.engine.lab import devbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.engine
 
-DEVBOX = [sys.executable, "-m", "devbox"]
 # Known by a file of its own, and mounted elsewhere than any other CMake tree.
 KERNELS = """
 extends = "cuda"
@@ -32,10 +30,8 @@ weight = 50
 """
 
 
-def devbox(*args: str, cwd: Path) -> Any:
-    done = subprocess.run([*DEVBOX, *args, "--json"], cwd=cwd, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout)["data"]
+def said(*args: str, cwd: Path) -> Any:
+    return json.loads(devbox(*args, "--json", cwd=cwd).stdout)["data"]
 
 
 @pytest.fixture
@@ -52,23 +48,20 @@ def pair(tmp_path: Path, base_image: str) -> Iterator[tuple[Path, Path]]:
     (kernels / "kernels.txt").touch()
     (app / "devbox.toml").write_text(f'variant = "cpu"\nbase_image = "{base_image}"\n')
     yield app, kernels
-    subprocess.run([*DEVBOX, "down", "--volumes", "--yes"], cwd=app, capture_output=True, check=False)
+    devbox("down", "--volumes", "--yes", cwd=app, code=None)
 
 
 def test_each_checkout_has_its_place_and_its_trees(pair: tuple[Path, Path], engine: Engine) -> None:
     app, kernels = pair
-    up = devbox("up", "--framework", "cuda", "--repositories", "../kernels", cwd=app)
-    assert devbox("build", cwd=app)["compiled"] == 1
-    first = devbox("build", "--repository", "kernels", cwd=app)
+    up = said("up", "--framework", "cuda", "--repositories", "../kernels", cwd=app)
+    assert said("build", cwd=app)["compiled"] == 1
+    first = said("build", "--repository", "kernels", cwd=app)
     assert first["compiled"] == 1
     assert first["tree"].startswith("/build/.repositories/kernels/")
     (kernels / "a.c").write_text("int kernels(void) { return 2; }\n")
-    assert devbox("build", cwd=app)["commands"] == 0
-    assert devbox("build", "--repository", "kernels", cwd=app)["compiled"] == 1
+    assert said("build", cwd=app)["commands"] == 0
+    assert said("build", "--repository", "kernels", cwd=app)["compiled"] == 1
     listed = engine.run(["exec", up["container"], "ls", "/workspaces/kernels/kernels.txt", first["tree"]]).stdout
     assert "libkernels.a" in listed
-    wrong = subprocess.run(
-        [*DEVBOX, "build", "--repository", "vllm"], cwd=app, capture_output=True, text=True, check=False
-    )
-    assert wrong.returncode == 2
+    wrong = devbox("build", "--repository", "vllm", cwd=app, code=2)
     assert "no repository called 'vllm' (it has: kernels)" in wrong.stderr

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from typing import TYPE_CHECKING
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devbox.paths import config_dir
+from tests.engine.lab import DEVBOX, devbox, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.engine
 
-DEVBOX = [sys.executable, "-m", "devbox"]
 FRAMEWORK = """
 extends = "cuda"
 title = "A framework of tests"
@@ -100,23 +98,12 @@ def framework(engine: Engine, base_image: str, engine_name: Callable[[str], str]
             engine.run(["rm", "--force", one.id], check=False)
 
 
-def devbox(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*DEVBOX, *args], cwd=cwd, capture_output=True, text=True, check=False)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_what_a_task_writes_is_its_users_and_its_exit_code_is_passed_on(
     framework: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     words = ["task", "run", "compile", "--framework", framework, "--engines", "my engines", "--text", "a 'b' $c"]
     done = devbox(*words, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
     assert "token=hf_secret" in done.stdout
     (plan,) = (tmp_path / "my engines").glob("*/model.plan")
     assert plan.read_text() == "a 'b' $c\n"
@@ -127,7 +114,7 @@ def test_what_a_task_writes_is_its_users_and_its_exit_code_is_passed_on(
     assert "hf_secret" not in said
     assert "--shm-size=64m" in said
     assert f"--user {os.getuid()}:{os.getgid()}" in said
-    assert devbox(*words, "--code", "7", cwd=tmp_path).returncode == 7
+    devbox(*words, "--code", "7", cwd=tmp_path, code=7)
 
 
 def test_a_server_is_waited_for_shown_and_stopped(
@@ -136,8 +123,7 @@ def test_a_server_is_waited_for_shown_and_stopped(
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     port = str(free_port())
     words = ["task", "run", "serve", "--framework", framework, "--engines", "engines", "--port", f"{port}:3000"]
-    missing = devbox(*words, cwd=tmp_path)
-    assert missing.returncode == 2
+    missing = devbox(*words, cwd=tmp_path, code=2)
     assert "there is no folder" in missing.stderr
     (tmp_path / "engines" / "gpu").mkdir(parents=True)
     done = devbox(*words, "--json", cwd=tmp_path)
@@ -147,21 +133,19 @@ def test_a_server_is_waited_for_shown_and_stopped(
     name = answer["data"]["name"]
     assert "hf_secret" not in json.dumps(engine.container(name))
     assert engine.run(["exec", name, "sh", "-c", "grep -lz HF_TOKEN=hf_secret /proc/[0-9]*/environ"]).ok
-    taken = devbox(*words, cwd=tmp_path)
-    assert taken.returncode == 2
+    taken = devbox(*words, cwd=tmp_path, code=2)
     assert f"taken by the container {name}" in taken.stderr
     listed = json.loads(devbox("task", "list", "--framework", framework, "--json", cwd=tmp_path).stdout)
     assert [task["state"][:2] for task in listed["data"]["tasks"]] == ["", "Up"]
     assert devbox("task", "logs", "serve", cwd=tmp_path).stdout == "loading\n"
-    assert devbox("task", "stop", f"{framework}/serve", cwd=tmp_path).returncode == 0
+    devbox("task", "stop", f"{framework}/serve", cwd=tmp_path)
     assert engine.container(name) is None
 
 
 def test_a_server_that_ends_first_says_why(framework: str, tmp_path: Path, engine: Engine) -> None:
     (tmp_path / "engines" / "gpu").mkdir(parents=True)
     words = ["--framework", framework, "--engines", "engines", "--port", f"{free_port()}:3000", "--status", "crash"]
-    done = devbox("task", "run", "serve", *words, cwd=tmp_path)
-    assert done.returncode == 1
+    done = devbox("task", "run", "serve", *words, cwd=tmp_path, code=1)
     assert "ended with exit code 3 before it served" in done.stderr
     assert "no such engine" in done.stderr
     assert "no such engine" in devbox("task", "logs", "serve", cwd=tmp_path).stdout
@@ -191,6 +175,5 @@ def test_ctrl_c_while_it_starts_leaves_nothing(
 def test_the_options_of_a_task_are_shown(framework: str, tmp_path: Path) -> None:
     said = devbox("task", "show", "compile", "--framework", framework, cwd=tmp_path).stdout
     assert "--engines  path" in said
-    wrong = devbox("task", "run", "compile", "--framework", framework, "--engine", "x", cwd=tmp_path)
-    assert wrong.returncode == 2
+    wrong = devbox("task", "run", "compile", "--framework", framework, "--engine", "x", cwd=tmp_path, code=2)
     assert "did you mean --engines?" in wrong.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import time
 from pathlib import Path
 
@@ -16,18 +15,13 @@ from devbox.agent.files import stamp_of
 from devbox.agent.proof import sources as module
 from devbox.agent.proof.git import Git, index_entries
 from devbox.agent.proof.sources import Sources, walk
+from tests.git import git
 
 ENVIRON = {
     **os.environ,
     "GIT_CONFIG_GLOBAL": os.devnull,
     **{f"GIT_{who}_{what}": "a@b.c" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
 }
-
-
-def git(folder: Path, *args: str) -> str:
-    return subprocess.run(
-        ["git", *args], cwd=folder, env=ENVIRON, check=True, capture_output=True, text=True
-    ).stdout.strip()
 
 
 @pytest.fixture

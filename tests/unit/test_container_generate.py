@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,15 +18,11 @@ from devbox.engine.docker import Engine
 from devbox.errors import ConfigError, DriftError, RefusedError, UsageError
 from devbox.reporter import Silent
 from tests.asked import asked
+from tests.git import git
 
 CONFIG, DOCKERFILE, COMPOSE = (f".devcontainer/{name}" for name in ("devcontainer.json", "Dockerfile", "compose.yaml"))
 # There is no docker on this PATH: whoever asked the engine would fail.
 NO_ENGINE = Engine(environ={"PATH": "/nonexistent"})
-
-
-def git(folder: Path, *args: str) -> str:
-    identity = ("-c", "user.name=t", "-c", "user.email=t@localhost")
-    return subprocess.run(["git", *identity, *args], cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.fixture

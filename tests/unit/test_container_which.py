@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +15,7 @@ from devbox.errors import ContractError, UsageError
 from devbox.facts.model import EngineFacts, Gpu, Gpus
 from devbox.frameworks.detect import Match
 from devbox.reporter import Silent
+from tests.git import git
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,19 +129,15 @@ class TestWorkspace:
         assert which.workspace(other / "kernels") == top
 
     def test_a_worktree_and_a_submodule_are_checkouts_of_their_own(self, tmp_path: Path) -> None:
-        def git(*args: str, cwd: Path) -> None:
-            identity = ("-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "protocol.file.allow=always")
-            subprocess.run(["git", *identity, *args], cwd=cwd, check=True, capture_output=True)
-
         for name in ("main", "lib"):
             folder(tmp_path / name, f_txt="")
-            git("init", "-q", cwd=tmp_path / name)
-            git("add", ".", cwd=tmp_path / name)
-            git("commit", "-qm", "c", cwd=tmp_path / name)
+            git(tmp_path / name, "init", "-q")
+            git(tmp_path / name, "add", ".")
+            git(tmp_path / name, "commit", "-qm", "c")
         main = tmp_path / "main"
         put(main / ".devcontainer/devcontainer.json")
-        git("worktree", "add", "-q", "trees/one", cwd=main)
-        git("submodule", "add", "-q", str(tmp_path / "lib"), "3rdparty/lib", cwd=main)
+        git(main, "worktree", "add", "-q", "trees/one")
+        git(main, "submodule", "add", "-q", str(tmp_path / "lib"), "3rdparty/lib")
         for part in ("trees/one", "3rdparty/lib"):
             assert which.workspace(folder(main / part / "src")) == main / part
         assert which.workspace(main / "3rdparty") == main

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import posixpath
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,16 +14,9 @@ from devbox.devcontainer.read import read
 from devbox.devcontainer.worktree import git_mounts
 from devbox.facts.checkout import gather
 from devbox.facts.model import Checkout
+from tests.git import git
 
 TARGET = "/workspaces/vllm"
-
-
-def git(folder: Path, *args: str) -> str:
-    environ = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    identity = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "protocol.file.allow=always")
-    return subprocess.run(
-        ["git", *identity, *args], cwd=folder, env=environ, capture_output=True, text=True, check=True
-    ).stdout.strip()
 
 
 def commit(folder: Path) -> None:

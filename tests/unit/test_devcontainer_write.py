@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from devbox.errors import RefusedError
 from devbox.facts.checkout import gather
 from devbox.facts.model import Checkout
 from devbox.trust import grants
+from tests.git import git
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,11 +42,6 @@ def generated(image: str = "FROM a\n", name: str = "x", folder: str = ".devconta
     )
     files = ((f"{folder}/devcontainer.json", dump(devcontainer)), (f"{folder}/Dockerfile", image))
     return Generated(files, devcontainer)
-
-
-def git(folder: Path, *args: str) -> str:
-    identity = ("-c", "user.name=t", "-c", "user.email=t@localhost")
-    return subprocess.run(["git", *identity, *args], cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.fixture

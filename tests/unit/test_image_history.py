@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from devbox.errors import UsageError
 from devbox.image.prebuilt.history import History, gather
+from tests.git import git
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def git(folder: Path, *args: str) -> str:
-    identity = {f"GIT_{who}_{what}": "test@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    environ = {**os.environ, **identity, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    done = subprocess.run(["git", *args], cwd=folder, env=environ, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
 
 
 def commit(folder: Path, message: str) -> str:

@@ -16,6 +16,7 @@ from devbox.facts import fitness, gaps
 from devbox.frameworks.load import load
 from devbox.frameworks.model import Framework, Preflight
 from devbox.reporter import Silent
+from tests.git import git
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,11 +25,6 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 123
 QUIET = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "GIT_ALLOW_PROTOCOL": "file"}
 NAMES = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 ENVIRON = {**os.environ, **QUIET, **NAMES}
-
-
-def git(folder: Path, *args: str) -> str:
-    done = subprocess.run(["git", *args], cwd=folder, env=ENVIRON, check=True, capture_output=True, text=True)
-    return done.stdout
 
 
 def repository(folder: Path, **files: str) -> Path:
