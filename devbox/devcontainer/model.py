@@ -37,11 +37,12 @@ class Variation:
     `content` is a file that is read in the place of the contract's own, whose name and folder hold on. `labels` take
     the place of the two by which tools find the container. `features` come on top of the contract's own, and `mounts`,
     values of `--mount`, after them. Without `git_root` the folder itself is mounted, and not its whole repository.
-    `probe` and `host_ids` are what holds where nobody says `userEnvProbe` or `updateRemoteUserUID`; "never" is stronger
-    than that. `gpus` says whether there are any, "detect" to look for them. An image is built with what `cache_from`
-    names beside the contract's own, and without any with `no_cache`; `features_lock` takes the place of the setting.
-    `remote_env` is for the commands of this call, where the contract says nothing of its names. Without
-    `remote_env_in_label` the contract's own is kept out of the container's metadata.
+    `probe` and `host_ids` are what holds where nobody says `userEnvProbe` or `updateRemoteUserUID`; "never" is
+    stronger than that. `gpus` says whether there are any, "detect" to look for them. An image is built with what
+    `cache_from` names beside the contract's own, and without any with `no_cache`; `features_lock` takes the place of
+    the setting. `remote_env` is for the commands of this call, where the contract says nothing of its names. Without
+    `remote_env_in_label` the contract's own is kept out of the container's metadata. `lenient` makes warnings of what
+    no other tool looks at: a workspace folder that the container has not.
     """
 
     content: Path | None = None
@@ -57,6 +58,7 @@ class Variation:
     features_lock: str | None = None
     remote_env: tuple[tuple[str, str], ...] = ()
     remote_env_in_label: bool = True
+    lenient: bool = False
 
 
 @dataclass(frozen=True, slots=True)

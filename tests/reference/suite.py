@@ -2,8 +2,8 @@
 
 `python -m tests.reference.suite TREE` takes a checkout of the repository devcontainers/cli, copies it, installs from
 npm what its tests need, and runs its suites against whichever program `devcontainer` is to be: first the reference,
-then devbox. Images that the engine lacks are stood in for; what these cannot stand for fails with both. It ends with 1
-where a test passes with the reference and fails with devbox.
+then devbox. Images that the engine lacks and Features of ghcr.io are stood in for; what these cannot stand for fails
+with both. It ends with 1 where a test passes with the reference and fails with devbox.
 
 It takes minutes for each suite. An engine of its own is a good idea: `DOCKER_HOST` names it.
 """
@@ -17,8 +17,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from tests.reference.registry import stood_in
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
@@ -114,8 +120,8 @@ def stand_in() -> list[str]:
     return made
 
 
-def suite(copy: Path, file: str, program: str) -> Result:
-    """Run a suite against a program."""
+def suite(copy: Path, file: str, who: str, environ: Mapping[str, str]) -> Result:
+    """Run a suite against a program, `who`. What came of it is kept beside the copy."""
     with tempfile.NamedTemporaryFile(suffix=".json") as report:
         done = run(
             ["npx", "mocha", "-r", "ts-node/register", "--exit", "--reporter", "json", "--reporter-option",
@@ -124,9 +130,10 @@ def suite(copy: Path, file: str, program: str) -> Result:
             TS_NODE_PROJECT="src/test/tsconfig.json",
             TS_NODE_TRANSPILE_ONLY="1",
             DEVBOX_DEVCONTAINER_TRUST="always",
-            **{_PROGRAM: program},
+            npm_config_offline="true",
+            **environ,
         )  # fmt: skip
-        (copy.parent / f"{Path(file).stem}.{Path(program.split()[0]).name}.log").write_text(done.stdout + done.stderr)
+        (copy.parent / f"{Path(file).stem}.{who}.log").write_text(done.stdout + done.stderr)
         text = Path(report.name).read_text()
     if not text:
         return Result({f"{file} itself": False})
@@ -152,11 +159,15 @@ def main() -> int:
     copy = prepare(asked.tree.resolve(), asked.work)
     made = stand_in()
     worse = []
-    try:
+    with ExitStack() as stack:
+        for name in made:
+            stack.callback(run, ["docker", "rmi", "--no-prune", name])
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        environ = stack.enter_context(stood_in(scratch))
         print(f"{'suite':<26}{'reference':>10}{'devbox':>10}", flush=True)
         for name in asked.suite or SUITES:
             found = {
-                who: suite(copy, SUITES[name], program)
+                who: suite(copy, SUITES[name], who, {**environ, _PROGRAM: program})
                 for who, program in programs.items()
                 if asked.only in {None, who}
             }
@@ -165,9 +176,6 @@ def main() -> int:
             if len(found) == 2:
                 ours = found["devbox"].tests
                 worse += [title for title, well in found["reference"].tests.items() if well and not ours.get(title)]
-    finally:
-        for name in made:
-            run(["docker", "rmi", "--no-prune", name])
     for title in worse:
         print(f"passes with the reference alone: {title}")
     return int(bool(worse))

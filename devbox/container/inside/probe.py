@@ -288,7 +288,10 @@ def user_environ(engine: Engine, read: Reading) -> Answer:
     head, *parts = done.stdout.split(mark)
     folder, _, told = head.partition("\n")
     if folder == "gone":
-        raise no_folder(read.folder)
+        gone = no_folder(read.folder)
+        if read.contract is None or not read.contract.variation.lenient:
+            raise gone
+        return Answer({}, gone.message)
     warning = _unwritable(read, int(folder.split()[1])) if folder.startswith("unwritable ") else None
     if not flags:
         return Answer({}, warning)
