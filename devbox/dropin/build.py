@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from devbox.container.prebuild import PrebuildRequest, prebuild
 from devbox.container.up.complete import Wishes
-from devbox.dropin.meant import meant
-from devbox.dropin.up import trusts
+from devbox.dropin.meant import meant, trusts
 from devbox.errors import UsageError
 from devbox.trust.ask import Answers
 

@@ -11,8 +11,8 @@ from devbox.container.hooks.commands import run_due
 from devbox.container.hooks.manage import within
 from devbox.container.inside.probe import learn, reading
 from devbox.container.person import dotfiles
-from devbox.dropin.meant import meant
-from devbox.dropin.up import extent, included, settings_of
+from devbox.dropin.configuration import included
+from devbox.dropin.meant import extent, meant, settings_of
 from devbox.errors import DevboxError
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from devbox.container.describe import image_config
 from devbox.container.inside.probe import variables
 from devbox.devcontainer.merge import LABEL_PROPERTIES, image_metadata, merge
 from devbox.devcontainer.properties import LIFECYCLE
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from devbox.devcontainer.model import Contract
+    from devbox.dropin.arguments import Arguments
+    from devbox.dropin.meant import Meant
     from devbox.engine.docker import Engine
 
 JSON = dict[str, Any]
@@ -52,6 +53,8 @@ def entries_of(engine: Engine, contract: Contract, container: JSON | None) -> li
     Without a container the image is asked as far as it is there; nothing is built or pulled for it.
     """
     if container is None:
+        from devbox.container.describe import image_config
+
         labels = image_config(engine, contract)[1].get("Labels")
     else:
         labels = container["Config"].get("Labels") or {}
@@ -93,6 +96,25 @@ def merged(contract: Contract, written: JSON, entries: Sequence[JSON]) -> JSON:
             "hostRequirements": {"cpus": 0, **one.host_requirements} if one.host_requirements else None,
         }
     )
+
+
+def written_of(arguments: Arguments, about: Meant, contract: Contract, container: JSON | None) -> JSON:
+    """Return the configuration that is written out; an empty one where no file is in question."""
+    if about.config is None:
+        return {}
+    return configuration(contract, about.engine.environ, container, named=arguments.text("config") is not None)
+
+
+def included(arguments: Arguments, about: Meant, container: JSON | None) -> JSON:
+    """Return the configurations that an outcome is to include."""
+    if not (arguments.on("include-configuration") or arguments.on("include-merged-configuration")):
+        return {}
+    contract = about.contract_of(container)
+    written = written_of(arguments, about, contract, container)
+    result: JSON = {"configuration": written} if arguments.on("include-configuration") else {}
+    if arguments.on("include-merged-configuration"):
+        result["mergedConfiguration"] = merged(contract, written, entries_of(about.engine, contract, container))
+    return result
 
 
 def filled(contract: Contract, value: JSON, environ: Mapping[str, str], container: JSON | None = None) -> JSON:

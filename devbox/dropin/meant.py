@@ -20,10 +20,13 @@ from devbox.engine.spec import Mount
 from devbox.errors import ContractError, DevboxError
 
 if TYPE_CHECKING:
+    from devbox.container.hooks.commands import Extent
     from devbox.devcontainer.model import Contract
     from devbox.dropin.arguments import Arguments
 
 JSON = dict[str, Any]
+
+_PREBUILD = "updateContentCommand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,3 +151,36 @@ def features(arguments: Arguments) -> JSON:
     """Return the Features that come on top of the contract's. Raises ContractError where they are no JSON object."""
     text = arguments.text("additional-features")
     return dict(jsonc.loads(text, Path("--additional-features"))) if text else {}
+
+
+def trusts(about: Meant) -> bool:
+    """Tell whether the person's own settings agree in advance to what a contract of this workspace reaches."""
+    from devbox import config
+
+    settings = config.load(about.workspace, environ=about.engine.environ, flags={})
+    return settings.devcontainer_trust == "always"
+
+
+def settings_of(arguments: Arguments) -> JSON:
+    """Return the options that are settings of devbox's, by their keys."""
+    return {
+        name.replace("-", "_"): arguments.text(name)
+        for name in ("dotfiles-repository", "dotfiles-install-command", "dotfiles-target-path")
+        if arguments.text(name) and arguments.text("dotfiles-repository")
+    }
+
+
+def extent(arguments: Arguments) -> Extent:
+    """Return which of the lifecycle commands in the container are meant."""
+    from devbox.container.hooks.commands import ALL, Extent
+
+    attach = not arguments.on("skip-post-attach")
+    if arguments.on("skip-post-create"):
+        return Extent(inside=False)
+    if arguments.on("skip-non-blocking-commands"):
+        return Extent(blocking=True, attach=attach, again=_PREBUILD if arguments.on("prebuild") else None)
+    if arguments.on("prebuild"):
+        return Extent(until=_PREBUILD, again=_PREBUILD)
+    if arguments.on("stop-for-personalization"):
+        return Extent(until="dotfiles")
+    return ALL if attach else Extent(attach=False)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from devbox.dropin.configuration import entries_of, merged, workspace
+from devbox.dropin.configuration import entries_of, merged, workspace, written_of
 from devbox.dropin.meant import meant
-from devbox.dropin.up import written_of
 
 if TYPE_CHECKING:
     from devbox.dropin.arguments import Arguments

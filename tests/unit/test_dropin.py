@@ -15,9 +15,8 @@ from devbox.devcontainer.read import read
 from devbox.dropin.arguments import ArgumentsError, parse, usage
 from devbox.dropin.log import Log
 from devbox.dropin.main import main
-from devbox.dropin.meant import variation
+from devbox.dropin.meant import extent, settings_of, variation
 from devbox.dropin.options import COMMANDS
-from devbox.dropin.up import extent, settings_of
 from devbox.errors import ConfigError
 
 if TYPE_CHECKING:

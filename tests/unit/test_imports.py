@@ -31,11 +31,12 @@ def modules_after(code: str, *args: str) -> set[str]:
     [
         "import devbox.__main__ as m; m.main(['--version'])",
         "import devbox.container.hot",
+        "import devbox.dropin.main, devbox.dropin.execute, devbox.dropin.read",
         "import devbox.errors, devbox.paths, devbox.files, devbox.reporter",
         "import devbox.engine.docker, devbox.engine.spec",
         "import devbox.facts.model, devbox.frameworks.model, devbox.devcontainer.model",
     ],
-    ids=["--version", "exec", "foundation", "engine", "values"],
+    ids=["--version", "exec", "devcontainer", "foundation", "engine", "values"],
 )
 def test_nothing_heavy_is_imported(code: str) -> None:
     assert modules_after(code) & HEAVY == set()

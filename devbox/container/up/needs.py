@@ -57,6 +57,10 @@ def gpus_for(engine: Engine, contract: Contract, merged: Merged, reporter: Repor
     needs, said = merged.host_requirements, contract.variation.gpus
     if contract.gpus is None and (not needs or (said == "none" and needs.keys() == {"gpu"})):
         return None
+    if said == "all" and requirements.demanded_gpu(contract) is not None:
+        from devbox.devcontainer.gpu import ALL
+
+        return ALL
     facts = engine_facts.gather(engine)
     if needs and facts.local:
         for sentence in requirements.unmet(needs, host_facts.gather(), engine_facts.free_storage(facts)):
