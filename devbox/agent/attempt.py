@@ -22,13 +22,14 @@ from .proof.sources import BUILD_MARK, Sources
 from .protocol import Built, Tree
 from .record import Attempt, ninja_identity
 from .trees import note_owner
-from .volume import CURRENT
+from .volume import CURRENT, states_of
 
 if TYPE_CHECKING:
     from .drivers.base import Done, Driver, Plan
     from .events import Events
     from .process import Supervisor
     from .protocol import Build
+    from .states import States
 
 SLOWEST = 5
 # How many files of each kind `--explain` names.
@@ -75,13 +76,16 @@ class Work:
         self.sources = Sources(
             decided.workspace, decided.tree, installing.files(decided.workspace) if installing else ()
         )
+        if os.path.isdir(states_of(decided.volume, decided.key)):
+            self._states()
         self.last, seen = recall(context, self.sources)
         self.proof = proof_for(context, self.sources, self.last, seen)
         self.proof.look()
         driver = driver_for(context)
         self._start_cache()
-        changed = self.proof.why_configure(self.last.configured_from) if self.last else []
-        plan = driver.plan(self.last, changed)
+        plan = self._plan(driver)
+        if plan.reasons:
+            plan = self._change_state(driver, plan)
         context.reasons += [f"configured: {reason}" for reason in plan.reasons]
         self.result.update(jobs=driver.jobs.number, jobs_reason=driver.jobs.reason, configured=plan.reasons)
         self._open(plan)
@@ -113,6 +117,37 @@ class Work:
         client = self.context.request.client
         more = {"start": self.start, "seconds": round(seconds, 3), "client": client, "reasons": reasons}
         history.note(self.records.path(self.decided.key, history.NAME), {**more, **entry})
+
+    # What has to be configured.
+
+    def _plan(self, driver: Driver) -> Plan:
+        return driver.plan(self.last, self.proof.why_configure(self.last.configured_from) if self.last else [])
+
+    def _states(self) -> States:
+        from .states import States
+
+        return States(self.context)
+
+    def _change_state(self, driver: Driver, plan: Plan) -> Plan:
+        """Put the tree in place that was configured from what is there now, or keep this one; return what is to do."""
+        from .proof.by_content import ByContent
+
+        last, proof, request = self.last, self.proof, self.context.request
+        if last is None or not isinstance(proof, ByContent) or not request.heal or request.mode != "incremental":
+            return plan
+        alike = last._replace(arguments=plan.arguments, environment=plan.variables)
+        # Whether other files, arguments or variables are all that is wrong with this one.
+        is_sound = bool(last.configured_from) and not proof.why_spoiled() and not driver.plan(alike, []).reasons
+        said = proof.note() if is_sound else None
+        states = self._states()
+        if states.take(plan, proof.seen, said):
+            self.last = self.records.attempt(self.decided.key)
+            self.proof = proof_for(self.context, self.sources, self.last, proof.seen)
+            self.proof.look()
+            return self._plan(driver)
+        if said is not None and alike == last and not proof.is_next_commit():
+            states.keep(said)
+        return plan
 
     # The record.
 

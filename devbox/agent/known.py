@@ -9,9 +9,9 @@ from .drivers import cmake_call
 from .events import AgentError
 from .files import remove
 from .protocol import WantSeed
-from .record import FILES
+from .record import ATTEMPT, FILES
 from .seed import Seeding
-from .volume import current_key
+from .volume import current_key, states_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,7 +93,8 @@ def _empty(context: Context) -> None:
 
     tree = context.decided.tree
     context.events.phase(f"emptying {tree}")
-    remove([context.records.path(context.decided.key, "attempt.json")])
+    remove([context.records.path(context.decided.key, ATTEMPT)])
+    shutil.rmtree(states_of(context.decided.volume, context.decided.key), ignore_errors=True)
     if not os.path.isdir(tree):
         return
     context.reasons.append("the tree was emptied")

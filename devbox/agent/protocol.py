@@ -264,7 +264,8 @@ class Past(Message):
 class TreeTold(Message):
     """One build tree: bytes on disk, times in nanoseconds since the epoch (0: unknown), and its key's inputs.
 
-    Where its details were asked for, `sources` is their number, and `history` its attempts, the oldest first.
+    `bytes` are those of its other `states` too, so many of which are kept. Where its details were asked for, `sources`
+    is their number, and `history` its attempts, the oldest first.
     """
 
     PARTS: ClassVar[Mapping[str, Any]] = {"history": several(Past)}
@@ -279,6 +280,7 @@ class TreeTold(Message):
     built: int
     code: int
     inputs: JSON
+    states: int = 0
     sources: int = 0
     configured: bool = False
     arguments: Sequence[str] = ()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SCHEMA = 2
 # `kept` has the first two, `by_time` the last.
 FILES = ("files.json", "made.json", "sources.json")
+ATTEMPT = "attempt.json"
 NINJA_FILES = (".ninja_log", ".ninja_deps")
 
 
@@ -75,7 +76,7 @@ class Records:
 
     def attempt(self, key: str) -> Attempt | None:
         """Return the last attempt at a tree, or None if there is no record that this version understands."""
-        value = read_json(self.path(key, "attempt.json"))
+        value = read_json(self.path(key, ATTEMPT))
         if not isinstance(value, dict) or value.get("schema") != SCHEMA:
             return None
         try:
@@ -94,7 +95,7 @@ class Records:
 
     def write(self, attempt: Attempt) -> None:
         """Write an attempt, in one step."""
-        write_json(self.path(attempt.key, "attempt.json"), attempt._asdict())
+        write_json(self.path(attempt.key, ATTEMPT), attempt._asdict())
 
 
 def ninja_identity(tree: str) -> list[Any]:

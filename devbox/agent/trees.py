@@ -12,7 +12,7 @@ from .files import read_json, write_json
 from .locks import held, lock_path
 from .protocol import Removal, TreeTold, VolumesTold, VolumeTold
 from .record import Records
-from .volume import REPOSITORIES, current_key, records_of, state_of
+from .volume import REPOSITORIES, current_key, records_of, state_of, states_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,7 +40,8 @@ def describe(volume: str, *, sizes: bool = True, details: str | None = None) -> 
         about: dict[str, Any] = {
             "key": key,
             "path": tree,
-            "bytes": disk_use(tree) if sizes else 0,
+            "bytes": disk_use(tree) + disk_use(states_of(volume, key)) if sizes else 0,
+            "states": _count_states(volume, key),
             "current": key == current,
             "building": held(lock_path(state, key)),
             "state": attempt.state if attempt else "unknown",
@@ -59,6 +60,14 @@ def describe(volume: str, *, sizes: bool = True, details: str | None = None) -> 
             )
         found.append(TreeTold(**about))
     return found
+
+
+def _count_states(volume: str, key: str) -> int:
+    """Return in how many other configurations a tree is kept."""
+    try:
+        return sum(name.isdigit() for name in os.listdir(states_of(volume, key)))
+    except OSError:
+        return 0
 
 
 def _in_checkout(paths: Iterable[str], source: str) -> int:
@@ -114,7 +123,12 @@ def remove(volume: str, keys: Iterable[str], events: Events) -> list[Removal]:
                     events.phase(f"removing {key}")
                     os.makedirs(trash, exist_ok=True)
                     beside = os.path.join(trash, f"{key}.{os.getpid()}")
-                    for source, name in ((os.path.dirname(records.path(key, "")), f"{beside}.record"), (tree, beside)):
+                    parts = {
+                        os.path.dirname(records.path(key, "")): f"{beside}.record",
+                        tree: beside,
+                        states_of(volume, key): f"{beside}.states",
+                    }
+                    for source, name in parts.items():
                         with contextlib.suppress(FileNotFoundError):
                             os.rename(source, name)
         done.append(Removal(key=key, removed=not why, why=why))

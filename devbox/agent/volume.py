@@ -22,6 +22,11 @@ def records_of(volume: str) -> str:
     return os.path.join(volume, STATE, "records")
 
 
+def states_of(volume: str, key: str) -> str:
+    """Return the folder of the states that a tree was configured in before."""
+    return os.path.join(volume, STATE, "states", key)
+
+
 def current_key(volume: str) -> str:
     """Return the key of the tree that was built last, "" without one."""
     try:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 class BuildTree:
     """One build tree: its size in bytes on disk, times in seconds since the epoch (0: unknown), and its key's inputs.
 
+    `states` are the other configurations in which it is kept; their bytes are in its size.
     `built` is when it was last used. `state` is that of the last attempt: `closed`, `open` (cut off, or under way if
     `building`) or `unknown` (no record).
     """
@@ -38,6 +39,7 @@ class BuildTree:
     built: float
     code: int
     inputs: Mapping[str, Any] = field(hash=False)
+    states: int = 0
 
     @property
     def in_use(self) -> str:
@@ -81,6 +83,7 @@ def tree_of(found: TreeTold) -> BuildTree:
         built=found.built / 1e9,
         code=found.code,
         inputs=found.inputs,
+        states=found.states,
     )
 
 

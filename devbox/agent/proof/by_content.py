@@ -16,7 +16,6 @@ from . import configured
 from . import look as looks
 from .git import Git
 from .kept import Kept, ninja_files
-from .made import hashed, together
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,6 +43,7 @@ class ByContent:
         self._eye = looks.Eye(self._tree, self._git)
         self._record = Kept(context.records.folder_of(context.decided.key))
         self._record.load()
+        self._began = self._record.look
         self._edges: Edges | None = None
         self._last: tuple[Judged, Seen] | None = None
         self._window: looks.Window | None = None
@@ -95,16 +95,7 @@ class ByContent:
         self._edges = edges = Edges(self._tree, self._context.decided.workspace, self._edges)
         others = self._known or list(self._other_looks())
         was = record.look
-        names = edges.configured_from()
-        inside = self._eye.inside
-        record.hidden = hidden = configured.read(
-            (one for one in names if one.startswith(inside)), self._source, self._tree
-        )
-        names = [*names, *(name for name in hidden.files if name not in names)]
-        if hidden.git:
-            names += self._eye.git_head
-        if hidden.tags:
-            names += self._git.tags()
+        names, record.hidden = configured.reads(edges.configured_from(), self._source, self._tree, self._eye, self._git)
         shadowed = self._shadowed(edges)
         log = ninja_log.read(self._tree, record.log)
         now = self._eye.look([*names_to_look_at(edges), *names], was, others)
@@ -168,15 +159,18 @@ class ByContent:
             return ""
         return self._hash_configured_from()
 
-    def why_configure(self, since: str) -> list[str]:
-        """Return why cmake has to run on files, where it ran last on those with the hash `since`."""
+    def why_spoiled(self) -> list[str]:
+        """Return why the tree is not what cmake left when this devbox ran it."""
         if self.foreign:
             return ["cmake was run here by hand or by an IDE since the last build"]
         made = [name for name in self._changed if self._is_made_by_cmake(name)]
-        if made:
-            return [f"{made[0]} was changed by hand, which cmake made"]
-        if self._hash_configured_from() == since:
-            return []
+        return [f"{made[0]} was changed by hand, which cmake made"] if made else []
+
+    def why_configure(self, since: str) -> list[str]:
+        """Return why cmake has to run on files, where it ran last on those with the hash `since`."""
+        spoiled = self.why_spoiled()
+        if spoiled or self._hash_configured_from() == since:
+            return spoiled
         changed = [self._shown(name) for name in self.changed(self._record.configured_from)]
         return [f"changed: {', '.join(changed[:3])}" if changed else "other files are there, which file(GLOB) finds"]
 
@@ -190,13 +184,35 @@ class ByContent:
 
     def _hash_configured_from(self) -> str:
         record = self._record
-        files = record.look.files
-        globs = [hashed("\0".join(one.parts), "\0".join(configured.found(one))) for one in record.hidden.globs]
-        return together([*globs, *(hashed(name, files[name].content) for name in record.configured_from)])
+        return configured.digest(record.configured_from, record.hidden, record.look.files)
 
     def changed(self, names: Iterable[str]) -> list[str]:
         """Return those of the files that hold something else than at the last attempt."""
         return [name for name in names if name in self._changed]
+
+    # The states that a tree was configured in.
+
+    @property
+    def seen(self) -> Mapping[str, Entry]:
+        """What was seen, by the names of files."""
+        return self._record.look.files
+
+    def is_next_commit(self) -> bool:
+        """Whether all that cmake would see is another commit of the same branch: nobody goes back to that."""
+        names = self.changed(self._record.configured_from)
+        if not names or names != self._eye.git_head:
+            return False
+        was, now = (look.files[names[0]].content.rpartition("=")[0] for look in (self._began, self._record.look))
+        return was == now != ""
+
+    def note(self) -> list[str]:
+        """Write down what the looks so far prove, and return the files that cmake said it was run on."""
+        if self._last is not None:
+            self._save(settled=False)
+        if self._edges is not None:
+            return self._edges.configured_from()
+        more = {*self._record.hidden.files, *self._eye.git_head, *self._git.tags()}
+        return [name for name in self._record.configured_from if name not in more]
 
     # Telling ninja.
 

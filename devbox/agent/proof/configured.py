@@ -14,11 +14,16 @@ import re
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, NamedTuple
 
+from .made import hashed, together
 from .sources import GIT as GIT_FOLDER
 from .sources import MARKS, NOT_SOURCES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from ..content import Entry
+    from .git import Git
+    from .look import Eye
 
 COMMENT = re.compile(r"#.*")
 GLOB = re.compile(r"\bfile\s*\(\s*GLOB(_RECURSE)?\s+[^\s)]+([^)]*)\)", re.IGNORECASE)
@@ -70,6 +75,20 @@ def from_json(value: object) -> Hidden:
         return NONE
     globs, *rest = value
     return Hidden([Pattern(*one) for one in globs], *rest)
+
+
+def reads(said: Iterable[str], source: str, tree: str, eye: Eye, git: Git) -> tuple[list[str], Hidden]:
+    """Return all that cmake reads, by the names of the files that it `said`, and what it does not say."""
+    names = list(said)
+    hidden = read((name for name in names if name.startswith(eye.inside)), source, tree)
+    head, tags = eye.git_head if hidden.git else (), git.tags() if hidden.tags else ()
+    return [*dict.fromkeys([*names, *hidden.files, *head, *tags])], hidden
+
+
+def digest(names: Iterable[str], hidden: Hidden, files: Mapping[str, Entry]) -> str:
+    """Return the hash of what cmake reads."""
+    globs = [hashed("\0".join(one.parts), "\0".join(found(one))) for one in hidden.globs]
+    return together([*globs, *(hashed(name, files[name].content) for name in names)])
 
 
 def read(files: Iterable[str], source: str, tree: str) -> Hidden:

@@ -64,12 +64,16 @@ class Kept:
         write_json(os.path.join(self._folder, FILES), kept)
 
 
-def adopt(folder: str, tree: str) -> None:
-    """Take the record in `folder` for that of `tree`, an exact copy whose files have other stamps."""
+def adopt(folder: str, tree: str, original: str = "") -> None:
+    """Take the record in `folder` for that of `tree`, an exact copy whose files have other stamps.
+
+    What is not by its stamp what the record says in the `original`, where that is given, is not so in the copy either.
+    """
     record = Kept(folder)
     record.load()
     for name, one in record.made.items():
-        now = stamp_of(os.path.join(tree, name))
+        as_left = not original or stamp_of(os.path.join(original, name)) == one.stamp
+        now = stamp_of(os.path.join(tree, name)) if as_left else None
         record.made[name] = one._replace(stamp=now or outputs.GONE)
     record.ninja, record.settled = ninja_files(tree), False
     record.save()

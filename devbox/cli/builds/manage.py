@@ -13,7 +13,7 @@ from devbox.cli.application import Application, application, workspace
 from devbox.cli.builds import report
 from devbox.cli.options import AllOption, DryRunOption, JsonOption, WorkspaceOption, YesOption
 from devbox.errors import EXIT_INTERRUPTED, RefusedError, UsageError
-from devbox.ui.console import seconds, size
+from devbox.ui.console import counted, seconds, size
 from devbox.ui.tables import age, ago, table
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def _table(volumes: Sequence[BuildVolume], *, sizes: bool) -> str:
     rows = [
         (
             tree.key + (" *" if tree.current else ""),
-            state(tree),
+            state(tree) + (f", {counted(tree.states, 'other state')} kept" if tree.states else ""),
             size(tree.size) if sizes else "-",
             age(tree.built),
             volume.title + (" (gone)" if volume.gone else ""),
@@ -241,6 +241,7 @@ def _about(volume: BuildVolume, tree: BuildTree, found: TreeDetails) -> str:
         f"  workspace  {volume.title}{' (gone)' if volume.gone else ''}",
         f"  volume     {volume.name}, at {tree.path}",
         f"  state      {state(tree)}, {size(tree.size)}, {found.sources} sources",
+        *([f"  kept       {counted(tree.states, 'other configuration')}"] if tree.states else []),
         f"  made       {ago(tree.created)}, used {ago(tree.built)}",
         "key made from:",
         *inputs,
