@@ -44,11 +44,20 @@ class Application:
 
         return Engine(environ=self.environ)
 
-    def settings(self, folder: Path | None, flags: Flags | None = None) -> Settings:
-        """Return the settings of a checkout, or of the person alone. Raises ConfigError."""
+    def settings(self, folder: Path | None, flags: Flags | None = None, *, trust: bool = False) -> Settings:
+        """Return the settings of a checkout, or of the person alone. Raises ConfigError.
+
+        What a file of the checkout names on the host is asked for; `trust` says yes. Raises RefusedError.
+        """
         from devbox import config
 
-        return config.load(folder, environ=self.environ, flags=flags or {})
+        settings = config.load(folder, environ=self.environ, flags=flags or {})
+        if folder is not None and (settings.ca_bundle is not None or settings.find_links is not None):
+            from devbox.trust.ask import Answers, agree
+            from devbox.trust.settings import of_settings
+
+            agree(folder, folder, tuple(of_settings(settings, folder)), Answers(trust=trust), self.console)
+        return settings
 
     def network(self, folder: Path | None) -> Network:
         """Return what settings and environment say of the network."""

@@ -79,7 +79,8 @@ def _ask(path: str, folder: str) -> Target | None:
         status, body = ask_socket(path, _LIST)
         if status != _OK:
             return None
-        found = target.nearest(map(_candidate, json.loads(body)), folder, preferred=memory.last_contract)
+        candidates = [one for one in map(_candidate, json.loads(body)) if one.mounted or memory.has_used(one.id)]
+        found = target.nearest(candidates, folder, preferred=memory.last_contract)
         if found is None or not found.running:
             # Said by the ordinary way, which also knows the contract that a workspace last used.
             return None

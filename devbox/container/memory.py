@@ -110,6 +110,11 @@ def stamp(path: Path | str | None) -> list[int] | None:
     return None if status is None else [status.st_mtime_ns, status.st_size, status.st_ino]
 
 
+def has_used(container: str) -> bool:
+    """Tell whether devbox has used a container as a dev container: `up` has seen it by its contract."""
+    return _container_file(container).exists()
+
+
 def recall_target(container: str, started_at: str, *, ask_late: bool = False) -> Target | None:
     """Return how commands are executed in a container; None if that is not known for this start and this contract.
 

@@ -23,6 +23,8 @@ CONFIG_FILE = "devcontainer.config_file"
 ONE_SHOT = "devbox.run"
 # Of one that looks into build volumes for a moment.
 HELPER = "devbox.helper"
+# Where Docker Desktop has the folders of its host, some of them by names that tell nothing.
+_DESKTOP = ("/host_mnt/", "/run/desktop/mnt/host/")
 # Where the build volume is mounted.
 VOLUME = "/build"
 
@@ -73,8 +75,8 @@ def _resolved(part: str | tuple[str, str], environ: Mapping[str, str]) -> str:
 class Candidate(NamedTuple):
     """A dev container that may be the one of a folder: `workspace` and `config_file` as they are called here.
 
-    `created` is in seconds since the epoch. `mounted` tells that something of the folder is mounted into it: a label is
-    text that any image can carry, and the mount is not.
+    `created` is in seconds since the epoch. `mounted` tells that the folder is mounted into it, by itself or in one
+    above: a label is text that any image can carry, and the mount is not. Without, devbox itself has to have used it.
     """
 
     id: str
@@ -113,9 +115,14 @@ def nearest(
 
 
 def mounts_of(folder: str, sources: Iterable[str]) -> bool:
-    """Tell whether one of `sources` is the folder, is in it, or has it in itself."""
-    inner = f"{folder.rstrip('/')}/"
-    return any(one == folder or one.startswith(inner) or inner.startswith(f"{one.rstrip('/')}/") for one in sources)
+    """Tell whether one of `sources` is the folder, or has it in itself, as far as the engine's names tell."""
+    known = list(sources)
+
+    def mounted(name: str) -> bool:
+        inner = f"{name.rstrip('/')}/"
+        return any(inner.startswith(f"{one.rstrip('/')}/") or one.startswith(_DESKTOP) for one in known)
+
+    return mounted(folder) or mounted(os.path.realpath(folder))
 
 
 def logical_cwd(environ: Mapping[str, str]) -> str:
@@ -131,9 +138,9 @@ def logical_cwd(environ: Mapping[str, str]) -> str:
     return real
 
 
-def no_container(folder: str | Path) -> DevboxError:
+def no_container(folder: str | Path, why: str | None = None) -> DevboxError:
     """Return the error for a folder without a dev container."""
-    return DevboxError(f"there is no dev container for {folder}", hint="devbox up   # in the checkout")
+    return DevboxError(f"there is no dev container for {folder}", hint="devbox up   # in the checkout", detail=why)
 
 
 def not_running(workspace: str | Path) -> DevboxError:

@@ -32,6 +32,8 @@ from devbox.engine.spec import ContainerSpec, container_args
 from devbox.engine.steering import for_compose
 from devbox.errors import DevboxError
 from devbox.trust.ask import needs_consent
+from devbox.trust.names import of_project, of_spec, taken
+from devbox.trust.settings import of_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,6 +89,8 @@ def run(
     if dry_run:
         first = [line for step in journal.steps for line in step.lines if not line.startswith("#")]
         return [*first, engine.line(args[1:])]
+    names = of_spec(spec) if project is None else of_project(project)
+    needs_consent(workspace, contract.path, tuple(taken(names, engine)))
     environ: Mapping[str, str] = engine.environ
     if composed is not None:
         # It tells of each service that runs already.
@@ -109,6 +113,7 @@ def _wanted(journal: Journal, workspace: Path) -> tuple[Contract, Merged, Image,
     settings = config.load(workspace, environ=engine.environ, flags={})
     contract = with_overlays(with_repository(read(path, workspace, engine.environ)), settings, engine)
     secrets.hide((contract.raw,), engine.environ, reporter)
+    needs_consent(workspace, workspace, tuple(of_settings(settings, workspace)))
     proxies = network_of(settings, engine.environ).proxies()
     needs_consent(workspace, path, reach_of(contract, engine.environ))
     project, made_from, by_compose = None, contract, None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox import paths
+from devbox.container import hot
 from devbox.container.up.up import UpRequest, up
 from devbox.engine.docker import Engine
 from devbox.errors import ContractError, DevboxError, RefusedError
@@ -374,3 +375,25 @@ def test_names_that_somebody_else_has_are_asked_for(canaries: Canaries, engine_n
         engine.run(["network", "rm", name], check=False)
         engine.run(["volume", "rm", name], check=False)
         engine.run(["rmi", name], check=False)
+
+
+def test_a_container_that_only_says_whose_it_is_is_nobodys(canaries: Canaries) -> None:
+    """An image can carry any label, and a service that is made of it does, whoever's it is."""
+    engine, project = canaries.engine, canaries.me / "project"
+    (project / "sub").mkdir(parents=True)
+    labels = {"devcontainer.local_folder": str(project), "devcontainer.config_file": f"{project}/.devcontainer.json"}
+    forged = [f"--label={name}={value}" for name, value in labels.items()]
+    mount = ["--mount", f"type=bind,source={project}/sub,target=/sub"]
+    run = ["run", "--detach", *forged, *mount, IMAGE, "sleep", "infinity"]
+    identifier = engine.run(run).stdout.strip()
+    try:
+        for folder in (project, project / "sub"):
+            with pytest.raises(DevboxError, match="no dev container"):
+                hot.running(str(folder), os.environ)
+        (project / ".devcontainer.json").write_text(json.dumps({"image": IMAGE, "userEnvProbe": "none"}))
+        made = up(UpRequest(path=project, yes=True, skip_hooks=True), engine, Silent())
+        assert (made.outcome, made.container == identifier) == ("created", False)
+        assert hot.running(str(project / "sub"), os.environ).container == made.container
+    finally:
+        found = engine.containers({"devcontainer.local_folder": str(project)})
+        engine.run(["rm", "--force", *(one.id for one in found)])

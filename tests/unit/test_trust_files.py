@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from devbox.cli.application import Application
 from devbox.container.target import Candidate, mounts_of, nearest
 from devbox.devcontainer.writing.write import keep_out
 from devbox.engine.steering import for_compose
@@ -138,8 +139,9 @@ def test_a_container_that_only_says_whose_it_is_comes_after_one_that_mounts_it()
     real = Candidate("real", "/w", "/w/c.json", running=False, created=1, mounted=True)
     forged = Candidate("forged", "/w", "/w/c.json", running=True, created=2, mounted=False)
     assert nearest([forged, real], "/w", preferred=lambda _: None) == real
-    assert all(mounts_of("/w", [source]) for source in ("/w", "/", "/w/sub"))
-    assert not mounts_of("/w", ["/www", "/v"])
+    assert all(mounts_of("/w", [source]) for source in ("/w", "/", "/host_mnt/w"))
+    # Whoever has a part of a folder may say that it is the folder's container.
+    assert not mounts_of("/w", ["/www", "/v", "/w/sub"])
 
 
 def test_docker_compose_is_not_steered_by_what_is_not_the_persons() -> None:
@@ -232,3 +234,28 @@ files.write_atomically(Path("file"), "new")
     assert (tmp_path / "file").read_text() == "newer"
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
     assert set(tmp_path.iterdir()) == {another, tmp_path / "file"}
+
+
+@pytest.mark.parametrize(
+    "said", ['ca_bundle = "/etc/hosts"', 'ca_bundle = "ca.pem"', 'find_links = ".."', 'find_links = "link"']
+)
+def test_what_a_checkout_s_settings_name_on_the_host_is_asked_by_every_command(tmp_path: Path, said: str) -> None:
+    checkout = tmp_path / "w"
+    checkout.mkdir()
+    (checkout / "ca.pem").write_text("evil")
+    (checkout / "link").symlink_to(tmp_path)
+    console = Console(environ={})
+    run = Application(console, {}, json=False)
+    mine = run.settings(checkout, {"ca_bundle": "/etc/hosts", "find_links": str(tmp_path)})
+    assert mine.ca_bundle is not None
+    (checkout / "devbox.toml").write_text(said)
+    with pytest.raises(RefusedError, match="needs your consent"):
+        run.settings(checkout)
+    run.settings(checkout, trust=True)
+    run.settings(checkout)
+    (checkout / "ca.pem").write_text("other")
+    (checkout / "link").unlink()
+    (checkout / "link").symlink_to("/etc")
+    if "pem" in said or 'link"' in said:
+        with pytest.raises(RefusedError):
+            run.settings(checkout)

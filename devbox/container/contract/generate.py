@@ -134,8 +134,10 @@ def _agree(options: GenerateOptions, made: Draft, engine: Engine) -> None:
     Of services, compose itself says what that is; where it does not answer, `up` will ask.
     """
     with contextlib.suppress(DevboxError):
-        contract = read(made.path, options.path, engine.environ)
-        project = resolve(engine, contract) if made.form.compose else None
+        # The files may be others by now than devbox has written: only its own words are agreed to.
+        texts = {made.checkout.path / relative: text for relative, text in made.generated.files}
+        contract = read(made.path, options.path, engine.environ, text=texts[made.path])
+        project = resolve(engine, contract, drafted=texts) if made.form.compose else None
         agree_by_writing(contract, engine.environ, project)
 
 

@@ -39,15 +39,20 @@ JSON = dict[str, Any]
 class InForce:
     """The contract in force. `written` are the files that were written for it now, or would be.
 
-    `drafted` are the texts of all its files, by path, in a dry run, where they are not written. `trusted` means that
-    devbox itself has made the content.
+    `texts` are those of all its files, by path, where devbox itself has made them just now; `drafted` are the same in a
+    dry run, where they are not written.
     """
 
     contract: Contract = field(hash=False)
     written: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
     drafted: Mapping[Path, str] = field(default_factory=dict, hash=False)
-    trusted: bool = False
+    texts: Mapping[Path, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether devbox itself has made the content."""
+        return bool(self.texts)
 
     @property
     def dockerfile(self) -> str | None:
@@ -179,7 +184,7 @@ def _put(request: UpRequest, made: Draft, journal: Journal, settings: Settings, 
     if not journal.dry_run:
         # The files hold exactly what devbox makes, as it was asked for: there is nothing to ask.
         agree_by_writing(contract, environ)
-    return InForce(contract, paths, made.notes, drafted if journal.dry_run else {}, trusted=True)
+    return InForce(contract, paths, made.notes, drafted if journal.dry_run else {}, texts=drafted)
 
 
 def see_consent(

@@ -21,6 +21,8 @@ from devbox.container.target import (
 from devbox.devcontainer.spelling import host_spelling
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from devbox.container.target import Target
     from devbox.engine.docker import ContainerSummary, Engine
 
@@ -33,15 +35,32 @@ def running_container(engine: Engine, workspace: Path) -> Target:
     """
     found = candidate(engine, workspace)
     if found is None:
-        raise no_container(workspace)
+        others = labelled(engine, str(workspace))
+        why = f"{others[0].called} says by its label that it is, but does not mount the folder" if others else None
+        raise no_container(workspace, why)
     if not found.running:
         raise not_running(found.workspace)
     return resolve(engine, found.id)
 
 
 def candidate(engine: Engine, workspace: Path) -> Candidate | None:
-    """Return the dev container of a folder or of one above it, running or not; None if there is none."""
-    candidates = [
+    """Return the dev container of a folder or of one above it, running or not; None if there is none.
+
+    One that only says so by its label counts only where devbox has used it.
+    """
+    exact = _candidates(labelled(engine, str(workspace)))
+    found = exact or _candidates(engine.containers({LOCAL_FOLDER: None}))
+    return nearest(found, str(workspace), preferred=memory.last_contract)
+
+
+def is_proven(container: ContainerSummary, folder: str) -> bool:
+    """Tell whether a container is a dev container of `folder` by more than its label."""
+    mounted = mounts_of(folder, (str(mount.get("Source")) for mount in container.mounts))
+    return mounted or memory.has_used(container.id)
+
+
+def _candidates(containers: Iterable[ContainerSummary]) -> list[Candidate]:
+    found = [
         Candidate(
             one.id,
             folder_of(one.labels),
@@ -50,9 +69,9 @@ def candidate(engine: Engine, workspace: Path) -> Candidate | None:
             one.created,
             mounts_of(folder_of(one.labels), (str(mount.get("Source")) for mount in one.mounts)),
         )
-        for one in labelled(engine, str(workspace)) or engine.containers({LOCAL_FOLDER: None})
+        for one in containers
     ]
-    return nearest(candidates, str(workspace), preferred=memory.last_contract)
+    return [one for one in found if one.mounted or memory.has_used(one.id)]
 
 
 def containers_of(engine: Engine, folder: str, config_file: str | None = None) -> tuple[ContainerSummary, ...]:

@@ -110,9 +110,11 @@ class ComposeRuntime:
     def agree(self) -> None:
         """See that the person agreed to what the services reach. Raises RefusedError."""
         if self.force.trusted:
-            if not self.request.dry_run:
-                agree_by_writing(self.contract, self.engine.environ, self.project)
-            return
+            if self.request.dry_run:
+                return
+            # The files may be others by now than devbox has written: only its own words are agreed to.
+            written = resolve(self.engine, self.contract, drafted=self.force.texts)
+            agree_by_writing(self.contract, self.engine.environ, written)
         # What the contract itself reaches is agreed to, or was said, by now.
         said = see_consent(self.request, self.contract, self.engine.environ, self.reporter, project=self.project)
         self.journal.notes += [note for note in said if note not in self.journal.notes]

@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from devbox.container.desired import Desired, Image, desired
-from devbox.container.inside.find import containers_of
+from devbox.container.inside.find import containers_of, is_proven
 from devbox.container.inside.probe import project_of, recorded
 from devbox.container.steps import Actual, Replace, Step
-from devbox.container.target import LOCAL_FOLDER
+from devbox.container.target import LOCAL_FOLDER, mounts_of
 from devbox.container.up.plan import Plan, adopt, has_started, is_stray, unfinished
 from devbox.devcontainer.compose.model import PROJECT, SERVICE
+from devbox.engine.spec import Mount
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -140,10 +141,22 @@ def there(engine: Engine, contract: Contract) -> There:
     The engine's list is a copy that may be a moment old, so what is done depends on the inspection alone.
     """
     said = contract.variation.labels
-    found = (
-        engine.containers(dict(said)) if said else containers_of(engine, str(contract.workspace), str(contract.path))
-    )
+    if said:
+        found = engine.containers(dict(said))
+    else:
+        labelled = containers_of(engine, str(contract.workspace), str(contract.path))
+        found = tuple(one for one in labelled if _is_of(one, contract))
     return There(best_of(engine, found), unfinished(found, _beside(engine, found)))
+
+
+def _is_of(container: ContainerSummary, contract: Contract) -> bool:
+    """Tell whether a container that carries a contract's labels is its own: any image can carry them.
+
+    Where the contract mounts the folder, the container does. A service is found by its project, too.
+    """
+    mount = Mount.parse(contract.workspace_mount) if contract.workspace_mount else None
+    binds = mount is not None and mount.type == "bind" and mounts_of(str(contract.workspace), [mount.source or ""])
+    return is_proven(container, str(contract.workspace)) or not (binds or contract.kind == "compose")
 
 
 def _beside(engine: Engine, found: Sequence[ContainerSummary]) -> Iterator[ContainerSummary]:

@@ -188,7 +188,7 @@ def _contract(run: Run, settings: Settings) -> InForce:
 
         if force.contract.overlays:
             run.reporter.warn("--restricted leaves out what flags and settings lay over the contract")
-        force = replace(force, contract=restricted(force.contract), trusted=False)
+        force = replace(force, contract=restricted(force.contract), texts={})
     for warning in force.contract.warnings:
         run.reporter.warn(warning)
     if not force.trusted:
