@@ -34,7 +34,9 @@ class Reporter(Protocol):
     def output(self, line: str, *, prefix: str = "") -> None:
         """Pass on one line of an inner command's output (no newline), with the name of the command before it."""
 
-    def progress(self, done: int, total: int, *, eta: float | None = None, running: Sequence[str] = ()) -> None:
+    def progress(
+        self, done: int, total: int, *, eta: float | None = None, running: Sequence[str] = (), least: bool = False
+    ) -> None:
         """Show a build's progress: edges done and in all, the seconds left if known, and the files being compiled."""
 
     def confirm(self, question: str, *, shown: Sequence[str] = ()) -> bool | None:
@@ -67,7 +69,9 @@ class Silent:
     def output(self, line: str, *, prefix: str = "") -> None:
         """Say nothing."""
 
-    def progress(self, done: int, total: int, *, eta: float | None = None, running: Sequence[str] = ()) -> None:
+    def progress(
+        self, done: int, total: int, *, eta: float | None = None, running: Sequence[str] = (), least: bool = False
+    ) -> None:
         """Say nothing."""
 
     def confirm(self, question: str, *, shown: Sequence[str] = ()) -> bool | None:  # noqa: ARG002

@@ -142,13 +142,14 @@ class Output(Event, kind="output"):
 
 
 class Progress(Event, kind="progress"):
-    """How far the build program is: see `ninja.output.Progress`."""
+    """How far the build program is: see `ninja.output.Progress`. With `least`, `eta` may well be more."""
 
     done: int
     total: int
     running: Sequence[str]
     finished: Sequence[str]
     eta: float | None = None
+    least: bool = False
 
 
 class Tree(Event, kind="tree"):

@@ -155,7 +155,7 @@ def relay(
             elif isinstance(event, protocol.Output):
                 reporter.output(event.line, prefix=event.source)
             elif isinstance(event, protocol.Progress):
-                reporter.progress(event.done, event.total, eta=event.eta, running=event.running)
+                reporter.progress(event.done, event.total, eta=event.eta, running=event.running, least=event.least)
             elif isinstance(event, protocol.Info):
                 reporter.info(event.text)
             elif isinstance(event, protocol.Warn):

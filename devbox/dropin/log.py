@@ -71,7 +71,9 @@ class Log:
         """Pass on one line of an inner command's output."""
         self._write("raw", line, INFO)
 
-    def progress(self, done: int, total: int, *, eta: float | None = None, running: Sequence[str] = ()) -> None:
+    def progress(
+        self, done: int, total: int, *, eta: float | None = None, running: Sequence[str] = (), least: bool = False
+    ) -> None:
         """Say nothing: nothing is compiled here."""
 
     def confirm(self, question: str, *, shown: Sequence[str] = ()) -> bool | None:  # noqa: ARG002

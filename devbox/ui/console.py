@@ -20,6 +20,8 @@ BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
 _CLEAR_LINE = "\r\x1b[K"
 _KEEP_TITLE, _GIVE_BACK_TITLE = "\x1b[22;0t", "\x1b[23;0t"
 _PLAIN_PROGRESS_SECONDS = 5.0
+# So many of the files that are being compiled are named in a line, those that take the longest.
+_PLAIN_FILES = 3
 # Carriage returns, and the sequences of terminals that are no colours.
 _MOVES = re.compile(r"\r|\x1b\[[0-?]*[ -/]*[@-ln-~]|\x1b[\]P^_].*?(?:\x07|\x1b\\|$)|\x1b[ -/]*[0-Z\\^_`-~]")
 
@@ -141,11 +143,13 @@ class Console:
         else:
             self._line(text)
 
-    def progress(self, done: int, total: int, *, eta: float | None = None, running: Sequence[str] = ()) -> None:
+    def progress(
+        self, done: int, total: int, *, eta: float | None = None, running: Sequence[str] = (), least: bool = False
+    ) -> None:
         """Show a build's progress: a bar on a terminal, now and then a line in a log."""
         if self.quiet:
             return
-        left = "" if eta is None else f"{seconds(eta)} left"
+        left = "" if eta is None else f"{'at least ' if least else ''}{seconds(eta)} left"
         if self._live:
             if self._bar is None:
                 from devbox.ui.progress import Bar
@@ -161,7 +165,8 @@ class Console:
             return
         self._said_progress = now
         left = f", {left}" if left and done < total else ""
-        self._line(f"[{done}/{total}]{left}{': ' + ', '.join(running) if running else ''}")
+        more = [f"+{len(running) - _PLAIN_FILES}"] if len(running) > _PLAIN_FILES else []
+        self._line(f"[{done}/{total}]{left}{': ' if running else ''}{', '.join([*running[:_PLAIN_FILES], *more])}")
 
     def confirm(self, question: str, *, shown: Sequence[str] = ()) -> bool | None:
         """Ask yes or no, below the lines `shown`, in full; `--yes` says yes. None where nobody can be asked.

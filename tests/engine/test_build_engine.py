@@ -166,7 +166,7 @@ from devbox.reporter import Silent
 from tests.engine.lab import CMAKE, COUNT, MAIN, Held, Place, part, small_tree
 
 class Telling(Silent):
-    def progress(self, done, total, *, eta=None, running=()):
+    def progress(self, done, total, *, eta=None, running=(), least=False):
         print(*running, flush=True)
 
 container, workspace, user = sys.argv[1:]

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..ninja import output
+from ..ninja.left import Estimate, kinds_of
 from ..protocol import Progress
 from ..tools import required
 from . import cmake_call
@@ -115,12 +116,20 @@ class CmakeDriver(Driver):
         return self._ninja(program, jobs) if program else self._make(jobs)
 
     def _ninja(self, program: str, count: int) -> Outcome:
-        began = time.monotonic()
+        tree = self._configuration.tree
+        guesses: list[Estimate | None] = []
 
         def on_progress(now: output.Progress) -> None:
-            if now.eta is None and now.done:
-                now = now._replace(eta=(time.monotonic() - began) / now.done * (now.total - now.done))
-            self._events.send(Progress(**now._asdict()))
+            if not guesses:
+                # ninja foretells well what it has done before.
+                knows = now.eta is not None and output.logged(tree) >= now.total
+                guesses.append(None if knows else Estimate(kinds_of(tree), now.total, count))
+            if guesses[0] is None:
+                self._events.send(Progress(**now._asdict()))
+                return
+            ended = [output.short(title.partition("] ")[2]) for title in now.finished]
+            left = guesses[0].after(now, ended, time.monotonic())
+            self._events.send(Progress(**now._replace(eta=left.seconds)._asdict(), least=left.least))
 
         status = output.STATUS_WITH_ETA if self._configuration.start_counts else output.STATUS
         talk = output.Conversation(on_progress, lambda line: self._events.output(line, "ninja"))

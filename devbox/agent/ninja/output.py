@@ -181,6 +181,15 @@ def mark_log(tree: str) -> LogMark:
     return LogMark(known.inode, known.size) if known else LogMark(0, 0)
 
 
+def logged(tree: str) -> int:
+    """Return about how many outputs ninja's log knows a time of: one may have several lines."""
+    try:
+        with open(os.path.join(tree, ".ninja_log"), "rb") as stream:
+            return max(0, stream.read().count(b"\n") - 1)
+    except OSError:
+        return 0
+
+
 def commands_since(tree: str, mark: LogMark, start_ns: int) -> list[Command]:
     """Return the commands that were logged after `mark`, in the order in which they ended.
 
