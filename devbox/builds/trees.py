@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from devbox.agent import protocol
 from devbox.builds.talk import ask
 from devbox.container.inside.find import running_container
-from devbox.errors import DevboxError
+from devbox.errors import EXIT_INTERRUPTED, DevboxError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,6 +40,15 @@ class BuildTree:
     code: int
     inputs: Mapping[str, Any] = field(hash=False)
     states: int = 0
+
+    @property
+    def outcome(self) -> str:
+        """Its state in a word, for people."""
+        if self.building:
+            return "building"
+        if self.code > 0:
+            return "interrupted" if self.code == EXIT_INTERRUPTED else "failed"
+        return {"closed": "ready", "open": "interrupted"}.get(self.state, self.state)
 
     @property
     def in_use(self) -> str:

@@ -117,12 +117,15 @@ class Application:
 
     def event(self, name: str, fields: Mapping[str, object]) -> None:
         """Print an event of a long command on stdout, as a line of JSON before the envelope."""
+        self.line(command=self.command, event=name, data=fields)
+
+    def line(self, **fields: object) -> None:
+        """Print a line of JSON on stdout, at once: for what happens before a command has a result."""
         import json
 
-        from devbox.ui.envelope import SCHEMA
+        from devbox.ui.envelope import SCHEMA, plain
 
-        said = self.console.mask.data(dict(fields))
-        line = {"schema": SCHEMA, "command": self.command, "event": name, "data": said}
+        line = self.console.mask.data(plain({"schema": SCHEMA, **fields}))
         sys.stdout.write(f"{json.dumps(line, ensure_ascii=False)}\n")
         sys.stdout.flush()
 

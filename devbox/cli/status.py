@@ -62,7 +62,7 @@ def _text(found: Status, trees: Mapping[str, Sequence[BuildTree]]) -> str:
         containers.append((one.name, one.status or one.state, framework, f"{one.workspace}{gone}"))
         containers += [(f"  {beside.name}", beside.status or beside.state, "", "") for beside in one.services]
     built = [
-        (tree.key, _state(tree), size(tree.size), age(tree.built), workspace)
+        (tree.key, tree.outcome, size(tree.size), age(tree.built), workspace)
         for workspace, ones in trees.items()
         for tree in ones
     ]
@@ -83,12 +83,6 @@ def _text(found: Status, trees: Mapping[str, Sequence[BuildTree]]) -> str:
         table(("volume", "holds", "size", "age", "belongs to", "used by"), volumes),
     ]
     return "\n\n".join(part for part in parts if part)
-
-
-def _state(tree: BuildTree) -> str:
-    if tree.building:
-        return "building"
-    return {"closed": "ready" if tree.code == 0 else "failed", "open": "interrupted"}.get(tree.state, tree.state)
 
 
 def _owner(workspace: str | None, *, exists: bool | None, cache: bool) -> str:

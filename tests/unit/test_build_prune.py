@@ -18,7 +18,7 @@ from devbox.agent.protocol import Past, Removal
 from devbox.agent.trees import describe, remove
 from devbox.builds.trees import BuildTree
 from devbox.builds.volumes import BuildVolume, find_trees, prunable
-from devbox.cli.builds.manage import parse_age, state
+from devbox.cli.builds.manage import parse_age
 from devbox.config import kinds
 from devbox.errors import UsageError
 
@@ -119,7 +119,7 @@ class TestFind:
      ("open", 1, "failed"), ("unknown", -1, "unknown")],
 )  # fmt: skip
 def test_a_state_in_a_word(kept: str, code: int, said: str) -> None:
-    assert state(replace(tree("a", NOW), state=kept, code=code)) == said
+    assert replace(tree("a", NOW), state=kept, code=code).outcome == said
 
 
 class TestUnits:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devbox.cli.application import Application
 from devbox.errors import HookError
 from devbox.masking import MASK, Mask, folded_command
 from devbox.ui.console import Console
@@ -128,3 +130,11 @@ def test_long_words_of_a_command_are_folded_and_the_others_stay() -> None:
     assert "--label" in short
     for same in ("docker ps", f"# {label}", f"echo '{'x' * 200}", " ".join(["a"] * 200)):
         assert folded_command(same) == same
+
+
+def test_a_line_of_json_before_the_result_shows_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    run = Application(Console(environ={}), {}, json=True)
+    run.console.mask.hide(["hunter2-hunter2"])
+    run.line(event="failed", error={"message": "hunter2-hunter2 is wrong"}, changed=(Path("a"),))
+    said = json.loads(capsys.readouterr().out)
+    assert said == {"schema": "devbox/1", "event": "failed", "error": {"message": f"{MASK} is wrong"}, "changed": ["a"]}

@@ -12,7 +12,7 @@ import typer
 from devbox.cli.application import Application, application, workspace
 from devbox.cli.builds import report
 from devbox.cli.options import AllOption, DryRunOption, JsonOption, WorkspaceOption, YesOption
-from devbox.errors import EXIT_INTERRUPTED, RefusedError, UsageError
+from devbox.errors import RefusedError, UsageError
 from devbox.ui.console import counted, seconds, size
 from devbox.ui.tables import age, ago, table
 
@@ -209,7 +209,7 @@ def _table(volumes: Sequence[BuildVolume], *, sizes: bool) -> str:
     rows = [
         (
             tree.key + (" *" if tree.current else ""),
-            state(tree) + (f", {counted(tree.states, 'other state')} kept" if tree.states else ""),
+            tree.outcome + (f", {counted(tree.states, 'other state')} kept" if tree.states else ""),
             size(tree.size) if sizes else "-",
             age(tree.built),
             volume.title + (" (gone)" if volume.gone else ""),
@@ -225,22 +225,13 @@ def _table(volumes: Sequence[BuildVolume], *, sizes: bool) -> str:
     return table(("build tree", "state", "size", "used", "workspace"), [*rows, *empty])
 
 
-def state(tree: BuildTree) -> str:
-    """Return a tree's state in a word."""
-    if tree.building:
-        return "building"
-    if tree.code > 0:
-        return "interrupted" if tree.code == EXIT_INTERRUPTED else "failed"
-    return {"closed": "ready", "open": "interrupted"}.get(tree.state, tree.state)
-
-
 def _about(volume: BuildVolume, tree: BuildTree, found: TreeDetails) -> str:
     inputs = [f"  {name:<10} {_plain(value)}" for name, value in tree.inputs.items() if value not in (None, "", [])]
     lines = [
         f"{tree.key}{' (built last)' if tree.current else ''}",
         f"  workspace  {volume.title}{' (gone)' if volume.gone else ''}",
         f"  volume     {volume.name}, at {tree.path}",
-        f"  state      {state(tree)}, {size(tree.size)}, {found.sources} sources",
+        f"  state      {tree.outcome}, {size(tree.size)}, {found.sources} sources",
         *([f"  kept       {counted(tree.states, 'other configuration')}"] if tree.states else []),
         f"  made       {ago(tree.created)}, used {ago(tree.built)}",
         "key made from:",

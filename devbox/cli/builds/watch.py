@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import TYPE_CHECKING, Protocol
 
 from devbox.ui.console import DIM, seconds
@@ -39,9 +37,13 @@ def follow(run: Application, folder: Path, once: Once, tell: Callable[[BuildRepo
     saves = Saves(folder)
     first = True
 
+    def event(name: str, **fields: object) -> None:
+        if run.json:
+            run.line(event=name, **fields)
+
     def build(changed: list[str]) -> BuildReport:
         nonlocal first
-        _event(run, "started", changed=changed)
+        event("started", changed=changed)
         run.console.title(f"{folder.name}: building …")
         if changed:
             more = f" and {len(changed) - SHOWN_FILES} more" if len(changed) > SHOWN_FILES else ""
@@ -49,7 +51,7 @@ def follow(run: Application, folder: Path, once: Once, tell: Callable[[BuildRepo
         # Only the first build empties the tree or configures it anew.
         report = once(on_healed=saves.healed) if first else once("incremental", saves.healed)
         first = False
-        _event(run, "finished", status="ok" if report.ok else "error", data=report)
+        event("finished", status="ok" if report.ok else "error", data=report)
         if not run.json:
             run.console.close()
             tell(report)
@@ -58,7 +60,7 @@ def follow(run: Application, folder: Path, once: Once, tell: Callable[[BuildRepo
         return report
 
     def on_error(error: DevboxError) -> None:
-        _event(run, "failed", error={"code": error.code, "message": error.message, "hint": error.hint})
+        event("failed", error={"code": error.code, "message": error.message, "hint": error.hint})
         run.console.title(f"{folder.name}: failed")
         if not run.json:
             run.console.error(error.message, hint=error.hint, detail=error.detail)
@@ -71,17 +73,5 @@ def follow(run: Application, folder: Path, once: Once, tell: Callable[[BuildRepo
             on_wait=lambda _: run.console.info(run.console.paint(f"watching {folder}; Ctrl-C ends it", DIM)),
         )
     finally:
-        _event(run, "ended")
+        event("ended")
         run.console.title(None)
-
-
-def _event(run: Application, event: str, **fields: object) -> None:
-    if run.json:
-        from devbox.ui.envelope import SCHEMA, plain
-
-        sys.stdout.write(json.dumps({"schema": SCHEMA, "event": event, **_plain(plain(fields))}) + "\n")
-        sys.stdout.flush()
-
-
-def _plain(value: object) -> dict[str, object]:
-    return value if isinstance(value, dict) else {}
