@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import shutil
+import subprocess
 import tempfile
 import time
 from typing import TYPE_CHECKING, Any, cast
@@ -239,8 +240,6 @@ def _elsewhere(argv: list[str], folder: str) -> list[str]:
 
 
 def _run(argv: list[str], cwd: str, environ: Mapping[str, str]) -> int:
-    import subprocess
-
     done = subprocess.run(
         argv, cwd=cwd, env=dict(environ), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, timeout=SECONDS, check=False,

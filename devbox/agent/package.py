@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
 
+from .configuration import configuration
 from .content import digest_file
 from .drivers.base import run_by_lines
 from .events import AgentError
@@ -198,7 +200,6 @@ class PackageWork:
         return {name: fill(text, values) for name, text in pairs}
 
     def _values(self) -> dict[str, str]:
-        from .configuration import configuration
 
         jobs = str(self.request.jobs or len(os.sched_getaffinity(0)))
         return {**configuration(self.request).values, "jobs": jobs}
@@ -240,7 +241,6 @@ def installed_from(layer: Environment, project: str) -> str | None:
 
 
 def _url(folder: str) -> str:
-    from urllib.parse import quote
 
     return f"file://{quote(folder)}"
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from .configuration import configuration
 from .events import AgentError
 from .placeholders import fill, of_build
 from .protocol import TestCommand
 from .python import environment
+from .record import Records
 from .tools import which
+from .volume import records_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,10 +30,6 @@ def command(request: Test) -> TestCommand:
     values: Mapping[str, str] = {}
     built, key = True, ""
     if any(map(of_build, words)):
-        from .configuration import configuration
-        from .record import Records
-        from .volume import records_of
-
         decided = configuration(request)
         key = decided.key
         values = {**decided.values, "jobs": str(request.jobs or len(os.sched_getaffinity(0)))}

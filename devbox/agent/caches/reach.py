@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from urllib.parse import parse_qs, urlsplit
 
 SECONDS = 3.0
@@ -15,8 +16,6 @@ def unreachable(url: str) -> str:
 
     "" also where the address is not known: buckets are found by their service.
     """
-    import socket  # loads slowly, and only this needs it
-
     parts = urlsplit(url)
     endpoint = parse_qs(parts.query).get("endpoint", [""])[0]
     if parts.scheme == "s3" and endpoint:
