@@ -15,6 +15,7 @@ from devbox.agent import protocol
 from devbox.agent.protocol import R
 from devbox.builds import deliver
 from devbox.container.inside.exec import execution, prepared
+from devbox.container.inside.unrunnable import BEGINNING, NotFoundError, unrunnable
 from devbox.errors import EXIT_INTERRUPTED, BuildError, EngineError, ProgramMissingError, Stopped
 
 if TYPE_CHECKING:
@@ -163,6 +164,10 @@ def _failure(agent: _Line, engine: Engine, *, began: bool) -> BuildError:
     reached = engine.trouble(agent.stderr)
     if reached is not None:
         return BuildError(reached.message, hint=reached.hint, detail=reached.detail)
+    if not began and agent.code in CANNOT_RUN and agent.refusal:
+        error = unrunnable(agent.refusal, deliver.PYTHON[0])
+        if not isinstance(error, NotFoundError):
+            return BuildError(error.message, hint=error.hint)
     if not began and agent.code in CANNOT_RUN:
         return NoPythonError(
             "the container has no python3, which builds need",
@@ -206,6 +211,8 @@ class _Line:
         self.answered = False
         self.cut_by: int | None = None
         self.stderr = ""
+        # What the engine said in place of the program, if it could not start it.
+        self.refusal = ""
 
     def __enter__(self) -> Self:
         raise NotImplementedError
@@ -237,6 +244,8 @@ class _Line:
     def lines(self) -> Iterator[dict[str, Any]]:
         """Yield the objects that the agent writes. What is none is dropped: a tool may have written past it."""
         for line in self._output():
+            if line.startswith(BEGINNING.encode()):
+                self.refusal = line.decode("utf-8", "replace")
             with contextlib.suppress(ValueError):
                 said = json.loads(line)
                 if isinstance(said, dict):

@@ -243,7 +243,18 @@ def remember_identity(container: str, *, foreign: bool) -> None:
     _write(_container_file(container, ".git.json"), {"foreign": foreign})
 
 
+def mounts_it(container: str, started_at: str, file: Path) -> bool:
+    """Tell whether a container is known to have the folder of a contract's `file`, as that is now, since its start."""
+    data = _read(_container_file(container, ".mounted.json"))
+    return data is not None and (data.get("started_at"), data.get("stamp")) == (started_at, stamp(file))
+
+
+def remember_mounts_it(container: str, started_at: str, file: Path) -> None:
+    """Remember that a container has the folder of a contract's `file` as that is now."""
+    _write(_container_file(container, ".mounted.json"), {"started_at": started_at, "stamp": stamp(file)})
+
+
 def forget_container(container: str) -> None:
     """Forget a container that is gone."""
-    for suffix in (".json", ".env", ".git.json", ".hooks.json", ".runs.json", ".hooks.log"):
+    for suffix in (".json", ".env", ".git.json", ".hooks.json", ".runs.json", ".hooks.log", ".mounted.json"):
         _container_file(container, suffix).unlink(missing_ok=True)

@@ -143,11 +143,12 @@ def no_container(folder: str | Path, why: str | None = None) -> DevboxError:
     return DevboxError(f"there is no dev container for {folder}", hint="devbox up   # in the checkout", detail=why)
 
 
-def not_running(workspace: str | Path) -> DevboxError:
-    """Return the error for a dev container that is stopped."""
+def not_running(workspace: str | Path, *, paused: bool = False) -> DevboxError:
+    """Return the error for a dev container that is stopped, or paused."""
     import shlex
 
-    return DevboxError(f"the dev container of {workspace} is stopped", hint=f"devbox up {shlex.quote(str(workspace))}")
+    how = "paused" if paused else "stopped"
+    return DevboxError(f"the dev container of {workspace} is {how}", hint=f"devbox up {shlex.quote(str(workspace))}")
 
 
 def missing_user(user: str, done: Completed) -> ContractError | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,14 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from devbox.agent import protocol
+from devbox.builds.talk import ask
 from devbox.container import memory
+from devbox.container.hooks import manage
 from devbox.container.inside.find import running_container
 from devbox.container.up.apply import Journal
 from devbox.container.up.images import have_image, plan_image
+from devbox.container.up.remade import REASON
 from devbox.container.up.uid import wants_host_ids, with_host_ids
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read
-from devbox.errors import ContractError, DevboxError, EngineError, HookError, RefusedError
+from devbox.errors import BuildError, ContractError, DevboxError, EngineError, HookError, RefusedError
 from devbox.reporter import Silent
 from tests.engine.lab import REPOSITORY, Checkout, remove, until
 
@@ -290,6 +295,39 @@ def test_a_symlinked_folder_keeps_its_name(work: Work) -> None:
     assert inspected is not None
     assert inspected["Config"]["Labels"]["devcontainer.local_folder"] == str(link)
     assert (link / "made").exists()
+
+
+def test_a_checkout_that_was_deleted_and_made_again_is_mounted_anew(work: Work) -> None:
+    work.write()
+    made = work.up()
+    shutil.rmtree(work.path)
+    (work.path / "cloned").mkdir(parents=True)
+    work.write()
+    done = subprocess.run(
+        [sys.executable, "-m", "devbox", "exec", "ls"], cwd=work.path, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (126, "")
+    assert "was deleted, and made again, since the container started" in done.stderr
+    with pytest.raises(BuildError, match="was deleted, and made again"):
+        ask(protocol.List(), running_container(work.engine, work.path), work.engine)
+    again = work.up()
+    assert (again.outcome, again.reasons) == ("created", (REASON,))
+    assert again.container != made.container
+    assert work.inside(again.container, "ls", "/workspaces/tree") == "cloned\n"
+    assert work.up().outcome == "running"
+
+
+def test_a_paused_container_is_not_called_stopped(work: Work) -> None:
+    work.write()
+    made = work.up()
+    work.engine.run(["pause", made.container])
+    with pytest.raises(DevboxError, match=r"is paused$"):
+        running_container(work.engine, work.path)
+    with pytest.raises(DevboxError, match=r"is paused$"):
+        manage.states(work.engine, work.path, None, Silent())
+    assert work.up().reasons == ("the container was paused",)
+    assert running_container(work.engine, work.path).container == made.container
 
 
 def test_two_at_once_make_one_container(work: Work) -> None:

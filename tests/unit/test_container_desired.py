@@ -180,7 +180,12 @@ def test_a_plan_for_each_state(tmp_path: Path) -> None:
     same, old = new.state, {**new.state, "init": True}
 
     def steps(state: str, recorded: Any, *sessions: str, recreate: bool = False) -> list[type]:
-        return [type(step) for step in plan(new, Actual("i", "n", state, recorded, sessions), recreate=recreate).steps]
+        return [
+            type(step)
+            for step in plan(
+                new, Actual("i", "n", state, recorded, sessions), recreate="it was asked for" if recreate else None
+            ).steps
+        ]
 
     assert [type(step) for step in plan(new, None).steps] == [CreateContainer]
     assert steps("running", same) == []

@@ -99,6 +99,8 @@ def states(engine: Engine, workspace: Path, dotfiles: Dotfiles | None, reporter:
     if found is None:
         raise no_container(workspace)
     read = read_container(engine, found.id)
+    if read.paused:
+        raise not_running(found.workspace, paused=True)
     hooks = _hooks(read, dotfiles)
     due: Sequence[str] | None = None
     busy = False
@@ -179,7 +181,7 @@ def run_hooks(
     with memory.lock(folder, on_wait=waiting):
         read = read_container(engine, found.id)
         if not read.running:
-            raise not_running(found.workspace)
+            raise not_running(found.workspace, paused=read.paused)
         target = resolve(engine, found.id)
         hooks, inside = within(engine, read, target, reporter, secrets_file=secrets_file, dotfiles=dotfiles)
         wanted = _wanted(names, hooks)

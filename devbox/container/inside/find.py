@@ -39,7 +39,8 @@ def running_container(engine: Engine, workspace: Path) -> Target:
         why = f"{others[0].called} says by its label that it is, but does not mount the folder" if others else None
         raise no_container(workspace, why)
     if not found.running:
-        raise not_running(found.workspace)
+        state = (engine.container(found.id) or {}).get("State") or {}
+        raise not_running(found.workspace, paused=state.get("Paused", False))
     return resolve(engine, found.id)
 
 

@@ -73,8 +73,13 @@ class Reading:
 
     @property
     def running(self) -> bool:
-        """Whether it runs; a list of containers may be a moment old."""
-        return bool(self.inspected["State"].get("Running"))
+        """Whether it runs and is not paused; a list of containers may be a moment old."""
+        return bool(self.inspected["State"].get("Running")) and not self.paused
+
+    @property
+    def paused(self) -> bool:
+        """Whether it is paused: nothing can be executed in it."""
+        return bool(self.inspected["State"].get("Paused"))
 
     @property
     def labels(self) -> Mapping[str, str]:

@@ -29,6 +29,11 @@ class NotExecutableError(EngineError):
 def unrunnable(said: str, command: str) -> EngineError:
     """Return the error for what the engine `said` when it was to start `command`."""
     text = said.strip()
+    if "container breakout detected" in text:
+        return NotExecutableError(
+            f"{command}: the folder that it is to start in was deleted, and made again, since the container started",
+            hint="devbox up   # mounts the one that is there now",
+        )
     folder, why = _FOLDER.search(text), _WHY.search(text)
     if folder is not None:
         return NotExecutableError(

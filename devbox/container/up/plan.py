@@ -90,7 +90,7 @@ class Plan:
     pending: tuple[str, ...] = ()
 
 
-def plan(desired: Desired, actual: Actual | None, *, recreate: bool = False) -> Plan:
+def plan(desired: Desired, actual: Actual | None, *, recreate: str | None = None) -> Plan:
     """Return the steps that lead from the container that is there, if any, to the desired one.
 
     One that differs in meaning from what its contract now says is replaced, unless somebody works in it. One that was
@@ -102,8 +102,8 @@ def plan(desired: Desired, actual: Actual | None, *, recreate: bool = False) -> 
         return Plan((create,), "created", ("there is no container yet",))
     state = desired.state
     replaced = replacement(actual, desired.spec, state.get("remoteUser"), state.get("workspaceFolder") or "")
-    if recreate:
-        return Plan(replaced, "created", ("--recreate was given",))
+    if recreate is not None:
+        return Plan(replaced, "created", (recreate,))
     drift = differences(actual.recorded, desired.state) if actual.recorded else ()
     if actual.state in UNSTARTED:
         return Plan(replaced, "created", ("the last start was interrupted or failed", *drift))

@@ -30,6 +30,7 @@ from devbox.container.up.apply import Journal, NoGpusError, sessions
 from devbox.container.up.images import have_image, is_same, plan_image
 from devbox.container.up.needs import with_gpus
 from devbox.container.up.plan import UNSTARTED, Plan, plan
+from devbox.container.up.remade import REASON, is_remade
 from devbox.container.up.runtime import SingleRuntime, container_of
 from devbox.container.up.settle import must_run, settle
 from devbox.container.up.uid import with_host_ids
@@ -243,7 +244,8 @@ def _container(run: Run, force: InForce, settings: Settings) -> Prospect:
             uid, gid = force.contract.ids or (os.getuid(), os.getgid())
             uid_image = with_host_ids(run.journal, merged, image, uid=uid, gid=gid)
         wanted = runtime.desired(merged, image, uid_image=uid_image, mask=run.reporter.mask)
-        todo = runtime.complete(_compare(run, wanted, actual, inspected), wanted)
+        remade = inspected is not None and is_remade(run.engine, inspected, force.contract)
+        todo = runtime.complete(_compare(run, wanted, actual, inspected, remade=remade), wanted)
         todo = with_gpus(run.engine, force.contract, merged, todo, run.reporter)
         prospect = Prospect(runtime, inspected, actual, todo, image.reference, merged, wanted)
     return replace(prospect, todo=replace(todo, steps=(*unfinished, *todo.steps)))
@@ -320,9 +322,9 @@ def _merge(run: Run, contract: Contract, image: Image) -> Merged:
     return merged
 
 
-def _compare(run: Run, wanted: Desired, actual: Actual | None, inspected: JSON | None) -> Plan:
+def _compare(run: Run, wanted: Desired, actual: Actual | None, inspected: JSON | None, *, remade: bool = False) -> Plan:
     """Plan from the container that is there to the one that is wanted; somebody who works in it is asked."""
-    recreate = run.request.recreate
+    recreate = "--recreate was given" if run.request.recreate else REASON if remade else None
     if actual is not None and inspected is not None:
         wanted = _with_known_inputs(run.engine, wanted, actual, inspected)
     todo = plan(wanted, actual, recreate=recreate)
