@@ -19,6 +19,7 @@ from devbox import agent
 from devbox.agent import jobs, placeholders
 from devbox.agent.drivers import cmake_call
 from devbox.agent.key import KEYED, digest, key
+from devbox.agent.ninja import deps as ninja_deps
 from devbox.agent.ninja.output import (
     ERASE,
     MARK,
@@ -28,7 +29,6 @@ from devbox.agent.ninja.output import (
     commands_since,
     compiled,
     mark_log,
-    read_deps,
     short,
 )
 from devbox.agent.protocol import Rules
@@ -293,11 +293,17 @@ class TestNinjaFiles:
         data += path_record(b"a.o", 0) + path_record(b"/usr/include/x.h", 1) + deps_record(0, 1)
         data += path_record(b"../y.h", 2) + deps_record(0, 1, 2)
         (tmp_path / ".ninja_deps").write_bytes(data + b"\x20\x00\x00\x00cut off")
-        deps = read_deps(str(tmp_path))
+        deps = ninja_deps.read(str(tmp_path))
         assert deps.paths == ["a.o", "/usr/include/x.h", "../y.h"]
         assert [(output, list(inputs)) for output, inputs in deps.outputs] == [(0, [1, 2])]
+        ninja_deps.set_times(str(tmp_path), {"a.o": 7, "../y.h": 8, "other.o": 9})
+        later = (tmp_path / ".ninja_deps").read_bytes()
+        old, new = (struct.pack("<iqi", 0, time, 1) for time in (0, 7))
+        assert later == data.replace(old, new) + b"\x20\x00\x00\x00cut off"
+        ninja_deps.set_times(str(tmp_path), {"a.o": 6})
+        assert (tmp_path / ".ninja_deps").read_bytes() == later
         (tmp_path / ".ninja_deps").write_bytes(data.replace(struct.pack("<i", 4), struct.pack("<i", 9), 1))
-        assert read_deps(str(tmp_path)).paths == []
+        assert ninja_deps.read(str(tmp_path)).paths == []
 
 
 def test_versions() -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from . import deps as ninja_deps
 from . import manifest
-from .output import read_deps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -47,7 +47,7 @@ def read(tree: str) -> Graph:
             graph.inputs[output] = edge.inputs
             if edge.sources and edge.rule != "phony":
                 graph.source[output] = edge.sources[0]
-    deps = read_deps(tree)
+    deps = ninja_deps.read(tree)
     for made_one, inputs in deps.outputs:
         made = [deps.paths[one] for one in inputs if deps.paths[one] in graph.inputs]
         if made:

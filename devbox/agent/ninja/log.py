@@ -1,4 +1,4 @@
-"""ninja's log of commands and the times in its record of dependencies: what they hold, and how they are set.
+"""ninja's log of commands: what it holds, and how its times are set.
 
 ninja judges an output by its own time, by the time in the log, and by the time in the record of dependencies. All
 three are the tree's own, so that ninja can be told what to make without a time of a source being touched.
@@ -7,18 +7,15 @@ three are the tree's own, so that ninja can be told what to make without a time 
 from __future__ import annotations
 
 import os
-import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..files import write_bytes
 from ..hashes import blake2b
-from .output import DEPS_SIGNATURE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
 NAME = ".ninja_log"
-DEPS = ".ninja_deps"
 FIELDS = 5
 STARTS = 6
 
@@ -122,39 +119,3 @@ def _fields(said: bytes) -> Iterator[list[str]]:
         fields = line.split("\t")
         if len(fields) == FIELDS and fields[0].isdigit():
             yield fields
-
-
-def set_dependency_times(tree: str, times: Mapping[str, int]) -> None:
-    """Have ninja believe the recorded dependencies of outputs up to the given times."""
-    path = os.path.join(tree, DEPS)
-    try:
-        with open(path, "rb") as stream:
-            data = bytearray(stream.read())
-    except OSError:
-        return
-    start = len(DEPS_SIGNATURE) + 4
-    if data[:start] != DEPS_SIGNATURE + struct.pack("<i", 4):
-        return
-    wanted: dict[int, int] = {}
-    number = 0
-    changed = False
-    offset = start
-    while offset + 4 <= len(data):
-        (size,) = struct.unpack_from("<I", data, offset)
-        offset += 4
-        is_deps, size = size >> 31, size & 0x7FFFFFFF
-        if offset + size > len(data):
-            break
-        if not is_deps:
-            name = os.fsdecode(bytes(data[offset : offset + size - 4]).rstrip(b"\0"))
-            if name in times:
-                wanted[number] = times[name]
-            number += 1
-        else:
-            (output,) = struct.unpack_from("<i", data, offset)
-            if output in wanted and struct.unpack_from("<q", data, offset + 4)[0] < wanted[output]:
-                struct.pack_into("<q", data, offset + 4, wanted[output])
-                changed = True
-        offset += size
-    if changed:
-        write_bytes(path, bytes(data))

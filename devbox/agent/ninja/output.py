@@ -1,10 +1,9 @@
-"""ninja's conversation and files: its status lines, its log of commands, and its record of header dependencies."""
+"""ninja's conversation and files: its status lines, and the commands that it logged in a build."""
 
 from __future__ import annotations
 
 import os
 import re
-import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..files import stamp_of
@@ -22,7 +21,6 @@ ERASE = "\x1b[K"
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 FAILED = re.compile(r"(\x1b\[[0-9;]*m)*FAILED: ")
 OBJECTS = (".o", ".obj", ".cubin", ".fatbin", ".ptx", ".gch", ".pch", ".pcm")
-DEPS_SIGNATURE = b"# ninjadeps\n"
 
 
 class Failure(NamedTuple):
@@ -249,47 +247,6 @@ def _newer(path: str, start_ns: int) -> bool:
 def compiled(commands: Iterable[Command]) -> int:
     """Return how many of the commands made an object file."""
     return sum(command.output.endswith(OBJECTS) for command in commands)
-
-
-class Deps(NamedTuple):
-    """What .ninja_deps holds: the paths, and for each output the ids of the files that it was made from."""
-
-    paths: list[str]
-    outputs: list[tuple[int, Sequence[int]]]
-
-
-def read_deps(tree: str) -> Deps:
-    """Read .ninja_deps (version 4; `ninja -t deps` prints the same, but takes seconds on a large tree).
-
-    After a signature and a version follow records: a size whose top bit says what it is. A path record holds the
-    padded path and a checksum; its id is its position. A dependency record holds the output's id, its time (8 bytes),
-    and the inputs' ids. An unknown version gives nothing.
-    """
-    deps = Deps([], [])
-    latest: dict[int, Sequence[int]] = {}
-    try:
-        with open(os.path.join(tree, ".ninja_deps"), "rb") as stream:
-            data = stream.read()
-    except OSError:
-        return deps
-    start = len(DEPS_SIGNATURE) + 4
-    if data[: len(DEPS_SIGNATURE)] != DEPS_SIGNATURE or data[len(DEPS_SIGNATURE) : start] != struct.pack("<i", 4):
-        return deps
-    view = memoryview(data)
-    offset = start
-    while offset + 4 <= len(data):
-        (size,) = struct.unpack_from("<I", data, offset)
-        offset += 4
-        is_deps, size = size >> 31, size & 0x7FFFFFFF
-        if offset + size > len(data):
-            break
-        if is_deps:
-            latest[struct.unpack_from("<i", data, offset)[0]] = view[offset + 12 : offset + size].cast("i")
-        else:
-            deps.paths.append(os.fsdecode(data[offset : offset + size - 4].rstrip(b"\0")))
-        offset += size
-    deps.outputs.extend(latest.items())
-    return deps
 
 
 def mentioned(path: str, names: Sequence[str]) -> set[str]:

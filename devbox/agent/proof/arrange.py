@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Dict, NamedTuple
 
 from ..content import Entry
 from ..files import stamp_of
+from ..ninja import deps as ninja_deps
 from ..ninja import log as ninja_log
 from .look import stamp
 
@@ -117,7 +118,7 @@ def apply(
     if times:
         # A compiler may have called its output either way.
         absolute = {edges.path(name): time for name, time in times.items()}
-        ninja_log.set_dependency_times(edges.tree, {**times, **absolute})
+        ninja_deps.set_times(edges.tree, {**times, **absolute})
     if arrangement.forget or arrangement.logged:
         mark = ninja_log.rewrite(edges.tree, arrangement.forget, arrangement.logged)
     touched = set()

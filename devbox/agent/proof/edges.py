@@ -12,8 +12,8 @@ import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..files import stamp_of
+from ..ninja import deps as ninja_deps
 from ..ninja import manifest
-from ..ninja.output import read_deps
 from .kept import BUILD_FILE
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Edges:
         else:
             self._said = manifest.read(os.path.join(tree, BUILD_FILE))
         said = self._said
-        deps = read_deps(tree)
+        deps = ninja_deps.read(tree)
         plain = [self.plain(path) for path in deps.paths]
         discovered = {plain[made]: [plain[one] for one in inputs] for made, inputs in deps.outputs}
         dynamic: dict[str, dict[str, manifest.Statement]] = {}
