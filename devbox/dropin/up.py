@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from devbox.container.request import UpRequest
 from devbox.container.up.up import up
 from devbox.dropin.configuration import included
 from devbox.dropin.meant import extent, meant, settings_of, trusts
-from devbox.errors import ContractError, DevboxError
+from devbox.errors import ContractError, DevboxError, EngineError
 
 if TYPE_CHECKING:
     from devbox.dropin.arguments import Arguments
@@ -41,9 +42,10 @@ def run(arguments: Arguments, reporter: Reporter) -> JSON:
     try:
         result = up(request, about.engine, reporter)
     except DevboxError as error:
-        there = about.find()
-        if there is not None:
-            error.container = there["Id"]  # type: ignore[attr-defined]
+        with contextlib.suppress(EngineError):
+            there = about.find()
+            if there is not None:
+                error.container = there["Id"]  # type: ignore[attr-defined]
         raise
     outcome: JSON = {"outcome": "success", "containerId": result.container}
     if result.compose_project_name is not None:

@@ -189,6 +189,10 @@ def test_consent_in_advance_is_the_persons_own_setting(tmp_path: Path, monkeypat
     assert config.load(checkout, environ={}, flags={}).devcontainer_trust == "ask"
     (home / "config.toml").write_text('[devcontainer]\ntrust = "always"\n')
     assert config.load(checkout, environ={}, flags={}).devcontainer_trust == "always"
+    of_folder = f'[workspace."{checkout}".devcontainer]\ntrust = "always"\n'
+    (home / "config.toml").write_text(of_folder)
+    assert config.load(checkout, environ={}, flags={}).devcontainer_trust == "always"
+    assert config.load(tmp_path, environ={}, flags={}).devcontainer_trust == "ask"
     (checkout / "devbox.toml").write_text('[devcontainer]\ntrust = "always"\n')
     with pytest.raises(ConfigError, match="agrees to everything in your place"):
         config.load(checkout, environ={}, flags={})
