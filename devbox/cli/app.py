@@ -95,6 +95,10 @@ def _finished(command: Any, summary: str) -> Any:
     if not inner:
         command.format_options = partial(_format_options, command)
         _with_both_names(command)
+        if not hasattr(command.callback, "passes_on"):
+            # Looked for in all words before the command line is read: errors of reading it are JSON, too.
+            said = "Print one JSON envelope on stdout."
+            command.params.append(TyperOption(param_decls=["--json"], is_flag=True, expose_value=False, help=said))
         # A command's own option wins: `image run -v` is a volume.
         own = {name for parameter in command.params for name in parameter.opts}
         command.params += [

@@ -9,7 +9,7 @@ import typer
 
 from devbox.cli.application import Application, application, named
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import JsonOption, WorkspaceOption, YesOption
+from devbox.cli.options import WorkspaceOption, YesOption
 
 if TYPE_CHECKING:
     from devbox.builds.caches.choose import CacheStats, CompilerCache
@@ -26,7 +26,6 @@ def stats(
     path: WorkspaceOption = None,
     *,
     flags: Flags,
-    json: JsonOption = False,
 ) -> None:
     """Show what the cache holds, and how many compiles it answered."""
     from devbox.builds.caches import choose
@@ -45,7 +44,6 @@ def clear(
     *,
     flags: Flags,
     yes: YesOption = False,
-    json: JsonOption = False,
 ) -> None:
     """Remove what the cache holds, after saying what that is. A storage that machines share is left alone."""
     from devbox.builds.caches import choose
@@ -75,7 +73,6 @@ def doctor(
     path: WorkspaceOption = None,
     *,
     flags: Flags,
-    json: JsonOption = False,
 ) -> None:
     """Find what is wrong with how the cache is set up: owner, settings, space, clock, server."""
     from devbox.builds.caches.doctor import findings
@@ -99,7 +96,6 @@ def explain(
     *,
     flags: Flags,
     log: Annotated[bool, typer.Option("--log", help="Print ccache's log of the compile, too.")] = False,
-    json: JsonOption = False,
 ) -> None:
     """Say why a source comes from the cache or not. It is compiled once more, into nowhere."""
     from devbox.builds.caches import explain

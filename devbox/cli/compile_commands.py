@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, named
-from devbox.cli.options import JsonOption, WorkspaceOption
+from devbox.cli.options import WorkspaceOption
 
 if TYPE_CHECKING:
     from devbox.builds.on_host import HostCommands
@@ -39,7 +39,6 @@ def compile_commands(
         typer.Option("--with-headers", metavar="FOLDER", help="Copy there what only the container has."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that devbox did not write.")] = False,
-    json: JsonOption = False,
 ) -> None:
     """Write compile_commands.json for the host: the build tree's, with the container's paths as the host's."""
     from devbox.builds import on_host
@@ -57,7 +56,7 @@ def compile_commands(
         on_host.save(rewritten.entries, place, target.workspace, force=force)
     result = on_host.HostCommands(folder, len(rewritten.entries), rewritten.missing, rewritten.left_out, place, headers)
     run.show(result, lambda: _text(result, run.console) if place is not None else on_host.text(rewritten.entries))
-    if place is None and not json:
+    if place is None and not run.json:
         _tell_missing(result, run.console)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, workspace
-from devbox.cli.options import JsonOption, PathArgument
+from devbox.cli.options import PathArgument
 
 if TYPE_CHECKING:
     from devbox.container.describe import Description
@@ -23,7 +23,6 @@ def show(
     show_origin: Annotated[
         bool, typer.Option("--show-origin", help="Say where each value comes from, and which it hides.")
     ] = False,
-    json: JsonOption = False,
 ) -> None:
     """Show the settings in force for a checkout."""
     from devbox.container.contract.settings import explain
@@ -62,7 +61,6 @@ def contract(
     show_origin: Annotated[
         bool, typer.Option("--show-origin", help="Say where each property comes from, and what is laid over them.")
     ] = False,
-    json: JsonOption = False,
 ) -> None:
     """Show the devcontainer.json in force as devbox reads it, as JSON: with its variables filled in.
 

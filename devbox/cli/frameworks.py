@@ -9,14 +9,14 @@ import typer
 
 from devbox.cli.application import application, workspace
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import JsonOption, WorkspaceOption
+from devbox.cli.options import WorkspaceOption
 from devbox.errors import EXIT_USAGE
 
 app = typer.Typer(name="frameworks", no_args_is_help=True)
 
 
 @app.command("list")
-def list_(context: typer.Context, path: WorkspaceOption = None, json: JsonOption = False) -> None:
+def list_(context: typer.Context, path: WorkspaceOption = None) -> None:
     """List the frameworks, their variants and where they are written."""
     from devbox.frameworks.load import available, origin, variants
     from devbox.ui.tables import table
@@ -45,7 +45,6 @@ def show(
     *,
     flags: Flags,
     path: WorkspaceOption = None,
-    json: JsonOption = False,
 ) -> None:
     """Show everything that devbox knows about one framework, in one of its variants."""
     from devbox.frameworks.load import load, origin
@@ -67,7 +66,6 @@ def show(
 def validate(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Framework files, NAME.toml.")],
-    json: JsonOption = False,
 ) -> None:
     """Check framework files: every mistake with its key and what was expected. Exits with 2 if there is one."""
     from devbox.image.assembly.validate import mistakes

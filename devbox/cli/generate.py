@@ -8,15 +8,7 @@ import typer
 
 from devbox.cli.application import application, workspace
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import (
-    AllowOption,
-    FlatOption,
-    JsonOption,
-    NameOption,
-    PathArgument,
-    YesOption,
-    in_panels,
-)
+from devbox.cli.options import AllowOption, FlatOption, NameOption, PathArgument, YesOption, in_panels
 from devbox.config.table import CHOICES
 from devbox.ui.console import CYAN
 
@@ -67,7 +59,6 @@ def generate(
     ] = False,
     allow: AllowOption = None,
     yes: YesOption = False,
-    json: JsonOption = False,
 ) -> None:
     """Write the contract of a checkout and start nothing. `up` writes the same personal one by itself.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, named, workspace
-from devbox.cli.options import JsonOption, PathArgument, SecretsFileOption, WorkspaceOption
+from devbox.cli.options import PathArgument, SecretsFileOption, WorkspaceOption
 from devbox.ui.console import seconds
 from devbox.ui.tables import table
 
@@ -22,7 +22,7 @@ app = typer.Typer(name="hooks", no_args_is_help=True)
 
 
 @app.command("list")
-def list_(context: typer.Context, path: PathArgument = None, json: JsonOption = False) -> None:
+def list_(context: typer.Context, path: PathArgument = None) -> None:
     """List the lifecycle commands of a dev container in their order, and say which are done, due or failed."""
     from devbox.container.hooks.manage import states
 
@@ -41,7 +41,6 @@ def run(
     ] = None,
     path: WorkspaceOption = None,
     secrets_file: SecretsFileOption = None,
-    json: JsonOption = False,
 ) -> None:
     """Run lifecycle commands in the dev container: those named, though they are done, or those that are due."""
     from devbox.container.hooks.manage import run_hooks

@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from devbox.cli.application import application, named, once_named
-from devbox.cli.options import DryRunOption, JsonOption, PathArgument, YesOption
+from devbox.cli.options import DryRunOption, PathArgument, YesOption, passes_on
 
 app = typer.Typer()
 
 
 @app.command()
-def stop(context: typer.Context, path: PathArgument = None, json: JsonOption = False) -> None:
+def stop(context: typer.Context, path: PathArgument = None) -> None:
     """Stop the dev container of a checkout and the services beside it. `devbox up` starts them again."""
     from devbox.container.stop import stop as halt
 
@@ -29,7 +29,6 @@ def down(
     volumes: Annotated[bool, typer.Option("--volumes", help="Remove the checkout's volumes, too.")] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
-    json: JsonOption = False,
 ) -> None:
     """Remove the dev container of a checkout and the services beside it.
 
@@ -58,6 +57,7 @@ def down(
 
 
 @app.command()
+@passes_on
 def logs(
     context: typer.Context,
     path: PathArgument = None,

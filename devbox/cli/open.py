@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, named, workspace
-from devbox.cli.options import JsonOption, PathArgument, TrustOption, YesOption
+from devbox.cli.options import PathArgument, TrustOption, YesOption
 
 if TYPE_CHECKING:
     from devbox.cli.application import Application
@@ -30,7 +30,6 @@ def open_(
     print_only: Annotated[bool, typer.Option("--print", help="Print the address or the steps; start nothing.")] = False,
     trust: TrustOption = False,
     yes: YesOption = False,
-    json: JsonOption = False,
 ) -> None:
     """Open an IDE on the dev container of a checkout, which is brought up first where it does not run."""
     from devbox.container.inside.find import candidate

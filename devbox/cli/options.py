@@ -17,7 +17,6 @@ WorkspaceOption = Annotated[
     Path | None,
     typer.Option("--workspace", "-w", metavar="PATH", help="The checkout.", show_default="the current folder"),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON envelope on stdout.")]
 YesOption = Annotated[
     bool, typer.Option("--yes", "-y", help="Answer questions with yes. Does not give consent; see --trust.")
 ]
@@ -49,6 +48,12 @@ SecretsFileOption = Annotated[
 ComposeOption = Annotated[
     bool, typer.Option("--compose", help="Start it with Docker Compose, with services beside it.")
 ]
+
+
+def passes_on(command: Command) -> Command:
+    """Say of a command that its stdout is another program's: unlike all others it has no `--json`."""
+    command.passes_on = True  # type: ignore[attr-defined]
+    return command
 
 
 def in_panels(panels: Mapping[str, str]) -> Callable[[Command], Command]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, workspace
-from devbox.cli.options import AllowOption, DryRunOption, JsonOption, PathArgument, TrustOption, in_panels
+from devbox.cli.options import AllowOption, DryRunOption, PathArgument, TrustOption, in_panels
 from devbox.errors import UsageError
 from devbox.ui.console import BOLD, counted, seconds, size
 
@@ -63,7 +63,6 @@ def prebuild(
     trust: TrustOption = False,
     allow: AllowOption = None,
     dry_run: DryRunOption = False,
-    json: JsonOption = False,
 ) -> None:
     """Build the image of a contract, complete: with Features, and with hooks, users and variables in its label.
 

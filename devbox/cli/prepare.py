@@ -6,7 +6,7 @@ import typer
 
 from devbox.cli.application import application, workspace
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import DryRunOption, JsonOption, PathArgument
+from devbox.cli.options import DryRunOption, PathArgument
 
 app = typer.Typer()
 
@@ -19,7 +19,6 @@ def prepare(
     *,
     flags: Flags,
     dry_run: DryRunOption = False,
-    json: JsonOption = False,
 ) -> None:
     """Fetch what a checkout lacks before a build: submodules, git-lfs files, history."""
     from devbox.container import which

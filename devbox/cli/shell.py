@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from devbox.cli.application import application, named, workspace
-from devbox.cli.options import DryRunOption, WorkspaceOption
+from devbox.cli.options import DryRunOption, WorkspaceOption, passes_on
 from devbox.errors import UsageError
 
 # A command's own options are not devbox's.
@@ -22,6 +22,7 @@ app = typer.Typer()
 
 
 @app.command()
+@passes_on
 def shell(context: typer.Context, path: WorkspaceOption = None) -> None:
     """Open a shell in the dev container, in the folder that matches the current one.
 
@@ -40,6 +41,7 @@ def shell(context: typer.Context, path: WorkspaceOption = None) -> None:
 
 
 @app.command("exec", context_settings=_VERBATIM)
+@passes_on
 def exec_(context: typer.Context, command: Command, path: WorkspaceOption = None) -> None:
     """Run a command in the dev container: its terminal, exit code and signals are docker's own."""
     from devbox.container import hot
@@ -49,6 +51,7 @@ def exec_(context: typer.Context, command: Command, path: WorkspaceOption = None
 
 
 @app.command("run", context_settings=_VERBATIM)
+@passes_on
 def run(context: typer.Context, command: Command, path: WorkspaceOption = None, dry_run: DryRunOption = False) -> None:
     """Run a command in a container of its own, made like the dev container and removed afterwards."""
     from pathlib import Path

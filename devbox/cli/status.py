@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, workspace
-from devbox.cli.options import AllOption, JsonOption, PathArgument
+from devbox.cli.options import AllOption, PathArgument
 from devbox.ui.console import size
 from devbox.ui.tables import age, table
 
@@ -30,7 +30,6 @@ def status(
     path: PathArgument = None,
     everything: AllOption = False,
     fast: FastOption = False,
-    json: JsonOption = False,
 ) -> None:
     """List a checkout's dev container, build trees and caches with sizes and ages; with --all everybody's."""
     from devbox.builds.trees import trees_of

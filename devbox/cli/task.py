@@ -10,7 +10,7 @@ import typer
 
 from devbox.cli.application import Application, application, workspace
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import DryRunOption, JsonOption, NameOption, WorkspaceOption
+from devbox.cli.options import DryRunOption, NameOption, WorkspaceOption, passes_on
 from devbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ ContainerArgument = Annotated[str, typer.Argument(metavar="TASK|CONTAINER", help
 
 @app.command("list")
 @from_settings("framework")
-def list_(context: typer.Context, *, flags: Flags, json: JsonOption = False) -> None:
+def list_(context: typer.Context, *, flags: Flags) -> None:
     """List the tasks of every framework, and which of them run."""
     from devbox.errors import EngineError
     from devbox.frameworks.load import available, load
@@ -56,7 +56,6 @@ def show(
     path: WorkspaceOption = None,
     *,
     flags: Flags,
-    json: JsonOption = False,
 ) -> None:
     """Show a task and its options."""
     from devbox.oneshot.tasks import task_of
@@ -107,7 +106,6 @@ def run_(
     network: Annotated[Word, typer.Option("--network", metavar="NAME", help="The network, such as host.")] = None,
     pull: Annotated[bool, typer.Option("--pull", help="Look for a newer image first.")] = False,
     dry_run: DryRunOption = False,
-    json: JsonOption = False,
 ) -> None:
     """Run a task; what serves goes on when it answers. `devbox task show TASK` lists the task's own options."""
     from devbox.facts import engine as engine_facts
@@ -151,6 +149,7 @@ def run_(
 
 
 @app.command()
+@passes_on
 def logs(
     context: typer.Context,
     name: ContainerArgument,
@@ -167,7 +166,7 @@ def logs(
 
 
 @app.command()
-def stop(context: typer.Context, name: ContainerArgument, json: JsonOption = False) -> None:
+def stop(context: typer.Context, name: ContainerArgument) -> None:
     """Stop a task and remove its container."""
     from devbox.oneshot.task_run import stop as halt
 

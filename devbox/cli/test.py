@@ -9,12 +9,13 @@ import typer
 
 from devbox.cli.application import application, named
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import RepositoryOption, WorkspaceOption
+from devbox.cli.options import RepositoryOption, WorkspaceOption, passes_on
 
 app = typer.Typer()
 
 
 @app.command("test")
+@passes_on
 @from_settings("build_type", "arch", "jobs")
 def run_tests(
     context: typer.Context,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, workspace
-from devbox.cli.options import JsonOption, PathArgument
+from devbox.cli.options import PathArgument
 from devbox.errors import UsageError
 from devbox.masking import visible
 from devbox.ui.tables import table
@@ -19,7 +19,7 @@ app = typer.Typer(name="trust", no_args_is_help=True)
 
 
 @app.command("list")
-def list_(context: typer.Context, json: JsonOption = False) -> None:
+def list_(context: typer.Context) -> None:
     """List what you have agreed to, in all workspaces."""
     from devbox.trust.grants import known
 
@@ -33,7 +33,7 @@ def list_(context: typer.Context, json: JsonOption = False) -> None:
 
 
 @app.command()
-def show(context: typer.Context, path: PathArgument = None, json: JsonOption = False) -> None:
+def show(context: typer.Context, path: PathArgument = None) -> None:
     """Show what the contract of a checkout reaches beyond its container, and what of that you have agreed to."""
     from devbox.container.contract.trusted import show as look
 
@@ -49,7 +49,6 @@ def revoke(
     kind: Annotated[
         list[str] | None, typer.Option("--kind", metavar="KIND", help="Only this kind, such as agent; may be repeated.")
     ] = None,
-    json: JsonOption = False,
 ) -> None:
     """Take back what you have agreed to in a checkout: the next `up` asks again. What runs goes on running."""
     from devbox.trust import grants

@@ -14,7 +14,6 @@ from devbox.cli.options import (
     ComposeOption,
     DryRunOption,
     FlatOption,
-    JsonOption,
     NameOption,
     PathArgument,
     SecretsFileOption,
@@ -69,7 +68,6 @@ def up(
     ] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
-    json: JsonOption = False,
 ) -> None:
     """Start the dev container of a checkout; write its contract and build its image first where that is needed."""
     from devbox.container.up.up import UpRequest

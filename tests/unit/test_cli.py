@@ -93,18 +93,28 @@ def test_no_line_of_a_help_page_is_cut_short(capsys: pytest.CaptureFixture[str])
         assert "..." not in capsys.readouterr().out.partition("\nCommands:\n")[2]
 
 
+def commands(command: Any, *words: str) -> Iterator[tuple[Any, list[str]]]:
+    yield command, [*words]
+    for name, one in getattr(command, "commands", {}).items():
+        yield from commands(one, *words, name)
+
+
+def test_only_what_passes_another_programs_stdout_on_has_no_json() -> None:
+    found = {
+        " ".join(words)
+        for command, words in commands(typer.main.get_command(app))
+        if not hasattr(command, "commands") and not any("--json" in one.opts for one in command.params)
+    }
+    assert found == {"shell", "exec", "run", "test", "logs", "task logs", "devcontainer"}
+
+
 def test_every_help_page_fits_a_terminal_of_80_columns(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def commands(command: Any, words: list[str]) -> Iterator[list[str]]:
-        yield words
-        for name, one in getattr(command, "commands", {}).items():
-            # Whose help is another program's.
-            if name != "devcontainer":
-                yield from commands(one, [*words, name])
-
     monkeypatch.setenv("COLUMNS", "80")
-    for words in commands(typer.main.get_command(app), []):
+    for _, words in commands(typer.main.get_command(app)):
+        if words == ["devcontainer"]:  # its help is another program's
+            continue
         assert run([*words, "--help"]) == 0
         said = capsys.readouterr().out
         assert "Usage: " in said

@@ -14,7 +14,7 @@ from devbox.cli.builds.python import BuildCommand, ForceOption, InstallOption, N
 from devbox.cli.builds.request import define_of, mode_of, options_of, request, seed_of
 from devbox.cli.builds.told import check_trace, outcome, tell, tell_python, write_trace
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import JsonOption, RepositoryOption, WorkspaceOption, in_panels
+from devbox.cli.options import RepositoryOption, WorkspaceOption, in_panels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +99,6 @@ def build(
     ] = None,
     force: ForceOption = False,
     no_deps: NoDepsOption = False,
-    json: JsonOption = False,
     json_events: Annotated[
         bool,
         typer.Option("--json-events", help="Print what happens as lines of JSON, the envelope of --json last."),

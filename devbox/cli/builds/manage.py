@@ -11,7 +11,7 @@ import typer
 
 from devbox.cli.application import Application, application, workspace
 from devbox.cli.builds import report
-from devbox.cli.options import AllOption, DryRunOption, JsonOption, WorkspaceOption, YesOption
+from devbox.cli.options import AllOption, DryRunOption, WorkspaceOption, YesOption
 from devbox.errors import RefusedError, UsageError
 from devbox.ui.console import counted, seconds, size
 from devbox.ui.tables import age, ago, table
@@ -38,7 +38,6 @@ def list_(
     path: WorkspaceOption = None,
     everything: AllOption = False,
     fast: FastOption = False,
-    json: JsonOption = False,
 ) -> None:
     """List the build trees of a checkout with sizes and last use; with --all everybody's."""
     run = application(context)
@@ -57,7 +56,6 @@ def show(
     context: typer.Context,
     key: Annotated[str, typer.Argument(metavar="KEY", help="The tree's key, or its beginning.")],
     path: WorkspaceOption = None,
-    json: JsonOption = False,
 ) -> None:
     """Show what a build tree was made from, and what was built in it, and why."""
     from devbox.builds.volumes import details
@@ -80,7 +78,6 @@ def rm(
     everything: AllOption = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
-    json: JsonOption = False,
 ) -> None:
     """Remove build trees of a checkout. The one in use, which was built last or is being built, is never removed."""
     from devbox.builds.volumes import Doomed
@@ -117,7 +114,6 @@ def prune(
     everything: AllOption = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
-    json: JsonOption = False,
 ) -> None:
     """Remove trees of a checkout by age, number or size, never one in use; with --all everybody's.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, named
-from devbox.cli.options import JsonOption, WorkspaceOption
+from devbox.cli.options import WorkspaceOption
 
 if TYPE_CHECKING:
     from devbox.builds.report.timeline import Build, Timeline
@@ -29,7 +29,6 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write a picture: FILE.html or FILE.svg.")
     ] = None,
-    json: JsonOption = False,
 ) -> None:
     """Show where a tree's last build spent its time: critical path, slowest commands, cache hits, history."""
     from devbox.builds.report.page import html, svg

@@ -9,7 +9,7 @@ import typer
 
 from devbox.cli.application import Application, application, workspace
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import DryRunOption, JsonOption, TrustOption, WorkspaceOption, in_panels
+from devbox.cli.options import DryRunOption, TrustOption, WorkspaceOption, in_panels
 from devbox.errors import UsageError
 from devbox.ui.console import BOLD, counted, seconds, size
 
@@ -116,7 +116,6 @@ def build(
     print_: Annotated[
         bool, typer.Option("--print", help="Print the builds as a bake file, and build nothing.")
     ] = False,
-    json: JsonOption = False,
 ) -> None:
     """Build stages of a framework's image: devel, wheel, release and the like; several at once by bake."""
     from devbox.builds.caches.storage import of_image_build

@@ -10,7 +10,7 @@ import typer
 from devbox.cli.application import Application, application
 from devbox.cli.flags import Flags, from_settings
 from devbox.cli.image.dockerfile import ArgsOption, DockerfileArgument, UpstreamOption, choose, stages_of
-from devbox.cli.options import JsonOption, WorkspaceOption
+from devbox.cli.options import WorkspaceOption
 
 if TYPE_CHECKING:
     from devbox.cli.image.dockerfile import Source
@@ -64,7 +64,6 @@ def graph(
         bool | None,
         typer.Option("--sizes/--no-sizes", help="With what the engine has built.", show_default="without --output"),
     ] = None,
-    json: JsonOption = False,
 ) -> None:
     """Draw the stages of a Dockerfile: what they start from, copy and mount, how large they are, what is cached."""
     from devbox.errors import UsageError

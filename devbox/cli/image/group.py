@@ -9,7 +9,6 @@ import typer
 from devbox.cli.application import application
 from devbox.cli.image import build, graph, life, lint, lock, manifest, registry
 from devbox.cli.image import run as run_
-from devbox.cli.options import JsonOption
 
 app = typer.Typer(name="image", no_args_is_help=True)
 
@@ -20,7 +19,6 @@ def base(
     cuda: Annotated[str, typer.Option("--cuda", metavar="VERSION", help="The CUDA release, or 'none'.")] = "13.0",
     distro: Annotated[str, typer.Option("--distro", metavar="NAME:VERSION", help="The distribution.")] = "debian:12",
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make it anew even if it is there.")] = False,
-    json: JsonOption = False,
 ) -> None:
     """Make a CUDA base image from OS packages and NVIDIA's wheels on PyPI: no registry is needed."""
     from devbox.image.base import package as package_base

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import Application, application, workspace
-from devbox.cli.options import AllOption, DryRunOption, JsonOption, WorkspaceOption, YesOption
+from devbox.cli.options import AllOption, DryRunOption, WorkspaceOption, YesOption
 from devbox.masking import folded
 from devbox.ui.console import size
 from devbox.ui.tables import age, table
@@ -25,7 +25,7 @@ app = typer.Typer()
 
 
 @app.command("list")
-def list_(context: typer.Context, json: JsonOption = False) -> None:
+def list_(context: typer.Context) -> None:
     """List devbox's images on the engine: package bases, stages, and those of dev containers."""
     from devbox.image.life import images
 
@@ -38,7 +38,6 @@ def list_(context: typer.Context, json: JsonOption = False) -> None:
 def inspect(
     context: typer.Context,
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="Its name or id.")],
-    json: JsonOption = False,
 ) -> None:
     """Show what an image is: what it was made from, its user, program, ports and labels, and who uses it."""
     from devbox.image.life import details
@@ -53,7 +52,6 @@ def rm(
     context: typer.Context,
     names: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Their names or ids.")],
     dry_run: DryRunOption = False,
-    json: JsonOption = False,
 ) -> None:
     """Remove images of devbox's. One that a container is made from is never removed."""
     from devbox.image.life import removable
@@ -77,7 +75,6 @@ def prune(
     bases: Annotated[bool, typer.Option("--bases", help="With --all --unused, also the package bases.")] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
-    json: JsonOption = False,
 ) -> None:
     """Remove images of a checkout that a newer one has replaced; never one in use. With --all all of devbox's.
 

@@ -10,7 +10,7 @@ import typer
 from devbox.cli.application import Application, application
 from devbox.cli.flags import Flags, from_settings
 from devbox.cli.image.dockerfile import ArgsOption, UpstreamOption, choose, stages_of
-from devbox.cli.options import JsonOption, WorkspaceOption
+from devbox.cli.options import WorkspaceOption
 from devbox.errors import EXIT_FAILURE
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ def lint(
         Literal["error", "warning", "info", "never"],
         typer.Option("--fail-on", help="The least severity that makes the exit code 1."),
     ] = "warning",
-    json: JsonOption = False,
 ) -> None:
     """Check Dockerfiles for what builds, and is not what was meant: arguments, jobs, CUDA versions, uploads."""
     from devbox.finding import SEVERITIES

@@ -9,7 +9,7 @@ import typer
 from devbox.cli.application import application, workspace
 from devbox.cli.flags import Flags, from_settings
 from devbox.cli.image.registry import registries_of
-from devbox.cli.options import JsonOption, WorkspaceOption
+from devbox.cli.options import WorkspaceOption
 
 if TYPE_CHECKING:
     from devbox.image.base.pin import Pin
@@ -29,7 +29,6 @@ def lock(
     path: WorkspaceOption = None,
     *,
     flags: Flags,
-    json: JsonOption = False,
 ) -> None:
     """Hold the base images of a checkout at their digests, in devbox.lock, which is meant to be committed."""
     from devbox.image.base import lock as lock_file

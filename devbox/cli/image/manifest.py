@@ -8,7 +8,7 @@ import typer
 
 from devbox.cli.application import application
 from devbox.cli.image.registry import registries_of
-from devbox.cli.options import DryRunOption, JsonOption
+from devbox.cli.options import DryRunOption
 
 if TYPE_CHECKING:
     from devbox.image.registry.remote import RemoteImage
@@ -36,7 +36,6 @@ def create(
         ),
     ] = "amd64,arm64",
     dry_run: DryRunOption = False,
-    json: JsonOption = False,
 ) -> None:
     """Make NAME stand for an image a platform. `push` pushes those first, `create` finds them in the registry."""
     from devbox.image.registry import manifest, transfer
@@ -61,7 +60,7 @@ def create(
 
 
 @app.command()
-def show(context: typer.Context, name: NameArgument, json: JsonOption = False) -> None:
+def show(context: typer.Context, name: NameArgument) -> None:
     """Show the platforms of an image in a registry."""
     from devbox.image.registry.reference import parse
 

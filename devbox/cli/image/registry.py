@@ -9,7 +9,7 @@ import typer
 
 from devbox.cli.application import application, workspace
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import DryRunOption, JsonOption, WorkspaceOption
+from devbox.cli.options import DryRunOption, WorkspaceOption
 from devbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,7 +60,6 @@ def tags(
     path: WorkspaceOption = None,
     *,
     flags: Flags,
-    json: JsonOption = False,
 ) -> None:
     """List the tags of a repository in a registry, the newest first; with --ref, find the image of a commit."""
     from devbox.image.prebuilt.published import find_commit, list_tags, repositories
@@ -101,7 +100,6 @@ def resolve_(
     path: WorkspaceOption = None,
     *,
     flags: Flags,
-    json: JsonOption = False,
 ) -> None:
     """Find the image that somebody has built for this checkout already; nothing is pulled. Its name is the result."""
     from devbox.image.prebuilt.published import image_of
@@ -134,7 +132,6 @@ def pull(
     *,
     flags: Flags,
     dry_run: DryRunOption = False,
-    json: JsonOption = False,
 ) -> None:
     """Pull an image: the one that is named, the one of a commit, or what `image resolve` finds for this checkout."""
     from devbox.image.prebuilt.published import find_commit, image_of
@@ -200,7 +197,6 @@ def push(
     *,
     flags: Flags,
     dry_run: DryRunOption = False,
-    json: JsonOption = False,
 ) -> None:
     """Push images to their registry, under another name where that is asked for (a staging repository)."""
     from devbox.image.names import reference as built_here

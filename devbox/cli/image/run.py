@@ -10,7 +10,7 @@ from typer.core import TyperCommand
 
 from devbox.cli.application import application, workspace
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import DryRunOption, JsonOption, NameOption, WorkspaceOption
+from devbox.cli.options import DryRunOption, NameOption, WorkspaceOption
 from devbox.errors import EngineError, UsageError
 
 Words = list[str] | None
@@ -75,7 +75,6 @@ def run(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave it running, and print its name.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the container when it ends.")] = False,
     dry_run: DryRunOption = False,
-    json: JsonOption = False,
 ) -> None:
     """Run an image that is no dev container, such as a release, with the framework's limits, ports and caches."""
     from devbox.config.network import network_of
