@@ -86,7 +86,7 @@ trees: $(STAMP) engine ## Build parts of real source trees (llama.cpp, vLLM); ta
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.trees.real $(ARGS)
 
 .PHONY: bench
-bench: $(STAMP) tools engine reference ## Measure devbox beside docker, ninja and the reference CLI into bench/results/
+bench: $(STAMP) tools engine reference ## Measure devbox beside docker, ninja and the reference CLI until each budget is decided, 20 min at most
 	@PATH="$(CURDIR)/$(BIN):$(CURDIR)/$(VENV)/reference/bin:$$PATH" $(BIN)/python -m bench $(ARGS)
 
 .PHONY: wheel

@@ -6,6 +6,7 @@ import argparse
 import os
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,11 +15,17 @@ from bench.workspace import Tools
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the benchmark. The exit code is 1 if a budget was not kept."""
+    """Run the benchmark. The exit code is 1 if a budget was missed by more than the noise of this machine.
+
+    What is not decided after `--minutes` is said to be so, and is no failure.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m bench", description="Measure devbox and hold it against its budgets."
     )
-    parser.add_argument("--rounds", type=int, default=15, help="timed rounds of each short case (default: 15)")
+    parser.add_argument("--rounds", type=int, default=15, help="timed rounds at least of each short case (default: 15)")
+    parser.add_argument(
+        "--minutes", type=float, default=20, help="how long cases may go on that are not decided (default: 20)"
+    )
     parser.add_argument(
         "--large-tree", type=int, default=cases.LARGE_TREE, help="files of the large tree (default: 5000)"
     )
@@ -27,7 +34,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--publish", type=Path, metavar="FILE", help="also write a page with the ratios alone")
     arguments = parser.parse_args(argv)
     tools = Tools.on_path()
-    options = cases.Options(rounds=arguments.rounds, large_tree=arguments.large_tree, builds=not arguments.no_builds)
+    options = cases.Options(
+        rounds=arguments.rounds,
+        until=time.monotonic() + 60 * arguments.minutes,
+        large_tree=arguments.large_tree,
+        builds=not arguments.no_builds,
+    )
 
     facts = (*report.machine(), ("docker", _docker_version(tools)), ("rounds", str(options.rounds)))
     results: list[report.Result] = []
@@ -43,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
             f"{len(os.sched_getaffinity(0))} cores at load {os.getloadavg()[2]:.0f}, docker {_docker_version(tools)}"
         )
         arguments.publish.write_text(report.ratios(results, f"{datetime.now(UTC):%Y-%m-%d}", where), encoding="utf-8")
-    return int(any(isinstance(one, report.Verdict) and not one.met for one in results))
+    return int(any(isinstance(one, report.Verdict) and one.state == "missed" for one in results))
 
 
 def _docker_version(tools: Tools) -> str:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bench import trees
-from bench.measure import Sample, Subject, interleaved
-from bench.report import Budget, Counted, Result, Skipped, Verdict
+from bench import measure, trees
+from bench.measure import Subject, interleaved
+from bench.report import Budget, Counted, Noise, Result, Skipped, Verdict
 from bench.workspace import Tools, Workspace, scratch, started, written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from bench.measure import Sample
 
 NO_REFERENCE = "the reference CLI is not installed (make reference)"
 
-VERSION = Budget("ratio", 1 / 3)
+VERSION = Budget("ratio", 0.15)
+HELP = Budget("ratio", 6.0)
 EXEC_DOCKER = Budget("ratio", 2.0)
 EXEC_REFERENCE = Budget("ratio", 0.4)
 UP_RUNNING = Budget("ratio", 0.4)
@@ -34,11 +37,14 @@ ADDED_SECONDS, ADDED_PER_FURTHER = 0.25, 0.025
 class Options:
     """How much to measure.
 
-    `rounds` is for what takes under a second; what takes longer runs half as often, at least 3 times.
-    Without `builds` only what needs no build tree is measured.
+    `rounds` is for what takes under a second; what takes longer runs half as often, at least 3 times. A case that is
+    not decided then goes on until the clock says `until`, in seconds of `time.monotonic`. `noise` is by which part a
+    command differs from itself. Without `builds` only what needs no build tree is measured.
     """
 
     rounds: int = 15
+    until: float = 0.0
+    noise: float = 0.0
     large_tree: int = LARGE_TREE
     heavy: int = 20
     builds: bool = True
@@ -54,11 +60,42 @@ def no_op(files: int) -> Budget:
     return Budget("added", ADDED_SECONDS + ADDED_PER_FURTHER * max(0, files - LARGE_TREE) / FURTHER)
 
 
-def verdicts(case: str, samples: dict[str, Sample], budgets: dict[str, Budget]) -> Iterator[Verdict]:
-    """Hold the sample called "devbox" against each baseline that has a budget and was measured."""
-    for name, budget in budgets.items():
-        if name in samples:
-            yield Verdict(case, samples["devbox"], samples[name], budget)
+def compared(
+    case: str,
+    subjects: Sequence[Subject],
+    budgets: dict[str, Budget],
+    workspace: Workspace,
+    options: Options,
+    *,
+    few: bool = False,
+    warm_up: int = 1,
+) -> Iterator[Verdict]:
+    """Time the subjects, and hold the one called "devbox" against each other one that has a budget.
+
+    They are timed until the budgets are decided, or the time is over; what takes longer begins with `few` rounds.
+    """
+
+    def verdicts(samples: dict[str, Sample]) -> list[Verdict]:
+        return [
+            Verdict(case, samples["devbox"], samples[name], budget, options.noise)
+            for name, budget in budgets.items()
+            if name in samples
+        ]
+
+    def enough(samples: dict[str, Sample]) -> bool:
+        return time.monotonic() >= options.until or all(one.state != "undecided" for one in verdicts(samples))
+
+    rounds = options.few if few else options.rounds
+    samples = interleaved(
+        subjects, rounds, cwd=workspace.path, environ=workspace.environ, warm_up=warm_up, enough=enough
+    )
+    yield from verdicts(samples)
+
+
+def noise_of(workspace: Workspace, rounds: int) -> float:
+    """Return by which part a command differs from itself here."""
+    subject = Subject("devbox", (workspace.tools.devbox, "exec", "--", "true"))
+    return measure.noise(subject, rounds, cwd=workspace.path, environ=workspace.environ)
 
 
 def start_up(workspace: Workspace, options: Options) -> Iterator[Result]:
@@ -71,8 +108,13 @@ def start_up(workspace: Workspace, options: Options) -> Iterator[Result]:
         Subject("devbox", (tools.devbox, "--version")),
         Subject("devcontainer --version", (tools.reference, "--version")),
     ]
-    samples = interleaved(subjects, options.rounds, cwd=workspace.path, environ=workspace.environ)
-    yield from verdicts("devbox --version", samples, {"devcontainer --version": VERSION})
+    budgets = {"devcontainer --version": VERSION}
+    yield from compared("devbox --version", subjects, budgets, workspace, options)
+    told = [
+        Subject("devbox", (tools.devbox, "--help")),
+        Subject("devbox --version", (tools.devbox, "--version")),
+    ]
+    yield from compared("devbox --help", told, {"devbox --version": HELP}, workspace, options)
 
 
 def execute(workspace: Workspace, options: Options) -> Iterator[Result]:
@@ -88,8 +130,8 @@ def execute(workspace: Workspace, options: Options) -> Iterator[Result]:
         subjects.append(
             Subject("devcontainer exec", (tools.reference, "exec", "--workspace-folder", str(workspace.path), "true"))
         )
-    samples = interleaved(subjects, options.rounds, cwd=workspace.path, environ=workspace.environ)
-    yield from verdicts(case, samples, {"docker exec": EXEC_DOCKER, "devcontainer exec": EXEC_REFERENCE})
+    budgets = {"docker exec": EXEC_DOCKER, "devcontainer exec": EXEC_REFERENCE}
+    yield from compared(case, subjects, budgets, workspace, options)
 
 
 def up(workspace: Workspace, options: Options) -> Iterator[Result]:
@@ -100,28 +142,20 @@ def up(workspace: Workspace, options: Options) -> Iterator[Result]:
         return
     mine = (tools.devbox, "up")
     other = (tools.reference, "up", "--workspace-folder", str(workspace.path))
-    running = interleaved(
-        [Subject("devbox", mine), Subject("devcontainer up", other)],
-        options.rounds,
-        cwd=workspace.path,
-        environ=workspace.environ,
-    )
-    yield from verdicts("devbox up, container running", running, {"devcontainer up": UP_RUNNING})
-    gone = interleaved(
-        [
-            Subject("devbox", mine, workspace.remove_container),
-            Subject("devcontainer up", other, workspace.remove_container),
-        ],
-        options.few,
-        cwd=workspace.path,
-        environ=workspace.environ,
-    )
+    running = [Subject("devbox", mine), Subject("devcontainer up", other)]
+    budgets = {"devcontainer up": UP_RUNNING}
+    yield from compared("devbox up, container running", running, budgets, workspace, options)
+    gone = [
+        Subject("devbox", mine, workspace.remove_container),
+        Subject("devcontainer up", other, workspace.remove_container),
+    ]
+    budgets = {"devcontainer up": UP_NO_CONTAINER}
+    yield from compared("devbox up, image there, no container", gone, budgets, workspace, options, few=True)
     # The last container and its image are the reference CLI's: the next case starts from devbox's own.
     image = workspace.call(tools.docker, "inspect", "--format", "{{.Config.Image}}", workspace.container()).strip()
     workspace.remove_container()
     workspace.call(tools.docker, "image", "rm", image)
     workspace.call(*mine)
-    yield from verdicts("devbox up, image there, no container", gone, {"devcontainer up": UP_NO_CONTAINER})
 
 
 def contract_files(mode: str, image: str) -> dict[str, str]:
@@ -144,16 +178,16 @@ def beside_reference(workspace: Workspace, options: Options, mode: str) -> Itera
     folder = ("--workspace-folder", str(workspace.path))
     up_, up_reference = (tools.devbox, "up", "--trust"), (tools.reference, "up", *folder)
     cases = (
-        ("up, running", up_, up_reference, _nothing, UP_RUNNING, options.rounds),
-        ("up, stopped", up_, up_reference, workspace.stop_container, UP_STOPPED, options.few),
-        ("up, no container", up_, up_reference, workspace.remove_container, UP_NO_CONTAINER, options.few),
+        ("up, running", up_, up_reference, _nothing, UP_RUNNING, False),
+        ("up, stopped", up_, up_reference, workspace.stop_container, UP_STOPPED, True),
+        ("up, no container", up_, up_reference, workspace.remove_container, UP_NO_CONTAINER, True),
         (
             "exec true",
             (tools.devbox, "exec", "--", "true"),
             (tools.reference, "exec", *folder, "true"),
             _nothing,
             EXEC_REFERENCE,
-            options.rounds,
+            False,
         ),
         (
             "reading, merged",
@@ -161,18 +195,13 @@ def beside_reference(workspace: Workspace, options: Options, mode: str) -> Itera
             (tools.reference, "read-configuration", "--include-merged-configuration", *folder),
             _nothing,
             READ,
-            options.rounds,
+            False,
         ),
     )
-    for what, mine, theirs, prepare, budget, rounds in cases:
+    for what, mine, theirs, prepare, budget, few in cases:
         name = f"{what}, {mode} mode"
-        samples = interleaved(
-            [Subject("devbox", mine, prepare), Subject("devcontainer", theirs, prepare)],
-            rounds,
-            cwd=workspace.path,
-            environ=workspace.environ,
-        )
-        yield from verdicts(name, samples, {"devcontainer": budget})
+        subjects = [Subject("devbox", mine, prepare), Subject("devcontainer", theirs, prepare)]
+        yield from compared(name, subjects, {"devcontainer": budget}, workspace, options, few=few)
         counts = []
         for argv in (mine, theirs):
             prepare()
@@ -188,17 +217,12 @@ def no_op_build(workspace: Workspace, options: Options, files: int) -> Iterator[
     """Time a build that has nothing to do beside ninja in the same tree."""
     workspace.call(workspace.tools.devbox, "build")
     folder, owner = workspace.build_tree()
-    samples = interleaved(
-        [
-            Subject("devbox", (workspace.tools.devbox, "build")),
-            Subject("ninja", workspace.in_container("ninja", "-C", folder, user=owner)),
-        ],
-        options.rounds,
-        cwd=workspace.path,
-        environ=workspace.environ,
-        warm_up=2,
-    )
-    yield from verdicts(f"devbox build, nothing to do, {files:,} files", samples, {"ninja": no_op(files)})
+    subjects = [
+        Subject("devbox", (workspace.tools.devbox, "build")),
+        Subject("ninja", workspace.in_container("ninja", "-C", folder, user=owner)),
+    ]
+    case = f"devbox build, nothing to do, {files:,} files"
+    yield from compared(case, subjects, {"ninja": no_op(files)}, workspace, options, warm_up=2)
 
 
 def edit_build(workspace: Workspace, options: Options) -> Iterator[Result]:
@@ -210,16 +234,12 @@ def edit_build(workspace: Workspace, options: Options) -> Iterator[Result]:
     def change() -> None:
         trees.edit(workspace.path / trees.EDITED, next(numbers))
 
-    samples = interleaved(
-        [
-            Subject("devbox", (workspace.tools.devbox, "build"), change),
-            Subject("ninja", workspace.in_container("ninja", "-C", folder, user=owner), change),
-        ],
-        options.few,
-        cwd=workspace.path,
-        environ=workspace.environ,
-    )
-    yield from verdicts("devbox build, one file edited", samples, {"ninja": EDIT})
+    subjects = [
+        Subject("devbox", (workspace.tools.devbox, "build"), change),
+        Subject("ninja", workspace.in_container("ninja", "-C", folder, user=owner), change),
+    ]
+    case = "devbox build, one file edited"
+    yield from compared(case, subjects, {"ninja": EDIT}, workspace, options, few=True)
 
 
 def everything(tools: Tools, options: Options, say: Callable[[str], None]) -> Iterable[Result]:
@@ -228,6 +248,9 @@ def everything(tools: Tools, options: Options, say: Callable[[str], None]) -> It
         small = trees.generate(folder / "small", SMALL_TREE, heavy=options.heavy)
         say(f"starting a dev container on {SMALL_TREE:,} files")
         with started(small, tools, environ) as workspace:
+            options = replace(options, noise=noise_of(workspace, options.rounds))
+            yield Noise(options.noise)
+            say(f"the same command differs from itself by {options.noise:.0%}")
             for case in (start_up, execute, up):
                 say(case.__name__)
                 yield from case(workspace, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import subprocess
 import time
@@ -68,13 +69,62 @@ def timed(subject: Subject, *, cwd: Path, environ: Mapping[str, str] | None = No
 
 
 def interleaved(
-    subjects: Sequence[Subject], rounds: int, *, cwd: Path, environ: Mapping[str, str] | None = None, warm_up: int = 1
+    subjects: Sequence[Subject],
+    rounds: int,
+    *,
+    cwd: Path,
+    environ: Mapping[str, str] | None = None,
+    warm_up: int = 1,
+    enough: Callable[[dict[str, Sample]], bool] = lambda _: True,
 ) -> dict[str, Sample]:
-    """Time the subjects in turn (A, B, C, A, B, C …), `rounds` times each, after `warm_up` rounds that do not count."""
+    """Time the subjects in turn (A, B, C, A, B, C …) after `warm_up` rounds that do not count.
+
+    That is done `rounds` times, and then until `enough` says so of the samples.
+    """
     seconds: dict[str, list[float]] = {subject.name: [] for subject in subjects}
-    for number in range(warm_up + rounds):
+    number = -warm_up
+    while True:
         for subject in subjects:
             taken = timed(subject, cwd=cwd, environ=environ)
-            if number >= warm_up:
+            if number >= 0:
                 seconds[subject.name].append(taken)
-    return {name: Sample(name, tuple(values)) for name, values in seconds.items()}
+        number += 1
+        if number >= rounds:
+            samples = {name: Sample(name, tuple(values)) for name, values in seconds.items()}
+            if enough(samples):
+                return samples
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Where a median lies, as far as is known."""
+
+    low: float
+    high: float
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Return where the median of what was drawn from lies, with 95 % certainty, whatever the distribution.
+
+    These are the order statistics between which it lies by the binomial distribution. Less than six values tell no more
+    than that it lies among them.
+    """
+    ordered = sorted(values)
+    count = len(ordered)
+    outside, rank = 0.0, 0
+    while rank < count // 2:
+        outside += 2 * math.comb(count, rank) / 2**count
+        if outside > 0.05:
+            break
+        rank += 1
+    first = max(0, rank - 1)
+    return Interval(ordered[first], ordered[count - 1 - first])
+
+
+def noise(subject: Subject, rounds: int, *, cwd: Path, environ: Mapping[str, str] | None = None) -> float:
+    """Return by which part a command differs from itself: what no measurement here can tell from nothing."""
+    pair = [Subject(name, subject.argv, subject.prepare) for name in ("one", "other")]
+    samples = interleaved(pair, rounds, cwd=cwd, environ=environ)
+    one, other = samples["one"].seconds, samples["other"].seconds
+    found = interval([first / second for first, second in zip(one, other, strict=True)])
+    return max(abs(found.low - 1), abs(found.high - 1))

@@ -7,6 +7,8 @@ import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from bench.measure import Interval, interval
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -26,14 +28,23 @@ class Budget:
         return f"≤ {self.limit:.2f} x" if self.kind == "ratio" else f"≤ + {self.limit:.3f} s"
 
 
+State = Literal["kept", "missed", "undecided"]
+# How a state is written in the table.
+_SHOWN = {"kept": "yes", "missed": "**no**", "undecided": "undecided"}
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One case: devbox beside one baseline, with the budget that it is held against."""
+    """One case: devbox beside one baseline, with the budget that it is held against.
+
+    `noise` is by which part a command differs from itself on this machine.
+    """
 
     case: str
     subject: Sample
     baseline: Sample
     budget: Budget
+    noise: float = 0.0
 
     @property
     def value(self) -> float:
@@ -43,9 +54,22 @@ class Verdict:
         return self.subject.median - self.baseline.median
 
     @property
-    def met(self) -> bool:
-        """Whether the budget is kept."""
-        return self.value <= self.budget.limit
+    def interval(self) -> Interval:
+        """Where the value lies, from the pairs that were timed one after the other."""
+        pairs = zip(self.subject.seconds, self.baseline.seconds, strict=False)
+        if self.budget.kind == "ratio":
+            return interval([mine / other for mine, other in pairs])
+        return interval([mine - other for mine, other in pairs])
+
+    @property
+    def state(self) -> State:
+        """Whether the budget is kept, as far as can be told: a miss is one beyond the noise."""
+        limit, slack = self.budget.limit, self.noise * (1.0 if self.budget.kind == "ratio" else self.baseline.median)
+        if self.budget.kind == "ratio":
+            slack *= limit
+        if self.interval.high <= limit:
+            return "kept"
+        return "missed" if self.interval.low > limit + slack else "undecided"
 
     def shown(self) -> str:
         """Return the value with its unit."""
@@ -69,7 +93,14 @@ class Counted:
     reference: int
 
 
-Result = Verdict | Skipped | Counted
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """By which part a command differs from itself here."""
+
+    part: float
+
+
+Result = Verdict | Skipped | Counted | Noise
 
 
 def markdown(results: Iterable[Result], facts: Sequence[tuple[str, str]]) -> str:
@@ -87,6 +118,9 @@ def markdown(results: Iterable[Result], facts: Sequence[tuple[str, str]]) -> str
         if isinstance(result, Skipped):
             skipped.append(f"- {result.case}: {result.reason}")
             continue
+        if isinstance(result, Noise):
+            lines.insert(3 + len(facts), f"- noise: a command differs from itself by {result.part:.0%}")
+            continue
         if isinstance(result, Counted):
             counted.append(f"| {result.case} | {result.devbox} | {result.reference} |")
             continue
@@ -97,7 +131,7 @@ def markdown(results: Iterable[Result], facts: Sequence[tuple[str, str]]) -> str
             _time(result.baseline),
             result.shown(),
             str(result.budget),
-            "yes" if result.met else "**no**",
+            _SHOWN[result.state],
         )
         lines.append(f"| {' | '.join(cells)} |")
     if counted:
@@ -143,7 +177,9 @@ def _time(sample: Sample) -> str:
 def as_json(results: Iterable[Result], facts: Sequence[tuple[str, str]]) -> str:
     """Return the same as JSON, with every single time."""
     rows = [
-        {"case": one.case, "skipped": one.reason}
+        {"noise": one.part}
+        if isinstance(one, Noise)
+        else {"case": one.case, "skipped": one.reason}
         if isinstance(one, Skipped)
         else {"case": one.case, "docker_processes": {"devbox": one.devbox, "devcontainer": one.reference}}
         if isinstance(one, Counted)
@@ -154,7 +190,8 @@ def as_json(results: Iterable[Result], facts: Sequence[tuple[str, str]]) -> str:
             "kind": one.budget.kind,
             "value": one.value,
             "limit": one.budget.limit,
-            "met": one.met,
+            "interval": [one.interval.low, one.interval.high],
+            "state": one.state,
         }
         for one in results
     ]

@@ -6,9 +6,7 @@ import contextlib
 import json
 import signal
 import socket
-import subprocess
 import threading
-from subprocess import TimeoutExpired
 from typing import IO, TYPE_CHECKING, Any, Generic, Self, cast
 
 from devbox.agent import protocol
@@ -314,6 +312,7 @@ class _ClientLine(_Line):
         self._environ = environ
 
     def __enter__(self) -> Self:
+        import subprocess
         import tempfile
 
         self._errors: IO[bytes] = tempfile.TemporaryFile()
@@ -346,6 +345,8 @@ class _ClientLine(_Line):
         return iter(self._client.stdout)
 
     def __exit__(self, *_: object) -> None:
+        from subprocess import TimeoutExpired
+
         self.hang_up()
         assert self._client.stdout is not None  # noqa: S101
         try:

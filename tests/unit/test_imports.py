@@ -42,6 +42,35 @@ def test_nothing_heavy_is_imported(code: str) -> None:
     assert modules_after(code) & HEAVY == set()
 
 
+_BUILD = """
+import devbox.__main__
+from devbox.builds import build
+from devbox.builds.report import summary
+from devbox.cli import application, ending, warm
+from devbox.cli.builds import again, told
+from devbox.container import memory
+from devbox.engine import attach, docker
+from devbox.ui import console
+"""
+# What the warm ways load of devbox itself at most, and what none of them may load of the standard library.
+WARM = {
+    "exec": (19, "import devbox.container.hot, devbox.container.inside.attached, devbox.engine.attach"),
+    "up": (12, "import devbox.__main__, devbox.cli.warm"),
+    "build": (42, _BUILD),
+}
+SLOW = {"dataclasses", "inspect", "subprocess", "hashlib", "shutil", "tomllib", "pyjson5", "concurrent", "logging"}
+
+
+@pytest.mark.parametrize("name", WARM)
+def test_a_warm_command_keeps_its_budget_of_modules(name: str) -> None:
+    budget, code = WARM[name]
+    report = f"{code}\nimport sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True).stdout.split()
+    assert {module.partition(".")[0] for module in loaded} & (HEAVY | SLOW) == set()
+    own = [module for module in loaded if module.partition(".")[0] == "devbox"]
+    assert len(own) <= budget, own
+
+
 def test_help_of_the_whole_command_line_imports_no_sdk_and_no_terminal_library() -> None:
     code = "import devbox.__main__ as m\ntry: m.main(['--help'])\nexcept SystemExit: pass\nimport sys"
     done = subprocess.run(
