@@ -91,7 +91,7 @@ def merge(
         update_remote_user_uid=_host_ids(_last(entries, "updateRemoteUserUID", _is_bool), varied.host_ids),
         wait_for=_last(entries, "waitFor", _is_set) or "updateContentCommand",
         hooks=_hooks(config, entries),
-        host_requirements=_host_requirements([entry.get("hostRequirements") or {} for entry in entries]),
+        host_requirements=host_requirements([entry.get("hostRequirements") or {} for entry in entries]),
         metadata=label_entries(contract, image_metadata),
     )
 
@@ -195,7 +195,8 @@ def _commands(value: Any) -> tuple[tuple[str, Command], ...]:
     return tuple((name, command if isinstance(command, str) else tuple(command)) for name, command in named if command)
 
 
-def _host_requirements(requirements: Sequence[JSON]) -> JSON:
+def host_requirements(requirements: Sequence[JSON]) -> JSON:
+    """Merge the `hostRequirements` of all entries: the largest of each."""
     merged: JSON = {
         "cpus": max((item.get("cpus") or 0 for item in requirements), default=0),
         "memory": _largest(requirements, "memory"),

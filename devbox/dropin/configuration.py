@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from devbox.container.inside.probe import variables
-from devbox.devcontainer.merge import LABEL_PROPERTIES, image_metadata, merge
+from devbox.devcontainer.merge import LABEL_PROPERTIES, host_requirements, image_metadata
 from devbox.devcontainer.properties import LIFECYCLE
 from devbox.devcontainer.substitute import ContainerVariables, HostVariables, IdVariables, substitute
 from devbox.engine.spec import Mount
@@ -65,9 +65,9 @@ def entries_of(engine: Engine, contract: Contract, container: JSON | None) -> li
     return [filled(contract, entry, engine.environ, container) for entry in entries if entry]
 
 
-def merged(contract: Contract, written: JSON, entries: Sequence[JSON]) -> JSON:
+def merged(written: JSON, entries: Sequence[JSON]) -> JSON:
     """Return `written`, a configuration, merged with `entries` of metadata in the reference's form."""
-    one = merge(contract, entries, {})
+    needs = host_requirements([entry.get("hostRequirements") or {} for entry in entries])
     customizations: dict[str, list[Any]] = {}
     for entry in entries:
         for tool, value in (entry.get("customizations") or {}).items():
@@ -93,7 +93,7 @@ def merged(contract: Contract, written: JSON, entries: Sequence[JSON]) -> JSON:
             "forwardPorts": _ports(entries),
             "shutdownAction": _last(entries, "shutdownAction"),
             "updateRemoteUserUID": _last(entries, "updateRemoteUserUID", switch=True),
-            "hostRequirements": {"cpus": 0, **one.host_requirements} if one.host_requirements else None,
+            "hostRequirements": {"cpus": 0, **needs} if needs else None,
         }
     )
 
@@ -113,7 +113,7 @@ def included(arguments: Arguments, about: Meant, container: JSON | None) -> JSON
     written = written_of(arguments, about, contract, container)
     result: JSON = {"configuration": written} if arguments.on("include-configuration") else {}
     if arguments.on("include-merged-configuration"):
-        result["mergedConfiguration"] = merged(contract, written, entries_of(about.engine, contract, container))
+        result["mergedConfiguration"] = merged(written, entries_of(about.engine, contract, container))
     return result
 
 

@@ -31,5 +31,5 @@ def run(arguments: Arguments, reporter: Reporter) -> JSON:
         if found is not None:
             result["featuresConfiguration"] = found
     if merges:
-        result["mergedConfiguration"] = merged(contract, written, entries_of(about.engine, contract, container))
+        result["mergedConfiguration"] = merged(written, entries_of(about.engine, contract, container))
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +28,14 @@ if TYPE_CHECKING:
 DIFFER = {"env-numbers", "host-requirements-upper-case", "nulls"}
 # Nor does the reference give the image of a compose service without Features a label, nor read one that is no object.
 WITHOUT = {"compose-hooks", "compose-labelled", "compose-users", "metadata-wrong-types"}
-BUILT = [case for case in CASES if "compose" not in case or case in WITHOUT]
+FEATURES = CORPUS / "features"
+BUILT = [
+    *(case for case in CASES if "compose" not in case or case in WITHOUT),
+    *(f"features/{path.stem}" for path in sorted(FEATURES.glob("*.json"))),
+]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def built(
     request: pytest.FixtureRequest, reference_cli: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Built]:
@@ -38,11 +43,14 @@ def built(
     top = tmp_path_factory.mktemp("build")
     labs: dict[str, Lab] = {}
     theirs: dict[str, Future[CompletedProcess[str]]] = {}
-    selected = {item.callspec.params.get("case") for item in request.session.items if hasattr(item, "callspec")}
+    ours = (item for item in request.session.items if item.path == request.path and hasattr(item, "callspec"))
+    selected = {item.callspec.params.get("case") for item in ours}
     with ThreadPoolExecutor(2) as pool:
         for case in BUILT:
             if case in selected:
-                lab = labs[case] = Lab.of(top / case, CORPUS / f"{case}.json")
+                lab = labs[case] = Lab.of(top / case.replace("/", "-"), CORPUS / f"{case}.json")
+                for folder in (path for path in FEATURES.iterdir() if path.is_dir()):
+                    shutil.copytree(folder, lab.contract.parent / folder.name)
                 theirs[case] = pool.submit(lab.reference, reference_cli, "build", "--image-name", "complete:1")
 
         def answer(case: str) -> tuple[Lab, Recorded]:

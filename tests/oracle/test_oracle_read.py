@@ -247,4 +247,4 @@ def test_read_configuration_writes_what_the_reference_writes(case: str, answers:
         if not entries:
             # There the largest of nothing is -Infinity.
             del expected["hostRequirements"]
-        assert merged(contract, ours, entries) == expected
+        assert merged(ours, entries) == expected
