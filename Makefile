@@ -18,7 +18,7 @@ PYTEST := PATH="$(CURDIR)/$(BIN):$$PATH" DEVBOX_REFERENCE_CLI="$${DEVBOX_REFEREN
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(STAMP): pyproject.toml .ci/ensure-venv
+$(STAMP): pyproject.toml .ci/requirements.txt .ci/ensure-venv
 	@.ci/ensure-venv $(VENV)
 	@touch $@
 
@@ -90,11 +90,17 @@ bench: $(STAMP) tools engine reference ## Measure devbox beside docker, ninja an
 	@PATH="$(CURDIR)/$(BIN):$(CURDIR)/$(VENV)/reference/bin:$$PATH" $(BIN)/python -m bench $(ARGS)
 
 .PHONY: wheel
-wheel: $(STAMP) ## Build the wheel, and prove that it works when installed outside the checkout
-	$(BIN)/pytest -m slow tests/unit/test_wheel.py $(ARGS)
+wheel: $(STAMP) ## Build the wheel with its SBOM and hashes, and prove that it works when installed outside the checkout
+	$(BIN)/pytest -m slow tests/unit/test_wheel.py tests/unit/test_lock.py $(ARGS)
 	rm -rf dist
-	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	cd dist && for wheel in *.whl; do ../$(BIN)/python ../.ci/sbom.py "$$wheel" ../.ci/requirements.txt > "$${wheel%.whl}.cdx.json"; done
+	cd dist && sha256sum -- * > SHA256SUMS
 	@ls -l dist
+
+.PHONY: lock
+lock: ## Write the lock of what is installed here: the newest versions that pyproject.toml allows, by their hashes
+	@.ci/lock
 
 .PHONY: docs
 docs: $(STAMP) ## Write what is generated and committed: reference pages and devcontainers/
