@@ -242,7 +242,7 @@ class Work:
             self.cache.end_strays()
             if not interrupted.clean:
                 raise
-        done = driver.done(self.start)
+        done = driver.done()
         self._close()
         self._report(done)
 

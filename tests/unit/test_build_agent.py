@@ -8,6 +8,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from hypothesis import strategies as st
 
 from devbox import agent
 from devbox.agent import jobs, placeholders
+from devbox.agent.content import await_tick
 from devbox.agent.drivers import cmake_call
+from devbox.agent.files import stamp
 from devbox.agent.key import KEYED, digest, key
 from devbox.agent.ninja import deps as ninja_deps
 from devbox.agent.ninja.output import (
@@ -268,16 +271,20 @@ class TestNinjaFiles:
         mark = mark_log(str(tmp_path))
         with log.open("a") as stream:
             stream.write("0\t5000\t1\ta.o\tbb\n0\t5000\t1\ta.d\tbb\n10\t30\t1\tlibx.so\tcc\n")
-        found = commands_since(str(tmp_path), mark, 0)
+        found = commands_since(str(tmp_path), mark)
         assert [(one.output, one.seconds) for one in found] == [("a.o", 5.0), ("libx.so", 0.02)]
         assert compiled(found) == 1
 
     def test_a_log_that_was_written_anew_counts_what_is_new(self, tmp_path: Path) -> None:
-        for name in ("old.o", "new.o"):
-            (tmp_path / name).touch()
-        os.utime(tmp_path / "old.o", (1, 1))
+        (tmp_path / "old.o").touch()
+        ahead = time.time() + 3600  # as its source, which is of the future
+        os.utime(tmp_path / "old.o", (ahead, ahead))
+        before = stamp((tmp_path / "old.o").stat())
+        mark = LogMark(1, 0, before.ctime + 1)
+        await_tick([before])
+        (tmp_path / "new.o").touch()
         (tmp_path / ".ninja_log").write_text("# ninja log v5\n0\t1\t1\told.o\taa\n0\t2\t1\tnew.o\tbb\n")
-        found = commands_since(str(tmp_path), LogMark(1, 0), 2 * 10**9)
+        found = commands_since(str(tmp_path), mark)
         assert [one.output for one in found] == ["new.o"]
 
     def test_dependencies(self, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ class TestLog:
     def test_runs_of_ninja_follow_each_other(self, tmp_path: Path) -> None:
         log = "# ninja log v5\n0\t900\t1\tbuild.ninja\ta\n0\t2000\t1\ta.o\tb\n100\t2500\t1\tb.o\tc\n0\t300\t1\tc.o\td\n"
         (tmp_path / ".ninja_log").write_text(log)
-        found = output.commands_since(str(tmp_path), output.LogMark((tmp_path / ".ninja_log").stat().st_ino, 0), 0)
+        found = output.commands_since(str(tmp_path), output.LogMark((tmp_path / ".ninja_log").stat().st_ino, 0))
         times = [(one.output, one.start, one.end) for one in found]
         assert times == [("build.ninja", 0, 0.9), ("a.o", 0, 2), ("b.o", 0.1, 2.5), ("c.o", 2.5, 2.8)]
 

@@ -118,8 +118,8 @@ class Driver:
         """Remember what is there before the build."""
         raise NotImplementedError
 
-    def done(self, start_ns: int) -> Done:
-        """Return what was made since `mark`; the attempt began at `start_ns`."""
+    def done(self) -> Done:
+        """Return what was made since `mark`."""
         raise NotImplementedError
 
     def install(self, installing: Install) -> Outcome:

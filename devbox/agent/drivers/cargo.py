@@ -82,7 +82,7 @@ class CargoDriver(Driver):
         """Begin to note what is compiled."""
         self._compiled: list[Command] = []
 
-    def done(self, start_ns: int) -> Done:  # noqa: ARG002
+    def done(self) -> Done:
         """Return the crates that were compiled."""
         return Done(self._compiled, len(self._compiled))
 

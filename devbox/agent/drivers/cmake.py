@@ -77,11 +77,11 @@ class CmakeDriver(Driver):
         """Remember the end of ninja's log."""
         self._mark = output.mark_log(self._configuration.tree)
 
-    def done(self, start_ns: int) -> Done:
+    def done(self) -> Done:
         """Read what ninja logged; make keeps no log."""
         if not self._configuration.ninja:
             return Done([], 0)
-        commands = output.commands_since(self._configuration.tree, self._mark, start_ns)
+        commands = output.commands_since(self._configuration.tree, self._mark)
         return Done(commands, output.compiled(commands))
 
     def install(self, installing: Install) -> Outcome:

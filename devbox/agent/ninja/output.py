@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..files import stamp_of
@@ -167,16 +168,17 @@ class Command(NamedTuple):
 
 
 class LogMark(NamedTuple):
-    """A place in .ninja_log: what was there before the build."""
+    """A place in .ninja_log: what was there before the build, and when that was, in nanoseconds since the epoch."""
 
     inode: int
     size: int
+    time: int = 0
 
 
 def mark_log(tree: str) -> LogMark:
     """Remember the end of the log."""
     known = stamp_of(os.path.join(tree, ".ninja_log"))
-    return LogMark(known.inode, known.size) if known else LogMark(0, 0)
+    return LogMark(known.inode, known.size, time.time_ns()) if known else LogMark(0, 0)
 
 
 def logged(tree: str) -> int:
@@ -188,11 +190,11 @@ def logged(tree: str) -> int:
         return 0
 
 
-def commands_since(tree: str, mark: LogMark, start_ns: int) -> list[Command]:
+def commands_since(tree: str, mark: LogMark) -> list[Command]:
     """Return the commands that were logged after `mark`, in the order in which they ended.
 
-    ninja appends; now and then it writes the log anew, and then those are taken whose outputs are newer than
-    `start_ns`.
+    ninja appends; now and then it writes the log anew, and then those are taken whose outputs were written or touched
+    after the mark: their own times may be those of a source, in the future where that is.
     """
     path = os.path.join(tree, ".ninja_log")
     known = stamp_of(path)
@@ -206,7 +208,7 @@ def commands_since(tree: str, mark: LogMark, start_ns: int) -> list[Command]:
     last: dict[str, list[str]] = {}
     for line in lines:
         fields = line.split("\t")
-        if len(fields) == 5 and (appended or _newer(os.path.join(tree, fields[3]), start_ns)):
+        if len(fields) == 5 and (appended or _changed_since(os.path.join(tree, fields[3]), mark.time)):
             last.pop(fields[3], None)
             last[fields[3]] = fields
     # A command with several outputs has a line for each.
@@ -239,9 +241,9 @@ def slowest(commands: Iterable[Command]) -> list[Command]:
     return sorted(commands, key=lambda command: -command.seconds)
 
 
-def _newer(path: str, start_ns: int) -> bool:
+def _changed_since(path: str, time_ns: int) -> bool:
     known = stamp_of(path)
-    return known is not None and known.mtime >= start_ns
+    return known is not None and known.ctime >= time_ns
 
 
 def compiled(commands: Iterable[Command]) -> int:
