@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.oracle.build_lab import CMAKE, FILES, Lab
+from tests.oracle.build_lab import CMAKE, COUNT, FILES, Lab
 from tests.oracle.test_build_hostile import old, pipe_of, says
 
 if TYPE_CHECKING:
@@ -130,39 +130,24 @@ class TestNamedInCommands:
 
 
 class TestOtherBranches:
-    CONFIGURED = "configure_file(config.h.in config.h)\n"
+    """Each configuration is another one than all before, so that none is kept."""
 
-    def test_a_header_that_cmake_made_on_another_branch(self, lab: Lab) -> None:
+    @pytest.mark.parametrize("command", [
+        "configure_file(config.h.in config.h)\n",
+        (
+            'add_custom_command(OUTPUT config.h COMMAND cp "${CMAKE_SOURCE_DIR}/config.h.in" config.h)\n'
+            "target_sources(parts PRIVATE config.h)\n"
+        ),
+    ])  # fmt: skip
+    def test_a_header_that_only_one_branch_makes(self, lab: Lab, command: str) -> None:
         lab.write("config.h.in", "#define THREE 3\n")
         lab.write("late/config.h", "#define THREE 4\n")
         lab.write("three.c", f"#include <config.h>\n{THREE}")
-        lab.write("CMakeLists.txt", CMAKE + BINARY_DIR)
-        lab.commit("with its own")
-        lab.branch("generates", {"CMakeLists.txt": CMAKE + BINARY_DIR + self.CONFIGURED})
-        assert says(lab.build()).endswith(" 4")
-        for _ in range(2):
-            lab.git("switch", "-q", "generates")
+        for number, makes in enumerate((False, True, False, True, False)):
+            lab.write("CMakeLists.txt", CMAKE + BINARY_DIR + (command if makes else "") + f"# {number}\n")
             result = lab.build()
-            assert (says(result).split()[-1], result["compiled"]) == ("3", 1)
-            lab.git("switch", "-q", "main")
-            result = lab.build()
-            assert (says(result).split()[-1], result["compiled"]) == ("4", 1)
-
-    def test_a_header_that_a_command_made_on_another_branch(self, lab: Lab) -> None:
-        command = 'add_custom_command(OUTPUT config.h COMMAND cp "${CMAKE_SOURCE_DIR}/config.h.in" config.h)\n'
-        more = "target_sources(parts PRIVATE config.h)\n"
-        lab.write("config.h.in", "#define THREE 3\n")
-        lab.write("late/config.h", "#define THREE 4\n")
-        lab.write("three.c", f"#include <config.h>\n{THREE}")
-        lab.write("CMakeLists.txt", CMAKE + BINARY_DIR)
-        lab.commit("with its own")
-        lab.branch("generates", {"CMakeLists.txt": CMAKE + BINARY_DIR + command + more})
-        assert says(lab.build()).endswith(" 4")
-        for _ in range(2):
-            lab.git("switch", "-q", "generates")
-            assert says(lab.build()).endswith(" 3")
-            lab.git("switch", "-q", "main")
-            assert says(lab.build()).endswith(" 4")
+            assert says(result).endswith(" 3" if makes else " 4")
+            assert result["compiled"] == (1 if number else COUNT)
 
     def test_a_cache_that_is_edited_after_a_build_was_killed(self, lab: Lab) -> None:
         pipe = pipe_of(lab)

@@ -152,7 +152,7 @@ class TestJudging:
         tree = Tree(tmp_path)
         build = tmp_path / "build.ninja"
         build.write_text(build.read_text().replace("build gen.h:", "build gen.h gen.c:"))
-        tree.write("gen.c", "left")
+        tree.write("gen.c", "left", mtime=2**33)
         now = (tmp_path / "gen.c").stat().st_ctime_ns
         lines = [(8990, 8995, now - 9 * SECOND, name) for name in ("gen.h", "gen.c")] + [(0, 9000, now, "a.o")]
         text = "".join(f"{start}\t{end}\t{time}\t{name}\t{name}\n" for start, end, time, name in lines)

@@ -28,11 +28,11 @@ END_OF_PATH = re.compile(r"[,;:=]")
 class Edge(NamedTuple):
     """One command: what it makes, by ninja's `names` and by `outputs`, our own, and what it reads.
 
-    `custom` tells a command of the tree's own from a compiler or linker: what it makes is a source for others, and
-    known by content. `restat` ones may leave their outputs as they were. `generator` is cmake itself. `phony` runs
-    nothing. `flags` is where a compiler is told its include folders. `named` are files of the checkout that stand in
-    the command and are no inputs, such as a script or a linker's list: they are read, or written. Libraries that are
-    told by name and folder are among them.
+    `custom` tells a command of the tree's own, or of cmake's for modules, from a compiler or linker: what it makes is a
+    source for others, and known by content. `restat` ones may leave their outputs as they were. `generator` is cmake
+    itself. `phony` runs nothing. `flags` is where a compiler is told its include folders. `named` are files of the
+    checkout that stand in the command and are no inputs, such as a script or a linker's list: they are read, or
+    written. Libraries that are told by name and folder are among them.
     """
 
     names: list[str]
@@ -107,6 +107,7 @@ class Edges:
         names = list(one.outputs)
         flags = ""
         restat = bool(said.bound(one, "restat"))
+        custom = one.rule == CUSTOM or (restat and not said.bound(one, "generator"))
         if not phony:
             if "dyndep" in one.bindings:
                 listing = plain(said.bound(one, "dyndep"))
@@ -129,7 +130,7 @@ class Edges:
             names,
             outputs,
             list(dict.fromkeys(inputs)),
-            one.rule == CUSTOM,
+            custom,
             restat,
             bool(said.bound(one, "generator")),
             phony,

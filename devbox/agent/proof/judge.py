@@ -176,8 +176,8 @@ class _Judge:
         if not line.mtime or (known is not None and known.stamp == now):
             return False
         end = line.mtime + (line.end - line.start) * MILLISECOND
-        if edge.restat:
-            end = max(end, self._began(line.run) + line.end * MILLISECOND)
+        if edge.restat:  # what was left has the time that it had, which may be one of the future
+            return now.ctime > max(end, self._began(line.run) + line.end * MILLISECOND) + LATE_NS
         return max(now.mtime, now.ctime) > end + LATE_NS
 
     def _began(self, run: int) -> int:
