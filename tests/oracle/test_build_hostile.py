@@ -259,7 +259,9 @@ class TestConfiguring:
         result = lab.built(objects=2)
         assert result["configured"] == ["other files are there, which file(GLOB) finds"]
         lab.git("stash", "-q", "-u")
-        lab.built(objects=1)
+        assert lab.built(objects=0)["configured"] == []  # what was there before is kept
+        lab.write("offset.c", "int offset(void) { return 50; }\n")
+        assert lab.built(objects=1)["configured"] == ["other files are there, which file(GLOB) finds"]
         assert lab.built(objects=0)["configured"] == []
 
     @pytest.mark.parametrize("by_hand", [False, True])
