@@ -221,7 +221,10 @@ def essence(request: str, status: int, answer: bytes) -> str:
     if status == api.FOUND and request.startswith("/containers/"):
         import json
 
-        said = json.loads(answer)
+        try:
+            said = json.loads(answer)
+        except ValueError:
+            return digest(status, answer)
         for one in said if isinstance(said, list) else (said,):
             for name in ("Status", "ExecIDs"):
                 one.pop(name, None)

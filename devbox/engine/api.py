@@ -33,8 +33,16 @@ def socket_path(environ: Mapping[str, str]) -> str | None:
     return DEFAULT_SOCKET if context in {None, "", "default"} else None
 
 
+def patience(environ: Mapping[str, str], usual: float) -> float:
+    """Return how many seconds an answer may take: `DEVBOX_TIMEOUT`, else what is `usual` for the question."""
+    try:
+        return max(float(environ.get("DEVBOX_TIMEOUT", "")), 0.1)
+    except ValueError:
+        return usual
+
+
 def ask_socket(
-    path: str, request: str, *, timeout: float = SOCKET_SECONDS, body: Mapping[str, object] | None = None
+    path: str, request: str, *, timeout: float | None = None, body: Mapping[str, object] | None = None
 ) -> tuple[int, bytes]:
     """GET `request` from the Engine API at the unix socket `path`, or POST a `body`; return the status and the answer.
 
@@ -50,13 +58,13 @@ class Question:
     """
 
     def __init__(
-        self, path: str, request: str, *, timeout: float = SOCKET_SECONDS, body: Mapping[str, object] | None = None
+        self, path: str, request: str, *, timeout: float | None = None, body: Mapping[str, object] | None = None
     ) -> None:
         """Send a request as `ask_socket` does. Raises OSError."""
         self._asked = (path, request, body)
         self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._connection.settimeout(timeout)
+            self._connection.settimeout(patience(os.environ, SOCKET_SECONDS) if timeout is None else timeout)
             self._connection.connect(path)
             self._connection.sendall(_request(request, "HTTP/1.0", body))
         except BaseException:

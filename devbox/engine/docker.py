@@ -11,7 +11,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from devbox.engine.api import ask_socket, socket_path
+from devbox.engine.api import ask_socket, patience, socket_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 JSON = dict[str, Any]
 
 _FOUND, _NOT_FOUND = 200, 404
+# What only asks the engine something, by its first words, gets so many seconds for an answer: as long as a busy machine
+# may need for one. What is to be done may take its time.
+ANSWER_SECONDS = 30.0
+_ASKS = frozenset({"ps", "info", "version", "inspect", "context", "top", "port"})
+_ASKS_OF = frozenset({"image", "volume", "network", "container", "buildx"})
 
 
 class ContainerSummary(NamedTuple):
@@ -86,13 +91,19 @@ class Engine:
         """
         from devbox.engine import process
 
-        done = process.run(
-            [self.docker, *args],
-            check=False,
-            input_text=input_text,
-            environ=self._environ(args, secrets),
-            timeout=timeout,
-        )
+        limit = patience(self.environ, ANSWER_SECONDS) if timeout is None and _only_asks(args) else timeout
+        try:
+            done = process.run(
+                [self.docker, *args],
+                check=False,
+                input_text=input_text,
+                environ=self._environ(args, secrets),
+                timeout=limit,
+            )
+        except process.NoAnswerError as error:
+            if timeout is not None:
+                raise
+            raise self._unreachable(error.message) from None
         if not done.ok:
             self.raise_known(done.stderr, args)
             if check:
@@ -142,12 +153,12 @@ class Engine:
             try:
                 status, body = ask_socket(path, f"/containers/json?all=1&filters={filters}")
             except OSError as error:
-                from devbox.engine.trouble import unreachable
-
-                permitted = not isinstance(error, PermissionError)
-                raise unreachable(self.environ, str(error), permitted=permitted) from None
-            if status == 200:
-                return tuple(_summary(item) for item in json.loads(body))
+                raise self._unreachable(str(error), permitted=not isinstance(error, PermissionError)) from None
+            if status == _FOUND:
+                try:
+                    return tuple(_summary(item) for item in json.loads(body))
+                except (ValueError, LookupError, TypeError, AttributeError):
+                    raise self._unreachable("its list of containers makes no sense") from None
         args = ["ps", "--no-trunc", "--quiet", "--all"]
         for label in wanted:
             args += ["--filter", f"label={label}"]
@@ -190,10 +201,18 @@ class Engine:
             except OSError:
                 status, body = 0, b""
             if status == _FOUND:
-                return cast("JSON", json.loads(body))
+                try:
+                    return cast("JSON", json.loads(body))
+                except ValueError:
+                    raise self._unreachable(f"what it says of the {kind} {name} makes no sense") from None
             if status == _NOT_FOUND:
                 return None
         return next(iter(self.inspect(kind, [name])), None)
+
+    def _unreachable(self, said: str, *, permitted: bool = True) -> EngineError:
+        from devbox.engine.trouble import unreachable
+
+        return unreachable(self.environ, said, permitted=permitted)
 
     def _environ(self, args: Sequence[str], secrets: Mapping[str, str] | None) -> dict[str, str]:
         if args[:1] == ["compose"]:
@@ -201,6 +220,12 @@ class Engine:
 
             return {**for_compose(self.environ), **(secrets or {})}
         return {**self.environ, **(secrets or {})}
+
+
+def _only_asks(args: Sequence[str]) -> bool:
+    """Tell whether `docker ARGS` changes nothing, and is answered at once."""
+    first, second = (*args[:2], "", "")[:2]
+    return first in _ASKS or (first in _ASKS_OF and second in {"ls", "list", "inspect", "version"})
 
 
 def _summary_of_inspect(item: JSON) -> ContainerSummary:

@@ -33,6 +33,10 @@ class Completed:
         return self.code == 0
 
 
+class NoAnswerError(EngineError):
+    """A program took longer than it was given."""
+
+
 class CommandError(EngineError):
     """A program that had to succeed did not."""
 
@@ -62,8 +66,8 @@ def run(
 ) -> Completed:
     """Run a program to its end and return what it wrote; secrets travel in `environ`, never in `argv`.
 
-    `timeout` is in seconds. Raises CommandError if it fails and `check` is set, EngineError if it is not installed or
-    timed out.
+    `timeout` is in seconds. Raises CommandError if it fails and `check` is set, EngineError if it is not installed,
+    NoAnswerError if it timed out.
     """
     try:
         ended = subprocess.run(
@@ -84,7 +88,7 @@ def run(
             raise DevboxError(f"the folder {os.fspath(cwd)} does not exist") from None
         raise ProgramMissingError(argv[0]) from None
     except subprocess.TimeoutExpired:
-        raise EngineError(f"{shlex.join(list(argv)[:3])} … gave no answer within {timeout:g} s") from None
+        raise NoAnswerError(f"{shlex.join(list(argv)[:3])} … gave no answer within {timeout:g} s") from None
     done = Completed(tuple(argv), _exit_code(ended.returncode), ended.stdout, ended.stderr)
     if check and not done.ok:
         raise CommandError(done)

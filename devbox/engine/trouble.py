@@ -38,6 +38,9 @@ _UNREACHABLE = (
     "is the docker daemon running",
     "unable to resolve docker endpoint",
     "error during connect",
+    "malformed http",
+    "unexpected eof",
+    "error reading remote info",
 )
 
 

@@ -6,6 +6,7 @@ disk is full.
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import os
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,6 +154,51 @@ def test_an_engine_that_does_not_run(lab: Lab, args: tuple[str, ...], tmp_path: 
     assert found[0] == f"the Docker engine at unix://{tmp_path}/none.sock (DOCKER_HOST) does not answer"
     assert found[1].startswith("unset DOCKER_HOST")
     assert found in lab.doctor()
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 4000\r\n\r\n"
+
+
+@pytest.fixture(params=[None, b"\x07\x00 no http\xff", HEAD + b'[{"Id": "abc",'], ids=["silent", "garbage", "cut off"])
+def liar(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A socket that takes every question, and never answers, answers something else, or in half."""
+    kept: list[socket.socket] = []
+
+    def serve(listening: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                asking = listening.accept()[0]
+                kept.append(asking)
+                if request.param is not None:
+                    threading.Thread(target=lie, args=(asking,), daemon=True).start()
+
+    def lie(asking: socket.socket) -> None:
+        with contextlib.suppress(OSError), asking:
+            asking.recv(1 << 16)
+            asking.sendall(request.param)
+
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "liar.sock"))
+        listening.listen(64)
+        threading.Thread(target=serve, args=(listening,), daemon=True).start()
+        yield tmp_path / "liar.sock"
+        listening.shutdown(socket.SHUT_RDWR)
+    for one in kept:
+        one.close()
+
+
+ASKING = [*COMMANDS, ("generate", "--framework", "cuda", "--variant", "cpu"), ("image", "list"), ("down",)]
+
+
+@pytest.mark.skipif(shutil.which("docker") is None, reason="docker is not installed")
+def test_an_engine_that_never_answers_or_makes_no_sense(lab: Lab, liar: Path) -> None:
+    write_contract(lab, "buildx")
+    lab.environ = {"DOCKER_HOST": f"unix://{liar}", "DEVBOX_TIMEOUT": "1"}
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda args: talk_of(lab, args), ASKING))
+    said = f"the Docker engine at unix://{liar} (DOCKER_HOST) does not answer"
+    assert [message for message, _ in found] == [said] * len(ASKING)
+    assert {hint.partition(" ")[0] for _, hint in found} == {"unset"}
 
 
 @pytest.mark.skipif(shutil.which("docker") is None, reason="docker is not installed")
