@@ -23,7 +23,7 @@ from devbox.container.up.feature_layer import layer_of, resolve
 from devbox.container.up.images import build_of, foreseen_config, plan_image
 from devbox.devcontainer.identity import METADATA
 from devbox.devcontainer.merge import image_metadata, label_entries
-from devbox.engine.spec import ImageBuild, build_args
+from devbox.engine.spec import BuildOptions, ImageBuild, build_args
 from devbox.errors import ContractError, ImageError, UsageError
 from devbox.files import write_atomically
 from devbox.image.assembly.recipe import site_secrets
@@ -49,22 +49,15 @@ _IGNORE = ".dockerignore"
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """How a complete image is to be built, beside what its contract says; the words are buildx's.
+class Wishes(BuildOptions):
+    """How a complete image is to be built, beside what its contract says.
 
     `features` are Features beside the contract's own, as its `features` has them. Without `outputs` and `push` the
     image is loaded into the engine.
     """
 
-    tags: tuple[str, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
-    platforms: tuple[str, ...] = ()
-    cache_from: tuple[str, ...] = ()
-    cache_to: tuple[str, ...] = ()
-    outputs: tuple[str, ...] = ()
     push: bool = False
-    pull: bool = False
-    no_cache: bool = False
     features: Mapping[str, object] = field(default_factory=dict, hash=False)
 
 
