@@ -154,6 +154,15 @@ def test_what_a_feature_reaches_on_the_host_needs_consent(work: Work) -> None:
     assert work.up().outcome == "running"
 
 
+def test_an_option_that_there_is_not_is_said_each_time(work: Work) -> None:
+    work.feature("test-one", options={"version": {"type": "string", "default": "1"}})
+    work.write(features={"./test-one": {"versoin": "2"}})
+    for outcome in ("created", "running"):
+        assert work.up().outcome == outcome
+        (said,) = (text for text in work.said.warnings if "versoin" in text)
+        assert said.endswith("is none that it declares; did you mean 'version'?")
+
+
 def test_a_failing_script_is_shown_with_what_it_said(work: Work) -> None:
     work.feature("test-bad", "#!/bin/sh\necho about to fail\nexit 7\n", documentationURL="https://x.org/docs")
     work.write_features("test-bad")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from devbox.container.desired import Image, desired, differences, secret_names
 from devbox.devcontainer import requirements
 from devbox.devcontainer.identity import METADATA
 from devbox.devcontainer.merge import image_metadata, merge
+from devbox.devcontainer.overlay import Overlay, without_overlays
 from devbox.devcontainer.read import read
 from devbox.devcontainer.substitute import ContainerVariables, substitute
 from devbox.engine.spec import ContainerSpec, ImageBuild, build_args, container_args
@@ -32,6 +34,16 @@ LABELS = [
     for config in json.loads((CORPUS / "images.json").read_text()).values()
     if (label := (config["Labels"] or {}).get(METADATA))
 ]
+# What a container records of what was laid over its contract.
+OVERLAY = Overlay(
+    {"remoteUser": "root", "remoteEnv": {"A": "${localEnv:X}"}, "mounts": ["type=tmpfs,target=/t"]},
+    ports=("127.0.0.1:80:80",),
+    run_args=("--user", "dev"),
+    features={"./a": {}},
+    gpus="none",
+    ids=(1, 2),
+)
+LABELS.append(json.dumps([{"id": "a"}, OVERLAY.label()]))
 DOCKERFILES = [path.read_text() for path in sorted((CORPUS / "beside").glob("Dockerfile*"))]
 
 # What stands in for a piece of the text.
@@ -167,6 +179,8 @@ def follow(text: str, label: str, workspace: Path) -> None:
     image = Image("image:1", "sha256:1", "", {"User": "dev", "Env": ["PATH=/bin"], "Entrypoint": None, "Cmd": ["sh"]})
     entries = image_metadata({METADATA: label})
     reach_of(contract, environ, entries)
+    kept, overlays = without_overlays(entries)
+    merge(replace(contract, overlays=overlays), kept, image.config, environ)
     merged = merge(contract, entries, image.config, environ)
     substitute(dict(merged.remote_env), ContainerVariables({"PATH": "/bin"}))
     secret_names(merged.container_env)

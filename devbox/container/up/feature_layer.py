@@ -57,7 +57,8 @@ def with_features(
     warnings: list[str] = []
     features, locking = resolve(engine, contract, settings, warnings.append, pull=pull)
     journal.do(*locking)
-    layer = layer_of(contract, image, features, warnings.append, user=user, environ=engine.environ)
+    # What the contract says wrong stays wrong once the layer is there.
+    layer = layer_of(contract, image, features, journal.reporter.warn, user=user, environ=engine.environ)
     digest = layer.digest()
     name = layer.build(digest, network).tags[0]
     # The name holds the digest, so what is called so is this.

@@ -70,7 +70,8 @@ def gpus_for(engine: Engine, contract: Contract, merged: Merged, reporter: Repor
         if choice.denied:
             reason = f"the GPUs {contract.gpus} cannot be had: {choice.reason}"
             raise RefusedError(reason, hint="devbox up --gpus none")
-        reporter.info(f"GPUs: {choice.reason}")
+        if contract.gpus != "none":
+            reporter.info(f"GPUs: {choice.reason}")
         return choice.grant
     if "gpu" not in needs or said == "none":
         return None
