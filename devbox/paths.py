@@ -82,9 +82,15 @@ def refused(error: OSError) -> DevboxError:
         ("DEVBOX_CACHE_DIR", cache_dir),
         ("DEVBOX_CONFIG_DIR", config_dir),
     ):
-        if named.startswith("/") and (folder().is_relative_to(named) or Path(named).is_relative_to(folder())):
+        if not named.startswith("/"):
+            break
+        try:
+            place = folder()
+        except UsageError as homeless:
+            return homeless
+        if place.is_relative_to(named) or Path(named).is_relative_to(place):
             return DevboxError(
-                f"devbox cannot use its folder {folder()} ({said})",
+                f"devbox cannot use its folder {place} ({said})",
                 hint=f"export {variable}=FOLDER   # one of your own",
             )
     return DevboxError(said, hint="run the command again with --debug for the traceback")

@@ -16,7 +16,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from devbox.errors import EXIT_INTERRUPTED, EXIT_OK
+from devbox.errors import EXIT_INTERRUPTED, EXIT_OK, UsageError
 from devbox.looks import Looks, digest, same
 from devbox.paths import state_dir
 
@@ -55,7 +55,7 @@ def answer(args: Sequence[str]) -> int | None:
             told = sys.stdout if name == "stdout" else sys.stderr
             told.write(text)
             told.flush()
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, UsageError, ValueError, LookupError, TypeError, AttributeError):
         return None
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -71,7 +71,7 @@ def run(args: Sequence[str], ordinary: Callable[[], int]) -> int:
     global _run  # noqa: PLW0603  # a process has one run, and what decides in it is far from here
     try:
         file = _file(args) if may_be_kept(args) else None
-    except OSError:
+    except (OSError, UsageError):
         file = None
     if file is None:
         return ordinary()

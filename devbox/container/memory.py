@@ -7,10 +7,12 @@ container. `exec` reads these files, so this module imports next to nothing at i
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox.container.target import Target
+from devbox.errors import UsageError
 from devbox.paths import state_dir
 
 if TYPE_CHECKING:
@@ -31,10 +33,18 @@ class Workspace(NamedTuple):
     framework: str | None = None
 
 
+def _place() -> Path:
+    """Return the state directory; for who has none, one in which nothing can be: so nothing is remembered."""
+    try:
+        return state_dir()
+    except UsageError:
+        return Path(os.devnull)
+
+
 def _workspace_file(workspace: Path, suffix: str) -> Path:
     from devbox.devcontainer.identity import workspace_hash
 
-    return state_dir() / "workspaces" / f"{workspace_hash(workspace)}{suffix}"
+    return _place() / "workspaces" / f"{workspace_hash(workspace)}{suffix}"
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -49,6 +59,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _write(path: Path, data: dict[str, Any]) -> None:
     from devbox.files import private_folder, write_atomically
 
+    state_dir()  # says it where there is none
     private_folder(path.parent)
     write_atomically(path, json.dumps({"schema": SCHEMA, **data}, ensure_ascii=False, indent=1) + "\n", mode=0o600)
 
@@ -85,8 +96,11 @@ def attempt_file(workspace: Path) -> Path:
 
 def known() -> tuple[Workspace, ...]:
     """Return all workspaces that are remembered, by path."""
-    folder = state_dir() / "workspaces"
-    found = (_workspace(_read(path)) for path in sorted(folder.glob("*.json")))
+    try:
+        files = sorted((_place() / "workspaces").glob("*.json"))
+    except OSError:
+        return ()
+    found = (_workspace(_read(path)) for path in files)
     return tuple(sorted(one for one in found if one is not None))
 
 
@@ -98,7 +112,7 @@ def _workspace(data: dict[str, Any] | None) -> Workspace | None:
 
 
 def _container_file(container: str, suffix: str = ".json") -> Path:
-    return state_dir() / "containers" / f"{container}{suffix}"
+    return _place() / "containers" / f"{container}{suffix}"
 
 
 def stamp(path: Path | str | None) -> list[int] | None:
@@ -151,9 +165,18 @@ def recall_target(container: str, started_at: str, *, ask_late: bool = False) ->
 def remember_target(target: Target, env_lines: str, *, complete: bool = True, is_late: bool = False) -> Target:
     """Keep how commands are executed in a container, and return it with the file for docker's `--env-file`.
 
+    Where nothing can be kept, its variables are passed on one by one.
     `env_lines` is what that file holds. Only the owner may read it. What is not `complete` is good for this once;
     what `is_late` lacks the environment of a shell that took too long, and is good until `up` asks again.
     """
+    try:
+        return _kept(target, env_lines, complete=complete, is_late=is_late)
+    except (OSError, UsageError):
+        pairs = (line.partition("=") for line in env_lines.splitlines())
+        return target._replace(carried=(*target.carried, *((name, value) for name, _, value in pairs)))
+
+
+def _kept(target: Target, env_lines: str, *, complete: bool, is_late: bool) -> Target:
     from devbox.files import private_folder, write_atomically
 
     path = _container_file(target.container, ".env")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -133,3 +134,9 @@ def test_why_up_failed_is_said_where_the_contract_cannot_be_put_back(
     with pytest.raises(ContractError, match=r"devcontainer\.json:1"):
         up(UpRequest(path=tmp_path), Engine(docker="true", environ={"DOCKER_HOST": "tcp://localhost:1"}), silent)
     assert ["No space left" in one for one in silent.warnings] == [True]
+
+
+def test_a_folder_that_is_no_text_is_said(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"x\xe9")
+    with pytest.raises(UsageError, match="is no name in UTF-8"):
+        up(UpRequest(path=folder), Engine(docker="false", environ={}), Silent())

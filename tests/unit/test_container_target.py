@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,7 +12,11 @@ from devbox.container import hot, memory
 from devbox.container.inside.exec import exec_argv
 from devbox.container.target import Candidate, Target, missing_user, nearest
 from devbox.engine.process import Completed
-from devbox.errors import UsageError
+from devbox.errors import DevboxError, UsageError
+from devbox.paths import refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NONE: dict[str, str] = {}
 
@@ -159,3 +165,34 @@ def test_a_user_that_the_container_lacks_is_named() -> None:
     assert error is not None
     assert "no user bob" in error.message
     assert missing_user("bob", Completed((), 1, "", "no such file")) is None
+
+
+def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A user without account and home."""
+    for name in ("HOME", "XDG_STATE_HOME", "DEVBOX_STATE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_321_098)
+
+
+def in_the_way(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A file where the state directory is to be."""
+    (tmp_path / "state").touch()
+    monkeypatch.setenv("DEVBOX_STATE_DIR", str(tmp_path / "state"))
+
+
+@pytest.mark.parametrize("without", [nobody, in_the_way])
+def test_a_command_is_executed_where_nothing_can_be_remembered(
+    without: Callable[[pytest.MonkeyPatch, Path], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    without(monkeypatch, tmp_path)
+    assert (memory.recall_target("id", "t"), memory.known(), memory.recall(tmp_path)) == (None, (), None)
+    target = Target("id", tmp_path, "/w", "dev", None, "t", carried=(("C", "x\ny"),))
+    made = memory.remember_target(target, "A=1\nB=a=b\n")
+    assert (made.env_file, dict(made.carried)) == (None, {"A": "1", "B": "a=b", "C": "x\ny"})
+    # What has to remember something says what is missing.
+    with pytest.raises((UsageError, OSError)) as raised:
+        memory.remember(tmp_path, contract=None, framework="cuda")
+    error = raised.value
+    said = refused(error) if isinstance(error, OSError) else error
+    assert isinstance(said, DevboxError)
+    assert str(said.hint).startswith("export ")

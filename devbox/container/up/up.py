@@ -38,7 +38,7 @@ from devbox.devcontainer.find import advice
 from devbox.devcontainer.identity import absolute
 from devbox.devcontainer.merge import image_metadata, merge
 from devbox.engine.spec import ContainerSpec, must_be_name
-from devbox.errors import ContractError, DevboxError, RefusedError
+from devbox.errors import ContractError, DevboxError, RefusedError, UsageError
 from devbox.trust.ask import agree
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def up(request: UpRequest, engine: Engine, reporter: Reporter) -> UpResult:
     def waiting(holder: str) -> None:
         reporter.info(f"another devbox works on {request.path} ({holder}); waiting for it")
 
+    _must_be_text(request.path)
     name = known_as(engine, request.path)
     if name != request.path:
         reporter.info(f"{request.path} is {name}; its container is used")
@@ -98,6 +99,17 @@ def _take_back(run: Run) -> None:
         run.reporter.warn(
             f"the contract could not be put back as it was before: {error}; the next `devbox up` tries again"
         )
+
+
+def _must_be_text(folder: Path) -> None:
+    """See that the engine can be told of a folder: in JSON there are no other names. Raises UsageError."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{folder} is no name in UTF-8, and the engine mounts no other",
+            hint="mv it to another name; or go there by a link: ln -s OLD NEW && devbox up NEW",
+        ) from None
 
 
 def renamed(request: UpRequest, name: Path) -> UpRequest:
