@@ -583,8 +583,20 @@ def _code(path: Path) -> bytes:
         stripped.unlink()
 
 
-def follow(tmp_path: Path, seed: int, steps: int, wanted: set[str]) -> None:
-    walk = Walk(tmp_path, seed, wanted)
+# What a walk may have more, and what it needs on this machine.
+PARTS = {
+    "VERSIONED": "git",
+    "MODULES": "clang 17 and cmake 3.28, or later ones, on PATH",
+    "KERNELS": "nvcc",
+    "GCC": "a second gcc, such as g++-11",
+}
+
+
+def follow(tmp_path: Path, seed: int, steps: int, part: str = "") -> None:
+    walk = Walk(tmp_path, seed, {part})
+    there = {*walk.tools.parts, *(["GCC"] if len(walk.tools.compilers) > 1 else ())}
+    if part and part not in there:
+        pytest.skip(f"there is not {PARTS[part]}")
     try:
         walk.run(steps)
     except (AssertionError, subprocess.CalledProcessError) as error:
@@ -596,12 +608,12 @@ def follow(tmp_path: Path, seed: int, steps: int, wanted: set[str]) -> None:
 
 
 def test_a_hostile_history_is_built_as_from_nothing(tmp_path: Path) -> None:
-    follow(tmp_path, 0, 12, set())
+    follow(tmp_path, 0, 12)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("part", ["VERSIONED", "MODULES", "KERNELS", "GCC"])
+@pytest.mark.parametrize("part", list(PARTS))
 @pytest.mark.parametrize("seed", range(100, 104))
 def test_many_hostile_histories_are_built_as_from_nothing(tmp_path: Path, seed: int, part: str) -> None:
-    follow(tmp_path, seed, STEPS, {part})
+    follow(tmp_path, seed, STEPS, part)

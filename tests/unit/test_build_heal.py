@@ -420,7 +420,11 @@ def test_what_a_glob_finds(tmp_path: Path, text: str, names: list[str]) -> None:
 
 def test_where_git_is_asked_for_a_version(tmp_path: Path) -> None:
     path = tmp_path / "version.cmake"
-    for text, asked in [("execute_process(COMMAND git describe --tags)", True), ("find_package(Git)", False)]:
+    for text, asked in [
+        ("execute_process(COMMAND git describe --tags)", True),
+        ("execute_process(COMMAND ${GIT_EXECUTABLE} -c log.showSignature=false log -1 --format=%H)", True),
+        ("find_package(Git)", False),
+    ]:
         path.write_text(text)
         assert configured.read([str(path)], str(tmp_path), "/tree").git == asked
 

@@ -36,9 +36,12 @@ SET = re.compile(r"\bset\s*\(\s*(\w+)\s+\"?([^\s\")]+)\"?\s*\)", re.IGNORECASE)
 WORD = re.compile(r'"([^"]*)"|([^\s"]+)')
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 GIT = re.compile(
-    r"rev-parse|rev-list|git.{0,40}\bdescribe\b|show-ref|symbolic-ref|\bgit\b.{0,40}\blog\b", re.IGNORECASE
+    r"rev-parse|rev-list|show-ref|symbolic-ref|\bgit\w*\b.{0,40}\b(?:describe|log|show|tag|branch|name-rev)\b",
+    re.IGNORECASE,
 )
 TAGS = re.compile(r"\bdescribe\b|--tags\b|show-ref|\bgit\b.{0,40}\btag\b", re.IGNORECASE)
+# One of these is in a file that has anything else to say.
+WORDS = ("GLOB", "AUX_SOURCE", "EXECUTE_PROCESS", "CONFIGURE_FILE", "READ", "STRINGS", "MD5", "SHA")
 FLAGS = frozenset({"CONFIGURE_DEPENDS", "FOLLOW_SYMLINKS"})
 WITH_VALUE = frozenset({"LIST_DIRECTORIES", "RELATIVE"})
 DEEPEST = 8
@@ -105,6 +108,9 @@ def read(files: Iterable[str], source: str, tree: str) -> Hidden:
             continue
         if GIT.search(text):
             git, tags = True, tags or TAGS.search(text) is not None
+        loud = text.upper()
+        if not any(word in loud for word in WORDS):
+            continue
         here = os.path.dirname(path)
         beside = os.path.normpath(os.path.join(tree, os.path.relpath(here, source)))
         variables = {
