@@ -26,7 +26,7 @@ app = typer.Typer()
 @in_panels(
     {
         "The image": "config tag label platform",
-        "Caches": "cache_from cache_to no_cache pull",
+        "Its build": "cache_from cache_to no_cache pull builder",
         "The result": "push output",
     }
 )
@@ -60,6 +60,7 @@ def prebuild(
     output: Annotated[
         Words, typer.Option("--output", "-o", metavar="FOLDER|type=…", help="Write the result elsewhere.")
     ] = None,
+    builder: Annotated[str | None, typer.Option("--builder", metavar="NAME", help="The builder of buildx.")] = None,
     trust: TrustOption = False,
     allow: AllowOption = None,
     dry_run: DryRunOption = False,
@@ -85,6 +86,7 @@ def prebuild(
         push=push,
         pull=pull,
         no_cache=no_cache,
+        builder=builder,
     )
     answers = Answers(trust, check_rules(allow or ()), dry_run=dry_run)
     result = build(PrebuildRequest(workspace(path), wishes, config, answers), run.engine, run.console)
@@ -105,7 +107,9 @@ def _text(result: PrebuildResult, console: Console) -> str:
     if result.steps_to_do:
         return "\n".join(line for step in result.steps_to_do for line in (f"# {step.title}", *step.lines))
     told = [] if result.size is None else [size(result.size)]
-    told += [seconds(result.seconds), f"{result.cached} of {counted(result.steps, 'step')} cached"]
+    told.append(seconds(result.seconds))
+    if result.steps:
+        told.append(f"{result.cached} of {counted(result.steps, 'step')} cached")
     console.info(f"{console.paint(result.images[0], BOLD)}: {', '.join(told)}")
     console.info(f'next: "image": "{result.images[0]}" in a devcontainer.json starts from it')
     return "\n".join(result.images)

@@ -13,7 +13,7 @@ import pytest
 from devbox.container.prebuild import PrebuildRequest, prebuild
 from devbox.container.up.complete import Wishes
 from devbox.devcontainer.merge import image_metadata
-from devbox.errors import RefusedError, UsageError
+from devbox.errors import EngineError, RefusedError, UsageError
 from devbox.reporter import Silent
 from devbox.trust.ask import Answers
 from tests.engine.lab import Checkout, remove
@@ -121,6 +121,14 @@ def test_what_the_build_reaches_is_asked_for_and_nothing_else(author: Checkout) 
     author.write(**{**CONTRACT, "build": {"dockerfile": "Dockerfile", "options": ["--network=host"]}})
     with pytest.raises(RefusedError):
         built(author)
+
+
+def test_what_the_builder_cannot_do_is_said_before_anything_is_built(author: Checkout) -> None:
+    for wishes in ({"cache_to": ("type=registry,ref=localhost/a:c",)}, {"platforms": ("linux/amd64", "linux/arm64")}):
+        with pytest.raises(EngineError, match="cannot"):
+            built(author, **wishes)
+    with pytest.raises(EngineError, match="no builder other"):
+        built(author, builder="other", outputs=("type=image",))
 
 
 def test_a_dry_run_prints_the_build_and_builds_nothing(author: Checkout) -> None:

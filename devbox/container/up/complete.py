@@ -21,12 +21,14 @@ from devbox.container.steps import BuildService, PullImage
 from devbox.container.up.compose import image_contract, service_build
 from devbox.container.up.feature_layer import layer_of, resolve
 from devbox.container.up.images import build_of, foreseen_config, plan_image
+from devbox.devcontainer.compose.model import as_image_contract
 from devbox.devcontainer.identity import METADATA
 from devbox.devcontainer.merge import image_metadata, label_entries
 from devbox.engine.spec import BuildOptions, ImageBuild, build_args
 from devbox.errors import ContractError, ImageError, UsageError
 from devbox.files import write_atomically
 from devbox.image.assembly.recipe import site_secrets
+from devbox.image.building import builder
 from devbox.image.buildkit.build import log_path, run_buildx
 from devbox.image.features.extended import STAGED, extended
 from devbox.image.features.layer import failure_of
@@ -50,15 +52,14 @@ _IGNORE = ".dockerignore"
 
 @dataclass(frozen=True, slots=True)
 class Wishes(BuildOptions):
-    """How a complete image is to be built, beside what its contract says.
+    """How a complete image is to be built, beside what its contract says: with further `labels`, by a `builder`.
 
-    `features` are Features beside the contract's own, as its `features` has them. Without `outputs` and `push` the
-    image is loaded into the engine.
+    Without `outputs` and `push` it is loaded into the engine.
     """
 
     labels: tuple[tuple[str, str], ...] = ()
     push: bool = False
-    features: Mapping[str, object] = field(default_factory=dict, hash=False)
+    builder: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,8 @@ class _Todo:
 
     def lines(self, engine: Engine) -> list[str]:
         """Return what a dry run says."""
-        files = [] if self.staged is None else [f"# write {self.build.dockerfile}, and what installs Features"]
+        more = ", and what installs Features" if self.layer is not None else ""
+        files = [] if self.staged is None else [f"# write {self.build.dockerfile}{more}"]
         return [*files, engine.line(build_args(self.build))]
 
 
@@ -101,14 +103,14 @@ def complete(journal: Journal, contract: Contract, wishes: Wishes, *, project: P
     """Build the complete image of `contract`, of its service where it is of a compose `project`.
 
     Nobody is asked here whether what the build reaches is agreed to. In a dry run the steps are written down. Raises
-    UsageError for wishes that do not go together, ImageError, ContractError, and what `resolve` of Features raises.
+    UsageError for wishes that do not go together, EngineError for what the builder cannot do, ImageError,
+    ContractError, and what `resolve` of Features raises.
     """
     if wishes.push and (wishes.outputs or not wishes.tags):
         hint = "--push --tag REGISTRY/NAME:TAG" if not wishes.tags else "--output type=registry   # is the same"
         raise UsageError("--push needs a name to push, and goes without --output", hint=hint)
-    if wishes.features:
-        own = {**contract.config, "features": {**contract.features, **wishes.features}}
-        contract = replace(contract, config=own)
+    if wishes.platforms or wishes.cache_to or wishes.outputs:
+        builder.check(builder.gather(journal.engine, wishes.builder), wishes)
     wishes = replace(wishes, tags=wishes.tags or (f"devbox-{slug(contract.workspace.name)}:prebuilt",))
     todo, metadata = _plan(journal, contract, wishes, project)
     if journal.dry_run:
@@ -142,13 +144,13 @@ def _plan(
 
 def _of_service(journal: Journal, contract: Contract, project: Project, wishes: Wishes) -> Contract:
     """Return the contract of a service's image; what only docker compose can build, it builds first."""
+    if wishes.platforms and as_image_contract(contract, project, journal.engine.environ) is None:
+        raise UsageError(
+            f"the service {project.service} is one that only docker compose can build, for this machine alone",
+            hint="devbox prebuild   # without --platform",
+        )
     todo = service_build(journal.engine, contract, project, again=wishes.pull or wishes.no_cache)
     if todo is not None:
-        if wishes.platforms:
-            raise UsageError(
-                f"the service {project.service} is one that only docker compose can build, for this machine alone",
-                hint="devbox prebuild   # without --platform",
-            )
         journal.do(BuildService(contract, project.service, todo))
     return image_contract(contract, project, journal.engine.environ)
 
@@ -182,7 +184,8 @@ def _todo(contract: Contract, wishes: Wishes, text: str, layer: Layer | None, *,
         # A proxy is passed on by name: its URL may hold a password.
         forwarded=tuple(name for name in environ if name.isupper()),
     )
-    build = replace(build, cache_from=(*wishes.cache_from, *build.cache_from))
+    which = () if wishes.builder is None else ("--builder", wishes.builder)
+    build = replace(build, cache_from=(*wishes.cache_from, *build.cache_from), options=(*which, *build.options))
     if recipe is not None and layer is None:
         return _Todo(build, environ)
     if layer is not None:
