@@ -50,9 +50,12 @@ SUITES = {
     "registries": "container-features/registryCompatibilityOCI.test.ts",
     "Templates commands": "container-templates/templatesCLICommands.test.ts",
 }
-# A package in the place of the one that the suites install: it starts what the environment names.
+# The suites install the reference as a package and start it by npx. This starts what the environment names instead.
 _PROGRAM = "DEVCONTAINER_UNDER_TEST"
-_PACKAGE = {"name": "under-test", "version": "0.0.0", "bin": {"devcontainer": "devcontainer.sh"}}
+_PROGRAMS = {
+    "npm": "#!/bin/sh\n",
+    "npx": f'#!/bin/sh\n# npx --prefix FOLDER devcontainer …\nshift 3\nexec ${_PROGRAM} "$@"\n',
+}
 _DOCKERFILE = f"""\
 FROM {BASE}
 ARG NAME
@@ -97,15 +100,11 @@ def prepare(tree: Path, work: Path) -> Path:
         shutil.rmtree(copy, ignore_errors=True)
         must(["git", "clone", "--quiet", str(tree), str(copy)])
         must(["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], copy)
-    version = json.loads((copy / "package.json").read_text())["version"]
-    package = work / "package"
-    package.mkdir(exist_ok=True)
-    (package / "package.json").write_text(json.dumps(_PACKAGE))
-    program = package / "devcontainer.sh"
-    program.write_text(f'#!/bin/sh\nexec ${_PROGRAM} "$@"\n')
-    program.chmod(0o755)
-    packed = must(["npm", "pack", "--silent"], package).strip()
-    shutil.copy(package / packed, copy / f"devcontainers-cli-{version}.tgz")
+    for name, script in _PROGRAMS.items():
+        program = work / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(script)
+        program.chmod(0o755)
     return copy
 
 
@@ -129,13 +128,13 @@ def suite(copy: Path, file: str, who: str, environ: Mapping[str, str]) -> Result
     """Run a suite against a program, `who`. What came of it is kept beside the copy."""
     with tempfile.NamedTemporaryFile(suffix=".json") as report:
         done = run(
-            ["npx", "mocha", "-r", "ts-node/register", "--exit", "--reporter", "json", "--reporter-option",
-             f"output={report.name}", f"src/test/{file}"],
+            ["node", "node_modules/.bin/mocha", "-r", "ts-node/register", "--exit", "--reporter", "json",
+             "--reporter-option", f"output={report.name}", f"src/test/{file}"],
             copy,
             TS_NODE_PROJECT="src/test/tsconfig.json",
             TS_NODE_TRANSPILE_ONLY="1",
             DEVBOX_DEVCONTAINER_TRUST="always",
-            npm_config_offline="true",
+            PATH=f"{copy.parent / 'bin'}:{os.environ['PATH']}",
             **environ,
         )  # fmt: skip
         (copy.parent / f"{Path(file).stem}.{who}.log").write_text(done.stdout + done.stderr)
