@@ -7,14 +7,10 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.oracle.build_lab import CMAKE, COUNT, FILES, JSON, Lab
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 HOUR = 3600
 # A command of the tree that waits for a pipe after it has read the file `input`.
@@ -24,13 +20,6 @@ WAITING = (
     "add_custom_target(wait ALL DEPENDS made.h)\nadd_dependencies(parts wait)\n"
     "target_include_directories(parts PRIVATE ${{CMAKE_BINARY_DIR}})\n"
 )
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    one = Lab(tmp_path)
-    yield one
-    one.close()
 
 
 def says(result: JSON) -> str:

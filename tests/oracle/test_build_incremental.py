@@ -8,16 +8,12 @@ import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from devbox.agent.configuration import START_COUNTS_SINCE
 from devbox.agent.tools import version_tuple
 from tests.oracle.build_lab import CMAKE, COUNT, FILES, Lab
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 OTHER = {"shared.h": "#define SHARED 7\n"}
 # A command of the tree that waits until somebody writes into a pipe: the test decides how long a build takes.
@@ -27,13 +23,6 @@ WAITING = (
 )
 FIRST = "add_dependencies(parts wait)\n"
 LAST = 'add_custom_target(linger ALL COMMAND cat "{pipe}" COMMENT "lingering")\nadd_dependencies(linger lab)\n'
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    one = Lab(tmp_path)
-    yield one
-    one.close()
 
 
 def waiting_tree(lab: Lab, more: str = "") -> Path:

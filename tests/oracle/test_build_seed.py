@@ -18,7 +18,6 @@ from devbox.builds import deliver
 from tests.oracle.build_lab import COUNT, FILES, Lab, Running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 OTHER = {"shared.h": "#define SHARED 7\n"}
@@ -68,13 +67,6 @@ class Second:
             return running.result()
         finally:
             running.close()
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    one = Lab(tmp_path)
-    yield one
-    one.close()
 
 
 def left_over(lab: Lab) -> list[Path]:

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import pytest
 
 from tests.oracle.build_lab import CMAKE, COUNT, JSON, Lab
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # Another source in the library, and another flag for all of them.
 OTHER = {
@@ -20,13 +14,6 @@ OTHER = {
     ),
     "four.c": "int four(void) { return 4; }\n",
 }
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    one = Lab(tmp_path)
-    yield one
-    one.close()
 
 
 def both(lab: Lab) -> JSON:

@@ -5,25 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.oracle.build_lab import CMAKE, COUNT, FILES, Lab
 from tests.oracle.test_build_hostile import old, pipe_of, says
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 THREE = "int three(void) { return THREE; }\n"
 BINARY_DIR = "target_include_directories(parts PRIVATE ${CMAKE_BINARY_DIR} late)\n"
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    one = Lab(tmp_path)
-    yield one
-    one.close()
 
 
 class TestNamedInCommands:
