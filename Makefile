@@ -73,6 +73,10 @@ engine-test: $(STAMP) tools engine reference ## Run the tests that need an engin
 slow-test: $(STAMP) tools engine reference ## Run the tests that take minutes: long histories, 100,000 files, CUDA builds
 	$(PYTEST) -m 'slow and not gpu' $(ARGS)
 
+.PHONY: chaos
+chaos: $(STAMP) engine ## Kill and interrupt commands anywhere, and see that the same ones finish; SEED=, ROUNDS=
+	SEED="$(SEED)" ROUNDS="$(ROUNDS)" $(PYTEST) -m slow tests/engine/test_chaos.py $(ARGS)
+
 .PHONY: gpu-test
 gpu-test: $(STAMP) tools engine ## Run the tests that need an NVIDIA GPU; DEVBOX_GPU_IMAGE names an image with nvcc and cmake
 	$(PYTEST) -m gpu $(ARGS)
