@@ -82,10 +82,11 @@ class ByContent:
         if listed(record.listed, record.listed) != record.listed:
             return False
         now = self._eye.look(record.look.files, record.look, self._known)
-        changed = now.files != record.look.files
-        if not changed:
-            record.look = now
-        return not changed
+        if now.files != record.look.files:
+            self._known.append(now.files)  # what was read need not be read again to judge
+            return False
+        record.look = now
+        return True
 
     def _judge(self) -> None:
         from .edges import Edges
@@ -239,7 +240,8 @@ class ByContent:
         plan = arrange.plan(edges, judged, seen, record.look, self._changed, configured=configured)
         if plan.forget or plan.logged or plan.on_disk:
             # What ran is known before its times are changed: if this is cut off, they are not taken for a run's.
-            self._save(settled=False)
+            if not record.has_written_made():
+                self._save(settled=False)
             record.made, record.log = arrange.apply(plan, edges, record.made, record.look.files, record.log)
         self.newer.update(dict.fromkeys(map(self._shown, sorted(plan.newer))))
         self.hidden.update(dict.fromkeys(map(self._shown, sorted(plan.hidden))))

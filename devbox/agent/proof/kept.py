@@ -41,6 +41,7 @@ class Kept:
         self.generated: Listing = {}
         self.hidden = NONE
         self.settled = False
+        self._written: dict[str, Made] | None = None
 
     def load(self) -> None:
         """Read it; where it is not there, damaged, or of another version, nothing is known."""
@@ -55,10 +56,17 @@ class Kept:
             for name, value in zip(PLAIN, rest):
                 setattr(self, name, value)
             self.made = outputs.from_json(read_json(os.path.join(self._folder, MADE)))
+            self._written = dict(self.made)
+
+    def has_written_made(self) -> bool:
+        """Whether what is known of outputs was written as it is, or read."""
+        return self.made == self._written
 
     def save(self) -> None:
         """Write it: what is known of outputs first, since a look that is older than that proves less, not more."""
-        write_json(os.path.join(self._folder, MADE), self.made)
+        if not self.has_written_made():
+            write_json(os.path.join(self._folder, MADE), self.made)
+            self._written = dict(self.made)
         plain = {name: getattr(self, name) for name in PLAIN}
         kept = {"look": self.look.as_json(), "hidden": self.hidden, "log": self.log, **plain}
         write_json(os.path.join(self._folder, FILES), kept)
