@@ -138,6 +138,14 @@ class TestOtherBranches:
             assert says(result).endswith(" 3" if makes else " 4")
             assert result["compiled"] == (1 if number else COUNT)
 
+    def test_a_folder_that_only_one_branch_makes(self, lab: Lab) -> None:
+        command = (
+            "add_custom_command(OUTPUT made COMMAND mkdir -p made)\nadd_custom_target(all_made ALL DEPENDS made)\n"
+        )
+        for number, makes in enumerate((True, False)):
+            lab.write("CMakeLists.txt", CMAKE + BINARY_DIR + (command if makes else "") + f"# {number}\n")
+            assert lab.build()["code"] == 0
+
     def test_a_cache_that_is_edited_after_a_build_was_killed(self, lab: Lab) -> None:
         pipe = pipe_of(lab)
         lab.write("CMakeLists.txt", CMAKE + f'add_custom_target(wait ALL COMMAND cat "{pipe}" COMMENT "waiting")\n')

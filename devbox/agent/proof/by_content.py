@@ -130,7 +130,8 @@ class ByContent:
             came.update(shadows.new_names(record.generated, made))
             # What was made from other build files, of another branch: compilers would find it.
             left = shadows.new_names(made, record.generated)
-            remove(os.path.join(folder, name) for folder, names in left.items() for name in names)
+            paths = [os.path.join(folder, name) for folder, names in left.items() for name in names]
+            remove(path for path in paths if os.path.isfile(path))
             record.generated.update(made)
         return shadows.shadowed(search, came, self._tree) if came else {}
 
