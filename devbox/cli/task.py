@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbox.cli.application import Application, application, workspace
+from devbox.cli.application import application, workspace
 from devbox.cli.flags import Flags, from_settings
 from devbox.cli.options import DryRunOption, NameOption, WorkspaceOption, passes_on
 from devbox.errors import UsageError
 
 if TYPE_CHECKING:
-    from devbox.frameworks.model import Framework
+    pass
 
 app = typer.Typer(name="task", no_args_is_help=True)
 Words = list[str] | None
@@ -58,11 +58,12 @@ def show(
     flags: Flags,
 ) -> None:
     """Show a task and its options."""
-    from devbox.oneshot.tasks import task_of
+    from devbox.oneshot.tasks import framework_of, task_of
     from devbox.ui.tables import table
 
     run = application(context)
-    chosen = _framework(run, workspace(path), name, flags)
+    folder = workspace(path)
+    chosen = framework_of(folder, run.settings(folder, flags), name)
     task = task_of(chosen, name)
 
     def text() -> str:
@@ -110,11 +111,11 @@ def run_(
     """Run a task; what serves goes on when it answers. `devbox task show TASK` lists the task's own options."""
     from devbox.facts import engine as engine_facts
     from devbox.oneshot import task_run
-    from devbox.oneshot.tasks import parse, task_of
+    from devbox.oneshot.tasks import framework_of, parse, task_of
 
     run = application(context)
     folder = workspace(path)
-    chosen = _framework(run, folder, name, flags)
+    chosen = framework_of(folder, run.settings(folder, flags), name)
     task = task_of(chosen, name)
     request = task_run.TaskRequest(
         framework=chosen,
@@ -160,50 +161,19 @@ def logs(
 ) -> None:
     """Show what a task wrote."""
     from devbox.container.logs import logs_args, passed_on
+    from devbox.oneshot.task_run import container_of
 
     run = application(context)
-    raise typer.Exit(passed_on(run.engine, logs_args(_container(run, name), follow=follow, tail=tail)))
+    raise typer.Exit(passed_on(run.engine, logs_args(container_of(run.engine, name), follow=follow, tail=tail)))
 
 
 @app.command()
 def stop(context: typer.Context, name: ContainerArgument) -> None:
     """Stop a task and remove its container."""
+    from devbox.oneshot.task_run import container_of
     from devbox.oneshot.task_run import stop as halt
 
     run = application(context)
-    found = _container(run, name)
+    found = container_of(run.engine, name)
     halt(run.engine, found)
     run.show({"stopped": found}, lambda: run.console.info(f"{found} is stopped and removed"))
-
-
-def _container(run: Application, name: str) -> str:
-    """Return the container of the task `name`, or the one of that name. Raises UsageError with the choices."""
-    from devbox.oneshot.task_run import LABEL, of_user
-
-    found = of_user(run.engine)
-    named = [one for one in found if name in {one.called, one.labels[LABEL], one.labels[LABEL].partition("/")[2]}]
-    if len(named) != 1:
-        what = "several containers run the task" if named else "no container runs the task"
-        choices = ", ".join(one.called for one in named or found) or "none"
-        raise UsageError(f"{what} {name}; there are: {choices}", hint="devbox task list")
-    return named[0].called
-
-
-def _framework(run: Application, folder: Path, task: str, flags: Flags) -> Framework:
-    """Return the framework whose task is meant: the named one, the checkout's, or the only one that has such a task."""
-    from devbox.container import which
-    from devbox.frameworks.load import available, load
-
-    settings = run.settings(folder, flags)
-    if settings.framework is not None:
-        return load(settings.framework, settings.variant, folder)
-    seen = [load(one.name, settings.variant or one.variant, folder) for one in which.frameworks(folder)]
-    fitting = [one for one in seen if any(it.name == task for it in one.tasks)]
-    if len(fitting) == 1:
-        return fitting[0]
-    having = [name for name in available() if any(one.name == task for one in load(name).tasks)]
-    if len(having) == 1:
-        return load(having[0], settings.variant)
-    if not having:
-        raise UsageError(f"no framework has a task '{task}'", hint="devbox task list")
-    raise UsageError(f"several frameworks have a task '{task}'", hint=f"--framework {' | '.join(having)}")

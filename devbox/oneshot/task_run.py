@@ -167,6 +167,17 @@ def of_user(engine: Engine) -> tuple[ContainerSummary, ...]:
     return engine.containers({LABEL: None})
 
 
+def container_of(engine: Engine, name: str) -> str:
+    """Return the container of the task `name`, or the one of that name. Raises UsageError with the choices."""
+    found = of_user(engine)
+    named = [one for one in found if name in {one.called, one.labels[LABEL], one.labels[LABEL].partition("/")[2]}]
+    if len(named) != 1:
+        what = "several containers run the task" if named else "no container runs the task"
+        choices = ", ".join(one.called for one in named or found) or "none"
+        raise UsageError(f"{what} {name}; there are: {choices}", hint="devbox task list")
+    return named[0].called
+
+
 def stop(engine: Engine, name: str) -> None:
     """Stop a task's container and remove it; none is no failure."""
     engine.run(["stop", "--time", str(launch.STOP_SECONDS), name], check=False)

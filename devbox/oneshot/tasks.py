@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 from devbox import toml
 from devbox.agent import placeholders
+from devbox.container import which
 from devbox.errors import UsageError
+from devbox.frameworks.load import available, load
 from devbox.paths import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from devbox.config import Settings
     from devbox.frameworks.model import Framework, Task, TaskOption
 
 # Stands for all options that the command takes by a flag of its own.
@@ -30,6 +33,25 @@ class Filled:
     command: tuple[str, ...]
     mounts: tuple[tuple[str, str, bool], ...]
     env: tuple[tuple[str, str], ...]
+
+
+def framework_of(workspace: Path, settings: Settings, task: str) -> Framework:
+    """Return the framework whose task is meant: the named one, the checkout's, or the only one that has such a task.
+
+    Raises UsageError.
+    """
+    if settings.framework is not None:
+        return load(settings.framework, settings.variant, workspace)
+    seen = [load(one.name, settings.variant or one.variant, workspace) for one in which.frameworks(workspace)]
+    fitting = [one for one in seen if any(it.name == task for it in one.tasks)]
+    if len(fitting) == 1:
+        return fitting[0]
+    having = [name for name in available() if any(one.name == task for one in load(name).tasks)]
+    if len(having) == 1:
+        return load(having[0], settings.variant)
+    if not having:
+        raise UsageError(f"no framework has a task '{task}'", hint="devbox task list")
+    raise UsageError(f"several frameworks have a task '{task}'", hint=f"--framework {' | '.join(having)}")
 
 
 def task_of(framework: Framework, name: str) -> Task:
