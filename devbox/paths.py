@@ -69,8 +69,14 @@ def cache_dir() -> Path:
 
 
 def config_dir() -> Path:
-    """Directory of the user's settings (`config.toml`) and own frameworks (`frameworks/*.toml`)."""
-    return _user_dir("DEVBOX_CONFIG_DIR", "XDG_CONFIG_HOME", ".config", "config")
+    """Directory of the user's settings (`config.toml`) and own frameworks (`frameworks/*.toml`).
+
+    Who has no home has no settings either: then it is one that is not there.
+    """
+    try:
+        return _user_dir("DEVBOX_CONFIG_DIR", "XDG_CONFIG_HOME", ".config", "config")
+    except UsageError:
+        return Path("/nonexistent/devbox")
 
 
 def refused(error: OSError) -> DevboxError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from devbox import config
 from devbox.container import hot, memory
 from devbox.container.inside.exec import exec_argv
 from devbox.container.target import Candidate, Target, missing_user, nearest
@@ -189,6 +190,7 @@ def test_a_command_is_executed_where_nothing_can_be_remembered(
     target = Target("id", tmp_path, "/w", "dev", None, "t", carried=(("C", "x\ny"),))
     made = memory.remember_target(target, "A=1\nB=a=b\n")
     assert (made.env_file, dict(made.carried)) == (None, {"A": "1", "B": "a=b", "C": "x\ny"})
+    assert config.load(None, environ={}, flags={}).framework is None
     # What has to remember something says what is missing.
     with pytest.raises((UsageError, OSError)) as raised:
         memory.remember(tmp_path, contract=None, framework="cuda")

@@ -117,7 +117,7 @@ def states(engine: Engine, workspace: Path, dotfiles: Dotfiles | None, reporter:
             state = _state(name, hooks, due, last, busy=busy)
             listed.append(HookState(name, state, commands, last and last.seconds, last and last.code))
     log = memory.hooks_log(read.id)
-    return HookList(read.workspace, read.id, tuple(listed), log if log.exists() else None)
+    return HookList(read.workspace, read.id, tuple(listed), log if memory.stamp(log) is not None else None)
 
 
 def _written(read: Reading, hooks: Hooks, name: str) -> Entries:
@@ -148,12 +148,14 @@ def _hooks(read: Reading, dotfiles: Dotfiles | None) -> Hooks:
 
 
 def _busy(workspace: Path) -> bool:
-    """Tell whether an `up` or a run in the background is at work."""
+    """Tell whether an `up` or a run in the background is at work. Who cannot lock runs none."""
     try:
         with memory.lock(workspace):
             return False
     except BusyError:
         return True
+    except OSError:
+        return False
 
 
 def run_hooks(
