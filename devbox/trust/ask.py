@@ -31,6 +31,8 @@ class Answers(NamedTuple):
     dry_run: bool = False
 
 
+# A contract that an older devbox wrote mounts it; who has written a file of the checkout cannot be told.
+_AGENT_HINT = "devbox up --allow agent   # or, to write the contract without it: devbox generate"
 NOBODY = Answers(asks=False)
 
 
@@ -58,7 +60,9 @@ def agree(workspace: Path, what: Path, reach: Sequence[Reach], answers: Answers,
         if not answer:
             raise RefusedError(
                 f"{what} reaches beyond its container, and that needs your consent",
-                hint="devbox up --trust   # once you have read what it does",
+                hint=_AGENT_HINT
+                if {one.kind for one in left} == {"agent"}
+                else "devbox up --trust   # once you have read what it does",
                 detail="\n".join(visible(one.said) for one in left) if answer is None else None,
             )
         how = "asked"

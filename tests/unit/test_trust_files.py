@@ -211,6 +211,16 @@ def test_the_agent_is_asked_for_once_and_either_answer_is_kept(tmp_path: Path) -
     assert may_use_agent(silent, Answers(asks=False), Asked(None), own="DEVBOX_SSH_AGENT", there=True)
 
 
+def test_a_contract_that_has_the_agent_is_refused_where_nobody_can_be_asked_with_the_way_on(tmp_path: Path) -> None:
+    reach = (Reach("agent", "", "uses your ssh-agent"),)
+    with pytest.raises(RefusedError) as raised:
+        agree(tmp_path, tmp_path, reach, Answers(asks=False), Silent())
+    assert "--allow agent" in (raised.value.hint or "")
+    assert "devbox generate" in (raised.value.hint or "")
+    agree(tmp_path, tmp_path, reach, Answers(asks=False, allow=("agent",)), Silent())
+    agree(tmp_path, tmp_path, reach, Answers(asks=False), Silent())
+
+
 @pytest.mark.parametrize("named", [False, True])
 def test_a_writer_that_is_killed_leaves_no_file(tmp_path: Path, named: bool) -> None:
     """Also where the file system has no files without a name: then the next one sweeps."""
