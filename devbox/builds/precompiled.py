@@ -63,7 +63,7 @@ def _carried(path: Path, target: Target, engine: Engine, reporter: Reporter) -> 
             hint="devbox build --precompiled=WHEEL   # a file is copied inside",
         )
     place = f"{FOLDER}/{path.name}"
-    argv = exec_argv(target, ["sh", "-c", _RECEIVE, "sh", place], docker=engine.docker)
+    argv = exec_argv(target, ["sh", "-c", _RECEIVE, "sh", place], environ=engine.environ, docker=engine.docker)
     with reporter.step(f"copying {path.name} into the build volume"), path.open("rb") as stream:
         done = subprocess.run(
             argv, stdin=stream, capture_output=True, text=True, env=target.client_environ(engine.environ), check=False

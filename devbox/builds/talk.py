@@ -191,7 +191,7 @@ def _deliver(target: Target, engine: Engine, volume: str) -> None:
 
 def _exec(target: Target, engine: Engine, argv: list[str]) -> _Line:
     """Return the line to a program in the container: over the engine's socket where it has one on this machine."""
-    asked = execution(target, argv)
+    asked = execution(target, argv, environ=engine.environ)
     environ = target.client_environ(engine.environ)
     session = prepared(asked, environ)
     return _ClientLine([engine.docker, *asked.args()], environ) if session is None else _SocketLine(session)

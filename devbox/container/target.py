@@ -25,6 +25,17 @@ ONE_SHOT = "devbox.run"
 HELPER = "devbox.helper"
 # Where Docker Desktop has the folders of its host, some of them by names that tell nothing.
 _DESKTOP = ("/host_mnt/", "/run/desktop/mnt/host/")
+# What loaders, libraries, docker and its helpers look for. Proxies are none: docker asks its own socket without.
+_STEERING = frozenset({
+    "BASH_ENV", "CDPATH", "ENV", "GCONV_PATH", "GOCOVERDIR", "GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT",
+    "GOTRACEBACK", "HOME", "HOSTALIASES", "IFS", "LOCALDOMAIN", "LOCPATH", "NLSPATH", "NODE_OPTIONS", "PATH",
+    "RES_OPTIONS", "SHELL", "SSH_ASKPASS", "SSH_ASKPASS_REQUIRE", "SSH_AUTH_SOCK", "SSH_SK_HELPER", "SSH_SK_PROVIDER",
+    "SSLKEYLOGFILE", "SSL_CERT_DIR", "SSL_CERT_FILE", "TERM", "TERMINFO", "TERMINFO_DIRS", "TMPDIR", "USER",
+})  # fmt: skip
+_STEERING_PREFIXES = (
+    "BUILDKIT_", "BUILDX_", "COMPOSE_", "CONTAINERD_", "DBUS_", "DEVBOX_", "DOCKER_", "GLIBC_", "KRB5", "LD_",
+    "MALLOC_", "NOTARY_", "NSS_", "OTEL_", "PERL", "PODMAN_", "PYTHON", "RUBY", "XDG_",
+)  # fmt: skip
 # Where the build volume is mounted.
 VOLUME = "/build"
 
@@ -62,10 +73,32 @@ class Target(NamedTuple):
                 return f"{self.folder.rstrip('/')}/{place.relative_to(base).as_posix()}"
         return None
 
+    def variables(self, environ: Mapping[str, str]) -> tuple[tuple[str, str | None], ...]:
+        """Return the variables that no file holds, for docker: by their names, so that their values are not seen.
+
+        Their names are the contract's and the container's to choose. What would steer docker here is told by its value.
+        """
+        client = self.client_environ(environ)
+        return tuple((name, None if client.get(name) == value else value) for name, value in self._values(environ))
+
     def client_environ(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """Return the environment that docker has to run in for `exec_argv`: `environ`, and what is passed by name."""
-        values = {name: "".join(_resolved(part, environ) for part in parts) for name, parts in self.host_env}
-        return {**environ, **dict(self.carried), **values}
+        """Return the environment that docker has to run in: `environ`, and what `variables` passes by name."""
+        return {**environ, **{name: value for name, value in self._values(environ) if not steers(name)}}
+
+    def _values(self, environ: Mapping[str, str]) -> list[tuple[str, str]]:
+        made = [(name, "".join(_resolved(part, environ) for part in parts)) for name, parts in self.host_env]
+        return list({**dict(self.carried), **dict(made)}.items())
+
+
+def steers(name: str) -> bool:
+    """Tell whether a variable of this name may decide what a program of the host does, or which one it is."""
+    upper = name.upper()
+    if not upper.startswith(_STEERING_PREFIXES):
+        return upper in _STEERING
+    from devbox.masking import is_secret_name
+
+    # Such a one is nobody's way, and its value is not to be seen.
+    return upper.startswith("LD_") or not is_secret_name(upper)
 
 
 def _resolved(part: str | tuple[str, str], environ: Mapping[str, str]) -> str:

@@ -76,8 +76,8 @@ def run(
     name = f"devbox-run-{slug(workspace.name)}-{supervise.new_token()[:6]}"
     place = (target.inside(cwd) if cwd is not None else None) or target.folder
     flags = ["--rm", "--interactive", *(["--tty"] if terminal else []), "--workdir", place]
-    for variable, _ in target.host_env:
-        flags += ["--env", variable]
+    for variable, value in target.variables(engine.environ):
+        flags += ["--env", variable if value is None else f"{variable}={value}"]
     args = [engine.docker, "run", *flags, *container_args(replace(spec, name=name))]
     composed: ProjectSpec | None = None
     if project is not None:

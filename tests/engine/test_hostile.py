@@ -13,9 +13,11 @@ import pytest
 
 from devbox import paths
 from devbox.container import hot
+from devbox.container.inside.exec import execute
 from devbox.container.up.up import UpRequest, up
 from devbox.engine.docker import Engine
 from devbox.errors import ContractError, DevboxError, RefusedError
+from devbox.oneshot.run import run
 from devbox.reporter import Silent
 from devbox.trust import grants
 from tests.engine.hostile import CASES, IMAGE, Case
@@ -397,3 +399,45 @@ def test_a_container_that_only_says_whose_it_is_is_nobodys(canaries: Canaries) -
     finally:
         found = engine.containers({"devcontainer.local_folder": str(project)})
         engine.run(["rm", "--force", *(one.id for one in found)])
+
+
+@pytest.mark.parametrize("command", ["exec", "client", "run", "hooks"])
+def test_the_environment_of_a_container_steers_nothing_here(
+    canaries: Canaries, command: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Variables whose values are made here are passed by name, and docker's own environment has them by that name."""
+    fake = canaries.me / "bin"
+    fake.mkdir()
+    for name in ("docker", "ssh"):
+        (fake / name).write_text(f"#!/bin/sh\ntouch {canaries.out}/fired\n")
+        (fake / name).chmod(0o755)
+    values = {
+        "PATH": f"{fake}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "DOCKER_HOST": f"tcp://127.0.0.1:{canaries.port}",
+        "docker_host": f"tcp://127.0.0.1:{canaries.port}",
+        "HOME": str(canaries.me),
+        "LD_LIBRARY_PATH": str(fake),
+        "KEPT": "1",
+    }
+    contract(
+        canaries,
+        userEnvProbe="none",
+        remoteEnv={name: f"{value}${{localEnv:NOWHERE}}" for name, value in values.items()},
+        postCreateCommand="true",
+        postStartCommand='test "$KEPT" = 1',
+    )
+    shown = ["sh", "-c", "printenv KEPT DOCKER_HOST HOME"]
+    try:
+        made = up(UpRequest(path=canaries.me, yes=True, skip_hooks=command != "hooks"), canaries.engine, Silent())
+        assert made.outcome == "created"
+        if command == "run":
+            assert run(canaries.engine, canaries.me, shown, Silent()) == 0
+        elif command != "hooks":
+            if command == "client":
+                monkeypatch.setattr("devbox.container.inside.exec.prepared", lambda *_: None)
+            assert execute(hot.running(str(canaries.me), os.environ), shown, environ=os.environ, tty=False) == 0
+        if command != "hooks":
+            assert capfd.readouterr().out.split() == ["1", values["DOCKER_HOST"], values["HOME"]]
+    finally:
+        down(canaries)
+    canaries.see_silent()

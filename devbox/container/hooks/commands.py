@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox.container import memory
 from devbox.container.hooks.parallel import INTERRUPTED, CommandDone, CommandsFailedError, run_entry
@@ -147,7 +147,8 @@ class Inside:
         """Return the docker command for a lifecycle command; it runs in `environ`. `names` are further variables."""
         env: list[tuple[str, str | None]] = [] if token is None else [(supervise.TOKEN, token)]
         env += [*self.variables, *((name, None) for name in (*self.secrets, *names))]
-        return exec_argv(self.target, host_argv(command), interactive=False, env=env, docker=self.engine.docker)
+        more: dict[str, Any] = {"env": env, "environ": self.engine.environ, "docker": self.engine.docker}
+        return exec_argv(self.target, host_argv(command), interactive=False, **more)
 
     def environ(self) -> dict[str, str]:
         """Return the environment for docker, with what it passes on by name."""

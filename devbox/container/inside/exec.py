@@ -32,13 +32,13 @@ def execution(
     interactive: bool = True,
     user: str | None = None,
     env: Sequence[tuple[str, str | None]] = (),
+    environ: Mapping[str, str] | None = None,
 ) -> Exec:
     """Return what runs `argv` in the container; docker has to run in `target.client_environ` for it.
 
     `cwd` is a folder inside (the workspace's by default), `user` another user than the remote user. `env` are further
-    variables, see `Exec`.
+    variables, see `Exec`, `environ` is the host's environment (this process's by default).
     """
-    by_name = tuple((name, None) for name, _ in (*target.carried, *target.host_env))
     return Exec(
         container=target.container,
         argv=tuple(argv),
@@ -47,7 +47,7 @@ def execution(
         interactive=interactive,
         tty=tty,
         env_file=target.env_file,
-        env=(*by_name, *env),
+        env=(*target.variables(os.environ if environ is None else environ), *env),
     )
 
 
@@ -75,7 +75,8 @@ def execute(
     """
     terminal = (os.isatty(0) and os.isatty(1)) if tty is None else tty
     token = supervise.new_token()
-    asked = execution(target, argv, tty=terminal, cwd=cwd, user=user, env=(*env, (supervise.TOKEN, token)))
+    named = (*env, (supervise.TOKEN, token))
+    asked = execution(target, argv, tty=terminal, cwd=cwd, user=user, env=named, environ=environ)
     # An interactive shell ignores SIGTERM and goes when its terminal does.
     signals = ("HUP", "TERM", "KILL") if terminal else ("TERM", "KILL")
 
