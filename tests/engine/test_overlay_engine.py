@@ -57,8 +57,9 @@ SCRIPT = 'cat /data/weights /tmp/mine; echo "|$COLOUR|$HF_TOKEN|$(hostname)"'
 
 def test_an_image_contract(work: Checkout, reference_cli: str) -> None:
     work.write(runArgs=["--gpus=all"], postCreateCommand="echo theirs > /tmp/theirs", remoteUser="root")
-    own(work, MINE)
+    own(work, MINE + 'user = "1500:1500"\n')
     first = work.up()
+    assert any("root, who keeps its own ids" in text for text in work.said.warnings)
     assert execute(work, SCRIPT, HF_TOKEN="hf_abc") == "1theirs\n|blue|hf_abc|deep\n"
     inspected = work.engine.container(first.container)
     assert "hf_abc" not in json.dumps(inspected)

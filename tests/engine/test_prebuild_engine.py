@@ -138,6 +138,12 @@ def test_a_dry_run_prints_the_build_and_builds_nothing(author: Checkout) -> None
     assert author.engine.image(made.images[0]) is None
 
 
+def test_an_image_is_not_built_upon_itself(author: Checkout) -> None:
+    author.write(image="team/dev:1", postCreateCommand="once")
+    with pytest.raises(UsageError, match="starts from team/dev:1 itself"):
+        built(author, tags=("team/dev:1",))
+
+
 def test_a_push_needs_a_name(author: Checkout) -> None:
     with pytest.raises(UsageError):
         built(author, push=True)

@@ -320,3 +320,21 @@ def test_a_user_who_is_somebody_else_has_caches_of_its_own() -> None:
 def test_settings_of_files_are_recorded_beside_choices() -> None:
     own = generate(request("cuda", "cuda13", "/w", settings=(("ccache_size", "50G"),))).devcontainer
     assert own["customizations"]["devbox"]["settings"] == {"ccache_size": "50G"}
+
+
+def test_features_and_hooks_stand_in_a_contract_of_devboxes_own() -> None:
+    own = Additions(features=(("ghcr.io/a/b:1", "{}"),), hooks=(("postStartCommand", '["mine"]'),))
+    made = generate(request("cuda", "cpu", "/work", additions=own)).devcontainer
+    assert made["features"] == {"ghcr.io/a/b:1": {}}
+    assert made["postStartCommand"] == ["mine"]
+
+
+def test_a_hook_of_ones_own_runs_beside_the_frameworks() -> None:
+    framework = replace(load("cuda", "cpu"), post_create="theirs")
+    for written, wanted in (
+        ('"mine"', {"cuda": "theirs", "own": "mine"}),
+        ('{"a": "x"}', {"cuda": "theirs", "a": "x"}),
+    ):
+        own = Additions(hooks=(("postCreateCommand", written),))
+        made = generate(replace(request("cuda", "cpu", "/work", additions=own), framework=framework)).devcontainer
+        assert made["postCreateCommand"] == wanted

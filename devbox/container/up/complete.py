@@ -109,6 +109,11 @@ def complete(journal: Journal, contract: Contract, wishes: Wishes, *, project: P
     if wishes.push and (wishes.outputs or not wishes.tags):
         hint = "--push --tag REGISTRY/NAME:TAG" if not wishes.tags else "--output type=registry   # is the same"
         raise UsageError("--push needs a name to push, and goes without --output", hint=hint)
+    if contract.image in wishes.tags:
+        raise UsageError(
+            f"{contract.path} starts from {contract.image} itself: each build would add its hooks to it once more",
+            hint="devbox prebuild --config FILE   # the contract that it is built by; or another --tag",
+        )
     if wishes.platforms or wishes.cache_to or wishes.outputs:
         builder.check(builder.gather(journal.engine, wishes.builder), wishes)
     wishes = replace(wishes, tags=wishes.tags or (f"devbox-{slug(contract.workspace.name)}:prebuilt",))

@@ -254,6 +254,8 @@ def _container(run: Run, force: InForce, settings: Settings) -> Prospect:
         merged = _merge(run, force.contract, replace(image, config=runtime.base_config(image)))
         with run.journal.timed("user"):
             uid, gid = force.contract.ids or (os.getuid(), os.getgid())
+            if force.contract.ids is not None and merged.remote_user == "root":
+                run.reporter.warn(f"the contract's user is root, who keeps its own ids: {uid}:{gid} changes nothing")
             uid_image = with_host_ids(run.journal, merged, image, uid=uid, gid=gid)
         wanted = runtime.desired(merged, image, uid_image=uid_image, mask=run.reporter.mask)
         remade = inspected is not None and is_remade(run.engine, inspected, force.contract)
