@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 JSON = dict[str, Any]
 
 SCHEMA = "1"
+# What of the record says how commands are executed: a word of it that is somebody's secret, too, stays.
+_READ_AGAIN = ("workspaceFolder", "remoteUser", "project", "serviceName")
 HIDDEN = "(hidden)"
 
 
@@ -267,7 +269,8 @@ def _of_docker_run(contract: Contract, merged: Merged, name: str | None) -> JSON
 def _plain(state: JSON, mask: Mask | None) -> JSON:
     """Return a state as it comes back from its label, without what is empty."""
     plain: JSON = json.loads(canonical(state))
-    plain = plain if mask is None else mask.data(plain)
+    if mask is not None:
+        plain = {**mask.data(plain), **{key: plain[key] for key in _READ_AGAIN if key in plain}}
     return {key: value for key, value in plain.items() if value not in (None, "", [], {}, False)}
 
 

@@ -41,8 +41,9 @@ class Variation:
     stronger than that. `gpus` says whether there are any, "detect" to look for them. An image is built with what
     `cache_from` names beside the contract's own, and without any with `no_cache`; `features_lock` takes the place of
     the setting. `remote_env` is for the commands of this call, where the contract says nothing of its names. Without
-    `remote_env_in_label` the contract's own is kept out of the container's metadata. `lenient` makes warnings of what
-    no other tool looks at: a workspace folder that the container has not.
+    `remote_env_in_label` the contract's own is kept out of the container's metadata. `lenient` makes a warning of
+    what no other tool looks at, a workspace folder that the container has not, and says like them where lifecycle
+    commands come from.
     """
 
     content: Path | None = None
@@ -141,6 +142,11 @@ class Merged:
     hooks: tuple[tuple[str, tuple[tuple[tuple[str, Command], ...], ...]], ...]
     host_requirements: JSON = field(hash=False)
     metadata: tuple[JSON, ...] = field(hash=False)
+
+    def origins(self, name: str) -> tuple[str, ...]:
+        """Return in words where each of the entries of a lifecycle name comes from."""
+        found = (entry for entry in self.metadata if entry.get(name))
+        return tuple(f"Feature '{entry['id']}'" if entry.get("id") else "devcontainer.json" for entry in found)
 
     def remote_env_of(self, variation: Variation) -> tuple[tuple[str, str], ...]:
         """Return those of the call's own variables that the contract and its image say nothing of."""

@@ -61,8 +61,15 @@ def test_a_container_is_the_same_for_both_programs(
         "customizations": {"vscode": {"extensions": ["a.b"]}},
     }
     folder = ("--workspace-folder", written(tmp_path, **contract))
-    made = ours("up", *folder, "--remote-env", "CALL=1", "--mount", f"type=bind,source={tmp_path},target=/more")
+    secrets = tmp_path.with_name(f"{tmp_path.name}-secrets.json")
+    secrets.write_text('{"A": "workspaces"}')
+    words = ("--remote-env", "CALL=1", "--mount", f"type=bind,source={tmp_path},target=/more")
+    assert main(["up", *folder, *words, "--secrets-file", str(secrets)]) == 0
+    out, log = capfd.readouterr()
+    made = json.loads(out)
     assert made["outcome"] == "success"
+    assert "Running the postCreateCommand from devcontainer.json..." in log
+    assert "Running one of postAttachCommand from devcontainer.json..." in log
 
     both = ("--include-configuration", "--include-merged-configuration")
     assert theirs(reference_cli, "up", *folder, *both) == ours("up", *folder, *both)

@@ -67,6 +67,7 @@ RUN cp /usr/bin/perl /usr/bin/rootperl && chmod 4755 /usr/bin/rootperl \\
     'delete @ENV{{qw(IFS CDPATH ENV BASH_ENV)}}; exec map {{ /(.*)/s; $1 }} @ARGV;' >>/usr/bin/sudo
 ARG LABEL
 LABEL devcontainer.metadata=$LABEL
+CMD ["sleep", "infinity"]
 """
 
 
@@ -126,6 +127,8 @@ def stand_in() -> list[str]:
 
 def suite(copy: Path, file: str, who: str, environ: Mapping[str, str]) -> Result:
     """Run a suite against a program, `who`. What came of it is kept beside the copy."""
+    must(["git", "checkout", "--quiet", "."], copy)
+    must(["git", "clean", "-dffxq", "--exclude=node_modules"], copy)
     with tempfile.NamedTemporaryFile(suffix=".json") as report:
         done = run(
             ["node", "node_modules/.bin/mocha", "-r", "ts-node/register", "--exit", "--reporter", "json",

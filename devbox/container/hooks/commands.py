@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from devbox.container.person.dotfiles import Dotfiles
     from devbox.container.target import Target
-    from devbox.devcontainer.model import Command, Contract
+    from devbox.devcontainer.model import Command, Contract, Merged
     from devbox.engine.docker import Engine
     from devbox.engine.process import Completed
     from devbox.reporter import Reporter
@@ -76,12 +76,16 @@ done
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """The lifecycle commands of a container, and the moments that its markers hold: its creation and its last start."""
+    """The lifecycle commands of a container, and the moments that its markers hold: its creation and its last start.
+
+    Where it is said from where each comes, `merged` knows that.
+    """
 
     commands: tuple[tuple[str, Entries], ...]
     created: str
     started: str
     dotfiles: Dotfiles | None = None
+    merged: Merged | None = None
 
     def entries(self, name: str) -> Entries:
         """Return the entries of a lifecycle name."""
@@ -262,8 +266,13 @@ def _run_name(inside: Inside, hooks: Hooks, name: str, token: str, *, then: Sequ
     code = INTERRUPTED
     commands: list[CommandDone] = []
     extra = _more(hooks, name)
+    entries = hooks.entries(name)
+    origins = () if hooks.merged is None else hooks.merged.origins(name)
     try:
-        for entry in hooks.entries(name):
+        for place, entry in enumerate(entries):
+            for label, _ in entry if len(origins) == len(entries) else ():
+                what = f"{label} of {name}" if label else f"the {name}"
+                inside.reporter.info(f"Running {what} from {origins[place]}...")
             run_one = partial(_run_one, inside, token=token, hook=name, extra=extra)
             commands += run_entry(name, entry, run_one, inside.reporter, then=then)
         code = 0

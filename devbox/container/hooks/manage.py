@@ -144,7 +144,8 @@ def _state(name: str, hooks: Hooks, due: Sequence[str] | None, last: memory.Hook
 
 def _hooks(read: Reading, dotfiles: Dotfiles | None) -> Hooks:
     commands = read.merged.hooks if read.merged is not None else ()
-    return Hooks(commands, *read.moments, dotfiles)
+    tells = read.contract is not None and read.contract.variation.lenient
+    return Hooks(commands, *read.moments, dotfiles, read.merged if tells else None)
 
 
 def _busy(workspace: Path) -> bool:

@@ -103,7 +103,8 @@ def _hooks(run: Run, read: Reading, target: Target) -> Path | None:
     declared = merged.hooks if merged is not None else ()
     said = merged.wait_for if merged is not None else None
     wait_for = said if request.no_wait or request.extent.blocking else request.extent.until
-    due = commands.Hooks(declared, *read.moments, run.dotfiles)
+    told = merged if request.variation.lenient else None
+    due = commands.Hooks(declared, *read.moments, run.dotfiles, told)
     with run.journal.timed("lifecycle commands"):
         done, all_done = commands.run_due(inside, due, wait_for=wait_for, extent=request.extent)
     run.hooks += done
