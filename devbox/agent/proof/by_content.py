@@ -200,12 +200,13 @@ class ByContent:
         return self._record.look.files
 
     def is_next_commit(self) -> bool:
-        """Whether all that cmake would see is another commit of the same branch: nobody goes back to that."""
+        """Whether all that cmake would see is another commit or index of one branch: nobody goes back to that."""
+        gits = [os.path.join(self._git.workspace, name) for name in self._git.names]
         names = self.changed(self._record.configured_from)
-        if not names or names != self._eye.git_head:
-            return False
-        was, now = (look.files[names[0]].content.rpartition("=")[0] for look in (self._began, self._record.look))
-        return was == now != ""
+        looks = (self._began.files, self._record.look.files)
+        # Of HEAD `branch=commit`, and of the index `entries+branch=commit`.
+        said = [[files[name].content.rpartition("=")[0].rpartition("+")[2] for files in looks] for name in names]
+        return bool(names) and all(name in gits for name in names) and all(was == now != "" for was, now in said)
 
     def note(self) -> list[str]:
         """Write down what the looks so far prove, and return the files that cmake said it was run on."""
