@@ -112,9 +112,9 @@ def _ask(engine: Engine, contract: Contract, where: Sources, drafts: Mapping[Pat
 
     Asked twice where the project has another name than compose gives it, or no active profile has the service.
     """
-    read = inputs(where, drafts)
+    found, unsure = inputs(where, drafts)
     # The project's name may come from here.
-    read = None if read is None else tuple(dict.fromkeys([*read, contract.workspace / ".env"]))
+    read = None if unsure else tuple(dict.fromkeys([*found, contract.workspace / ".env"]))
     key = None if read is None else inputs_key(read, engine.environ)
     wanted = _wanted(contract)
     asked = wanted if contract.config.get("runServices") else []
@@ -132,7 +132,7 @@ def _ask(engine: Engine, contract: Contract, where: Sources, drafts: Mapping[Pat
     if read is not None and inputs_key(read, engine.environ) != key:
         raise _changed(where)
     dotenv = where.env_file or where.files[0].parent / ".env"
-    named = host_reads(read or (*where.files, dotenv), engine.environ, contract.workspace, is_secret_name)
+    named = host_reads(read or found, unsure, engine.environ, contract.workspace, is_secret_name)
     taken = secrets_in(config, engine.environ)
     profiles = engine.environ.get("COMPOSE_PROFILES") or dotenv_value(dotenv, "COMPOSE_PROFILES") or ""
     return {

@@ -225,5 +225,7 @@ def of_reads(reads: Iterable[tuple[str, str]]) -> Iterator[Reach]:
     for kind, name in reads:
         if kind == "variable":
             yield variable(name)
+        elif kind == "unsure":
+            yield Reach("path", name, f"reads {name}, wherever that leads", "read-only")
         else:
             yield of_path(name, f"reads {name}, from outside the workspace")

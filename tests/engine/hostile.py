@@ -294,6 +294,27 @@ CASES = [
         "services: {a: {image: {image}, environment: {X: '${NOT:-$HF_TOKEN}'}}}",
         "services: {a: {image: {image}}}\nsecrets: {s: {environment: HF_TOKEN}}",
     ),
+    # files of the host that compose reads, by names that say nothing or in a place that somebody else says
+    *compose(
+        "read",
+        "reads ",
+        "services: {a: {image: {image}, env_file: ['{out}/secret']}}",
+        "services: {a: {image: {image}, env_file: ['${OUT}/secret']}}",
+        "services: {a: {image: {image}, env_file: [{path: '$OUT/secret', required: false}]}}",
+        "services: {a: {image: {image}, env_file: [{path: '~/secret', required: false}]}}",
+        "services: {a: {image: {image}, env_file: ['${NOWHERE:-{out}}/secret']}}",
+        "services: {a: {image: {image}, env_file: ['${FILE:-more.yaml}']}}",
+        "services: {a: {image: {image}, env_file: ['../../out/secret']}}",
+        "include: [{path: more.yaml, env_file: '${OUT}/secret'}]\nservices: {a: {image: {image}}}",
+        "include: [{path: more.yaml, env_file: '{out}/secret'}]\nservices: {a: {image: {image}}}",
+        "include: [{path: read.yaml, project_directory: '{out}'}]\nservices: {a: {image: {image}}}",
+        "include: [{path: read.yaml, project_directory: '$OUT'}]\nservices: {a: {image: {image}}}",
+        "include: [{path: read.yaml, project_directory: '${OUT}'}]\nservices: {a: {image: {image}}}",
+        "include: [{path: read.yaml, project_directory: ../../out}]\nservices: {a: {image: {image}}}",
+        _devcontainer__more_yaml="services: {b: {image: x}}",
+        _devcontainer__read_yaml="services: {b: {image: x, env_file: [secret]}}",
+        _devcontainer___env="FILE={out}/secret",
+    ),
     # image builds that reach the host
     *[
         Case(

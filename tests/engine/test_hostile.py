@@ -43,7 +43,7 @@ class Canaries:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.setblocking(False)
         self.port = self.listener.getsockname()[1]
-        self.engine = Engine(environ={**os.environ, **dict.fromkeys(SECRETS, TOKEN)})
+        self.engine = Engine(environ={**os.environ, "OUT": str(self.out), **dict.fromkeys(SECRETS, TOKEN)})
 
     def filled(self, text: str) -> str:
         for name, value in {"{out}": self.out, "{me}": self.me, "{port}": self.port, "{image}": IMAGE}.items():

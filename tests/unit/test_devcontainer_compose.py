@@ -131,15 +131,15 @@ def test_every_file_that_compose_reads_counts(tmp_path: Path) -> None:
     )
     included.write_text("services: {x: {env_file: deep.env}}\n")
     names = {"compose.yaml", "sub/more.yaml", "other.yaml", "inc.env", "base.yaml", "a.env", "b.env", "c.env", ".env"}
-    found = sources.inputs(Sources((file,)))
-    assert found is not None
+    found, unsure = sources.inputs(Sources((file,)))
+    assert not unsure
     assert names | {"sub/deep.env", "sub/.env"} == {str(path.relative_to(tmp_path)) for path in found}
 
 
 def test_what_cannot_be_followed_is_asked_each_time(tmp_path: Path) -> None:
     file = tmp_path / "compose.yaml"
     file.write_text("services: {app: {env_file: '${X}.env'}}")
-    assert sources.inputs(Sources((file,))) is None
+    assert sources.inputs(Sources((file,)))[1]
 
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -456,9 +456,11 @@ def test_what_the_files_take_from_the_host(tmp_path: Path) -> None:
     inside.write_text("services: {app: {environment: ['HF_TOKEN', 'X=${API_KEY}', 'HOME']}}")
     outside.write_text("A=1")
     environ = {"HF_TOKEN": "a", "API_KEY": "b", "HOME": "/", "OTHER_TOKEN": "c"}
-    found = sources.host_reads([inside, outside, workspace / "gone"], environ, workspace, is_secret_name)
+    read = [inside, outside, workspace / "gone"]
+    found = sources.host_reads(read, ["$HOME/x"], environ, workspace, is_secret_name)
     assert found == (
         ("path", str(outside)),
+        ("unsure", "$HOME/x"),
         ("variable", "API_KEY"),
         ("variable", "HF_TOKEN"),
     )

@@ -123,17 +123,17 @@ def _loaded(node: Any) -> Any:
     return Loader().construct_document(node)
 
 
-def files_of(first: Iterable[Path], drafts: Mapping[Path, str] | None = None) -> tuple[dict[Path, None], bool]:
-    """Return every file that `docker compose config` reads of these, and whether that is sure to be all.
+def files_of(first: Iterable[Path], drafts: Mapping[Path, str] | None = None) -> tuple[dict[Path, None], list[str]]:
+    """Return every file that `docker compose config` reads of these, and the names of those that it may read.
 
-    Those that are not there but would count are among them; what a variable names is not, and then it is not sure.
-    Raises ContractError for an include that is no file of this machine, and what `documents` raises.
+    Files that are not there but would count are among the first, what a variable or the home folder names among the
+    second. Raises ContractError for an include that is no file of this machine, and what `documents` raises.
     """
     found: dict[Path, None] = {}
-    sure = True
-    waiting = list(first)
+    unsure: list[str] = []
+    waiting = [(file, file.parent) for file in first]
     while waiting:
-        file = waiting.pop()
+        file, folder = waiting.pop()
         if file in found:
             continue
         found[file] = None
@@ -144,44 +144,51 @@ def files_of(first: Iterable[Path], drafts: Mapping[Path, str] | None = None) ->
             content = documents(file, None if draft is None else draft.encode())
         except OSError:
             continue
-        for name, is_compose in (item for one in content for item in _mentioned(one)):
+        for name, is_compose, place in (item for one in content for item in _mentioned(one)):
             if is_compose and (_REMOTE.search(name) or "$" in name or "\0" in name):
                 raise ContractError(
                     f"{file} includes {name!r}, and devbox takes files of this machine alone, named in full",
                     hint=f"put what it holds into the checkout, and edit {file}",
                 )
-            if "$" in name or "\0" in name:
-                sure = False
+            if _is_unsure(name):
+                unsure.append(name)
                 continue
-            path = Path(absolute(file.parent / name))
-            if is_compose:
-                waiting.append(path)
-                found[path.parent / ".env"] = None
-            else:
+            path = Path(absolute(folder / name))
+            if not is_compose:
                 found[path] = None
-    return found, sure
+                continue
+            if _is_unsure(place):
+                unsure.append(place)
+            # What an included file names lies where the include says.
+            inner = Path(absolute(folder / place)) if place else path.parent
+            waiting.append((path, inner))
+            found[inner / ".env"] = None
+    return found, unsure
 
 
-def _mentioned(content: Any) -> Iterator[tuple[str, bool]]:
-    """Yield the files that a document of a compose file names, and whether each is a compose file itself."""
+def _is_unsure(name: str) -> bool:
+    return name.startswith("~") or "$" in name or "\0" in name
+
+
+def _mentioned(content: Any) -> Iterator[tuple[str, bool, str]]:
+    """Yield the files that a document names, whether each is a compose file, and the folder that then counts."""
     if not isinstance(content, dict):
         return
     for item in _listed(content.get("include")):
         entry = item if isinstance(item, dict) else {"path": item}
-        yield from ((str(name), True) for name in _listed(entry.get("path")))
-        yield from ((str(name), False) for name in _listed(entry.get("env_file")))
-        if entry.get("project_directory"):
-            yield f"{entry['project_directory']}/.env", False
+        place = str(entry.get("project_directory") or "")
+        yield from ((str(name), True, place) for name in _listed(entry.get("path")))
+        yield from ((str(name), False, "") for name in _listed(entry.get("env_file")))
     services = content.get("services")
     for service in services.values() if isinstance(services, dict) else ():
         if not isinstance(service, dict):
             continue
         extends = service.get("extends")
         if isinstance(extends, dict) and extends.get("file"):
-            yield str(extends["file"]), True
+            yield str(extends["file"]), True, ""
         for key in ("env_file", "label_file"):
             for item in _listed(service.get(key)):
-                yield str(item.get("path") if isinstance(item, dict) else item), False
+                yield str(item.get("path") if isinstance(item, dict) else item), False, ""
 
 
 def _listed(value: Any) -> Sequence[Any]:

@@ -111,15 +111,16 @@ def _has_name(file: Path) -> bool:
         return False
 
 
-def inputs(where: Sources, drafts: Mapping[Path, str] | None = None) -> tuple[Path, ...] | None:
+def inputs(where: Sources, drafts: Mapping[Path, str] | None = None) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     """Return every file that `docker compose config` reads, also those that are not there but would count.
 
-    None where that cannot be told: a name with variables in it. Raises ContractError, naming the file, for what docker
-    compose is not to see: other places than files of this machine, and what is not plain YAML within limits.
+    And the names of those that it may read: with variables in them, or of the home folder. Raises
+    ContractError, naming the file, for what docker compose is not to see: other places than files of this machine, and
+    what is not plain YAML within limits.
     """
-    found, sure = files_of(where.files, drafts)
+    found, unsure = files_of(where.files, drafts)
     dotenv = where.env_file or where.files[0].parent / ".env"
-    return tuple(dict.fromkeys([*found, dotenv])) if sure else None
+    return tuple(dict.fromkeys([*found, dotenv])), tuple(unsure)
 
 
 def inputs_key(files: Iterable[Path], environ: Mapping[str, str]) -> str:
@@ -143,9 +144,16 @@ def inputs_key(files: Iterable[Path], environ: Mapping[str, str]) -> str:
 
 
 def host_reads(
-    files: Iterable[Path], environ: Mapping[str, str], workspace: Path, is_secret_name: Callable[[str], bool]
+    files: Iterable[Path],
+    unsure: Iterable[str],
+    environ: Mapping[str, str],
+    workspace: Path,
+    is_secret_name: Callable[[str], bool],
 ) -> tuple[tuple[str, str], ...]:
-    """Return what compose files take from the host, each with its kind: variables like secrets, files elsewhere."""
+    """Return what compose files take from the host, each with its kind: variables like secrets, files elsewhere.
+
+    `unsure` are those of `inputs` by that word.
+    """
     real = os.path.realpath(workspace)
     words: set[str] = set()
     found = []
@@ -157,5 +165,6 @@ def host_reads(
             found.append(("path", str(file)))
     return (
         *found,
+        *(("unsure", name) for name in unsure),
         *(("variable", name) for name in sorted(words & environ.keys()) if is_secret_name(name)),
     )
