@@ -14,13 +14,15 @@ import os
 import stat
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Self
 
 from devbox.agent.hashes import blake2b
 from devbox.engine import api
+from devbox.lean import dumps, loads
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any, Self
 
 # How a look is asked for again; `lstat` does not follow a link.
 STAT, LSTAT, LIST = "stat", "lstat", "list"
@@ -219,10 +221,8 @@ def essence(request: str, status: int, answer: bytes) -> str:
     tells mounts in any order.
     """
     if status == api.FOUND and request.startswith("/containers/"):
-        import json
-
         try:
-            said = json.loads(answer)
+            said = loads(answer)
         except ValueError:
             return digest(status, answer)
         for one in said if isinstance(said, list) else (said,):
@@ -230,8 +230,8 @@ def essence(request: str, status: int, answer: bytes) -> str:
                 one.pop(name, None)
             if isinstance(one.get("State"), dict):
                 one["State"].pop("Health", None)
-            one["Mounts"] = sorted(one.get("Mounts") or (), key=json.dumps)
-        answer = json.dumps(said, sort_keys=True).encode()
+            one["Mounts"] = sorted(one.get("Mounts") or (), key=dumps)
+        answer = dumps(said).encode()
     return digest(status, answer)
 
 

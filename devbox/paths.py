@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from devbox.errors import DevboxError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _path(name: str) -> Path:
+    # `exec` reads the state directory, and gets along without pathlib, which takes a tenth of it to import.
+    from pathlib import Path
+
+    return Path(name)
 
 
 def home() -> Path:
     """Return the user's home folder: $HOME, else the account's. Raises UsageError where there is neither."""
+    return _path(_home())
+
+
+def _home() -> str:
     chosen = os.environ.get("HOME", "")
     if chosen.startswith("/"):
-        return Path(chosen)
+        return chosen
     import pwd
 
     try:
-        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+        return pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:
         raise UsageError(
             f"the user {os.getuid()} has no account here and no home folder", hint="export HOME=FOLDER"
@@ -25,26 +39,30 @@ def home() -> Path:
 
 def expanded(text: str) -> Path:
     """Return a path with `~` and `~user` filled in; one that names nobody stays as it is written."""
-    return Path(os.path.expanduser(text))  # noqa: PTH111  # Path.expanduser raises for nobody
+    return _path(os.path.expanduser(text))  # noqa: PTH111  # Path.expanduser raises for nobody
 
 
-def _user_dir(override: str, xdg: str, fallback: str, kind: str) -> Path:
+def _user_dir(override: str, xdg: str, fallback: str, kind: str) -> str:
     chosen = os.environ.get(override)
     if chosen:
-        return Path(chosen)
+        return chosen
     if os.uname().sysname != "Darwin":
         # The XDG Base Directory Specification, spelled out: `exec` reads the state directory, and importing
         # platformdirs costs more than all that `exec` does before it starts docker.
         base = os.environ.get(xdg, "")
-        root = Path(base) if base.startswith("/") else home() / fallback
-        return root / "devbox"
+        return f"{base if base.startswith('/') else f'{_home()}/{fallback}'}/devbox"
     import platformdirs
 
-    return Path(getattr(platformdirs, f"user_{kind}_path")("devbox"))
+    return str(getattr(platformdirs, f"user_{kind}_path")("devbox"))
 
 
 def state_dir() -> Path:
     """Directory of what devbox remembers and may forget: locks, logs, consents, the last contract of a workspace."""
+    return _path(state_folder())
+
+
+def state_folder() -> str:
+    """Return the same as text."""
     return _user_dir("DEVBOX_STATE_DIR", "XDG_STATE_HOME", ".local/state", "state")
 
 
@@ -56,8 +74,8 @@ def runtime_dir() -> Path:
     base = os.environ.get("XDG_RUNTIME_DIR", "")
     if base.startswith("/") and not os.environ.get("DEVBOX_STATE_DIR"):
         try:
-            if Path(base).stat().st_uid == os.getuid():
-                return Path(base) / "devbox"
+            if os.stat(base).st_uid == os.getuid():  # noqa: PTH116
+                return _path(base) / "devbox"
         except OSError:
             pass
     return state_dir() / "run"
@@ -65,7 +83,7 @@ def runtime_dir() -> Path:
 
 def cache_dir() -> Path:
     """Directory of what was downloaded and may be deleted at any time: it is fetched again when it is needed."""
-    return _user_dir("DEVBOX_CACHE_DIR", "XDG_CACHE_HOME", ".cache", "cache")
+    return _path(_user_dir("DEVBOX_CACHE_DIR", "XDG_CACHE_HOME", ".cache", "cache"))
 
 
 def config_dir() -> Path:
@@ -74,9 +92,9 @@ def config_dir() -> Path:
     Who has no home has no settings either: then it is one that is not there.
     """
     try:
-        return _user_dir("DEVBOX_CONFIG_DIR", "XDG_CONFIG_HOME", ".config", "config")
+        return _path(_user_dir("DEVBOX_CONFIG_DIR", "XDG_CONFIG_HOME", ".config", "config"))
     except UsageError:
-        return Path("/nonexistent/devbox")
+        return _path("/nonexistent/devbox")
 
 
 def refused(error: OSError) -> DevboxError:
@@ -94,7 +112,7 @@ def refused(error: OSError) -> DevboxError:
             place = folder()
         except UsageError as homeless:
             return homeless
-        if place.is_relative_to(named) or Path(named).is_relative_to(place):
+        if place.is_relative_to(named) or _path(named).is_relative_to(place):
             return DevboxError(
                 f"devbox cannot use its folder {place} ({said})",
                 hint=f"export {variable}=FOLDER   # one of your own",
@@ -107,6 +125,6 @@ def data_dir(name: str) -> Path:
 
     In a wheel they lie inside the package; in a checkout they are top-level folders.
     """
-    package = Path(__file__).resolve().parent
+    package = _path(__file__).resolve().parent
     installed = package / "_data" / name
     return installed if installed.is_dir() else package.parent / name

@@ -11,17 +11,18 @@ module imports next to nothing.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from devbox.errors import EXIT_INTERRUPTED, EXIT_OK, UsageError
+from devbox.lean import dumps, loads
 from devbox.looks import Looks, digest, same
-from devbox.paths import state_dir
+from devbox.paths import state_folder
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any, TextIO
 
 SCHEMA = 2
 COMMANDS = (["up"], ["build"], ["config", "contract"])
@@ -44,7 +45,7 @@ def answer(args: Sequence[str]) -> int | None:
         return None
     try:
         with open(_file(args), "rb") as stream:  # noqa: PTH123
-            kept = json.load(stream)
+            kept = loads(stream.read())
         if kept["schema"] != SCHEMA or not same(kept["looks"]):
             return None
         if "SSH_AUTH_SOCK" in os.environ and kept["decided"] is None:
@@ -96,14 +97,14 @@ class _Run:
     """A run by the ordinary way: what it looks at, and what it says. `kept` is what there is to keep of it."""
 
     def __init__(self) -> None:
-        state = state_dir()
+        state = state_folder()
         self.kept: dict[str, Any] | None = None
         self.said: list[tuple[str, str]] | None = []
-        self._looks = Looks((f"{state / 'answers'}", f"{state / 'ssh'}"))
+        self._looks = Looks((f"{state}/answers", f"{state}/ssh"))
         self._streams = sys.stdout, sys.stderr
 
     def __enter__(self) -> None:
-        told = (cast("TextIO", _Told(*stream, self)) for stream in zip(self._streams, _NAMES, strict=True))
+        told: list[Any] = [_Told(*stream, self) for stream in zip(self._streams, _NAMES, strict=True)]
         sys.stdout, sys.stderr = told
         self._looks.__enter__()
 
@@ -148,7 +149,7 @@ def _file(args: Sequence[str]) -> str:
     machine = (sys.version, sys.executable, __file__, *os.uname(), cpus, os.getuid(), os.getgid(), *os.getgroups())
     variables = sorted(f"{name}={value}" for name, value in os.environ.items())
     name = digest(*machine, columns, os.getcwd(), len(args), *args, *variables)  # noqa: PTH109
-    return f"{state_dir()}/answers/{name}.json"
+    return f"{state_folder()}/answers/{name}.json"
 
 
 def _keep(name: str, kept: dict[str, Any]) -> None:
@@ -160,7 +161,7 @@ def _keep(name: str, kept: dict[str, Any]) -> None:
     file = Path(name)
     try:
         private_folder(file.parent)
-        write_atomically(file, json.dumps(kept), mode=0o600)
+        write_atomically(file, dumps(kept), mode=0o600)
         for old in sorted(file.parent.iterdir(), key=lambda one: one.stat().st_mtime)[:-MOST]:
             old.unlink(missing_ok=True)
     except OSError:

@@ -7,21 +7,24 @@ not need. Where the socket or the memory has no answer, the ordinary way is take
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from typing import TYPE_CHECKING, NamedTuple
 
 from devbox.container import memory, target
 from devbox.devcontainer.spelling import host_spelling
 from devbox.engine.api import ask_socket, socket_path
 from devbox.errors import EXIT_INTERRUPTED, DevboxError, UsageError
+from devbox.lean import loads
 from devbox.paths import refused
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import NamedTuple
 
     from devbox.container.target import Target
+else:
+    from devbox.lean import NamedTuple
 
 USAGE = "devbox exec [--workspace PATH] [--] COMMAND [ARGUMENT]…"
 _OK = 200
@@ -79,7 +82,7 @@ def _ask(path: str, folder: str) -> Target | None:
         status, body = ask_socket(path, _LIST)
         if status != _OK:
             return None
-        candidates = [one for one in map(_candidate, json.loads(body)) if one.mounted or memory.has_used(one.id)]
+        candidates = [one for one in map(_candidate, loads(body)) if one.mounted or memory.has_used(one.id)]
         found = target.nearest(candidates, folder, preferred=memory.last_contract)
         if found is None or not found.running:
             # Said by the ordinary way, which also knows the contract that a workspace last used.
@@ -87,7 +90,7 @@ def _ask(path: str, folder: str) -> Target | None:
         status, body = ask_socket(path, f"/containers/{found.id}/json")
         if status != _OK:
             return None
-        state = json.loads(body)["State"]
+        state = loads(body)["State"]
         return memory.recall_target(found.id, state["StartedAt"]) if state["Running"] else None
     except (OSError, ValueError, KeyError):
         return None

@@ -6,18 +6,21 @@ container. `exec` reads these files, so this module imports next to nothing at i
 
 from __future__ import annotations
 
-import json
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox.container.target import Target
 from devbox.errors import UsageError
-from devbox.paths import state_dir
+from devbox.lean import loads
+from devbox.paths import state_folder
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+    from pathlib import Path
+    from typing import Any, NamedTuple
+else:
+    from devbox.lean import NamedTuple
 
 SCHEMA = 1
 
@@ -33,33 +36,42 @@ class Workspace(NamedTuple):
     framework: str | None = None
 
 
-def _place() -> Path:
+def _place() -> str:
     """Return the state directory; for who has none, one in which nothing can be: so nothing is remembered."""
     try:
-        return state_dir()
+        return state_folder()
     except UsageError:
-        return Path(os.devnull)
+        return os.devnull
 
 
-def _workspace_file(workspace: Path, suffix: str) -> Path:
+def _folder(name: str) -> Path:
+    from pathlib import Path
+
+    return Path(_place(), name)
+
+
+def _workspace_file(workspace: Path | str, suffix: str) -> Path:
     from devbox.devcontainer.identity import workspace_hash
 
-    return _place() / "workspaces" / f"{workspace_hash(workspace)}{suffix}"
+    return _folder("workspaces") / f"{workspace_hash(workspace)}{suffix}"
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path | str) -> dict[str, Any] | None:
     """Return a remembered object; None where there is none, or one of another version, or a damaged file."""
     try:
-        data = json.loads(path.read_bytes())
+        with open(path, "rb") as stream:  # noqa: PTH123
+            data = loads(stream.read())
     except (OSError, ValueError):
         return None
     return data if isinstance(data, dict) and data.get("schema") == SCHEMA else None
 
 
 def _write(path: Path, data: dict[str, Any]) -> None:
+    import json
+
     from devbox.files import private_folder, write_atomically
 
-    state_dir()  # says it where there is none
+    state_folder()  # says it where there is none
     private_folder(path.parent)
     write_atomically(path, json.dumps({"schema": SCHEMA, **data}, ensure_ascii=False, indent=1) + "\n", mode=0o600)
 
@@ -71,14 +83,14 @@ def lock(workspace: Path, *, on_wait: Callable[[str], None] | None = None) -> Ab
     return hold(_workspace_file(workspace, ".lock"), on_wait=on_wait)
 
 
-def recall(workspace: Path) -> Workspace | None:
+def recall(workspace: Path | str) -> Workspace | None:
     """Return what is remembered of a workspace."""
     return _workspace(_read(_workspace_file(workspace, ".json")))
 
 
 def last_contract(workspace: str) -> str | None:
     """Return the devcontainer.json that a workspace last used, or None."""
-    remembered = recall(Path(workspace))
+    remembered = recall(workspace)
     return None if remembered is None else remembered.contract
 
 
@@ -97,7 +109,7 @@ def attempt_file(workspace: Path) -> Path:
 def known() -> tuple[Workspace, ...]:
     """Return all workspaces that are remembered, by path."""
     try:
-        files = sorted((_place() / "workspaces").glob("*.json"))
+        files = sorted(_folder("workspaces").glob("*.json"))
     except OSError:
         return ()
     found = (_workspace(_read(path)) for path in files)
@@ -111,14 +123,18 @@ def _workspace(data: dict[str, Any] | None) -> Workspace | None:
     return Workspace(data["path"], *said)
 
 
+def _container_name(container: str, suffix: str = ".json") -> str:
+    return f"{_place()}/containers/{container}{suffix}"
+
+
 def _container_file(container: str, suffix: str = ".json") -> Path:
-    return _place() / "containers" / f"{container}{suffix}"
+    return _folder("containers") / f"{container}{suffix}"
 
 
 def stamp(path: Path | str | None) -> list[int] | None:
     """Return what tells one content of a file from another without reading it, or None if there is no such file."""
     try:
-        status = None if path is None else Path(path).stat()
+        status = None if path is None else os.stat(path)  # noqa: PTH116
     except OSError:
         return None
     return None if status is None else [status.st_mtime_ns, status.st_size, status.st_ino]
@@ -126,7 +142,7 @@ def stamp(path: Path | str | None) -> list[int] | None:
 
 def has_used(container: str) -> bool:
     """Tell whether devbox has used a container as a dev container: `up` has seen it by its contract."""
-    return _container_file(container).exists()
+    return os.path.exists(_container_name(container))  # noqa: PTH110
 
 
 def recall_target(container: str, started_at: str, *, ask_late: bool = False) -> Target | None:
@@ -134,22 +150,22 @@ def recall_target(container: str, started_at: str, *, ask_late: bool = False) ->
 
     With `ask_late`, an answer for which the user's shell took too long is none.
     """
-    data = _read(_container_file(container))
+    data = _read(_container_name(container))
     if data is None or data.get("started_at") != started_at or (ask_late and data.get("late")):
         return None
     try:
         if data["stamp"] != stamp(data["config_file"]):
             return None
-        env_file = _container_file(container, ".env") if data["env_file"] else None
-        if env_file is not None and not env_file.exists():
+        env_file = _container_name(container, ".env") if data["env_file"] else None
+        if env_file is not None and not os.path.exists(env_file):  # noqa: PTH110
             return None
 
         return Target(
             container=container,
-            workspace=Path(data["workspace"]),
+            workspace=str(data["workspace"]),
             folder=data["folder"],
             user=data["user"],
-            config_file=Path(data["config_file"]) if data["config_file"] else None,
+            config_file=data["config_file"] or None,
             started_at=started_at,
             env_file=env_file,
             carried=tuple((name, value) for name, value in data["carried"]),

@@ -6,16 +6,19 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 from devbox.devcontainer.spelling import host_spelling
 from devbox.errors import ContractError, DevboxError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+    from typing import Any, NamedTuple
 
     from devbox.engine.process import Completed
+else:
+    from devbox.lean import NamedTuple
 
 LOCAL_FOLDER = "devcontainer.local_folder"
 CONFIG_FILE = "devcontainer.config_file"
@@ -43,34 +46,82 @@ VOLUME = "/build"
 Template = tuple[str | tuple[str, str], ...]
 
 
-class Target(NamedTuple):
+class Target:
     """A dev container and how commands are executed in it.
 
     `container` is its full id, `workspace` the folder on the host as its label has it, `folder` the same one inside.
     `env_file` holds the environment of the user's shells for docker's `--env-file`; `carried` are variables that such
     a file cannot hold. `host_env` are variables made from the host's environment, which are never stored: docker is
-    told their names and finds the values in its own environment. `volume` is where build trees lie inside. A named
-    tuple, because it is made at each `exec` and dataclasses take longer to import than that takes in all.
+    told their names and finds the values in its own environment. `volume` is where build trees lie inside. What is on
+    the host may be given as text, and is a path when it is asked for: `exec` makes one of these, and asks for none.
     """
 
-    container: str
-    workspace: Path
-    folder: str
-    user: str
-    config_file: Path | None = None
-    started_at: str = ""
-    env_file: Path | None = None
-    carried: tuple[tuple[str, str], ...] = ()
-    host_env: tuple[tuple[str, Template], ...] = ()
-    volume: str = VOLUME
+    def __init__(  # noqa: PLR0917  # in the order in which they are told above
+        self,
+        container: str,
+        workspace: Path | str,
+        folder: str,
+        user: str,
+        config_file: Path | str | None = None,
+        started_at: str = "",
+        env_file: Path | str | None = None,
+        carried: tuple[tuple[str, str], ...] = (),
+        host_env: tuple[tuple[str, Template], ...] = (),
+        volume: str = VOLUME,
+    ) -> None:
+        """Take the values, which do not change."""
+        self._said = {name: value for name, value in locals().items() if name != "self"}
+        self.container, self.folder, self.user, self.started_at = container, folder, user, started_at
+        self.env_name, self.carried, self.host_env, self.volume = env_file, carried, host_env, volume
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Target) and self._texts() == other._texts()
+
+    def __hash__(self) -> int:
+        return hash(self.container)
+
+    def __repr__(self) -> str:
+        return f"Target({self.container!r}, {str(self._said['workspace'])!r})"
+
+    def _texts(self) -> dict[str, Any]:
+        paths = {name: self._said[name] and str(self._said[name]) for name in ("workspace", "config_file", "env_file")}
+        return {**self._said, **paths}
+
+    def _replace(self, **changes: Any) -> Target:
+        return Target(**{**self._said, **changes})
+
+    @property
+    def workspace(self) -> Path:
+        """The folder on the host."""
+        from pathlib import Path
+
+        return Path(self._said["workspace"])
+
+    @property
+    def config_file(self) -> Path | None:
+        """The devcontainer.json on the host."""
+        from pathlib import Path
+
+        said = self._said["config_file"]
+        return Path(said) if said else None
+
+    @property
+    def env_file(self) -> Path | None:
+        """The file for docker's `--env-file`; `env_name` is the same as it was given."""
+        from pathlib import Path
+
+        return Path(self.env_name) if self.env_name else None
 
     def inside(self, path: Path | str) -> str | None:
         """Return the folder inside that matches `path` on the host, or None if that is not part of the workspace."""
-        for base, place in ((self.workspace, Path(path)), (self.workspace.resolve(), Path(path).resolve())):
+        workspace = str(self._said["workspace"])
+        for name in (str, os.path.realpath):
+            base, place = name(workspace), name(str(path))
             if place == base:
                 return self.folder
-            if place.is_relative_to(base):
-                return f"{self.folder.rstrip('/')}/{place.relative_to(base).as_posix()}"
+            below = f"{base.rstrip('/')}/"
+            if place.startswith(below):
+                return f"{self.folder.rstrip('/')}/{place.removeprefix(below)}"
         return None
 
     def variables(self, environ: Mapping[str, str]) -> tuple[tuple[str, str | None], ...]:

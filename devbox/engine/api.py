@@ -5,13 +5,17 @@ In a module of its own, with next to no imports, because `exec` asks one before 
 
 from __future__ import annotations
 
-import json
 import os
-import socket
-from typing import TYPE_CHECKING
 
+from devbox.lean import dumps, loads
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Mapping
+else:
+    # The module that socket is made of: socket itself brings enum and selectors along.
+    import _socket as socket
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 SOCKET_SECONDS = 10.0
@@ -73,10 +77,12 @@ class Question:
 
     def answer(self) -> tuple[int, bytes]:
         """Return the status and the answer; to be called once. Raises OSError."""
-        with self._connection:
-            chunks = []
+        chunks = []
+        try:
             while chunk := self._connection.recv(1 << 16):
                 chunks.append(chunk)
+        finally:
+            self._connection.close()
         head, _, answer = b"".join(chunks).partition(b"\r\n\r\n")
         status = _status(head)
         if heard is not None:
@@ -113,7 +119,7 @@ def upgrade(path: str, request: str, body: Mapping[str, object]) -> tuple[int, s
 def _request(request: str, version: str, body: Mapping[str, object] | None, headers: str = "") -> bytes:
     if body is None:
         return f"GET {request} {version}\r\nHost: docker\r\n{headers}\r\n".encode()
-    content = json.dumps(body).encode("utf-8", "surrogateescape")
+    content = dumps(body).encode("utf-8", "surrogateescape")
     headers += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n"
     return f"POST {request} {version}\r\nHost: docker\r\n{headers}\r\n".encode() + content
 
@@ -128,7 +134,7 @@ def client_setting(environ: Mapping[str, str], name: str) -> str | None:
     folder = environ.get("DOCKER_CONFIG") or os.path.join(environ.get("HOME", "/"), ".docker")  # noqa: PTH118
     try:
         with open(os.path.join(folder, "config.json"), "rb") as stream:  # noqa: PTH118, PTH123
-            found = json.load(stream).get(name)
+            found = loads(stream.read()).get(name)
     except (OSError, ValueError, AttributeError):
         return None
     return found if isinstance(found, str) else None

@@ -7,19 +7,20 @@ byte that says which, three that say nothing, four for the length, and the bytes
 
 from __future__ import annotations
 
-import json
-import socket
 import time
-from typing import TYPE_CHECKING
 
 from devbox.engine.api import Question, ask_socket, upgrade
 from devbox.errors import EngineError
+from devbox.lean import loads
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from devbox.engine.exec import Exec
 
+# Of the system: nothing more is sent.
+_SHUT_WR = 1
 _CREATED = 201
 _STARTED = (101, 200)
 _HEADER = 8
@@ -96,12 +97,12 @@ class Session:
         status, answer = self._preparing.answer()
         if status != _CREATED:
             raise RefusedByEngineError(_message(answer))
-        self.id = str(json.loads(answer)["Id"])
+        self.id = str(loads(answer)["Id"])
         body = {"Detach": False, "Tty": self._tty, **self._size}
         status, self.connection, self._rest = upgrade(self._path, f"/exec/{self.id}/start", body)
         if status not in _STARTED:
-            with self.connection:
-                raise RefusedByEngineError(_message(self._rest))
+            self.connection.close()
+            raise RefusedByEngineError(_message(self._rest))
 
     @property
     def has_more(self) -> bool:
@@ -118,7 +119,7 @@ class Session:
     def end_input(self) -> None:
         """End the command's stdin; its output goes on."""
         try:
-            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.shutdown(_SHUT_WR)
         except OSError:
             return
 
@@ -139,7 +140,7 @@ class Session:
         while True:
             try:
                 status, body = ask_socket(self._path, f"/exec/{self.id}/json")
-                said = json.loads(body)
+                said = loads(body)
             except (OSError, ValueError):
                 status = 0
             if status != 200:
@@ -157,6 +158,6 @@ class Session:
 
 def _message(body: bytes) -> str:
     try:
-        return str(json.loads(body)["message"])
+        return str(loads(body)["message"])
     except (ValueError, KeyError, TypeError):
         return body.decode("utf-8", "replace").strip() or "the engine gave no reason"

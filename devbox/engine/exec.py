@@ -7,11 +7,14 @@ the engine takes to answer. Imports next to nothing: `devbox exec` is made of th
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+    from typing import NamedTuple
+else:
+    from devbox.lean import NamedTuple
 
 
 class Exec(NamedTuple):
@@ -27,7 +30,7 @@ class Exec(NamedTuple):
     cwd: str
     interactive: bool = True
     tty: bool = False
-    env_file: Path | None = None
+    env_file: Path | str | None = None
     env: tuple[tuple[str, str | None], ...] = ()
 
     def args(self) -> list[str]:

@@ -9,20 +9,25 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import signal
 import sys
 import time
-from signal import SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGWINCH
-from typing import TYPE_CHECKING, Self
 
 from devbox.container.inside import supervise
 from devbox.engine.exec import terminal_size
 from devbox.errors import EngineError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Iterator, Mapping
+    from signal import SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGWINCH
+    from typing import Self
 
     from devbox.engine.attach import Session
+else:
+    # What signal is made of, without its enums.
+    import _signal as signal
+    from _signal import SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGWINCH
 
 _PIECE = 1 << 16
 # How the engine begins where it could not start the command: `unrunnable`, which is not imported for that alone.

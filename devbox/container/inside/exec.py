@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
-from signal import SIGCHLD, SIGHUP, SIGINT, SIGTERM
-from typing import TYPE_CHECKING, Any
 
 from devbox.container.inside import supervise
 from devbox.engine.api import client_setting, socket_path
 from devbox.engine.exec import Exec, terminal_size
 from devbox.errors import ProgramMissingError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Mapping, Sequence
-    from signal import Signals
+    from signal import SIGCHLD, SIGHUP, SIGINT, SIGTERM, Signals
+    from typing import Any
 
     from devbox.container.target import Target
     from devbox.engine.attach import Session
+else:
+    # What signal is made of, without its enums.
+    import _signal as signal
+    from _signal import SIGCHLD, SIGHUP, SIGINT, SIGTERM
 
 _EXIT_SIGNAL = 128
 
@@ -46,7 +50,7 @@ def execution(
         cwd=cwd or target.folder,
         interactive=interactive,
         tty=tty,
-        env_file=target.env_file,
+        env_file=target.env_name,
         env=(*target.variables(os.environ if environ is None else environ), *env),
     )
 

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Iterator, Mapping, Sequence
+else:
+    # What signal is made of, without its enums.
+    import _signal as signal
 
 TOKEN = "DEVBOX_EXEC_ID"  # noqa: S105  # a name, no secret
 _STDERR = 2
