@@ -22,12 +22,12 @@ NO_REFERENCE = "the reference CLI is not installed (make reference)"
 
 VERSION = Budget("ratio", 0.15)
 HELP = Budget("ratio", 6.0)
-EXEC_DOCKER = Budget("ratio", 2.0)
-EXEC_REFERENCE = Budget("ratio", 0.4)
-UP_RUNNING = Budget("ratio", 0.4)
+EXEC_DOCKER = Budget("ratio", 1.5)
+EXEC_REFERENCE = Budget("ratio", 0.3)
+UP_RUNNING = Budget("ratio", 0.2)
 UP_NO_CONTAINER = Budget("ratio", 0.8)
 UP_STOPPED = Budget("ratio", 0.9)
-READ = Budget("ratio", 1.0)
+READ = Budget("ratio", 0.35)
 EDIT = Budget("ratio", 1.10)
 SMALL_TREE, LARGE_TREE, FURTHER = 1000, 5000, 1000
 ADDED_SECONDS, ADDED_PER_FURTHER = 0.25, 0.025

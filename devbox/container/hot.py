@@ -1,6 +1,6 @@
 """`devbox exec` from its arguments to its exit code, by the shortest way.
 
-It is run hundreds of times a day, by people and by tools, and is held to twice the time of a bare `docker exec`. So one
+It is run hundreds of times a day, by people and by tools, and is held to 1.5 times a bare `docker exec`. So one
 list and one inspection are asked of the engine's socket, the rest is remembered, and nothing is imported that this does
 not need. Where the socket or the memory has no answer, the ordinary way is taken.
 """
