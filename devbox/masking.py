@@ -19,9 +19,9 @@ _SECRET = re.compile(
     r"|(?:DATABASE|DB|MONGO\w*|REDIS\w*|POSTGRES\w*|PG|MYSQL|MARIADB|AMQP|RABBITMQ\w*|BROKER)_UR[LI]$",
     re.IGNORECASE,
 )
-# What programs could take for more than a character: controls, marks that turn the direction, separators of lines.
 # Styles and the sixteen colours; the one that hides text is none of them.
 _COLOUR = re.compile("(\x1b\\[(?:(?:[0-7]|[349][0-7]|2[1-7]|10[0-7]|39|49)(?:;(?:[0-7]|[349][0-7]|39|49))*)?m)")
+# What programs could take for more than a character: controls, marks that turn the direction, separators of lines.
 _HIDDEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\ufff9-\ufffb]"
 )

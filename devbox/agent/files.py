@@ -48,6 +48,15 @@ def read_json(path: str) -> JSON:
         return None
 
 
+def read_bytes(path: str) -> bytes:
+    """Return what a file holds; nothing if it is missing or unreadable."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except OSError:
+        return b""
+
+
 def write_json(path: str, value: JSON) -> None:
     """Write a JSON file as `write_bytes` does. Raises OSError; then `path` is what it was before."""
     write_bytes(path, json.dumps(value, separators=(",", ":")).encode())

@@ -45,6 +45,15 @@ SecretsFileOption = Annotated[
         help="A JSON file of names and values, for lifecycle commands alone; - is stdin.",
     ),
 ]
+# How buildx builds, for every command that has an image built.
+CacheFromOption = Annotated[list[str] | None, typer.Option("--cache-from", metavar="CACHE", help="A cache to read.")]
+CacheToOption = Annotated[list[str] | None, typer.Option("--cache-to", metavar="CACHE", help="A cache to write.")]
+NoStepCacheOption = Annotated[bool, typer.Option("--no-cache", help="Run every step again.")]
+OutputOption = Annotated[
+    list[str] | None,
+    typer.Option("--output", "-o", metavar="FOLDER|type=…", help="Write the result elsewhere."),
+]
+BuilderOption = Annotated[str | None, typer.Option("--builder", metavar="NAME", help="The builder of buildx.")]
 ComposeOption = Annotated[
     bool, typer.Option("--compose", help="Start it with Docker Compose, with services beside it.")
 ]

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, workspace
-from devbox.cli.options import AllowOption, DryRunOption, PathArgument, TrustOption, in_panels
+from devbox.cli.options import (
+    AllowOption,
+    BuilderOption,
+    CacheFromOption,
+    CacheToOption,
+    DryRunOption,
+    NoStepCacheOption,
+    OutputOption,
+    PathArgument,
+    TrustOption,
+    in_panels,
+)
 from devbox.errors import UsageError
 from devbox.ui.console import BOLD, counted, seconds, size
 
@@ -17,7 +28,6 @@ if TYPE_CHECKING:
     from devbox.ui.console import Console
 
 Words = list[str] | None
-
 
 app = typer.Typer()
 
@@ -52,15 +62,13 @@ def prebuild(
     platform: Annotated[
         Words, typer.Option("--platform", metavar="linux/amd64,…", help="The platforms to build for.")
     ] = None,
-    cache_from: Annotated[Words, typer.Option("--cache-from", metavar="CACHE", help="A cache to read.")] = None,
-    cache_to: Annotated[Words, typer.Option("--cache-to", metavar="CACHE", help="A cache to write.")] = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every step again.")] = False,
+    cache_from: CacheFromOption = None,
+    cache_to: CacheToOption = None,
+    no_cache: NoStepCacheOption = False,
     pull: Annotated[bool, typer.Option("--pull", help="Look for newer base images and Features.")] = False,
     push: Annotated[bool, typer.Option("--push", help="Push it; the engine need not have it.")] = False,
-    output: Annotated[
-        Words, typer.Option("--output", "-o", metavar="FOLDER|type=…", help="Write the result elsewhere.")
-    ] = None,
-    builder: Annotated[str | None, typer.Option("--builder", metavar="NAME", help="The builder of buildx.")] = None,
+    output: OutputOption = None,
+    builder: BuilderOption = None,
     trust: TrustOption = False,
     allow: AllowOption = None,
     dry_run: DryRunOption = False,

@@ -13,7 +13,7 @@ from devbox.container import memory
 from devbox.container.inside.probe import project_of, recorded
 from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER, folder_of
 from devbox.devcontainer.compose.model import PROJECT, SERVICE
-from devbox.devcontainer.identity import workspace_hash
+from devbox.devcontainer.identity import volume_name, workspace_hash
 from devbox.devcontainer.spelling import host_spelling
 from devbox.engine.api import ask_socket, socket_path
 from devbox.files import may_exist
@@ -108,11 +108,11 @@ def status(engine: Engine, *, sizes: bool = True, workspace: str | None = None) 
     )
     uid = os.getuid()
     listed = _volumes(engine, uid, sizes=sizes, seconds=_SIZES_SECONDS if workspace is None else _SOON_SECONDS)
-    found = [item for item in listed if str(item["Name"]).startswith(f"devbox-{uid}-")]
+    found = [item for item in listed if str(item["Name"]).startswith(volume_name(uid, ""))]
     folders = _folders(one.workspace for one in containers)
     if workspace is not None:
         mounted = {str(mount.get("Name")) for one in summaries for mount in one.mounts}
-        names = {*mounted, f"devbox-{uid}-build-{workspace_hash(workspace)}"}
+        names = {*mounted, volume_name(uid, "build", workspace)}
         found = [item for item in found if item["Name"] in names]
         folders[workspace_hash(workspace)] = workspace
     return Status(containers, tuple(sorted((_volume(item, uid, folders, summaries) for item in found), key=_order)))
@@ -155,7 +155,7 @@ def _folders(more: Iterable[str]) -> dict[str, str]:
 
 def _volume(item: JSON, uid: int, folders: Mapping[str, str], summaries: Iterable[ContainerSummary]) -> VolumeStatus:
     name = str(item["Name"])
-    title = name.removeprefix(f"devbox-{uid}-")
+    title = name.removeprefix(volume_name(uid, ""))
     is_build = title.startswith("build-")
     workspace = folders.get(title.removeprefix("build-")) if is_build else None
     users = [summary.called for summary in summaries if any(mount.get("Name") == name for mount in summary.mounts)]
@@ -197,7 +197,7 @@ def _volumes(engine: Engine, uid: int, *, sizes: bool, seconds: float) -> list[J
         if done.ok:
             items: list[JSON] = json.loads(done.stdout or "[]") or []
             return [{**item, "size": units.size(str(item.get("Size", "")), base=1000)} for item in items]
-    listed = engine.run(["volume", "ls", "--quiet", "--filter", f"name=devbox-{uid}-"]).stdout.split()
+    listed = engine.run(["volume", "ls", "--quiet", "--filter", f"name={volume_name(uid, '')}"]).stdout.split()
     return engine.inspect("volume", listed)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -97,7 +99,7 @@ def info(arguments: Arguments, reporter: Reporter) -> int:  # noqa: ARG001  # ea
     reference = ids.parse(identifier, Path("features info"), Path.cwd())
     if not isinstance(reference, Artifact):
         raise UsageError(f"Failed to parse Feature identifier '{identifier}'")
-    registry = _registry(reference)
+    registry = registry_of(reference)
     found = registry.manifest(reference.name, reference.reference)
     manifest = json.loads(found.content)
     answer: JSON = {}
@@ -125,9 +127,8 @@ def info(arguments: Arguments, reporter: Reporter) -> int:  # noqa: ARG001  # ea
     return 0
 
 
-def _registry(reference: Artifact) -> Registry:
-    import os
-
+def registry_of(reference: Artifact) -> Registry:
+    """Return the client of the registry that has an artifact."""
     from devbox.config.network import network_of
     from devbox.image.registry.client import Registry, Web
 
@@ -217,7 +218,7 @@ def outdated(arguments: Arguments, reporter: Reporter) -> int:
             reporter.warn(error.message)
             continue
         if isinstance(reference, Artifact):
-            tags = _registry(reference).tags(reference.name)
+            tags = registry_of(reference).tags(reference.name)
             found[identifier] = versions(reference, tags, locked.get(identifier, {}).get("version"))
     if arguments.text("output-format") == "json":
         answer = {"features": {name: one.json() for name, one in found.items()}}
@@ -252,8 +253,6 @@ def upgrade(arguments: Arguments, reporter: Reporter) -> int:
 
 
 def _unlocked(about: Meant, contract: Contract, reporter: Reporter) -> tuple[Feature, ...]:
-    from dataclasses import replace
-
     free = replace(contract, variation=replace(contract.variation, features_lock="off"))
     return _resolved(about, free, reporter, pull=True)
 

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from devbox.masking import Mask
+from devbox.reporter import Silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from devbox.errors import DevboxError
 
@@ -22,12 +22,12 @@ TRACE, DEBUG, INFO, WARNING, ERROR = 1, 2, 3, 4, 5
 LEVELS = {"trace": TRACE, "debug": DEBUG, "info": INFO, "error": ERROR}
 
 
-class Log:
+class Log(Silent):
     """A reporter that writes the log, and cannot be asked anything."""
 
     def __init__(self, *, level: str = "info", json_lines: bool = False) -> None:
         """Take the level from which on lines are written, and whether they are JSON, which has all of them."""
-        self.mask = Mask()
+        super().__init__()
         self.verbose = level != "info"
         self._level = LEVELS[level]
         self._json = json_lines
@@ -70,19 +70,6 @@ class Log:
     def output(self, line: str, *, prefix: str = "") -> None:  # noqa: ARG002  # a protocol's signature
         """Pass on one line of an inner command's output."""
         self._write("raw", line, INFO)
-
-    def progress(
-        self, done: int, total: int, *, eta: float | None = None, running: Sequence[str] = (), least: bool = False
-    ) -> None:
-        """Say nothing: nothing is compiled here."""
-
-    def confirm(self, question: str, *, shown: Sequence[str] = ()) -> bool | None:  # noqa: ARG002
-        """Nobody is asked."""
-        return None
-
-    def choose(self, question: str, choices: Sequence[str]) -> str | None:  # noqa: ARG002
-        """Nobody is asked."""
-        return None
 
     def _write(self, kind: str, text: str, level: int, *, begun: int | None = None) -> int:
         """Write an event, if somebody wants it, and return its time in milliseconds."""

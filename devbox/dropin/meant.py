@@ -52,8 +52,6 @@ class Meant:
 
     def contract_of(self, inspected: JSON | None) -> Contract:
         """Return the contract that goes with a container; one that says nothing where only the container is named."""
-        from devbox.devcontainer.read import read
-
         found = self.contract(partial=True)
         if found is None:
             path = self.workspace / FLAT

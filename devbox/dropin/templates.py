@@ -10,16 +10,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from devbox import config
-from devbox.config.network import network_of
 from devbox.devcontainer import jsonc
 from devbox.devcontainer.features import ids
 from devbox.devcontainer.features.ids import Artifact
 from devbox.devcontainer.identity import absolute
+from devbox.dropin.features import registry_of
 from devbox.errors import ContractError, RefusedError, UsageError
 from devbox.files import write_atomically
 from devbox.image.features.archive import unpack
-from devbox.image.registry.client import Registry, Web
 
 if TYPE_CHECKING:
     from devbox.dropin.arguments import Arguments
@@ -64,8 +62,7 @@ def _json(arguments: Arguments, name: str, kind: type) -> Any:
 
 def _fetched(template: Artifact, scratch: Path) -> Path:
     """Return a folder with a Template's files."""
-    settings = config.load(None, environ=os.environ, flags={})
-    registry = Registry(template.registry, Web(network_of(settings, os.environ)), os.environ)
+    registry = registry_of(template)
     manifest = json.loads(registry.manifest(template.name, template.reference).content)
     archive, folder = scratch / "template.tgz", scratch / "template"
     try:

@@ -12,7 +12,7 @@ import os
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..files import write_bytes
+from ..files import read_bytes, write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ def read(tree: str) -> Deps:
     """Return the last that was recorded of each output."""
     paths: list[str] = []
     latest: dict[int, Sequence[int]] = {}
-    data = _bytes(tree)
+    data = read_bytes(os.path.join(tree, NAME))
     view = memoryview(data)
     for is_deps, begin, end in _records(data):
         if is_deps:
@@ -47,7 +47,7 @@ def read(tree: str) -> Deps:
 
 def set_times(tree: str, times: Mapping[str, int]) -> None:
     """Have ninja believe what is recorded of outputs up to the given times."""
-    data = bytearray(_bytes(tree))
+    data = bytearray(read_bytes(os.path.join(tree, NAME)))
     wanted: dict[int, int] = {}
     number = 0
     changed = False
@@ -64,14 +64,6 @@ def set_times(tree: str, times: Mapping[str, int]) -> None:
             number += 1
     if changed:
         write_bytes(os.path.join(tree, NAME), bytes(data))
-
-
-def _bytes(tree: str) -> bytes:
-    try:
-        with open(os.path.join(tree, NAME), "rb") as stream:
-            return stream.read()
-    except OSError:
-        return b""
 
 
 def _records(data: bytes | bytearray) -> Iterator[tuple[bool, int, int]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..files import write_bytes
+from ..files import read_bytes, write_bytes
 from ..hashes import blake2b
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def read(tree: str, known: Mark = NOT_READ) -> Log:
     """Return what the log says, nothing where there is none. `known` is how far it was known before."""
     found: dict[str, Line] = {}
     run = latest = 0
-    said = _bytes(tree)
+    said = read_bytes(os.path.join(tree, NAME))
     tells_start = _version(said) >= STARTS
     old = said[: known.size] if known == _mark(said[: known.size]) else said
     for part, fresh in ((old, False), (said[len(old) :], True)):
@@ -80,14 +80,14 @@ def _mark(said: bytes) -> Mark:
 def identity(tree: str) -> str:
     """Return a hash of what was run, whatever the times say: it changes when something is built."""
     hasher = blake2b(digest_size=16)
-    for start, end, _, name, command in _fields(_bytes(tree)):
+    for start, end, _, name, command in _fields(read_bytes(os.path.join(tree, NAME))):
         hasher.update(f"{start} {end} {name} {command}\n".encode("utf-8", "surrogateescape"))
     return hasher.hexdigest()
 
 
 def rewrite(tree: str, forgotten: Collection[str], times: Mapping[str, int]) -> Mark:
     """Forget outputs, which ninja then makes anew, and set the times of others; the rest stays as it is."""
-    said = _bytes(tree)
+    said = read_bytes(os.path.join(tree, NAME))
     kept = [said.partition(b"\n")[0].decode("utf-8", "surrogateescape") + "\n"]
     for fields in _fields(said):
         name = fields[3]
@@ -99,14 +99,6 @@ def rewrite(tree: str, forgotten: Collection[str], times: Mapping[str, int]) -> 
     written = "".join(kept).encode("utf-8", "surrogateescape")
     write_bytes(os.path.join(tree, NAME), written)
     return _mark(written)
-
-
-def _bytes(tree: str) -> bytes:
-    try:
-        with open(os.path.join(tree, NAME), "rb") as stream:
-            return stream.read()
-    except OSError:
-        return b""
 
 
 def _version(said: bytes) -> int:

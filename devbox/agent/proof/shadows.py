@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
 from ..content import await_tick
-from ..files import stamp_of
+from ..files import read_bytes, stamp_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -146,11 +146,7 @@ def shadowed(search: Search, came: Mapping[str, set[str]], tree: str) -> dict[st
     def mentioned(path: str) -> set[str]:
         known = mentions.get(path)
         if known is None:
-            try:
-                with open(os.path.join(tree, path), "rb") as stream:
-                    text = stream.read()
-            except OSError:
-                text = b""
+            text = read_bytes(os.path.join(tree, path))
             known = mentions[path] = {name for name, ways in written.items() if any(way in text for way in ways)}
         return known
 

@@ -9,7 +9,17 @@ import typer
 
 from devbox.cli.application import Application, application, workspace
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import DryRunOption, TrustOption, WorkspaceOption, in_panels
+from devbox.cli.options import (
+    BuilderOption,
+    CacheFromOption,
+    CacheToOption,
+    DryRunOption,
+    NoStepCacheOption,
+    OutputOption,
+    TrustOption,
+    WorkspaceOption,
+    in_panels,
+)
 from devbox.errors import UsageError
 from devbox.ui.console import BOLD, counted, seconds, size
 
@@ -73,17 +83,15 @@ def build(
     target_platform: Annotated[
         Words, typer.Option("--target-platform", metavar="linux/amd64,…", help="The platforms to build for.")
     ] = None,
-    cache_from: Annotated[Words, typer.Option("--cache-from", metavar="CACHE", help="A cache to read.")] = None,
-    cache_to: Annotated[Words, typer.Option("--cache-to", metavar="CACHE", help="A cache to write.")] = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every step again.")] = False,
+    cache_from: CacheFromOption = None,
+    cache_to: CacheToOption = None,
+    no_cache: NoStepCacheOption = False,
     pull: Annotated[bool, typer.Option("--pull", help="Look for newer base images.")] = False,
     push: Annotated[bool, typer.Option("--push", help="Push what is built.")] = False,
     load: Annotated[
         bool, typer.Option("--load", help="Load what is built into the engine, as is done without --push.")
     ] = False,
-    output: Annotated[
-        Words, typer.Option("--output", "-o", metavar="FOLDER|type=…", help="Write the result elsewhere.")
-    ] = None,
+    output: OutputOption = None,
     network: Annotated[
         Literal["default", "host", "none"] | None,
         typer.Option("--network", help="The network of all steps.", show_default="default"),
@@ -99,7 +107,7 @@ def build(
     provenance: Annotated[
         Word, typer.Option("--provenance", metavar="true|mode=max|false", help="Attach how it was built.")
     ] = None,
-    builder: Annotated[Word, typer.Option("--builder", metavar="NAME", help="The builder of buildx.")] = None,
+    builder: BuilderOption = None,
     progress: Annotated[
         Literal["auto", "plain", "tty", "quiet"] | None,
         typer.Option("--progress", help="What is shown: the newest line on a terminal, every line, nothing."),

@@ -23,7 +23,7 @@ from devbox.container.steps import (
 )
 from devbox.container.target import LOCAL_FOLDER, folder_of
 from devbox.devcontainer.compose.model import PROJECT
-from devbox.devcontainer.identity import group_of_volume
+from devbox.devcontainer.identity import group_of_volume, volume_name
 from devbox.engine.api import ask_socket, socket_path
 from devbox.engine.process import CommandError
 from devbox.engine.spec import ContainerSpec, container_args
@@ -432,7 +432,9 @@ def mend_owners(
     `mounts` are the container's as `docker inspect` lists them. A volume that an IDE or an older image made may belong
     to root. The volumes of the host user `uid` are devbox's by their names; others are left as they are.
     """
-    ours = [one for one in mounts if one.get("Type") == "volume" and str(one.get("Name")).startswith(f"devbox-{uid}-")]
+    ours = [
+        one for one in mounts if one.get("Type") == "volume" and str(one.get("Name")).startswith(volume_name(uid, ""))
+    ]
     folders = [str(one["Destination"]) for one in ours]
     if not folders or user in {"root", "0"}:
         return ()
