@@ -276,7 +276,8 @@ def test_somebody_at_work_is_not_interrupted(work: Work) -> None:
 
 def test_files_profiles_reset_and_dotenv(work: Work) -> None:
     folder = work.path / ".devcontainer"
-    work.write_project(dockerComposeFile=["compose.yaml", "extra.yaml"], runServices=["app"], overrideCommand=True)
+    files = ["compose.yaml", "extra.yaml"]
+    work.write_project(dockerComposeFile=files, runServices=["app"], overrideCommand=True, workspaceFolder="/tmp")
     (folder / "compose.yaml").write_text(
         "services:\n"
         "  app: {image: '${BASE}', command: 'false', user: nobody, profiles: [dev], ports: ['1']}\n"
