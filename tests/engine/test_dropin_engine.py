@@ -69,6 +69,7 @@ def test_a_container_is_the_same_for_both_programs(
     made = json.loads(out)
     assert made["outcome"] == "success"
     assert "Running the postCreateCommand from devcontainer.json..." in log
+    assert "Running the postAttachCommand from devcontainer.json..." in log
     assert "Running one of postAttachCommand from devcontainer.json..." in log
 
     both = ("--include-configuration", "--include-merged-configuration")

@@ -270,9 +270,9 @@ def _run_name(inside: Inside, hooks: Hooks, name: str, token: str, *, then: Sequ
     origins = () if hooks.merged is None else hooks.merged.origins(name)
     try:
         for place, entry in enumerate(entries):
-            for label, _ in entry if len(origins) == len(entries) else ():
-                what = f"{label} of {name}" if label else f"the {name}"
-                inside.reporter.info(f"Running {what} from {origins[place]}...")
+            if len(origins) == len(entries):
+                for what in (f"the {name}", *(f"{label} of {name}" for label, _ in entry if label)):
+                    inside.reporter.info(f"Running {what} from {origins[place]}...")
             run_one = partial(_run_one, inside, token=token, hook=name, extra=extra)
             commands += run_entry(name, entry, run_one, inside.reporter, then=then)
         code = 0
