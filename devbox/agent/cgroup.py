@@ -1,4 +1,4 @@
-"""The limits that control groups put on this process: the CPU quota and the memory that is left.
+"""The limits that control groups put on this process, the CPU quota and the memory that is left; what the machine has.
 
 Pure functions over the text of /proc/self/cgroup and /proc/self/mountinfo say which folders to look at, for version 1
 and version 2 alike; further ones read what lies there. A limit counts on every level up to the mount, so the tightest
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Version 1 writes "no limit" as the largest multiple of the page size that fits a signed 64-bit number.
 _V1_UNLIMITED = 1 << 60
+_KIB_PER_MIB = 1 << 10
 
 
 class Place(NamedTuple):
@@ -131,6 +132,21 @@ def _statistic(text: str, name: str) -> int:
         if key == name and value.strip().isdigit():
             return int(value)
     return 0
+
+
+def memory_of(meminfo: str) -> tuple[int, int]:
+    """Return the total and the available memory in MiB, from the text of /proc/meminfo. Missing lines count as 0.
+
+    Kernels before 3.14 have no MemAvailable: there, free memory and the page cache stand for it.
+    """
+    values = {}
+    for line in meminfo.splitlines():
+        key, _, rest = line.partition(":")
+        words = rest.split()
+        if words and words[0].isdigit():
+            values[key] = int(words[0])
+    available = values.get("MemAvailable", values.get("MemFree", 0) + values.get("Cached", 0))
+    return values.get("MemTotal", 0) // _KIB_PER_MIB, available // _KIB_PER_MIB
 
 
 def read_file(path: str) -> str | None:

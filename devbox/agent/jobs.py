@@ -43,12 +43,12 @@ def cpu_quota(root: str = "/") -> float | None:
 
 def available_memory(root: str = "/") -> int | None:
     """Return the memory in MiB that is free: the machine's, or what the cgroup leaves of its limit."""
-    words = (_reader(root)("/proc/meminfo") or "").split()
-    found = [int(words[words.index("MemAvailable:") + 1]) * 1024] if "MemAvailable:" in words else []
+    _, available = cgroup.memory_of(_reader(root)("/proc/meminfo") or "")
+    found = [available] if available else []
     limited = cgroup.memory(_places("memory", root), _reader(root))
     if limited is not None:
-        found.append(limited.available)
-    return min(found) // MIB if found else None
+        found.append(limited.available // MIB)
+    return min(found, default=None)
 
 
 def _reader(root: str) -> Callable[[str], str | None]:

@@ -87,7 +87,7 @@ def prebuild(
     wishes = Wishes(
         tags=tuple(tag or ()),
         labels=tuple(map(_label, label or ())),
-        platforms=tuple(one for text in platform or () for one in text.split(",") if one),
+        platforms=options.platforms(platform or ()),
         cache_from=tuple(cache_from or ()),
         cache_to=tuple(cache_to or ()),
         outputs=tuple(options.output(text) for text in output or ()),

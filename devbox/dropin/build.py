@@ -8,6 +8,7 @@ from devbox.container.prebuild import PrebuildRequest, prebuild
 from devbox.container.up.complete import Wishes
 from devbox.dropin.meant import meant, trusts
 from devbox.errors import UsageError
+from devbox.image.building import options
 from devbox.trust.ask import Answers
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def run(arguments: Arguments, reporter: Reporter) -> JSON:
     wishes = Wishes(
         tags=arguments.many("image-name"),
         labels=arguments.pairs("label"),
-        platforms=_words(arguments.text("platform")),
+        platforms=options.platforms(_one(arguments.text("platform"))),
         cache_from=about.variation.cache_from,
         cache_to=_one(arguments.text("cache-to")),
         outputs=_one(arguments.text("output")),
@@ -52,10 +53,6 @@ def _see(arguments: Arguments, about: Meant) -> None:
         for name in ("output", "cache-to"):
             if arguments.text(name):
                 raise UsageError(f"--{name} not supported.")
-
-
-def _words(text: str | None) -> tuple[str, ...]:
-    return tuple(word for word in (text or "").split(",") if word)
 
 
 def _one(text: str | None) -> tuple[str, ...]:

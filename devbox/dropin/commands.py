@@ -13,7 +13,6 @@ from devbox.container.inside.probe import learn, reading
 from devbox.container.person import dotfiles
 from devbox.dropin.configuration import included
 from devbox.dropin.meant import extent, meant, settings_of
-from devbox.errors import DevboxError
 
 if TYPE_CHECKING:
     from devbox.container.inside.probe import Reading
@@ -26,9 +25,7 @@ JSON = dict[str, Any]
 def run(arguments: Arguments, reporter: Reporter) -> JSON:
     """Run the lifecycle commands that are due, and return the outcome."""
     about = meant(arguments)
-    inspected = about.there()
-    if not inspected["State"].get("Running"):
-        raise DevboxError("Dev container is not running.", hint="devcontainer up")
+    inspected = about.running()
     settings = config.load(about.workspace, environ=about.engine.environ, flags=settings_of(arguments))
     person = dotfiles.of(settings)
     reporter.mask.hide(person.secrets() if person is not None else ())

@@ -9,7 +9,6 @@ from devbox.container.inside.exec import execute
 from devbox.container.inside.probe import learn, reading
 from devbox.container.person import ssh_agent
 from devbox.dropin.meant import meant
-from devbox.errors import DevboxError
 
 if TYPE_CHECKING:
     from devbox.dropin.arguments import Arguments
@@ -20,9 +19,7 @@ def run(arguments: Arguments, reporter: Reporter) -> int:
     """Run a command in the dev container and return its exit code."""
     about = meant(arguments)
     engine = about.engine
-    inspected = about.there()
-    if not inspected["State"].get("Running"):
-        raise DevboxError("Dev container is not running.", hint="devcontainer up")
+    inspected = about.running()
     target = memory.recall_target(str(inspected["Id"]), str(inspected["State"]["StartedAt"]))
     variables = about.variation.remote_env
     if target is None or variables:

@@ -80,6 +80,13 @@ class Meant:
             raise DevboxError("Dev container not found.")
         return found
 
+    def running(self) -> JSON:
+        """Return the inspected container. Raises DevboxError where there is none, or it is stopped."""
+        found = self.there()
+        if not found["State"].get("Running"):
+            raise DevboxError("Dev container is not running.", hint="devcontainer up")
+        return found
+
 
 def meant(arguments: Arguments) -> Meant:
     """Return what a command line is about. Raises ContractError where there is no such devcontainer.json."""

@@ -9,7 +9,6 @@ import re
 from devbox.agent import cgroup
 from devbox.facts.model import Host, User
 
-KIB_PER_MIB = 1 << 10
 MIB = 1 << 20
 MAX_NAME = 32
 FALLBACK_NAME = "dev"
@@ -19,7 +18,7 @@ def gather() -> Host:
     """Return the facts of the host. What the system does not tell is left out, never an error."""
     groups = cgroup.read_file("/proc/self/cgroup") or ""
     mounts = cgroup.read_file("/proc/self/mountinfo") or ""
-    total, available = memory_of(cgroup.read_file("/proc/meminfo") or "")
+    total, available = cgroup.memory_of(cgroup.read_file("/proc/meminfo") or "")
     limited = cgroup.memory(cgroup.places(groups, mounts, "memory"), cgroup.read_file)
     if limited is not None:
         total = min(total, limited.limit // MIB) if total else limited.limit // MIB
@@ -53,21 +52,6 @@ def account_name(name: str) -> str:
     if not plain or plain == "root":
         return FALLBACK_NAME
     return (plain if plain[0].isalpha() or plain[0] == "_" else f"u{plain}")[:MAX_NAME].rstrip("-")
-
-
-def memory_of(meminfo: str) -> tuple[int, int]:
-    """Return the total and the available memory in MiB, from the text of /proc/meminfo. Missing lines count as 0.
-
-    Kernels before 3.14 have no MemAvailable: there, free memory and the page cache stand for it.
-    """
-    values = {}
-    for line in meminfo.splitlines():
-        key, _, rest = line.partition(":")
-        words = rest.split()
-        if words and words[0].isdigit():
-            values[key] = int(words[0])
-    available = values.get("MemAvailable", values.get("MemFree", 0) + values.get("Cached", 0))
-    return values.get("MemTotal", 0) // KIB_PER_MIB, available // KIB_PER_MIB
 
 
 def _affinity() -> int:

@@ -16,16 +16,16 @@ def test_memory_in_mib() -> None:
     text = (
         "MemTotal:       24684092 kB\nMemFree:  100 kB\nMemAvailable:   24123392 kB\nCached: 7 kB\nHugePages_Total: 0\n"
     )
-    assert host.memory_of(text) == (24105, 23558)
+    assert cgroup.memory_of(text) == (24105, 23558)
 
 
 def test_without_memavailable_free_memory_and_the_page_cache_stand_for_it() -> None:
-    assert host.memory_of("MemTotal: 4096 kB\nMemFree: 1024 kB\nCached: 2048 kB\n") == (4, 3)
+    assert cgroup.memory_of("MemTotal: 4096 kB\nMemFree: 1024 kB\nCached: 2048 kB\n") == (4, 3)
 
 
 @pytest.mark.parametrize("text", ["", "MemTotal", "MemTotal: lots"])
 def test_memory_that_is_not_told_is_0(text: str) -> None:
-    assert host.memory_of(text) == (0, 0)
+    assert cgroup.memory_of(text) == (0, 0)
 
 
 def test_the_user_without_a_passwd_line_still_has_a_name_and_a_home(monkeypatch: pytest.MonkeyPatch) -> None:

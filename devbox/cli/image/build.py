@@ -156,7 +156,7 @@ def build(
             ssh=tuple(ssh or ()),
             cache_from=tuple(cache_from or ()),
             cache_to=tuple(cache_to or ()),
-            platforms=tuple(one for text in target_platform or () for one in text.split(",") if one),
+            platforms=options.platforms(target_platform or ()),
             attest=options.attestations(sbom=sbom, provenance=provenance),
             outputs=(*(("type=registry",) if push else ()), *map(options.output, output or ())),
             network=network,

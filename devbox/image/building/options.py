@@ -123,6 +123,11 @@ def secrets(words: Sequence[str], environ: Mapping[str, str]) -> tuple[Pairs, Pa
     return tuple(files), tuple(variables)
 
 
+def platforms(words: Sequence[str]) -> tuple[str, ...]:
+    """Read the platforms to build for: `linux/amd64,linux/arm64`, or one a word."""
+    return tuple(one for word in words for one in word.split(",") if one)
+
+
 def attestations(*, sbom: bool, provenance: str | None) -> tuple[str, ...]:
     """Return what `--sbom` and `--provenance` say, as words of buildx's `--attest`."""
     found = ["type=sbom"] if sbom else []
