@@ -82,7 +82,8 @@ else:
         text = (text.decode("utf-8", "surrogatepass") if isinstance(text, bytes) else text).strip(_BLANK)
         try:
             value, end = _scan(text, 0)
-        except StopIteration:
+        except (StopIteration, SystemError):
+            # Some versions find no error to raise where json itself is not there.
             end = -1
         if end != len(text):
             raise ValueError("this is no JSON")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -36,6 +38,20 @@ def test_what_is_no_json_is_refused_as_json_does(text: str) -> None:
             loads(text)
     else:
         assert loads(text) == known or known != known  # NaN
+
+
+def test_what_is_no_json_is_refused_where_json_was_never_imported() -> None:
+    code = """
+import sys
+from devbox.lean import loads
+for text in ("", "{", '{"a" 1}', '"\\x01"', "[1,]", '{"schema": 1} x'):
+    try:
+        loads(text)
+    except ValueError:
+        continue
+    sys.exit(repr(text))
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr == ""
 
 
 def test_what_is_no_value_of_json_is_not_written() -> None:
