@@ -15,10 +15,11 @@ from devbox.paths import state_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import Any, NamedTuple
+
+    from devbox.reporter import Reporter
 else:
     from devbox.lean import NamedTuple
 
@@ -76,11 +77,15 @@ def _write(path: Path, data: dict[str, Any]) -> None:
     write_atomically(path, json.dumps({"schema": SCHEMA, **data}, ensure_ascii=False, indent=1) + "\n", mode=0o600)
 
 
-def lock(workspace: Path, *, on_wait: Callable[[str], None] | None = None) -> AbstractContextManager[None]:
-    """Hold the workspace's lock; see `devbox.files.lock`."""
+def lock(workspace: Path, reporter: Reporter | None = None) -> AbstractContextManager[None]:
+    """Hold the workspace's lock. Who has it is waited for, and told to `reporter`; without one BusyError is raised."""
     from devbox.files import lock as hold
 
-    return hold(_workspace_file(workspace, ".lock"), on_wait=on_wait)
+    def waiting(holder: str) -> None:
+        if reporter is not None:
+            reporter.info(f"another devbox works on {workspace} ({holder}); waiting for it")
+
+    return hold(_workspace_file(workspace, ".lock"), on_wait=None if reporter is None else waiting)
 
 
 def recall(workspace: Path | str) -> Workspace | None:

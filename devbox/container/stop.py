@@ -219,11 +219,7 @@ def down(engine: Engine, plan: Down, reporter: Reporter) -> Down:
 
     What others have removed meanwhile is no failure: of several at once, each finds what it wanted.
     """
-
-    def waiting(holder: str) -> None:
-        reporter.info(f"another devbox works on {plan.workspace} ({holder}); waiting for it")
-
-    with memory.lock(Path(plan.workspace), on_wait=waiting):
+    with memory.lock(Path(plan.workspace), reporter):
         by_name = {one.called: one for one in containers_of(engine, plan.workspace)}
         for name in plan.containers:
             if name in by_name:

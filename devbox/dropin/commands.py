@@ -30,12 +30,8 @@ def run(arguments: Arguments, reporter: Reporter) -> JSON:
     person = dotfiles.of(settings)
     reporter.mask.hide(person.secrets() if person is not None else ())
     secrets, limits = arguments.text("secrets-file"), extent(arguments)
-
-    def waiting(holder: str) -> None:
-        reporter.info(f"another devbox works on it ({holder}); waiting")
-
     found = reading(about.engine, inspected, about.contract_of(inspected))
-    with memory.lock(found.workspace, on_wait=waiting):
+    with memory.lock(found.workspace, reporter):
         target = memory.recall_target(found.id, found.moments[1])
         if target is None:
             target, warning = learn(about.engine, found)

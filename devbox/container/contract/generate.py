@@ -108,10 +108,9 @@ def generate(options: GenerateOptions, engine: Engine, reporter: Reporter) -> tu
     raises.
     """
     made = _draft_shared(options, reporter) if options.shared else (_draft(options, engine, reporter),)
-
     if options.look:
         return _looked(options, made, [one for draft in made for one in preview(draft.checkout, draft.generated)])
-    with memory.lock(options.path, on_wait=lambda holder: reporter.info(f"waiting for another devbox ({holder})")):
+    with memory.lock(options.path, reporter):
         done = [write(draft.checkout, draft.generated, force=options.force) for draft in made]
     kept = [str(path) for one in done for path in one.kept]
     if kept:

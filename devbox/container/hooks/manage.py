@@ -177,11 +177,7 @@ def run_hooks(
     if found is None:
         raise no_container(workspace)
     folder = Path(found.workspace)
-
-    def waiting(holder: str) -> None:
-        reporter.info(f"another devbox works on {folder} ({holder}); waiting for it")
-
-    with memory.lock(folder, on_wait=waiting):
+    with memory.lock(folder, reporter):
         read = read_container(engine, found.id)
         if not read.running:
             raise not_running(found.workspace, paused=read.paused)

@@ -64,10 +64,6 @@ def up(request: UpRequest, engine: Engine, reporter: Reporter) -> UpResult:
 
     Raises DevboxError of the kind that says what went wrong; running it again goes on from there.
     """
-
-    def waiting(holder: str) -> None:
-        reporter.info(f"another devbox works on {request.path} ({holder}); waiting for it")
-
     _must_be_text(request.path)
     name = known_as(engine, request.path)
     if name != request.path:
@@ -78,7 +74,7 @@ def up(request: UpRequest, engine: Engine, reporter: Reporter) -> UpResult:
     run = Run(request, engine, reporter, Journal(engine, reporter, dry_run=request.dry_run))
     if request.dry_run:
         return _up(run)
-    with memory.lock(request.path, on_wait=waiting):
+    with memory.lock(request.path, reporter):
         try:
             return _up(run)
         except DevboxError:
