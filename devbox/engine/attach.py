@@ -84,6 +84,8 @@ class Session:
         request = {**execution.request(environ, detach_keys=detach_keys), **self._size}
         self._preparing = Question(path, f"/containers/{execution.container}/exec", body=request)
         self._frames = Frames()
+        # Known with the exit code: a command that could not be started never was a process.
+        self.has_run = True
 
     def start(self) -> None:
         """Run the command. Raises RefusedByEngineError where the engine will not, EngineError where it is lost."""
@@ -146,6 +148,7 @@ class Session:
             if status != 200:
                 raise EngineError("the engine does not say how the command ended", hint="docker ps")
             if not said["Running"]:
+                self.has_run = bool(said.get("Pid", True))
                 return int(said["ExitCode"] or 0)
             if self._tty and time.monotonic() > deadline:
                 return None

@@ -155,6 +155,7 @@ def test_what_cannot_be_started_is_said_as_a_shell_says_it(argv: list[str], code
 def test_a_command_may_say_what_the_engine_says(tree: Tree) -> None:
     said = "OCI runtime exec failed: is the command's own word"
     assert tree.execute("sh", "-c", f"echo {shlex.quote(said)}").stdout == f"{said}\n"
+    assert tree.execute("sh", "-c", f"echo {shlex.quote(said)}; exit 126").stdout == f"{said}\n"
     assert tree.execute("sh", "-c", f"echo {shlex.quote(said)}; echo more; exit 126").stdout == f"{said}\nmore\n"
 
 

@@ -281,7 +281,10 @@ def reference(program: str, folder: Path) -> str:
     return str(json.loads(done.stdout.strip().splitlines()[-1])["containerId"])
 
 
-def test_a_container_that_an_editor_on_windows_labelled_is_found(folder: Path, engine: Engine, base_image: str) -> None:
+def test_a_container_that_an_editor_on_windows_labelled_is_found(
+    folder: Path, engine: Engine, base_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WSL_DISTRO_NAME", "Ubuntu")
     write(folder, base_image)
     labels = id_labels(folder, folder / ".devcontainer/devcontainer.json", distribution="Ubuntu")
     words = [word for name, value in labels for word in ("--label", f"{name}={value}")]

@@ -212,7 +212,7 @@ class _Pump:
             from devbox.container.inside.unrunnable import CODES, unrunnable
 
             stream, said = self._refusal
-            if code in CODES:
+            if code in CODES and not self._session.has_run:
                 raise unrunnable(said.decode("utf-8", "replace"), self._session.command)
             self._write(stream, memoryview(said))
         return code
