@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +14,10 @@ import pytest
 from devbox.container.up.up import UpRequest, up
 from devbox.reporter import Silent
 from tests.asked import asked
-from tests.engine.lab import remove
+from tests.engine.lab import devbox, remove
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
 
     from devbox.engine.docker import Engine
@@ -83,11 +82,8 @@ class Checkout:
     path: Path
 
     def devbox(self, *args: str, code: int = 0, framework: str | None = None) -> subprocess.CompletedProcess[str]:
-        argv = [sys.executable, "-m", "devbox", *args]
-        environ = {**os.environ, **({"DEVBOX_FRAMEWORK": framework, "DEVBOX_VARIANT": "cpu"} if framework else {})}
-        done = subprocess.run(argv, cwd=self.path, env=environ, capture_output=True, text=True, check=False)
-        assert done.returncode == code, done.stdout + done.stderr
-        return done
+        environ = {"DEVBOX_FRAMEWORK": framework, "DEVBOX_VARIANT": "cpu"} if framework else {}
+        return devbox(*args, cwd=self.path, code=code, **environ)
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from devbox.errors import DevboxError
 from devbox.oneshot.run import run
 from devbox.paths import state_dir
 from devbox.reporter import Silent
-from tests.engine.lab import REPOSITORY, until
+from tests.engine.lab import DEVBOX, REPOSITORY, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.engine
 
-DEVBOX = [sys.executable, "-m", "devbox"]
 PROFILE = r"""printf 'export FROM_RC=login\nexport MULTI="a\nb"\nPATH=/rc/bin:$PATH\n' > ~/.profile"""
 RUN = """
 import sys

@@ -27,7 +27,7 @@ from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read
 from devbox.errors import BuildError, ContractError, DevboxError, EngineError, HookError, RefusedError
 from devbox.reporter import Silent
-from tests.engine.lab import REPOSITORY, Checkout, remove, until
+from tests.engine.lab import REPOSITORY, Checkout, devbox, remove, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -303,11 +303,8 @@ def test_a_checkout_that_was_deleted_and_made_again_is_mounted_anew(work: Work) 
     shutil.rmtree(work.path)
     (work.path / "cloned").mkdir(parents=True)
     work.write()
-    done = subprocess.run(
-        [sys.executable, "-m", "devbox", "exec", "ls"], cwd=work.path, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-    )  # fmt: skip
-    assert (done.returncode, done.stdout) == (126, "")
+    done = devbox("exec", "ls", cwd=work.path, code=126, PYTHONPATH=str(REPOSITORY))
+    assert done.stdout == ""
     assert "was deleted, and made again, since the container started" in done.stderr
     with pytest.raises(BuildError, match="was deleted, and made again"):
         ask(protocol.List(), running_container(work.engine, work.path), work.engine)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.engine.lab import Checkout, remove
+from tests.engine.lab import Checkout, devbox, remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,13 +76,7 @@ def test_an_image_contract(work: Checkout, reference_cli: str) -> None:
     assert any("--env holds for this time" in note for note in other.notes)
     assert work.up().reasons == ("containerEnv COLOUR: red → blue",)
 
-    listed = subprocess.run(
-        [sys.executable, "-m", "devbox", "config", "contract", "--show-origin"],
-        cwd=work.path,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    listed = devbox("config", "contract", "--show-origin", cwd=work.path).stdout
     (line,) = (line for line in listed.splitlines() if line.startswith("overlay.mounts"))
     assert line.endswith(f'[workspace."{work.path}"]')
 
