@@ -99,7 +99,10 @@ class _Signals:
 
     def read(self) -> set[int]:
         """Return the signals that came since the last time."""
-        return set(os.read(self.pipe, 512))
+        try:
+            return set(os.read(self.pipe, 512))
+        except BlockingIOError:
+            return set()
 
     def is_stopper(self, number: int) -> bool:
         """Return whether a signal ends the command."""
@@ -219,18 +222,17 @@ class _Pump:
 
     def _step(self, seconds: float | None) -> int | None:
         """Wait for something, and do it; return the signal to stop that came, if one did."""
-        stopped: int | None = None
-        for descriptor, what in self._poll.poll(None if seconds is None else seconds * 1000):
-            if descriptor == self._signals.pipe:
-                stopped = self._signalled()
-            elif descriptor == 0:
-                self._take_input()
-            else:
-                if what & select.POLLOUT:
-                    self._send()
-                    self._listen()
-                if what & ~select.POLLOUT:
-                    stopped = self._carry_output() or stopped
+        ready = dict(self._poll.poll(None if seconds is None else seconds * 1000))
+        # What was typed after a terminal got another size comes after it: the poll may return before its signal.
+        stopped = self._signalled() if ready.keys() & {self._signals.pipe, 0} else None
+        if 0 in ready:
+            self._take_input()
+        what = ready.get(self._connection, 0)
+        if what & select.POLLOUT:
+            self._send()
+            self._listen()
+        if what & ~select.POLLOUT:
+            stopped = self._carry_output() or stopped
         return stopped
 
     def _pass_on(self, stream: int, data: memoryview) -> int | None:
