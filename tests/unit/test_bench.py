@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from functools import partial
@@ -140,3 +141,11 @@ def test_a_heavy_tree_has_its_costly_file(tmp_path: Path) -> None:
     source = trees.generate(tmp_path / "tree", 1, heavy=7)
     assert "busy<7>" in (source / trees.EDITED).read_text()
     assert "CXX" in (source / "CMakeLists.txt").read_text()
+
+
+@pytest.mark.parametrize("name", [name for name, value in vars(cases).items() if isinstance(value, Budget)])
+def test_the_architecture_page_has_each_budget(repository: Path, name: str) -> None:
+    page = (repository / "docs/architecture.md").read_text()
+    table = page.partition("## Budgets")[2].partition("\n## ")[0]
+    limits = {float(number) for number in re.findall(r"at most ([0-9.]+) ?\u00d7", table)}
+    assert getattr(cases, name).limit in limits
