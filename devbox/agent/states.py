@@ -36,9 +36,10 @@ TREE = "tree"
 RECORD = "record"
 ABOUT = "state.json"
 SWITCH = "switch.json"
-# What is being copied, and what is of no use any more.
-COPY = "copy"
-GONE = "gone"
+PROBE = "probe"
+# Begins the names of folders that are no states: what is being copied, and what is of no use any more. Each has a name
+# of its own, since there may be something in an earlier one that this user cannot delete.
+GONE = "gone."
 # How many states of a tree are kept, and what they may take together: where copies share their blocks, and elsewhere.
 MOST = 4
 SHARED = 64 << 30
@@ -59,7 +60,7 @@ class States:
         if os.path.isdir(self._folder):
             self._finish()
             for name in os.listdir(self._folder):
-                if not os.path.isdir(self._path(name, TREE)) or name in {COPY, GONE}:
+                if not (name.isdigit() and os.path.isdir(self._path(name, TREE))):
                     shutil.rmtree(self._path(name), ignore_errors=True)
 
     def _path(self, *parts: str) -> str:
@@ -81,12 +82,17 @@ class States:
         number = next((one for one in reversed(self._numbers()) if self._fits(one, plan, seen)), None)
         if number is None:
             return False
-        aside = GONE
-        if said is not None:
-            aside = self._begin(disk_use(self._tree), said, self._next())
-        write_json(self._path(SWITCH), {"into": number, "aside": aside})
+        try:
+            aside = self._new("" if said is not None else GONE)
+            if said is not None:
+                self._describe(aside, disk_use(self._tree), said)
+            write_json(self._path(SWITCH), {"into": number, "aside": aside})
+        except OSError as error:
+            self._context.reasons.append(f"the tree that was configured from these CMake files stays aside: {error}")
+            return False
         self._finish()
-        shutil.rmtree(self._path(GONE), ignore_errors=True)
+        if said is None:
+            shutil.rmtree(self._path(aside), ignore_errors=True)
         self._context.reasons.append("the tree that was configured from these CMake files was kept, and is in place")
         return True
 
@@ -125,38 +131,54 @@ class States:
     # Keeping.
 
     def keep(self, said: Sequence[str]) -> None:
-        """Copy the tree, which is about to be configured from other files; `said` are those that it was from."""
-        context, key = self._context, self._context.decided.key
-        size = disk_use(self._tree)
-        why = self._why_not(size)
+        """Copy the tree, which is about to be configured from other files; `said` are those that it was from.
+
+        What goes wrong costs the state, and not the build.
+        """
+        try:
+            size = disk_use(self._tree)
+            why = self._why_not(size) or self._copy(size, said)
+            if not why:
+                self._drop()
+        except OSError as error:
+            why = str(error)
         if why:
-            context.reasons.append(f"this configuration is not kept: {why}")
-            return
+            self._context.reasons.append(f"this configuration is not kept: {why}")
+
+    def _copy(self, size: int, said: Sequence[str]) -> str:
+        """Make a state of the tree, of `size` bytes; return what cp said if it failed, and leave nothing then."""
+        context, key = self._context, self._context.decided.key
         context.events.phase(f"keeping {key} as it is configured")
-        shutil.rmtree(self._path(COPY), ignore_errors=True)
-        tree, record = self._path(COPY, TREE), self._path(COPY, RECORD)
-        os.makedirs(record)
-        heard: list[str] = []
-        # busybox has no --reflink.
-        for more in (["--reflink=auto"], []):
-            argv = ["cp", "-a", *more, self._tree, tree]
-            code = context.supervisor.run(argv, cwd=self._folder, environ=context.decided.environ, on_text=heard.append)
-            if code == 0 or os.path.exists(tree):
-                break
-        if code:
-            context.reasons.append(f"this configuration is not kept: {''.join(heard).strip()[-300:]}")
-            shutil.rmtree(self._path(COPY), ignore_errors=True)
-            return
-        for name in (ATTEMPT, *FILES):
-            with contextlib.suppress(FileNotFoundError):
-                shutil.copyfile(os.path.join(self._record, name), os.path.join(record, name))
-        adopt(record, tree, self._tree)
-        number = self._next()
-        self._begin(size, said, COPY)
-        os.rename(self._path(COPY), self._path(number))
-        self._drop()
+        copy = self._path(self._new(GONE))
+        try:
+            tree, record = os.path.join(copy, TREE), os.path.join(copy, RECORD)
+            os.mkdir(record)
+            heard: list[str] = []
+            # busybox has no --reflink.
+            for more in (["--reflink=auto"], []):
+                argv = ["cp", "-a", *more, self._tree, tree]
+                environ = context.decided.environ
+                code = context.supervisor.run(argv, cwd=self._folder, environ=environ, on_text=heard.append)
+                if code == 0 or os.path.exists(tree):
+                    break
+            if code:
+                return "".join(heard).strip()[-300:]
+            for name in (ATTEMPT, *FILES):
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.copyfile(os.path.join(self._record, name), os.path.join(record, name))
+            adopt(record, tree, self._tree)
+            self._describe(copy, size, said)
+            os.rename(copy, self._path(self._new()))
+        finally:
+            shutil.rmtree(copy, ignore_errors=True)
+        return ""
 
     def _why_not(self, size: int) -> str:
+        """Return why no tree of `size` bytes is kept; "" if it may be."""
+        os.makedirs(self._folder, exist_ok=True)
+        stuck = [self._path(name) for name in os.listdir(self._folder) if name.startswith(GONE)]
+        if stuck:
+            return f"an earlier one cannot be deleted: {' '.join(stuck)}"
         free = shutil.disk_usage(self._tree).free
         limit = self._limit()
         if size > limit:
@@ -167,22 +189,24 @@ class States:
         """Return what the states may take: more where the file system lets copies share their blocks."""
         import fcntl
 
-        os.makedirs(self._folder, exist_ok=True)
         try:
-            with open(os.path.join(self._tree, "build.ninja"), "rb") as source, open(self._path(GONE), "wb") as target:
+            with open(os.path.join(self._tree, "build.ninja"), "rb") as source, open(self._path(PROBE), "wb") as target:
                 fcntl.ioctl(target.fileno(), FICLONE, source.fileno())
         except OSError:
             return COPIED
         finally:
-            remove([self._path(GONE)])
+            remove([self._path(PROBE)])
         return SHARED
 
-    def _next(self) -> str:
-        return str(int((self._numbers() or ["0"])[-1]) + 1)
-
-    def _begin(self, size: int, said: Sequence[str], name: str) -> str:
-        write_json(self._path(name, ABOUT), {"bytes": size, "said": list(said)})
+    def _new(self, prefix: str = "") -> str:
+        """Make a folder of a name that is not in use: a state's, or one that begins with `prefix`."""
+        ends = [name[len(prefix) :] for name in os.listdir(self._folder) if name.startswith(prefix)]
+        name = f"{prefix}{max((int(end) for end in ends if end.isdigit()), default=0) + 1}"
+        os.mkdir(self._path(name))
         return name
+
+    def _describe(self, name: str, size: int, said: Sequence[str]) -> None:
+        write_json(self._path(name, ABOUT), {"bytes": size, "said": list(said)})
 
     def _drop(self) -> None:
         """Remove the oldest states as long as they are too many, or take too much."""
@@ -192,5 +216,6 @@ class States:
         while len(sizes) > MOST or sum(sizes.values()) > limit:
             oldest = min(sizes, key=int)
             del sizes[oldest]
-            os.rename(self._path(oldest), self._path(GONE))
-            shutil.rmtree(self._path(GONE), ignore_errors=True)
+            gone = self._path(self._new(GONE))
+            os.rename(self._path(oldest), gone)
+            shutil.rmtree(gone, ignore_errors=True)
