@@ -171,16 +171,17 @@ def _written(text: str) -> tuple[str, ...]:
     """Return a text as it stands by itself, in JSON, in a URL, in HTML, within a shell's single quotes, and encoded."""
     import html
 
-    plain = (text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], quote(text, safe=""),
-             quote_plus(text), html.escape(text), _quoted(text))  # fmt: skip
-    return (*plain, *_encoded(text)) if len(text) >= _ENCODED else plain
+    raw = text.encode("utf-8", "surrogateescape")
+    # What is no UTF-8 is replaced in the output of other programs.
+    plain = (text, raw.decode("utf-8", "replace"), json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1],
+             quote(raw, safe=""), quote_plus(raw), html.escape(text), _quoted(text))  # fmt: skip
+    return (*plain, *_encoded(raw)) if len(text) >= _ENCODED else plain
 
 
-def _encoded(text: str) -> tuple[str, ...]:
-    """Return a text in hexadecimal and in base 64, also as a part of more: `user:token` of a header."""
+def _encoded(raw: bytes) -> tuple[str, ...]:
+    """Return a text's bytes in hexadecimal and in base 64, also as a part of more: `user:token` of a header."""
     import base64
 
-    raw = text.encode("utf-8", "surrogateescape")
     found = [raw.hex(), raw.hex().upper()]
     for before in range(3):
         # The digits at both ends may hold bits of what stands beside it.

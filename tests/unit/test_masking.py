@@ -56,6 +56,8 @@ def test_a_text_without_a_value_stays_as_it_is(text: str, values: list[str]) -> 
         (('quo"te\\d',), r'{"a": "quo\"te\\d"}', f'{{"a": "{MASK}"}}'),
         (("p@ss/word",), "https://me:p%40ss%2Fword@host", f"https://me:{MASK}@host"),
         (("it's one",), """docker run 'A=it'"'"'s one'""", f"docker run 'A={MASK}'"),
+        (("se\udcffcret",), "T=se\udcffcret se\ufffdcret se%FFcret", f"T={MASK} {MASK} {MASK}"),
+        (("\udcff\udcfe",), "T=%FF%FE", f"T={MASK}"),
         (("x1",), "PIN=x1 and 'x1', x1", f"PIN={MASK} and '{MASK}', {MASK}"),
         (("x1",), "ax1 x12 /x1/ x1-2", "ax1 x12 /x1/ x1-2"),
         (("",), "nothing", "nothing"),
