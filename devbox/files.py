@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import glob
 import os
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-# Between the name of a file and the number of the thread that puts a new one in its place.
+# Between the name of a file and what tells apart those who put a new one in its place.
 _BESIDE = ".devbox-"
 
 
@@ -27,13 +26,12 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
     this file takes away. The folder is made if it is missing. Raises OSError; then `path` is what it was before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}{_BESIDE}{threading.get_native_id()}")
     for left in path.parent.glob(f".{glob.escape(path.name)}{_BESIDE}*"):
-        if not Path("/proc", left.name.rpartition("-")[2]).exists():
-            left.unlink(missing_ok=True)
+        _sweep(left)
+    beside = path.with_name(f".{path.name}{_BESIDE}{os.urandom(8).hex()}")
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with os.fdopen(_nameless(folder, beside), "w", encoding="utf-8") as stream:
+        with os.fdopen(_locked(folder, beside), "w", encoding="utf-8") as stream:
             os.fchmod(stream.fileno(), mode)
             stream.write(text)
             stream.flush()
@@ -41,7 +39,7 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
             if not beside.exists():
                 # Given with a folder, the name is followed to the file that it is a link to.
                 os.link(f"/proc/self/fd/{stream.fileno()}", beside, src_dir_fd=folder)
-        beside.replace(path)
+            beside.replace(path)
         os.fsync(folder)
     finally:
         os.close(folder)
@@ -49,13 +47,41 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
             beside.unlink()
 
 
-def _nameless(folder: int, beside: Path) -> int:
-    """Return a new file in an open folder, without a name; where its file system has none such, called `beside`."""
-    beside.unlink(missing_ok=True)
-    try:
-        return os.open(".", os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600, dir_fd=folder)
-    except (OSError, AttributeError):
-        return os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+def _sweep(left: Path) -> None:
+    """Remove what a writer left, unless one still holds it: in whatever container, or on another machine.
+
+    So the lock tells, and no number of a process, which means nothing there.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = os.open(left, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
+        finally:
+            os.close(descriptor)
+
+
+def _locked(folder: int, beside: Path) -> int:
+    """Return a new file in an open folder, held against `_sweep`.
+
+    It has no name, or where there is no such file, or no way to name it later, it is called `beside`.
+    """
+    if os.path.exists("/proc/self/fd"):  # noqa: PTH110
+        with contextlib.suppress(OSError, AttributeError):
+            return _held(os.open(".", os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600, dir_fd=folder))
+    while True:
+        descriptor = _held(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        # Swept before it was held.
+        os.close(descriptor)
+
+
+def _held(descriptor: int) -> int:
+    # A file system without locks does not keep files from being written.
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
 
 
 def private_folder(folder: Path) -> Path:

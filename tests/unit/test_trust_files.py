@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import io
 import os
 import subprocess
@@ -238,12 +239,40 @@ files.write_atomically(Path("file"), "new")
     assert done.returncode == -9
     assert (tmp_path / "file").read_text() == "old"
     assert len(list(tmp_path.iterdir())) == (2 if named else 1)
-    another = tmp_path / f".file.devbox-{os.getppid()}"
-    another.write_text("of somebody who is at it")
-    write_atomically(tmp_path / "file", "newer", mode=0o640)
+    another = tmp_path / ".file.devbox-0"
+    with another.open("w") as held:
+        # Of somebody who is at it, in a place of its own: this machine knows no process of that number.
+        fcntl.flock(held, fcntl.LOCK_EX)
+        write_atomically(tmp_path / "file", "newer", mode=0o640)
     assert (tmp_path / "file").read_text() == "newer"
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
     assert set(tmp_path.iterdir()) == {another, tmp_path / "file"}
+
+
+def test_what_cannot_be_swept_keeps_no_file_from_being_written(tmp_path: Path) -> None:
+    (tmp_path / ".file.devbox-0").mkdir()
+    (tmp_path / ".file.devbox-00").symlink_to(tmp_path / "precious")
+    (tmp_path / "precious").write_text("as it was")
+    write_atomically(tmp_path / "file", "new")
+    assert (tmp_path / "file").read_text() == "new"
+    assert (tmp_path / "precious").read_text() == "as it was"
+
+
+def test_a_file_that_is_swept_before_it_is_held_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where files must have a name, another writer may see one that nobody holds yet."""
+    monkeypatch.delattr(os, "O_TMPFILE")
+    flock, swept = fcntl.flock, []
+
+    def sweep_first(descriptor: int, how: int) -> None:
+        if not swept:
+            swept.extend(tmp_path.glob(".file.devbox-*"))
+            swept[0].unlink()
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", sweep_first)
+    write_atomically(tmp_path / "file", "new")
+    assert len(swept) == 1
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("file", "new")]
 
 
 @pytest.mark.parametrize(
