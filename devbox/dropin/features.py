@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox import config
 from devbox.container.up.feature_layer import resolve
-from devbox.devcontainer.features import ids, lock
+from devbox.devcontainer.features import ids, lock, metadata
 from devbox.devcontainer.features.ids import Artifact, Local
 from devbox.dropin.meant import meant
 from devbox.errors import ContractError, UsageError
@@ -101,7 +101,7 @@ def info(arguments: Arguments, reporter: Reporter) -> int:  # noqa: ARG001  # ea
         raise UsageError(f"Failed to parse Feature identifier '{identifier}'")
     registry = registry_of(reference)
     found = registry.manifest(reference.name, reference.reference)
-    manifest = json.loads(found.content)
+    manifest = found.data
     answer: JSON = {}
     if mode in {"manifest", "verbose"}:
         answer |= {"manifest": manifest, "canonicalId": f"{reference.resource}@{found.digest}"}
@@ -116,13 +116,14 @@ def info(arguments: Arguments, reporter: Reporter) -> int:  # noqa: ARG001  # ea
     if "publishedTags" in answer:
         _say("Published Tags", "\n   ".join(answer["publishedTags"]))
     if mode in {"dependencies", "verbose"}:
-        said = (manifest.get("annotations") or {}).get("dev.containers.metadata")
-        known = json.loads(said) if said else {}
-        lines = [
-            _node(identifier),
-            *(f"{_node(identifier)} --> {_node(name)}" for name in known.get("dependsOn") or {}),
-        ]
-        lines += [f"{_node(identifier)} -.-> {_node(name)}" for name in known.get("installsAfter") or ()]
+        from devbox.image.features.store import annotated
+
+        said = annotated(manifest)
+        known = metadata.read(said, Path(identifier)) if said else None
+        lines = [_node(identifier)]
+        if known is not None:
+            lines += [f"{_node(identifier)} --> {_node(name)}" for name in known.depends_on]
+            lines += [f"{_node(identifier)} -.-> {_node(name)}" for name in known.installs_after]
         _say("Dependency Tree (Render with https://mermaid.live/)", "flowchart\n" + "\n".join(lines) + "\n")
     return 0
 

@@ -53,7 +53,7 @@ def _json(arguments: Arguments, name: str, kind: type) -> Any:
     """Return the JSON value of an option. Raises UsageError."""
     try:
         value = json.loads(arguments.text(name) or "")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"--{name} is no JSON: {error}") from None
     if not isinstance(value, kind):
         raise UsageError(f"--{name} must be a JSON {'array' if kind is list else 'object'}")
@@ -63,7 +63,7 @@ def _json(arguments: Arguments, name: str, kind: type) -> Any:
 def _fetched(template: Artifact, scratch: Path) -> Path:
     """Return a folder with a Template's files."""
     registry = registry_of(template)
-    manifest = json.loads(registry.manifest(template.name, template.reference).content)
+    manifest = registry.manifest(template.name, template.reference).data
     archive, folder = scratch / "template.tgz", scratch / "template"
     try:
         digest = manifest["layers"][0]["digest"]
@@ -85,11 +85,7 @@ def _written(
     reporter: Reporter,
 ) -> list[str]:
     """Copy a Template's files into a workspace and return their names."""
-    metadata = folder / _METADATA
-    declared = (
-        jsonc.loads(metadata.read_text(encoding="utf-8"), metadata).get("options", {}) if metadata.exists() else {}
-    )
-    defaults = {name: one["default"] for name, one in declared.items() if one.get("default")}
+    defaults = _defaults(folder / _METADATA)
     values = {name: str(value).lower() if value is True else str(value) for name, value in defaults.items()} | options
     names = []
     for path in sorted(one for one in folder.rglob("*") if one.is_file() and not one.is_symlink()):
@@ -115,9 +111,22 @@ def _written(
     return names
 
 
+def _defaults(path: Path) -> JSON:
+    """Return the values of a Template's options where nobody gives any. Raises ContractError."""
+    if not path.exists():
+        return {}
+    declared = jsonc.loads(path.read_text(encoding="utf-8", errors="replace"), Path(_METADATA)).get("options", {})
+    if not isinstance(declared, dict) or not all(isinstance(one, dict) for one in declared.values()):
+        raise ContractError(f"{_METADATA}: 'options' must be an object of objects")
+    return {name: one["default"] for name, one in declared.items() if one.get("default")}
+
+
 def _with_features(text: str, path: Path, features: list[JSON]) -> str:
     """Return a devcontainer.json with further Features."""
     own = jsonc.loads(text, path)
+    there = own.get("features", {})
+    if not isinstance(there, dict):
+        raise ContractError(f"{path}: 'features' must be an object")
     more = {one["id"]: one.get("options") or {} for one in features}
-    merged = {**own, "features": {**own.get("features", {}), **more}}
+    merged = {**own, "features": {**there, **more}}
     return json.dumps(merged, indent="\t", ensure_ascii=False) + "\n"

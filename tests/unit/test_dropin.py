@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
-from typing import TYPE_CHECKING
+import tarfile
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,9 +21,34 @@ from devbox.dropin.main import main
 from devbox.dropin.meant import extent, settings_of, variation
 from devbox.dropin.options import COMMANDS
 from devbox.errors import ConfigError
+from devbox.image.registry.client import Manifest, Registry
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import BinaryIO
+
+JSON = dict[str, Any]
+
+
+class Shelf(Registry):
+    """A registry with one artifact, of one file."""
+
+    def __init__(self, manifest: JSON, layer: bytes = b"") -> None:
+        digest = f"sha256:{hashlib.sha256(layer).hexdigest()}"
+        self._data = {"layers": [{"digest": digest}], **manifest}
+        self._layer = layer
+
+    def manifest(self, name: str, reference: str, *, accept: str = "") -> Manifest:
+        del name, reference, accept
+        return Manifest("sha256:0", json.dumps(self._data).encode(), self._data)
+
+    def tags(self, name: str) -> tuple[str, ...]:
+        del name
+        return ("1",)
+
+    def blob(self, name: str, digest: str, target: BinaryIO) -> None:
+        del name, digest
+        target.write(self._layer)
 
 
 def test_options_are_read_as_the_reference_reads_them() -> None:
@@ -217,3 +245,57 @@ def test_the_log_is_lines_with_a_time_or_json_and_hides_secrets(capsys: pytest.C
         ("stop", 2, "Working"),
     ]
     assert events[2]["startTimestamp"] == events[0]["timestamp"]
+
+
+@pytest.mark.parametrize(
+    "annotations",
+    [
+        ["x"],
+        *(
+            {"dev.containers.metadata": said}
+            for said in ("[1]", '{"x"', '{"id": "a", "dependsOn": [1]}', 1, "[" * 9999)
+        ),
+    ],
+)
+def test_what_a_publisher_wrote_need_not_make_sense(
+    annotations: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("devbox.dropin.features.registry_of", lambda _: Shelf({"annotations": annotations}))
+    code = main(["features", "info", "verbose", "ghcr.io/a/b:1"])
+    said = capsys.readouterr()
+    assert "Published Tags" in said.out
+    assert (code == 0) == ("flowchart" in said.out)
+    assert (code == 1) == ("Error: ghcr.io/a/b:1" in said.err)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        (b'{"options": ["a"]}', "devcontainer-template.json: 'options' must be an object of objects"),
+        (b'{"options": {"a": "b"}}', "devcontainer-template.json: 'options' must be an object of objects"),
+        (b'{"name": "\xff", "options": {}}', None),
+        (b"{}", None),
+    ],
+)
+def test_what_a_template_says_need_not_make_sense(
+    metadata: bytes,
+    said: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        for name, content in (("devcontainer-template.json", metadata), ("file", b"x")):
+            item = tarfile.TarInfo(name)
+            item.size = len(content)
+            tar.addfile(item, io.BytesIO(content))
+    monkeypatch.setattr("devbox.dropin.templates.registry_of", lambda _: Shelf({}, layer.getvalue()))
+    code = main(["templates", "apply", "--template-id", "ghcr.io/a/b:1", "--workspace-folder", str(tmp_path / "w")])
+    told = capsys.readouterr()
+    if said is None:
+        assert (code, json.loads(told.out)) == (0, {"files": ["./file"]})
+    else:
+        assert (code, told.out) == (1, "")
+        assert said in told.err
+        assert not (tmp_path / "w").exists()

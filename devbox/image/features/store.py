@@ -160,9 +160,7 @@ class FeatureStore:
                 with file.open("wb") as out:
                     self._registry(artifact.registry).blob(artifact.name, layer, out)
                 self._unpacked(file, layer)
-        annotations: dict[str, Any] = data.get("annotations") or {}
-        published = annotations.get(_ANNOTATION)
-        return folder, digest, published if isinstance(published, str) else None
+        return folder, digest, annotated(data)
 
     def _manifest(self, artifact: Artifact, held: str | None) -> tuple[str, bytes]:
         """Return digest and bytes of an artifact's manifest, from the cache where that knows it."""
@@ -218,6 +216,13 @@ class FeatureStore:
         folder = self._tree(digest)
         unpack(file, folder, "its archive")
         return folder
+
+
+def annotated(manifest: Mapping[str, Any]) -> str | None:
+    """Return what a Feature says about itself in its manifest, where its publisher put it there."""
+    annotations = manifest.get("annotations")
+    said = annotations.get(_ANNOTATION) if isinstance(annotations, dict) else None
+    return said if isinstance(said, str) else None
 
 
 def _digest(content: bytes) -> str:
