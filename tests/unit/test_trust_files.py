@@ -261,7 +261,8 @@ def test_what_cannot_be_swept_keeps_no_file_from_being_written(tmp_path: Path) -
 def test_a_file_that_is_swept_before_it_is_held_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where files must have a name, another writer may see one that nobody holds yet."""
     monkeypatch.delattr(os, "O_TMPFILE")
-    flock, swept = fcntl.flock, []
+    flock = fcntl.flock
+    swept: list[Path] = []
 
     def sweep_first(descriptor: int, how: int) -> None:
         if not swept:
