@@ -108,6 +108,7 @@ def remove(volume: str, keys: Iterable[str], events: Events) -> list[Removal]:
     half there.
     """
     import shutil
+    import tempfile
 
     state = state_of(volume)
     records = Records(records_of(volume))
@@ -122,15 +123,12 @@ def remove(volume: str, keys: Iterable[str], events: Events) -> list[Removal]:
                 if not why:
                     events.phase(f"removing {key}")
                     os.makedirs(trash, exist_ok=True)
-                    beside = os.path.join(trash, f"{key}.{os.getpid()}")
-                    parts = {
-                        os.path.dirname(records.path(key, "")): f"{beside}.record",
-                        tree: beside,
-                        states_of(volume, key): f"{beside}.states",
-                    }
-                    for source, name in parts.items():
+                    # A folder of its own: an earlier one may hold what this user cannot delete.
+                    beside = tempfile.mkdtemp(prefix=f"{key}.", dir=trash)
+                    parts = {"record": records.folder_of(key), "tree": tree, "states": states_of(volume, key)}
+                    for name, source in parts.items():
                         with contextlib.suppress(FileNotFoundError):
-                            os.rename(source, name)
+                            os.rename(source, os.path.join(beside, name))
         done.append(Removal(key=key, removed=not why, why=why))
     shutil.rmtree(trash, ignore_errors=True)
     for key in seed.left_over(state):

@@ -161,6 +161,30 @@ class TestRemove:
         assert not (volume / ".devbox/trash").exists()
         assert [one.key for one in describe(str(volume))] == ["a"]
 
+    def test_its_states_go_with_it(self, volume: Path) -> None:
+        alone = describe(str(volume))[1].bytes
+        for key, name in (("a", "1"), ("b", "2"), ("b", "3"), ("b", "gone.1")):
+            place = volume / ".devbox/states" / key / name / "tree"
+            place.mkdir(parents=True)
+            (place / "x.o").write_bytes(b"x" * 8192)
+        told = describe(str(volume))
+        assert [one.states for one in told] == [1, 2]
+        assert told[1].bytes >= alone + 3 * 8192
+        remove(str(volume), ["a", "b"], Events(-1))
+        assert [path.name for path in (volume / ".devbox/states").iterdir()] == ["a"]
+
+    def test_what_cannot_be_deleted_is_in_nobodys_way(self, volume: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def unlink(path: str, *, dir_fd: int | None = None) -> None:
+            raise PermissionError(path)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "unlink", unlink)
+            for _ in range(2):
+                (volume / "b").mkdir(exist_ok=True)
+                (volume / "b/x.o").write_bytes(b"x")
+                assert remove(str(volume), ["b"], Events(-1))[0].removed
+                assert not (volume / "b").exists()
+
     def test_the_current_one_stays(self, volume: Path) -> None:
         assert not remove(str(volume), ["a"], Events(-1))[0].removed
         assert (volume / "a/x.o").exists()
