@@ -53,6 +53,13 @@ _UNSET = re.compile(r'\\"(\w+)\\" variable is not set')
 _DONE = ("applied", "built")
 _SCHEMA = 5
 _KEY_LENGTH = 16
+# Of a service and of its build: nothing is judged by what these say.
+_WITHIN = frozenset({
+    "configs", "develop", "dns", "dns_opt", "dns_search", "domainname", "environment", "expose", "extra_hosts",
+    "healthcheck", "hostname", "labels", "links", "logging", "networks", "post_start", "pre_stop", "secrets", "sysctls",
+    "working_dir",
+})  # fmt: skip
+_WITHIN_BUILD = frozenset({"args", "dockerfile_inline", "extra_hosts", "labels"})
 # It reads a few files; what takes longer will not end.
 _SECONDS = 60.0
 
@@ -84,6 +91,7 @@ def resolve(engine: Engine, contract: Contract, *, drafted: Mapping[Path, str] |
         service=contract.config["service"],
         run_services=tuple(contract.config.get("runServices") or ()),
         config=known["config"],
+        proof=known["proof"],
         asked=tuple(known["asked"]),
         profiles=tuple(known["profiles"]),
         reads=tuple((kind, name) for kind, name in known["reads"]),
@@ -100,7 +108,8 @@ def _holds(known: JSON, contract: Contract, where: Sources, environ: Mapping[str
     """Tell whether docker compose would say the same again."""
     read = known.get("inputs")
     return (
-        known.get("sources") == where.args()
+        "proof" in known
+        and known.get("sources") == where.args()
         and known.get("wanted") == _wanted(contract)
         and isinstance(read, list)
         and inputs_key(map(Path, read), environ) == known.get("key")
@@ -147,20 +156,54 @@ def _ask(engine: Engine, contract: Contract, where: Sources, drafts: Mapping[Pat
         "warnings": [unset(variable, dotenv, contract.workspace / ".env") for variable in blank],
         "asked": asked,
         "config": _hidden(config, engine.environ),
+        "proof": _proof(config),
     }
+
+
+def _proof(config: JSON, salt: str = "") -> str:
+    """Return a digest of a configuration with its secrets, by which none can be guessed in any short time."""
+    salt = salt or os.urandom(16).hex()
+    text = json.dumps(config, sort_keys=True).encode()
+    return f"{salt}:{hashlib.scrypt(text, salt=salt.encode(), n=1 << 14, r=8, p=1).hex()}"
 
 
 def _hidden(config: JSON, environ: Mapping[str, str]) -> JSON:
-    """Return a configuration without the values of secrets, under whatever name; commands have to stay as they are."""
+    """Return a configuration without the values of secrets, under whatever name, where nothing is judged by them.
+
+    A path, a namespace or an option that a variable like a secret holds is one like any other. Commands have to stay as
+    they are.
+    """
     # However a file spells a variable's name, its value is in what becomes of it.
     hidden = Mask()
     hidden.hide(environ[name] for name in secrets_in(config, environ))
-    config = without_secrets(config, is_secret)
-    services = {
-        name: {key: value if key in {"command", "entrypoint"} else hidden.data(value) for key, value in service.items()}
-        for name, service in (config.get("services") or {}).items()
-    }
-    return {**hidden.data({key: value for key, value in config.items() if key != "services"}), "services": services}
+
+    def without(value: Any, *place: str) -> Any:
+        if isinstance(value, dict):
+            return {key: without(item, *place, key) for key, item in value.items()}
+        if isinstance(value, list):
+            return [without(item, *place) for item in value]
+        # The address of a build context may hold a token.
+        is_address = isinstance(value, str) and "://" in value and not value.startswith("/")
+        return hidden.data(value) if is_address or _is_within(place) else value
+
+    shown: JSON = without(without_secrets(config, is_secret))
+    return shown
+
+
+def _is_within(place: tuple[str, ...]) -> bool:
+    """Tell whether nothing judges what stands at a place of a configuration."""
+    match place:
+        case ("services", _, "build", key, *_):
+            return key in _WITHIN_BUILD
+        case ("services", _, key, *_):
+            return key in _WITHIN
+        case ("volumes", _, "driver_opts", key):
+            return key != "device"
+        case ("secrets" | "configs", _, "content") | (_, _, "labels", *_):
+            return True
+        case (key, *_):
+            return key.startswith("x-")
+    return False
 
 
 @contextmanager
@@ -203,10 +246,11 @@ def write(engine: Engine, model: Project, spec: ProjectSpec | None = None) -> di
     """Write the files of `docker compose` for a project as it was judged, with its override; return its variables.
 
     What runs is what was judged: the checkout's own files say it once more, because secrets are kept nowhere, but what
-    they say by now counts only if it is the same. Raises RefusedError where it is not.
+    they say by now counts only if it is the same, with its secrets. Raises RefusedError where it is not.
     """
     said = _json(_asked(engine, ["--project-name", model.name, *model.sources.args()], model.asked))
-    if said is None or _hidden(_plain(said), engine.environ) != model.config:
+    salt = model.proof.partition(":")[0]
+    if said is None or _proof(_plain(said), salt) != model.proof:
         raise _changed(model.sources)
     config, variables = sealed(said, engine.environ)
     private_folder(model.path.parent)

@@ -315,6 +315,20 @@ CASES = [
         _devcontainer__read_yaml="services: {b: {image: x, env_file: [secret]}}",
         _devcontainer___env="FILE={out}/secret",
     ),
+    # what a variable like a secret holds is reached, not only the variable
+    *compose(
+        "under-a-key",
+        "/out(/secret)? of the host|/out from outside|engine's socket|container:somebodys|SYS_ADMINISTER",
+        "services: {a: {image: {image}, volumes: ['${OUT_KEY}:/o']}}",
+        "services: {a: {image: {image}, volumes: ['${OUT_KEY}/secret:/o']}}",
+        "services: {a: {image: {image}, volumes: ['${SOCK_KEY}:/o']}}",
+        "services: {a: {build: {context: '${OUT_KEY}'}}}",
+        "services: {a: {build: {context: ., additional_contexts: {x: '${OUT_KEY}'}}}}",
+        "services: {a: {image: {image}, secrets: [s]}}\nsecrets: {s: {file: '${OUT_KEY}/secret'}}",
+        "services: {a: {image: {image}, configs: [s]}}\nconfigs: {s: {file: '${OUT_KEY}/secret'}}",
+        "services: {a: {image: {image}, pid: '${SPACE_KEY}'}}",
+        "services: {a: {image: {image}, cap_add: ['${CAP_KEY}']}}",
+    ),
     # image builds that reach the host
     *[
         Case(

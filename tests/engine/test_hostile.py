@@ -31,6 +31,9 @@ pytestmark = pytest.mark.engine
 TOKEN = "hf_canary0123456789"
 SECRETS = ("HF_TOKEN", "GH_PAT", "DATABASE_URL", "PGPASSWORD", "MYSQL_PWD", "SENTRY_DSN", "AWS_SECRET_ACCESS_KEY")
 
+# Values that are no secrets, under names of such.
+KEYS = {"SOCK_KEY": "/var/run/docker.sock", "SPACE_KEY": "container:somebodys", "CAP_KEY": "SYS_ADMINISTER"}
+
 
 class Canaries:
     """A folder of the host, a listener and a token: what a checkout must not get at."""
@@ -43,7 +46,8 @@ class Canaries:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.setblocking(False)
         self.port = self.listener.getsockname()[1]
-        self.engine = Engine(environ={**os.environ, "OUT": str(self.out), **dict.fromkeys(SECRETS, TOKEN)})
+        places = {"OUT": str(self.out), "OUT_KEY": str(self.out), **KEYS}
+        self.engine = Engine(environ={**os.environ, **places, **dict.fromkeys(SECRETS, TOKEN)})
 
     def filled(self, text: str) -> str:
         for name, value in {"{out}": self.out, "{me}": self.me, "{port}": self.port, "{image}": IMAGE}.items():
@@ -324,6 +328,46 @@ def test_services_that_are_swapped_after_the_look_do_not_run(
         assert {"A=${A}", "E=1", f"T={TOKEN}"} <= set(found["Config"]["Env"])
         for path in paths.state_dir().rglob("*"):
             assert not (path.is_file() and TOKEN in path.read_text()), path
+    finally:
+        canaries.engine.run(["compose", "--project-name", project, "down", "--timeout", "0"], check=False)
+
+
+@pytest.mark.parametrize("remembered", [False, True])
+@pytest.mark.parametrize("file", ["c.yaml", "e.env"])
+def test_a_secret_that_is_swapped_in_after_the_look_is_not_passed(
+    canaries: Canaries, engine_name: Callable[[str], str], file: str, remembered: bool
+) -> None:
+    folder = canaries.me / ".devcontainer"
+    folder.mkdir()
+    project = engine_name("swapped").lower()
+
+    def text(token: str, env_file: str) -> str:
+        service = {"image": IMAGE, "environment": {"X_TOKEN": token}, "env_file": [env_file]}
+        return json.dumps({"name": project, "services": {"a": service}})
+
+    outside = canaries.out.parent / "outside.env"
+    outside.write_text("DB_PASSWORD=of-the-host-0123456789\n")
+    (folder / "devcontainer.json").write_text(json.dumps({"dockerComposeFile": "c.yaml", "service": "a"}))
+    (folder / "c.yaml").write_text(text("constant-value", "e.env"))
+    (folder / "e.env").write_text("DB_PASSWORD=of-the-checkout\n")
+    if remembered:
+        up(UpRequest(path=canaries.me, yes=True, dry_run=True), canaries.engine, Silent())
+    hostile, script, count = (canaries.me / name for name in ("hostile", "docker", "count"))
+    swapped = ("${AWS_SECRET_ACCESS_KEY}", "e.env") if file == "c.yaml" else ("constant-value", str(outside))
+    hostile.write_text(text(*swapped))
+    times = 1 if remembered else 2
+    words = {"command": "config", "times": times, "count": count, "hostile": hostile, "file": folder / "c.yaml"}
+    script.write_text(MEANWHILE.format(**words))
+    script.chmod(0o755)
+    try:
+        with pytest.raises(RefusedError, match="changed while"):
+            up(
+                UpRequest(path=canaries.me, yes=True),
+                Engine(docker=str(script), environ=canaries.engine.environ),
+                Silent(),
+            )
+        assert (folder / "c.yaml").read_text() == hostile.read_text()
+        canaries.see_silent()
     finally:
         canaries.engine.run(["compose", "--project-name", project, "down", "--timeout", "0"], check=False)
 

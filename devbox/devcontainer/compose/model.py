@@ -42,9 +42,9 @@ class Project:
     """A compose project and the service that is the dev container.
 
     `config` is what `docker compose config` says of the services that may run, which are `asked` for by name or are
-    all, without the values that look like secrets. It is judged, and written to `path` for docker compose to run.
-    `profiles` are the active ones. `reads` is what the files take from the host, each with its kind, `warnings` what is
-    odd about them.
+    all, without the values that look like secrets. It is judged, and written to `path` for docker compose to run;
+    `proof` is a digest of it with these values. `profiles` are the active ones. `reads` is what the files take from the
+    host, each with its kind, `warnings` what is odd about them.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Project:
     service: str
     run_services: tuple[str, ...]
     config: JSON = field(hash=False)
+    proof: str = ""
     asked: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
     reads: tuple[tuple[str, str], ...] = ()
