@@ -67,7 +67,10 @@ except ImportError:
         """Read JSON. Raises ValueError."""
         import json
 
-        return json.loads(text)
+        try:
+            return json.loads(text)
+        except RecursionError:
+            raise ValueError("this JSON is nested too deep") from None
 
     def dumps(value: Any) -> str:
         """Write JSON, names in order, compact."""
@@ -85,6 +88,8 @@ else:
         except (StopIteration, SystemError):
             # Some versions find no error to raise where json itself is not there.
             end = -1
+        except RecursionError:
+            raise ValueError("this JSON is nested too deep") from None
         if end != len(text):
             raise ValueError("this is no JSON")
         return value

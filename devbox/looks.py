@@ -5,6 +5,9 @@ the same. That is the rule by which build trees are proven, for devbox itself. W
 where something could be forgotten: it is watched while the run looks. A run that does anything, such as starting a
 program or writing a file, proves nothing. `devbox.cli.warm` keeps answers by this.
 
+Of an entry of `os.scandir` is seen which kind of file it is, and what it leads to as a link. Its `stat()` is not: code
+that a kept run uses asks `os.stat` of the path.
+
 It is on the way of a warm `up`, so this module imports next to nothing.
 """
 
@@ -75,12 +78,14 @@ def sign(how: str, path: str) -> list[int]:
 class Looks:
     """What one run looks at, watched while the block runs. Only one is watched at a time."""
 
-    def __init__(self, ignored: Ignored = ()) -> None:
-        """Take the folders in which looks and deeds are no inputs: these are done anew each time."""
+    def __init__(self, ignored: Ignored = (), locks: Ignored = ()) -> None:
+        """Take the folders in which looks and deeds are no inputs: each run does these anew; and those of `locks`."""
         self.deeds: list[str] = []
         self._ignored = ignored
+        self._lock_folders = locks
         self._begun = time.time_ns()
         self._seen: dict[tuple[str, str], list[int]] = {}
+        self._scanned: set[object] = set()
         self._locks: set[str] = set()
         self._asked: dict[tuple[str, str], str] = {}
         self._connected = 0
@@ -92,7 +97,7 @@ class Looks:
         # It decides by these functions, once, when it is imported, what the system can do.
         import shutil  # noqa: F401
 
-        for name, how in (("stat", STAT), ("lstat", LSTAT), ("access", STAT), ("readlink", LSTAT)):
+        for name, how in (("stat", STAT), ("lstat", LSTAT), ("access", STAT), ("readlink", LSTAT), ("open", None)):
             self._given_back.append((name, getattr(os, name)))
             setattr(os, name, self._watched(getattr(os, name), how))
         self._given_back.append(("statvfs", os.statvfs))
@@ -154,11 +159,30 @@ class Looks:
         if (how, name) not in self._seen:
             self._seen[how, name] = sign(how, name)
 
-    def _watched(self, function: Callable[..., Any], how: str) -> Callable[..., Any]:
+    def _links(self, folder: object) -> None:
+        """Look at what the links in a folder lead to: its entries tell that, too, and what they ask is not seen."""
+        if folder in self._scanned:
+            return
+        # First: to list it is the same event.
+        self._scanned.add(folder)
+        if isinstance(folder, int):
+            self._did("scandir of a descriptor")
+            return
+        try:
+            with os.scandir(folder) as entries:  # type: ignore[call-overload]
+                for entry in entries:
+                    if entry.is_symlink():
+                        self._look(STAT, entry.path)
+        except OSError:
+            return
+
+    def _watched(self, function: Callable[..., Any], how: str | None) -> Callable[..., Any]:
         def watched(path: Any, *args: Any, **more: Any) -> Any:
             if more.get("dir_fd") is not None:
                 self._did("dir_fd")
-            self._look(LSTAT if more.get("follow_symlinks") is False else how, path)
+            # What is opened is an event that says more: all but the folder.
+            if how is not None:
+                self._look(LSTAT if more.get("follow_symlinks") is False else how, path)
             return function(path, *args, **more)
 
         return watched
@@ -178,24 +202,30 @@ class Looks:
         if self._asked.setdefault((path, request), signed) != signed:
             self._did(f"changed: {request}")
 
+    def _open(self, path: object, *, writes: bool) -> None:
+        if isinstance(path, int):
+            return
+        if not writes:
+            self._look(STAT, path)
+        elif not str(path).startswith(self._ignored):
+            if str(path).endswith(".lock") and str(path).startswith(self._lock_folders):
+                self._locks.add(str(path))
+            elif str(path) != os.devnull:
+                self._did(f"open {path}")
+
     def event(self, event: str, args: tuple[Any, ...]) -> None:
         """Take what Python tells its auditors."""
         if event == "open":
             path, _, flags = args
-            if isinstance(path, int):
-                return
-            if not flags & _WRITES:
-                self._look(STAT, path)
-            elif not str(path).startswith(self._ignored):
-                if str(path).endswith(".lock"):
-                    self._locks.add(str(path))
-                elif str(path) != os.devnull:
-                    self._did(f"{event} {path}")
+            self._open(path, writes=bool(flags & _WRITES))
         elif event in {"os.listdir", "os.scandir"}:
-            self._look(LIST, "." if args[0] is None else args[0])
+            folder = "." if args[0] is None else args[0]
+            self._look(LIST, folder)
+            if event == "os.scandir":
+                self._links(folder)
         elif event == "os.remove":
             # To see that something is not there is no deed.
-            if sign(LSTAT, os.fsdecode(args[0])) != [2]:
+            if args[1] != -1 or sign(LSTAT, os.fsdecode(args[0])) != [2]:
                 self._did(f"{event} {args[0]}")
             self._look(LSTAT, args[0])
         elif event == "socket.connect":
@@ -215,7 +245,7 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
 
 
 def essence(request: str, status: int, answer: bytes) -> str:
-    """Return a digest of an answer of the engine, without what passes by itself: how long something runs, its health.
+    """Return a digest of an answer of the engine, without what passes by itself: health, and for how long.
 
     Nor do the commands count that are executed in a container: who looks at them asks for each of them. The engine
     tells mounts in any order.
@@ -226,8 +256,11 @@ def essence(request: str, status: int, answer: bytes) -> str:
         except ValueError:
             return digest(status, answer)
         for one in said if isinstance(said, list) else (said,):
-            for name in ("Status", "ExecIDs"):
-                one.pop(name, None)
+            one.pop("ExecIDs", None)
+            if "Status" in one:
+                # "Up 3 minutes (healthy)", "Exited (0) 3 minutes ago": how something ended does not pass.
+                text = str(one["Status"])
+                one["Status"] = "" if text.startswith("Up ") else text.partition(")")[0]
             if isinstance(one.get("State"), dict):
                 one["State"].pop("Health", None)
             one["Mounts"] = sorted(one.get("Mounts") or (), key=dumps)

@@ -97,9 +97,21 @@ def config_dir() -> Path:
         return _path("/nonexistent/devbox")
 
 
+def _stands_somewhere() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def refused(error: OSError) -> DevboxError:
     """Return the error for what the system refused: of one of devbox's own folders with the variable that moves it."""
     named = str(error.filename or "")
+    if not named and isinstance(error, FileNotFoundError) and not _stands_somewhere():
+        return DevboxError(
+            "the current folder is gone", hint='cd "$PWD"   # if it was made again; else cd to another folder'
+        )
     said = f"{named}: {error.strerror or error}" if named else str(error.strerror or error)
     for variable, folder in (
         ("DEVBOX_STATE_DIR", state_dir),

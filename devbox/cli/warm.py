@@ -100,7 +100,7 @@ class _Run:
         state = state_folder()
         self.kept: dict[str, Any] | None = None
         self.said: list[tuple[str, str]] | None = []
-        self._looks = Looks((f"{state}/answers", f"{state}/ssh"))
+        self._looks = Looks((f"{state}/answers", f"{state}/ssh"), locks=(f"{state}/workspaces/", f"{state}/locks/"))
         self._streams = sys.stdout, sys.stderr
 
     def __enter__(self) -> None:

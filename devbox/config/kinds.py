@@ -151,7 +151,7 @@ class Named(Kind[tuple[tuple[str, str], ...]]):
             return {word: {} for word in words if word not in {"", NONE}}
         try:
             value = json.loads(given)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"'{given}' is no JSON: {error}", hint='{"name": value}') from None
         return dict(value)
 

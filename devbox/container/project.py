@@ -391,7 +391,7 @@ def _key_of(workspace: str, contract: str) -> str:
 def _read(key: str) -> JSON | None:
     try:
         data = json.loads((_folder() / f"{key}.json").read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) and data.get("schema") == _SCHEMA else None
 

@@ -154,5 +154,5 @@ def _flat_owns(checkout: Checkout, dockerfile: Path) -> bool:
         value = json.loads(flat.read_text(encoding="utf-8"))
         beside = value["dockerComposeFile"] if "dockerComposeFile" in value else value["build"]["dockerfile"]
         return record.at(flat).seal is not None and (checkout.path / beside).parent == dockerfile.parent
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbox.engine.api import socket_path
+from devbox.lean import loads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,4 +54,4 @@ def _context(environ: Mapping[str, str]) -> str:
 
 def _read(environ: Mapping[str, str], *names: str) -> Any:
     folder = environ.get("DOCKER_CONFIG") or Path(environ.get("HOME", "/"), ".docker")
-    return json.loads(Path(folder, *names).read_bytes())
+    return loads(Path(folder, *names).read_bytes())

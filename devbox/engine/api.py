@@ -20,6 +20,8 @@ else:
 DEFAULT_SOCKET = "/var/run/docker.sock"
 SOCKET_SECONDS = 10.0
 FOUND = 200
+# Between these is what a person may set. A longer time is more than the system can wait for.
+_LEAST_SECONDS, _MOST_SECONDS = 0.1, 86_400.0
 
 # Who is told of each question and its answer: socket, request, body, status, answer. See `devbox.looks`.
 heard: Callable[[str, str, object, int, bytes], None] | None = None
@@ -38,11 +40,16 @@ def socket_path(environ: Mapping[str, str]) -> str | None:
 
 
 def patience(environ: Mapping[str, str], usual: float) -> float:
-    """Return how many seconds an answer may take: `DEVBOX_TIMEOUT`, else what is `usual` for the question."""
+    """Return how many seconds an answer may take: `DEVBOX_TIMEOUT`, else what is `usual` for the question.
+
+    That is from a tenth of a second to a day; what is no number counts as not set.
+    """
     try:
-        return max(float(environ.get("DEVBOX_TIMEOUT", "")), 0.1)
+        said = float(environ.get("DEVBOX_TIMEOUT", ""))
     except ValueError:
         return usual
+    # NaN is neither.
+    return min(max(said, _LEAST_SECONDS), _MOST_SECONDS) if abs(said) >= 0 else usual
 
 
 def ask_socket(

@@ -23,10 +23,10 @@ JSON = dict[str, Any]
 
 _FOUND, _NOT_FOUND = 200, 404
 # What only asks the engine something, by its first words, gets so many seconds for an answer: as long as a busy machine
-# may need for one. What is to be done may take its time.
+# may need for one. What is to be done may take its time, and so may buildx, whose builders can be far away.
 ANSWER_SECONDS = 30.0
 _ASKS = frozenset({"ps", "info", "version", "inspect", "context", "top", "port"})
-_ASKS_OF = frozenset({"image", "volume", "network", "container", "buildx"})
+_ASKS_OF = frozenset({"image", "volume", "network", "container"})
 
 
 class ContainerSummary(NamedTuple):

@@ -147,7 +147,7 @@ def _json(path: Path) -> dict[str, Any] | None:
             return None
         try:
             data = json.loads(stream.read())
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     return data if isinstance(data, dict) and data.get("schema") == SCHEMA else None
 

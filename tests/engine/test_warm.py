@@ -190,6 +190,27 @@ def test_a_project_of_compose_is_said_again_until_its_files_change(checkout: Che
     assert "replaced" in said
 
 
+def test_a_service_that_has_done_its_work_counts_until_it_fails(checkout: Checkout, base_image: str) -> None:
+    checkout.contract(dockerComposeFile="compose.yaml", service="dev", workspaceFolder="/w")
+    service: dict[str, Any] = {"image": base_image, "volumes": ["..:/w"]}
+    migrate = {**service, "command": "test ! -e /w/broken"}
+    needs = {"migrate": {"condition": "service_completed_successfully"}}
+    services = {"dev": {**service, "command": "sleep infinity", "depends_on": needs}, "migrate": migrate}
+    (checkout.path / ".devcontainer/compose.yaml").write_text(json.dumps({"services": services}))
+    checkout.settled("up", "--trust")
+    workspace = checkout.engine.container(checkout.container())
+    assert workspace is not None
+    project = workspace["Config"]["Labels"]["com.docker.compose.project"]
+    labels = {"com.docker.compose.project": project, "com.docker.compose.service": "migrate"}
+    (done,) = checkout.engine.containers(labels)
+    (checkout.path / "broken").touch()
+    checkout.engine.run(["start", "--attach", done.id], check=False)
+    (checkout.path / "broken").unlink()
+    warm, said = checkout.run("up", "--trust")
+    assert not warm
+    assert "the service migrate is not running" in said
+
+
 def test_a_contract_is_shown_again_until_it_changes(checkout: Checkout, base_image: str) -> None:
     checkout.contract(image=base_image)
     checkout.settled("config", "contract", "--merged")
@@ -205,6 +226,7 @@ def test_a_damaged_answer_counts_as_none(checkout: Checkout, base_image: str) ->
     for text in (
         "",
         "{",
+        "[" * 100_000,
         "[]",
         "null",
         '{"schema": 1}',

@@ -54,6 +54,12 @@ for text in ("", "{", '{"a" 1}', '"\\x01"', "[1,]", '{"schema": 1} x'):
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr == ""
 
 
+@pytest.mark.parametrize("opened", ["[", '{"a":'])
+def test_what_is_nested_too_deep_is_refused(opened: str) -> None:
+    with pytest.raises(ValueError, match="too deep"):
+        loads(opened * 100_000)
+
+
 def test_what_is_no_value_of_json_is_not_written() -> None:
     with pytest.raises(TypeError):
         dumps({"a": object()})

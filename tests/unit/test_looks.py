@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import glob
 import json
 import os
@@ -32,8 +33,8 @@ def _no_tick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(looks, "TICK_NS", 0)
 
 
-def watched(look: Callable[[], object]) -> dict[str, Any] | None:
-    with Looks() as seen:
+def watched(look: Callable[[], object], locks: tuple[str, ...] = ()) -> dict[str, Any] | None:
+    with Looks(locks=locks) as seen:
         look()
     kept = seen.kept()
     return None if kept is None else json.loads(json.dumps(kept))
@@ -60,6 +61,9 @@ LOOKS: dict[str, Callable[[Path], object]] = {
     "glob": lambda at: list((at / "folder").glob("*")),
     "glob.glob": lambda at: glob.glob(str(at / "folder/*")),  # noqa: PTH207
     "walk": lambda at: list(os.walk(at)),
+    "scandir, is_dir": lambda at: [entry.is_dir() for entry in os.scandir(at / "folder")],
+    "glob through a link": lambda at: list(at.glob("f*/away/*")),
+    "glob of links": lambda at: list((at / "folder").glob("*/x")),
     "samefile": lambda at: os.path.samefile(at / "folder/there", at / "folder/link"),  # noqa: PTH121
 }
 CHANGES: dict[str, Callable[[Path], object]] = {
@@ -68,6 +72,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "access": lambda at: subprocess.run(["chmod", "777", at / "folder/there"], check=True),
     **dict.fromkeys(("readlink", "realpath", "resolve", "islink", "lstat"), lambda at: _relink(at / "folder/link")),
     "samefile": lambda at: _relink(at / "folder/link"),
+    **dict.fromkeys(
+        ("scandir, is_dir", "glob through a link", "glob of links"), lambda at: (at / "elsewhere/x").mkdir(parents=True)
+    ),
 }
 
 
@@ -85,6 +92,7 @@ def _tree(at: Path) -> Path:
     (at / "folder").mkdir(parents=True)
     (at / "folder/there").write_text("content")
     (at / "folder/link").symlink_to("there")
+    (at / "folder/away").symlink_to("../elsewhere")
     return at
 
 
@@ -113,11 +121,21 @@ DEEDS: dict[str, Callable[[Path], object]] = {
     "mkdir": lambda at: (at / "new").mkdir(),
     "rename": lambda at: (at / "folder/there").rename(at / "new"),
     "remove": lambda at: (at / "folder/there").unlink(),
+    "remove, by a descriptor": lambda at: _in(at / "folder", lambda at: os.unlink("there", dir_fd=at)),
+    "open, by a descriptor": lambda at: _in(at / "folder", lambda at: os.close(os.open("there", 0, dir_fd=at))),
+    "scandir of a descriptor": lambda at: _in(at / "folder", lambda at: os.scandir(at).close()),
+    "a lock of others": lambda at: (at / "yarn.lock").write_text("x"),
     "chmod": lambda at: _chmod(at / "folder/there"),
     "space": shutil.disk_usage,
     "kernel": lambda _: Path("/proc/uptime").read_text(),
     "network": lambda _: _failing_connect(),
 }
+
+
+def _in(folder: Path, act: Callable[[int], object]) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    act(descriptor)
+    os.close(descriptor)
 
 
 def _failing_connect() -> None:
@@ -141,7 +159,7 @@ def test_to_remove_what_is_not_there_is_a_look(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_was_taken_has_to_be_free(tmp_path: Path) -> None:
-    path = tmp_path / "one.lock"
+    path = tmp_path / "locks/one.lock"
     with lock(path):
         pass
 
@@ -149,7 +167,8 @@ def test_a_lock_that_was_taken_has_to_be_free(tmp_path: Path) -> None:
         with lock(path):
             pass
 
-    kept = watched(held)
+    assert watched(held) is None
+    kept = watched(held, (f"{tmp_path}/locks/",))
     assert kept is not None
     assert same(kept)
     with lock(path):
@@ -296,6 +315,36 @@ def test_the_engine_has_to_say_the_same(engine_socket: tuple[str, list[bytes]]) 
         assert not same(kept)
     answers[:] = [b"[]"]
     assert not same(kept)
+
+
+def test_how_a_container_ended_does_not_pass(engine_socket: tuple[str, list[bytes]]) -> None:
+    path, answers = engine_socket
+    answers[:] = [b'[{"State": "exited", "Status": "Exited (0) 2 seconds ago"}]']
+    kept = watched(lambda: ask_socket(path, "/containers/json"))
+    assert kept is not None
+    answers[:] = [b'[{"State": "exited", "Status": "Exited (0) About a minute ago"}]']
+    assert same(kept)
+    answers[:] = [b'[{"State": "exited", "Status": "Exited (1) 2 seconds ago"}]']
+    assert not same(kept)
+
+
+def test_no_entry_of_a_folder_is_asked_for_its_status() -> None:
+    """What it answers is seen by nobody; the agent and `doctor` are never watched."""
+    top = Path(looks.__file__).parent
+    found = []
+    for path in sorted(top.rglob("*.py")):
+        if path.relative_to(top).parts[0] in {"agent", "doctor"} or "scandir" not in (text := path.read_text()):
+            continue
+        lists = [one for one in ast.walk(ast.parse(text)) if isinstance(one, ast.FunctionDef) and _asks(one, "scandir")]
+        found += [f"{path.relative_to(top)}: {one.name}" for one in lists if _asks(one, "stat", but="os")]
+    assert found == []
+
+
+def _asks(function: ast.FunctionDef, name: str, but: str = "") -> bool:
+    """Tell whether a function calls a method `name`, of anything `but` that."""
+    calls = [one.func for one in ast.walk(function) if isinstance(one, ast.Call)]
+    attributes = [one for one in calls if isinstance(one, ast.Attribute) and one.attr == name]
+    return any(not (isinstance(one.value, ast.Name) and one.value.id == but) for one in attributes)
 
 
 @pytest.mark.parametrize("request_", ["/exec/1/json", "POST"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from devbox import paths
+from devbox.__main__ import main
 from devbox.cli.app import run
 from devbox.cli.builds.request import _client
 from devbox.config import kinds
@@ -65,3 +66,17 @@ def test_a_folder_that_cannot_be_made_is_said_with_what_moves_it(
     assert run(["status"]) == 1
     assert capsys.readouterr().err == said
     assert "--debug" in str(paths.refused(PermissionError(13, "Permission denied", "/elsewhere")).hint)
+
+
+@pytest.mark.parametrize("args", [["up"], ["build"], ["exec", "true"], ["status"]])
+def test_a_current_folder_that_is_gone_is_named(
+    args: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main(args) != 0
+    said = capsys.readouterr().err
+    assert "error: the current folder is gone" in said
+    assert "hint: cd " in said

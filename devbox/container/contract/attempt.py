@@ -61,7 +61,7 @@ def _kept(file: Path) -> Kept | None:
         data = json.loads(file.read_bytes())
         files = [(Path(path), old, new) for path, old, new in data["files"]]
         kept = Kept({path: old for path, old, _ in files}, str(data["framework"]), dict(data["choices"]))
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
     return kept if all(_is(path, new) for path, _, new in files) else None
 

@@ -365,5 +365,5 @@ def _lowered(contract: Contract, service: str) -> JSON:
     try:
         override = json.loads(override_file(contract).read_bytes())
         return dict(override["services"][service].get("ulimits") or {})
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}

@@ -76,7 +76,7 @@ def _config(environ: Mapping[str, str]) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"docker's {path} cannot be read: {error}") from None
     return config if isinstance(config, dict) else {}
 
