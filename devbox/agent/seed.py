@@ -199,6 +199,8 @@ def _copy(candidate: Candidate, folder: str, supervisor: Supervisor, cwd: str) -
         return "was built meanwhile"
     source, target = os.path.join(candidate.volume, key), os.path.join(folder, TREE)
     shutil.rmtree(target, ignore_errors=True)
+    if os.path.exists(target):  # cp would copy into it
+        return f"{target}, from a copy that failed, cannot be deleted"
     environ = {**os.environ, "LC_ALL": "C"}
     code = GIVEN_UP
     # busybox has no --reflink.

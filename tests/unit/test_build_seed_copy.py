@@ -1,0 +1,62 @@
+"""What a copy of a tree that failed left behind is no part of the next one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from devbox.agent import seed
+from devbox.agent.protocol import Seed, Source
+from devbox.agent.record import SCHEMA, Attempt, Records, ninja_identity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import pytest
+
+KEY = "key"
+
+
+def lend(volume: Path) -> Source:
+    """Make a volume with a tree that may be copied."""
+    (volume / KEY).mkdir(parents=True)
+    (volume / KEY / "x.o").write_text(volume.name)
+    lock = volume / ".devbox" / "locks" / f"{KEY}.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    plain: dict[str, Any] = dict.fromkeys(Attempt._fields, "")
+    inputs = {"generator": "Ninja", "source": "/src"}
+    known: dict[str, Any] = {"key": KEY, "state": "closed", "inputs": inputs, "configured": True, "schema": SCHEMA}
+    attempt = Attempt(**{**plain, **known, "start": 1, "ninja": ninja_identity(str(volume / KEY))})
+    Records(str(volume / ".devbox" / "records")).write(attempt)
+    return Source(volume=str(volume), workspace=volume.name, sibling=False, least=0)
+
+
+def test_two_trees_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unlink(
+        path: str | os.PathLike[str], *, dir_fd: int | None = None, whole: Callable[..., None] = os.unlink
+    ) -> None:
+        if os.fspath(path).endswith("x.o"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        whole(path, dir_fd=dir_fd)
+
+    def run(argv: list[str], *, on_text: Callable[[str], None], cwd: str, environ: object) -> int:
+        on_text("cp: cannot open 'secret': Permission denied")
+        return subprocess.run(argv, cwd=cwd, check=True).returncode + ("first" in argv[-2])
+
+    sources = [lend(tmp_path / name) for name in ("first", "second")]
+    own = tmp_path / "own"
+    tree = own / ".devbox" / "seeds" / f"{KEY}.1" / "tree"
+    tree.parent.mkdir(parents=True)
+    request = Seed(volume=str(own), key=KEY, digest="", token="1", sources=sources)
+    monkeypatch.setattr(os, "unlink", unlink)
+    events: Any = SimpleNamespace(phase=lambda _: None)
+    supervisor: Any = SimpleNamespace(run=run)
+    done = seed.copy(request, events, supervisor)
+    assert [path.name for path in tree.iterdir()] == ["x.o"]
+    assert done.seeded == ""
+    assert done.why[-1] == f"second: {tree}, from a copy that failed, cannot be deleted"
