@@ -190,19 +190,27 @@ def test_a_project_of_compose_is_said_again_until_its_files_change(checkout: Che
     assert "replaced" in said
 
 
-def test_a_service_that_has_done_its_work_counts_until_it_fails(checkout: Checkout, base_image: str) -> None:
+@pytest.fixture
+def project(engine: Engine, engine_name: Callable[[str], str]) -> Iterator[str]:
+    """The name of a compose project, of which nothing is left."""
+    name = engine_name("once")
+    yield name
+    engine.run(["compose", "--project-name", name, "down", "--timeout", "0"])
+
+
+def test_a_service_that_has_done_its_work_counts_until_it_fails(
+    checkout: Checkout, base_image: str, project: str
+) -> None:
     checkout.contract(dockerComposeFile="compose.yaml", service="dev", workspaceFolder="/w")
     service: dict[str, Any] = {"image": base_image, "volumes": ["..:/w"]}
     migrate = {**service, "command": "test ! -e /w/broken"}
     needs = {"migrate": {"condition": "service_completed_successfully"}}
     services = {"dev": {**service, "command": "sleep infinity", "depends_on": needs}, "migrate": migrate}
-    (checkout.path / ".devcontainer/compose.yaml").write_text(json.dumps({"services": services}))
+    (checkout.path / ".devcontainer/compose.yaml").write_text(json.dumps({"name": project, "services": services}))
     checkout.settled("up", "--trust")
-    workspace = checkout.engine.container(checkout.container())
-    assert workspace is not None
-    project = workspace["Config"]["Labels"]["com.docker.compose.project"]
-    labels = {"com.docker.compose.project": project, "com.docker.compose.service": "migrate"}
-    (done,) = checkout.engine.containers(labels)
+    (done,) = checkout.engine.containers(
+        {"com.docker.compose.project": project, "com.docker.compose.service": "migrate"}
+    )
     (checkout.path / "broken").touch()
     checkout.engine.run(["start", "--attach", done.id], check=False)
     (checkout.path / "broken").unlink()
