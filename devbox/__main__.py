@@ -9,6 +9,10 @@ from __future__ import annotations
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
 
 def devcontainer() -> int:
     """Run the process's arguments as those of the reference CLI: `devbox-devcontainer`, or a link to it."""
@@ -22,10 +26,23 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(args: list[str], *, own: bool = True) -> int:
     try:
-        return _command(args, own=own)
+        code = _command(args, own=own)
     except KeyboardInterrupt:
         # Before or after the command itself, which says what it leaves: nothing was begun, or all is done.
-        return 130
+        code = 130
+    _flushed(sys.stderr)
+    return code if _flushed(sys.stdout) else code or 1
+
+
+def _flushed(stream: TextIO) -> bool:
+    """Write what a stream holds back. What nobody takes is given up: else the interpreter complains at its end."""
+    try:
+        stream.flush()
+    except OSError:
+        # Somebody like `head` has read enough, or the disk is full.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return False
+    return True
 
 
 def _command(args: list[str], *, own: bool) -> int:
@@ -36,10 +53,16 @@ def _command(args: list[str], *, own: bool) -> int:
         if getattr(sys, name) is None:
             # A closed stream would be the next file that is opened: nothing comes from it, and what goes there is lost.
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+    if hasattr(sys.stdout, "reconfigure"):
+        # A name need not be text in any encoding.
+        sys.stdout.reconfigure(errors="surrogateescape" if sys.stdout.encoding == "utf-8" else "backslashreplace")
     if args in (["--version"], ["-V"]):
         from devbox._version import __version__
 
-        sys.stdout.write(f"devbox {__version__}\n")
+        try:
+            sys.stdout.write(f"devbox {__version__}\n")
+        except OSError:
+            return 1
         return 0
     if args and args[0] == "exec" and not {"-h", "--help"}.intersection(args[1:2]):
         from devbox.container import hot

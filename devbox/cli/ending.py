@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -17,9 +16,6 @@ if TYPE_CHECKING:
 
 def ended(run: Application, work: Callable[[], int]) -> int:
     """Do `work` and return its exit code, or that of its failure. No foreseen error leaves as an exception."""
-    if hasattr(sys.stdout, "reconfigure"):
-        # A name need not be text in any encoding.
-        sys.stdout.reconfigure(errors="surrogateescape" if sys.stdout.encoding == "utf-8" else "backslashreplace")
     try:
         code = work()
         sys.stdout.flush()
@@ -29,7 +25,6 @@ def ended(run: Application, work: Callable[[], int]) -> int:
         return _interrupted(run, getattr(stopped, "exit_code", EXIT_INTERRUPTED))
     except BrokenPipeError:
         # Somebody like `head` has read enough.
-        _give_stdout_up()
         return EXIT_FAILURE
     except OSError as error:
         if run.debug:
@@ -38,11 +33,6 @@ def ended(run: Application, work: Callable[[], int]) -> int:
     finally:
         run.console.close()
     return code
-
-
-def _give_stdout_up() -> None:
-    """Keep the interpreter from complaining while it flushes what nobody takes."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _interrupted(run: Application, code: int) -> int:
@@ -69,7 +59,6 @@ def _fail(run: Application, error: DevboxError, code: int | None = None) -> int:
             sys.stdout.flush()
         except OSError:
             # The disk is full, say.
-            _give_stdout_up()
             console.error(error.message, hint=error.hint, detail=error.detail)
     else:
         run.console.close()

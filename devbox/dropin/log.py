@@ -6,7 +6,7 @@ import json
 import platform
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -74,7 +74,12 @@ class Log(Silent):
     def _write(self, kind: str, text: str, level: int, *, begun: int | None = None) -> int:
         """Write an event, if somebody wants it, and return its time in milliseconds."""
         now = time.time_ns() // 1_000_000
-        text = self.mask(text)
+        # Whoever reads the log may have gone: what was to be done is done all the same.
+        with suppress(OSError):
+            self._say(kind, self.mask(text), level, now, begun)
+        return now
+
+    def _say(self, kind: str, text: str, level: int, now: int, begun: int | None) -> None:
         if self._json:
             event: dict[str, object] = {"type": kind, "level": level, "timestamp": now, "text": text}
             if begun is not None:
@@ -85,4 +90,3 @@ class Log(Silent):
             word = {"start": "Start: ", "stop": f"Stop ({now - (begun or now)} ms): "}.get(kind, "")
             sys.stderr.write(f"[{moment.removesuffix('+00:00')}Z] {word}{text}\n")
         sys.stderr.flush()
-        return now

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -40,19 +41,29 @@ _MODULES = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `devcontainer ARGV` and return the exit code: 1 for everything that fails, but a command's own with exec."""
+    log = Log()
     try:
         arguments = parse(sys.argv[1:] if argv is None else argv)
+        if arguments.on("version") or arguments.on("help"):
+            sys.stdout.write(f"{VERSION if arguments.on('version') else usage(arguments.command)}\n")
+            code = 0
+        else:
+            log = Log(level=arguments.text("log-level") or "info", json_lines=arguments.text("log-format") == "json")
+            code = _run(arguments, log)
+        sys.stdout.flush()
     except ArgumentsError as error:
-        sys.stderr.write(f"{usage(error.command)}\n\n{error}\n")
+        with suppress(OSError):
+            sys.stderr.write(f"{usage(error.command)}\n\n{error}\n")
         return 1
-    if arguments.on("version") or arguments.on("help"):
-        sys.stdout.write(f"{VERSION if arguments.on('version') else usage(arguments.command)}\n")
-        return 0
-    log = Log(level=arguments.text("log-level") or "info", json_lines=arguments.text("log-format") == "json")
-    try:
-        return _run(arguments, log)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Somebody like `head` has read enough.
+        return 1
+    except OSError as error:
+        log.failed(refused(error))
+        return 1
+    return code
 
 
 def _run(arguments: Arguments, log: Log) -> int:
@@ -64,6 +75,8 @@ def _run(arguments: Arguments, log: Log) -> int:
         reporter: Reporter = log
         result = import_module(f"devbox.dropin.{name}").run(arguments, reporter)
     except (DevboxError, OSError) as failed:
+        if isinstance(failed, BrokenPipeError) and not answers:
+            raise
         error = failed if isinstance(failed, DevboxError) else refused(failed)
         log.failed(error)
         if not answers:
@@ -92,4 +105,3 @@ def _failure(error: DevboxError, log: Log) -> JSON:
 def write(result: JSON) -> None:
     """Write an answer as one line of JSON."""
     sys.stdout.write(f"{json.dumps(result, ensure_ascii=False, separators=(',', ':'))}\n")
-    sys.stdout.flush()

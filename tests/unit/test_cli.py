@@ -180,16 +180,65 @@ def test_what_a_contract_says_depends_on_no_locale_and_no_terminal(tmp_path: Pat
 
 
 @pytest.mark.parametrize("closed", ["0<&-", ">&-", "2>&-", "0<&- >&- 2>&-", ">/dev/full", "2>/dev/full"])
-@pytest.mark.parametrize("args", ["frameworks list", "frameworks list --json", "frameworks list --nonsense --json"])
-def test_a_stream_that_is_closed_or_full_gives_no_traceback(args: str, closed: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "args",
+    [
+        "--version",
+        "frameworks list",
+        "frameworks list --json",
+        "frameworks list --nonsense --json",
+        "devcontainer --version",
+        "devcontainer up --help",
+        "devcontainer up --nope",
+        "devcontainer read-configuration",
+        "devcontainer upgrade --dry-run",
+        "devcontainer read-configuration --config nope",
+    ],
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_stream_that_is_closed_or_full_gives_no_traceback(
+    args: str, closed: str, unbuffered: str, tmp_path: Path
+) -> None:
+    (tmp_path / ".devcontainer.json").write_text('{"image": "a"}')
     told = tmp_path / "told"
     other = f"2>{told}" if "2>" not in closed else ""
     script = f'"{sys.executable}" -m devbox {args} {other} {closed}'
-    done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=False)
+    environ = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(
+        ["/bin/sh", "-c", script], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+    )
     said = done.stdout + done.stderr + (told.read_text() if told.exists() else "")
     assert "Traceback" not in said
     assert "Exception ignored" not in said
     assert done.returncode in {0, 1, 2}
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "args", ["--version", "frameworks list", "devcontainer --help", "devcontainer read-configuration"]
+)
+def test_nobody_who_reads_is_no_error_to_tell(args: str, unbuffered: str, tmp_path: Path) -> None:
+    (tmp_path / ".devcontainer.json").write_text('{"image": "a"}')
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as pipe:
+        done = subprocess.run(
+            [sys.executable, "-m", "devbox", *args.split()],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_the_drop_in_says_any_bytes_too(tmp_path: Path) -> None:
+    (tmp_path / ".devcontainer.json").write_text('{"image": "a", "remoteEnv": {"A": "${localEnv:A}"}}')
+    argv = [sys.executable, "-m", "devbox", "devcontainer", "read-configuration"]
+    environ = {**os.environb, b"A": b"\xff", b"PYTHONIOENCODING": b"utf-8:strict"}
+    done = subprocess.run(argv, cwd=tmp_path, env=environ, capture_output=True, check=True)
+    assert b'"A":"\xff"' in done.stdout
 
 
 def test_ctrl_c_while_a_command_is_imported_is_no_traceback(tmp_path: Path) -> None:
