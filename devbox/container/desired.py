@@ -152,7 +152,7 @@ def desired_service(
     state = _plain({**state, "image": project.image, **model.state(project)}, mask)
     content = override(
         project,
-        merged,
+        _in_one_line(merged) if contract.variation.lenient else merged,
         script=entry_script(merged.entrypoints),
         mounts=_mounts(contract, merged),
         labels=_labels(contract, merged, state),
@@ -160,6 +160,12 @@ def desired_service(
         image=own_image or (image.reference if image.reference != project.image else None),
     )
     return Desired(ProjectSpec(project, content, path), state)
+
+
+def _in_one_line(merged: Merged) -> Merged:
+    """Return the same with line breaks of `containerEnv` as the two characters that other tools make of them."""
+    env = tuple((name, value.replace("\n", "\\n")) for name, value in merged.container_env)
+    return replace(merged, container_env=env)
 
 
 def _labels(contract: Contract, merged: Merged, state: JSON) -> tuple[tuple[str, str], ...]:

@@ -43,7 +43,7 @@ class Variation:
     the setting. `remote_env` is for the commands of this call, where the contract says nothing of its names. Without
     `remote_env_in_label` the contract's own is kept out of the container's metadata. `lenient` makes a warning of
     what no other tool looks at, a workspace folder that the container has not, and says like them where lifecycle
-    commands come from.
+    commands come from; and a line break of a compose project's `containerEnv` is what they make of it.
     """
 
     content: Path | None = None

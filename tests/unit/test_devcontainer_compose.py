@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devbox.container.desired import Image, desired_service
 from devbox.devcontainer.compose import model, mounts, sources
 from devbox.devcontainer.compose import override as overriding
 from devbox.devcontainer.compose.model import Project
@@ -20,6 +22,7 @@ from devbox.devcontainer.compose.override import ProjectSpec
 from devbox.devcontainer.compose.reading import documents
 from devbox.devcontainer.compose.sources import Sources
 from devbox.devcontainer.merge import merge
+from devbox.devcontainer.model import Variation
 from devbox.devcontainer.read import read
 from devbox.errors import ContractError
 from devbox.masking import MASK, is_secret, is_secret_name
@@ -330,6 +333,20 @@ def test_properties_go_into_the_override(tmp_path: Path) -> None:
     assert app["environment"] == {"PRICE": "$$5", "LINES": "a\nb"}
     assert app["labels"] == {"a": "$$b"}
     assert app["entrypoint"][:4] == ["/bin/sh", "-c", "exec $$@", "-"]
+
+
+def test_a_line_break_is_what_the_reference_makes_of_it_for_those_who_call_it(tmp_path: Path) -> None:
+    """And nothing has changed by that for `devbox up`, which finds the same recorded."""
+    plain = contract(tmp_path, containerEnv={"LINES": "a\nb"})
+    as_reference = replace(plain, variation=Variation(lenient=True))
+    image = Image("debian", "sha256:1", "sha256:1", {})
+    found = [
+        desired_service(one, merge(one, (), {}, {}), image, project(), path=tmp_path / "override.yml")
+        for one in (plain, as_reference)
+    ]
+    services = [json.loads(one.spec.text())["services"]["app"] for one in found if isinstance(one.spec, ProjectSpec)]
+    assert [service["environment"] for service in services] == [{"LINES": "a\nb"}, {"LINES": "a\\nb"}]
+    assert found[0].state == found[1].state
 
 
 @pytest.mark.parametrize(
