@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import tarfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,12 +21,11 @@ from devbox.dropin.arguments import ArgumentsError, parse, usage
 from devbox.dropin.log import Log
 from devbox.dropin.main import main
 from devbox.dropin.meant import extent, settings_of, variation
-from devbox.dropin.options import COMMANDS
+from devbox.dropin.options import COMMANDS, EVERYWHERE
 from devbox.errors import ConfigError
 from devbox.image.registry.client import Manifest, Registry
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from typing import BinaryIO
 
 JSON = dict[str, Any]
@@ -116,6 +117,16 @@ def test_help_and_version_fail_for_no_other_mistake(capsys: pytest.CaptureFixtur
     for command in COMMANDS:
         assert command.words in usage(None)
         assert all(f"--{one.name} " in usage(command) for one in command.options if not one.hidden)
+
+
+def test_an_option_that_does_nothing_is_on_the_page() -> None:
+    repository = Path(__file__).resolve().parents[2]
+    page = (repository / "docs/devcontainer-cli.md").read_text()
+    modules = [path for path in (repository / "devbox/dropin").glob("*.py") if path.name != "options.py"]
+    read = "".join(path.read_text() for path in modules)
+    for command in COMMANDS:
+        idle = [one.name for one in (*EVERYWHERE, *command.options) if f'"{one.name}"' not in read]
+        assert [name for name in idle if not re.search(rf"--{name}\b", page)] == []
 
 
 def test_a_configuration_that_is_not_there_is_an_outcome(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
