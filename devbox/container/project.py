@@ -12,6 +12,7 @@ import os
 import re
 import tempfile
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +22,7 @@ from devbox.devcontainer.compose.mounts import text_of
 from devbox.devcontainer.compose.sealed import sealed, secrets_in
 from devbox.devcontainer.compose.sources import (
     Sources,
+    dotenv_secrets,
     dotenv_value,
     host_reads,
     inputs,
@@ -37,7 +39,7 @@ from devbox.masking import Mask, is_secret, is_secret_name
 from devbox.paths import state_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from devbox.devcontainer.compose.override import ProjectSpec
     from devbox.devcontainer.model import Contract
@@ -92,6 +94,7 @@ def resolve(engine: Engine, contract: Contract, *, drafted: Mapping[Path, str] |
         run_services=tuple(contract.config.get("runServices") or ()),
         config=known["config"],
         proof=known["proof"],
+        workspace=str(contract.workspace),
         asked=tuple(known["asked"]),
         profiles=tuple(known["profiles"]),
         reads=tuple((kind, name) for kind, name in known["reads"]),
@@ -140,10 +143,9 @@ def _ask(engine: Engine, contract: Contract, where: Sources, drafts: Mapping[Pat
 
     if read is not None and inputs_key(read, engine.environ) != key:
         raise _changed(where)
-    dotenv = where.env_file or where.files[0].parent / ".env"
     named = host_reads(read or found, unsure, engine.environ, contract.workspace, is_secret_name)
     taken = secrets_in(config, engine.environ)
-    profiles = engine.environ.get("COMPOSE_PROFILES") or dotenv_value(dotenv, "COMPOSE_PROFILES") or ""
+    profiles = engine.environ.get("COMPOSE_PROFILES") or dotenv_value(where.dotenv, "COMPOSE_PROFILES") or ""
     return {
         "workspace": str(contract.workspace),
         "sources": where.args(),
@@ -153,9 +155,9 @@ def _ask(engine: Engine, contract: Contract, where: Sources, drafts: Mapping[Pat
         "name": name,
         "profiles": [profile.strip() for profile in profiles.split(",") if profile.strip()],
         "reads": list(dict.fromkeys([*named, *(("variable", name) for name in taken)])),
-        "warnings": [unset(variable, dotenv, contract.workspace / ".env") for variable in blank],
+        "warnings": [unset(variable, where.dotenv, contract.workspace / ".env") for variable in blank],
         "asked": asked,
-        "config": _hidden(config, engine.environ),
+        "config": _hidden(config, where, engine.environ, [name for kind, name in named if kind == "variable"]),
         "proof": _proof(config),
     }
 
@@ -167,24 +169,36 @@ def _proof(config: JSON, salt: str = "") -> str:
     return f"{salt}:{hashlib.scrypt(text, salt=salt.encode(), n=1 << 14, r=8, p=1).hex()}"
 
 
-def _hidden(config: JSON, environ: Mapping[str, str]) -> JSON:
+def _secrets(where: Sources, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that docker compose fills in: those like secrets of its `.env`, and the environment's."""
+    return {**dotenv_secrets(where, is_secret_name), **environ}
+
+
+def _hidden(config: JSON, where: Sources, environ: Mapping[str, str], named: Collection[str]) -> JSON:
     """Return a configuration without the values of secrets, under whatever name, where nothing is judged by them.
 
     A path, a namespace or an option that a variable like a secret holds is one like any other. Commands have to stay as
     they are.
     """
-    # However a file spells a variable's name, its value is in what becomes of it.
-    hidden = Mask()
-    hidden.hide(environ[name] for name in secrets_in(config, environ))
+
+    def mask(variables: Mapping[str, str]) -> Mask:
+        # However a file spells a variable's name, its value is in what becomes of it.
+        found = Mask()
+        found.hide(variables[name] for name in secrets_in(config, variables, named))
+        return found
+
+    hidden, in_address = mask(_secrets(where, environ)), mask(environ)
 
     def without(value: Any, *place: str) -> Any:
         if isinstance(value, dict):
             return {key: without(item, *place, key) for key, item in value.items()}
         if isinstance(value, list):
             return [without(item, *place) for item in value]
-        # The address of a build context may hold a token.
+        if _is_within(place):
+            return hidden.data(value)
+        # The address of a build context may hold a token of the host's; what the checkout says of it is judged.
         is_address = isinstance(value, str) and "://" in value and not value.startswith("/")
-        return hidden.data(value) if is_address or _is_within(place) else value
+        return in_address.data(value) if is_address else value
 
     shown: JSON = without(without_secrets(config, is_secret))
     return shown
@@ -246,13 +260,19 @@ def write(engine: Engine, model: Project, spec: ProjectSpec | None = None) -> di
     """Write the files of `docker compose` for a project as it was judged, with its override; return its variables.
 
     What runs is what was judged: the checkout's own files say it once more, because secrets are kept nowhere, but what
-    they say by now counts only if it is the same, with its secrets. Raises RefusedError where it is not.
+    they say by now counts only if it is the same, with its secrets. Raises RefusedError where it is not, or where what
+    is mounted or built from is a link out of the workspace by now.
     """
+    from devbox.trust.sources import must_stay, of_services
+
     said = _json(_asked(engine, ["--project-name", model.name, *model.sources.args()], model.asked))
     salt = model.proof.partition(":")[0]
     if said is None or _proof(_plain(said), salt) != model.proof:
         raise _changed(model.sources)
-    config, variables = sealed(said, engine.environ)
+    made = [_plain(said), *([_plain(spec.override)] if spec is not None else [])]
+    must_stay(of_services(*made), model.workspace)
+    named = [name for kind, name in model.reads if kind == "variable"]
+    config, variables = sealed(said, _secrets(model.sources, engine.environ), named)
     private_folder(model.path.parent)
     write_atomically(model.path, text_of(config), mode=0o600)
     if spec is not None:
@@ -325,6 +345,11 @@ def override_file(contract: Contract) -> Path:
 def one_shot_file(contract: Contract) -> Path:
     """Return where the override of `devbox run` is."""
     return _folder() / f"run-{_key(contract)}.yml"
+
+
+def one_shot_project(contract: Contract, project: Project) -> Project:
+    """Return `project` for `devbox run`, which leaves the file alone that an `up` may be about to read."""
+    return replace(project, path=_folder() / f"run-project-{_key(contract)}.yml")
 
 
 def recall(contract: Contract) -> JSON | None:

@@ -372,6 +372,70 @@ def test_a_secret_that_is_swapped_in_after_the_look_is_not_passed(
         canaries.engine.run(["compose", "--project-name", project, "down", "--timeout", "0"], check=False)
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_a_folder_of_a_service_that_becomes_a_link_after_the_look_is_not_mounted(
+    canaries: Canaries, engine_name: Callable[[str], str], there: bool
+) -> None:
+    folder, data = canaries.me / ".devcontainer", canaries.me / "data"
+    folder.mkdir()
+    data.mkdir()
+    project = engine_name("linked").lower()
+    process = ["sh", "-c", "trap exit TERM; sleep infinity & wait"]
+    db = {"image": IMAGE, "command": process, "volumes": ["../data:/data"]}
+    content = {"name": project, "services": {"a": {"image": IMAGE, "command": process}, "db": db}}
+    (folder / "devcontainer.json").write_text(json.dumps({"dockerComposeFile": "c.yaml", "service": "a"}))
+    (folder / "c.yaml").write_text(json.dumps(content))
+    engine = canaries.engine
+    try:
+        if there:
+            made = up(UpRequest(path=canaries.me, yes=True), engine, Silent())
+            engine.run(["stop", "--time", "0", made.container])
+            engine.run(["rm", "--force", f"{project}-db-1"])
+        script = canaries.me / "docker"
+        swap = f"[ -L {data} ] || {{ rmdir {data}; ln -s {canaries.out} {data}; }}"
+        script.write_text(
+            f'#!/bin/sh\ncase " $* " in *" --project-name {project} "*" config "*) {swap};; esac\nexec docker "$@"\n'
+        )
+        script.chmod(0o755)
+        with pytest.raises(RefusedError, match="is a link out of the workspace"):
+            up(UpRequest(path=canaries.me, yes=True), Engine(docker=str(script), environ=engine.environ), Silent())
+        assert data.is_symlink()
+        assert not engine.run(["ps", "--all", "--quiet", "--filter", f"name={project}-db"]).stdout
+    finally:
+        engine.run(["compose", "--project-name", project, "down", "--timeout", "0"], check=False)
+
+
+def test_short_secrets_and_those_of_a_dotenv_are_in_no_file_and_no_label(
+    canaries: Canaries, engine_name: Callable[[str], str]
+) -> None:
+    folder, project = canaries.me / ".devcontainer", engine_name("sealed").lower()
+    folder.mkdir()
+    process = ["sh", "-c", "trap exit TERM; sleep infinity & wait"]
+    check = {"test": ["CMD", "true", "${REDIS_PASSWORD}"], "interval": "10m"}
+    service = {"image": IMAGE, "command": process, "healthcheck": check, "environment": {"FOO": "FOO_VALUE"}}
+    text = json.dumps({"name": project, "services": {"a": service}})
+    (folder / "devcontainer.json").write_text(json.dumps({"dockerComposeFile": "c.yaml", "service": "a"}))
+    (folder / "c.yaml").write_text(text.replace("FOO_VALUE", "${SOME_\\x50ASSWORD}"))
+    (folder / ".env").write_text("REDIS_PASSWORD=dotenvsecret-12345\n")
+    engine = Engine(environ={**canaries.engine.environ, "SOME_PASSWORD": "hunter2"})
+    try:
+        with pytest.raises(RefusedError) as raised:
+            up(UpRequest(path=canaries.me, yes=True), engine, Silent())
+        assert "SOME_PASSWORD" in (raised.value.detail or "")
+        made = up(UpRequest(path=canaries.me, yes=True, allow=("variable",)), engine, Silent())
+        found = engine.container(made.container)
+        assert found is not None
+        assert "FOO=hunter2" in found["Config"]["Env"]
+        assert "dotenvsecret-12345" in found["Config"]["Healthcheck"]["Test"]
+        kept = {path: path.read_text(errors="replace") for path in paths.state_dir().rglob("*") if path.is_file()}
+        assert kept
+        for secret in ("hunter2", "dotenvsecret-12345"):
+            assert secret not in json.dumps(found["Config"]["Labels"])
+            assert not [path for path, text in kept.items() if secret in text]
+    finally:
+        engine.run(["compose", "--project-name", project, "down", "--timeout", "0"], check=False)
+
+
 def test_names_that_somebody_else_has_are_asked_for(canaries: Canaries, engine_name: Callable[[str], str]) -> None:
     engine, name = canaries.engine, f"other-{engine_name('names')}"
     folder = canaries.me / ".devcontainer"

@@ -15,11 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox.container.desired import Image, desired_service
+from devbox.container.project import one_shot_file, one_shot_project, override_file
 from devbox.devcontainer.compose import model, mounts, sources
 from devbox.devcontainer.compose import override as overriding
 from devbox.devcontainer.compose.model import Project
 from devbox.devcontainer.compose.override import ProjectSpec
 from devbox.devcontainer.compose.reading import documents
+from devbox.devcontainer.compose.sealed import sealed
 from devbox.devcontainer.compose.sources import Sources
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.model import Variation
@@ -192,6 +194,38 @@ def test_the_key_changes_with_files_and_the_variables_that_they_name(tmp_path: P
     assert sources.inputs_key([file, absent], {"IMAGE": "a", "COMPOSE_PROFILES": "x"}) != key
     absent.touch()
     assert sources.inputs_key([file, absent], {"IMAGE": "a", "OTHER": "1"}) != key
+
+
+@pytest.mark.parametrize("name", ["DB_\\x50ASSWORD", "DB_\\u0050ASSWORD", "DB_PASS\\\n      WORD", "DB_\\0120ASSWORD"])
+def test_a_variable_is_told_however_its_name_is_written(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "compose.yaml"
+    file.write_text(f'services: {{app: {{environment: {{FOO: "${{{name}}}"}}}}}}')
+    key = sources.inputs_key([file], {"DB_PASSWORD": "hunter2"})
+    assert sources.inputs_key([file], {"DB_PASSWORD": "hunter3"}) != key
+    found = sources.host_reads([file], [], {"DB_PASSWORD": "hunter2"}, tmp_path, is_secret_name)
+    assert found == (("variable", "DB_PASSWORD"),)
+
+
+def test_a_short_secret_that_the_files_name_is_sealed() -> None:
+    config = {"services": {"app": {"environment": {"FOO": "hunter2"}, "healthcheck": {"test": ["a hunter2"]}}}}
+    assert sealed(config, {"DB_PASSWORD": "hunter2"})[1] == {}
+    written, secrets = sealed(config, {"DB_PASSWORD": "hunter2"}, ["DB_PASSWORD"])
+    assert "hunter2" not in json.dumps(written)
+    assert set(secrets.values()) == {"hunter2"}
+
+
+def test_a_run_leaves_the_file_alone_that_an_up_may_read(tmp_path: Path) -> None:
+    one, made = contract(tmp_path), project()
+    own = one_shot_project(one, made)
+    assert own.path not in {made.path, one_shot_file(one), override_file(one)}
+    assert own == replace(made, path=own.path)
+
+
+def test_secrets_of_a_dotenv(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("export A_TOKEN='a b' # x\nB_KEY: c # d\nC_KEY=\"e#\"\nPLAIN=f\n#D_KEY=g\n")
+    found = sources.dotenv_secrets(Sources((tmp_path / "compose.yaml",)), is_secret_name)
+    assert found == {"A_TOKEN": "a b", "B_KEY": "c", "C_KEY": "e#"}
+    assert sources.dotenv_secrets(Sources((tmp_path / "x/compose.yaml",)), is_secret_name) == {}
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace")))

@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, Any
 from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.contract.inforce import agree_by_writing, see_consent, see_names
 from devbox.container.desired import Desired, Image, canonical, desired_service
-from devbox.container.project import one_shot_file, override_file, recall, remember, resolve, services_of, write
+from devbox.container.project import (
+    one_shot_file,
+    one_shot_project,
+    override_file,
+    recall,
+    remember,
+    resolve,
+    services_of,
+    write,
+)
 from devbox.container.steps import Actual, BuildService, ComposeUp, Replace
 from devbox.container.target import LOCAL_FOLDER, folder_of
 from devbox.container.up.feature_layer import see_features
@@ -355,7 +364,8 @@ def one_shot_spec(
     `shot` is the container as `docker run` would make it.
     """
     whole = _with_repository(contract, project)
-    wanted = desired_service(whole, merged, image, project, path=one_shot_file(contract), own_image=shot.image)
+    own = one_shot_project(contract, project)
+    wanted = desired_service(whole, merged, image, own, path=one_shot_file(contract), own_image=shot.image)
     assert isinstance(wanted.spec, ProjectSpec)  # noqa: S101  # a service is nothing else
     return one_shot(wanted.spec, labels=shot.labels, env=shot.env, ulimits=_lowered(contract, project.service))
 

@@ -43,8 +43,9 @@ class Project:
 
     `config` is what `docker compose config` says of the services that may run, which are `asked` for by name or are
     all, without the values that look like secrets. It is judged, and written to `path` for docker compose to run;
-    `proof` is a digest of it with these values. `profiles` are the active ones. `reads` is what the files take from the
-    host, each with its kind, `warnings` what is odd about them.
+    `proof` is a digest of it with these values. What lies in `workspace` and is mounted has to stay there. `profiles`
+    are the active ones. `reads` is what the files take from the host, each with its kind, `warnings` what is odd about
+    them.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Project:
     run_services: tuple[str, ...]
     config: JSON = field(hash=False)
     proof: str = ""
+    workspace: str = "/"
     asked: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
     reads: tuple[tuple[str, str], ...] = ()

@@ -8,24 +8,31 @@ from typing import TYPE_CHECKING, Any
 
 from devbox.devcontainer.compose.model import without_secrets
 from devbox.devcontainer.compose.mounts import escaped
-from devbox.masking import is_secret, is_secret_name
+from devbox.masking import SHORT, is_secret, is_secret_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from devbox.devcontainer.jsonc import JSON
 
-# A shorter value may be anywhere by chance.
+# A shorter value may be anywhere by chance; not as easily that of a variable that the files name.
 _TELLING = 8
 # What was read once is read no second time: not even from files that are no compose files.
 _DONE_WITH = ("env_file", "develop")
 
 
-def secrets_in(config: JSON, environ: Mapping[str, str]) -> list[str]:
-    """Return the names of those secrets of `environ` whose values are anywhere in a resolved configuration."""
+def secrets_in(config: JSON, environ: Mapping[str, str], named: Collection[str] = ()) -> list[str]:
+    """Return the names of those secrets of `environ` whose values are anywhere in a resolved configuration.
+
+    `named` are those variables that the files name, by whose values shorter ones are told.
+    """
     text = json.dumps(config, ensure_ascii=False)
     found = ((name, json.dumps(value, ensure_ascii=False)[1:-1]) for name, value in environ.items())
-    return sorted(name for name, value in found if len(value) >= _TELLING and value in text and is_secret_name(name))
+    return sorted(
+        name
+        for name, value in found
+        if len(value) >= (SHORT if name in named else _TELLING) and value in text and is_secret_name(name)
+    )
 
 
 def _readable(service: JSON) -> JSON:
@@ -40,19 +47,19 @@ def _readable(service: JSON) -> JSON:
     return kept
 
 
-def sealed(config: JSON, environ: Mapping[str, str]) -> tuple[JSON, dict[str, str]]:
-    """Return what docker compose said, to be read by it again, with variables in the place of secrets, and these.
+def sealed(config: JSON, environ: Mapping[str, str], named: Collection[str] = ()) -> tuple[JSON, dict[str, str]]:
+    """Return what docker compose said, to be read by it again, with variables in the place of `secrets_in`, and these.
 
     `config` has each `$` twice, as docker compose writes it. The variables have names of devbox's own: one that the
     files chose could steer docker.
     """
     names: dict[str, str] = {}
 
-    def named(value: str) -> str:
+    def instead(value: str) -> str:
         return f"${{{names.setdefault(value, f'DEVBOX_SECRET_{len(names) + 1}')}}}"
 
     twice = {name: escaped(value) for name, value in environ.items()}
-    values = [twice[name] for name in secrets_in(config, twice)]
+    values = [twice[name] for name in secrets_in(config, twice, named)]
     known = re.compile("|".join(map(re.escape, sorted(values, key=len, reverse=True)))) if values else None
 
     def without(value: Any) -> Any:
@@ -60,8 +67,8 @@ def sealed(config: JSON, environ: Mapping[str, str]) -> tuple[JSON, dict[str, st
             return {key: without(item) for key, item in value.items()}
         if isinstance(value, list):
             return [without(item) for item in value]
-        return known.sub(lambda match: named(match[0]), value) if known and isinstance(value, str) else value
+        return known.sub(lambda match: instead(match[0]), value) if known and isinstance(value, str) else value
 
     services = {name: _readable(service) for name, service in (config.get("services") or {}).items()}
-    written = without(without_secrets({**config, "services": services}, is_secret, named))
+    written = without(without_secrets({**config, "services": services}, is_secret, instead))
     return written, {name: value.replace("$$", "$") for value, name in names.items()}

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 # What compose itself calls a project whose file lies in .devcontainer; the other tools do not take it for a name.
 _DEFAULT_NAME = "devcontainer"
 _WORD = re.compile(r"[A-Za-z_]\w*")
+# What YAML and `.env` files can write in the place of a character, or between two of one word.
+_ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U(000[0-9A-Fa-f]{5})|0([0-7]{1,3})|\s*[\r\n]\s*)")
+_PAIR = re.compile(r"^\s*(?:export\s+)?(\w+)\s*[=:]\s*(.*?)\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,11 @@ class Sources:
 
     files: tuple[Path, ...]
     env_file: Path | None = None
+
+    @property
+    def dotenv(self) -> Path:
+        """The file that docker compose reads variables from, whether it is there or not."""
+        return self.env_file or self.files[0].parent / ".env"
 
     def args(self) -> list[str]:
         """Return the options of `docker compose` that name them."""
@@ -67,6 +75,20 @@ def dotenv_value(path: Path, name: str) -> str | None:
         return None
     found = re.search(rf"^{name}=(.+)$", text, re.MULTILINE)
     return found[1].strip() if found else None
+
+
+def dotenv_secrets(where: Sources, is_secret_name: Callable[[str], bool]) -> dict[str, str]:
+    """Return the variables like secrets of the `.env` file that docker compose reads, those of one line."""
+    try:
+        text = where.dotenv.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    return {name: _unquoted(value) for name, value in _PAIR.findall(text) if is_secret_name(name)}
+
+
+def _unquoted(value: str) -> str:
+    quoted = re.match(r"""(["'])(.*?)\1""", value)
+    return quoted[2] if quoted else value.partition(" #")[0].rstrip()
 
 
 def project_name(contract: Contract, where: Sources, resolved: str, environ: Mapping[str, str]) -> str:
@@ -119,8 +141,18 @@ def inputs(where: Sources, drafts: Mapping[Path, str] | None = None) -> tuple[tu
     what is not plain YAML within limits.
     """
     found, unsure = files_of(where.files, drafts)
-    dotenv = where.env_file or where.files[0].parent / ".env"
-    return tuple(dict.fromkeys([*found, dotenv])), tuple(unsure)
+    return tuple(dict.fromkeys([*found, where.dotenv])), tuple(unsure)
+
+
+def _words(text: str) -> set[str]:
+    """Return the words of a file as it is written and as it is read; a warm start has no time to read its YAML."""
+
+    def character(match: re.Match[str]) -> str:
+        digits = next((group for group in match.groups()[:3] if group), None)
+        return chr(int(digits, 16)) if digits else chr(int(match[4], 8)) if match[4] else ""
+
+    read = _ESCAPE.sub(character, text) if "\\" in text else ""
+    return {*_WORD.findall(text), *_WORD.findall(read)}
 
 
 def inputs_key(files: Iterable[Path], environ: Mapping[str, str]) -> str:
@@ -136,7 +168,7 @@ def inputs_key(files: Iterable[Path], environ: Mapping[str, str]) -> str:
         except OSError:
             text = b"\0"
         content.update(b"\0".join((os.fsencode(file), b"%d" % len(text), text)))
-        words.update(_WORD.findall(text.decode("utf-8", "replace")))
+        words.update(_words(text.decode("utf-8", "replace")))
     for name in sorted(environ):
         if name in words or name.startswith("COMPOSE_"):
             content.update(os.fsencode(f"\0{name}={environ[name]}"))
@@ -160,7 +192,7 @@ def host_reads(
     for file in files:
         if not file.is_file():
             continue
-        words.update(_WORD.findall(file.read_text(encoding="utf-8", errors="replace")))
+        words.update(_words(file.read_text(encoding="utf-8", errors="replace")))
         if not Path(os.path.realpath(file)).is_relative_to(real):
             found.append(("path", str(file)))
     return (
