@@ -14,7 +14,7 @@ from devbox.container.up.complete import Wishes
 from devbox.engine.docker import Engine
 from devbox.reporter import Silent
 from devbox.trust.ask import Answers
-from tests.oracle.up_lab import CASES, CORPUS, RECORDER, Lab, label_of_dockerfile, parse_log
+from tests.oracle.up_lab import CASES, CORPUS, RECORDER, Lab, label_of_dockerfile, parse_log, selected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,11 +45,10 @@ def built(
     top = tmp_path_factory.mktemp("build")
     labs: dict[str, Lab] = {}
     theirs: dict[str, Future[CompletedProcess[str]]] = {}
-    ours = (item for item in request.session.items if item.path == request.path and hasattr(item, "callspec"))
-    selected = {item.callspec.params.get("case") for item in ours}
+    wanted = selected(request, __file__)
     with ThreadPoolExecutor(2) as pool:
         for case in BUILT:
-            if case in selected:
+            if case in wanted:
                 lab = labs[case] = Lab.of(top / case.replace("/", "-"), CORPUS / f"{case}.json")
                 for folder in (path for path in FEATURES.iterdir() if path.is_dir()):
                     shutil.copytree(folder, lab.contract.parent / folder.name)

@@ -19,7 +19,7 @@ from devbox.dropin.configuration import filled, merged, workspace
 from devbox.engine.docker import Engine
 from devbox.errors import ContractError
 from devbox.reporter import Silent
-from tests.oracle.up_lab import CASES, CORPUS, ENVIRON, RECORDER, Lab
+from tests.oracle.up_lab import CASES, CORPUS, ENVIRON, RECORDER, Lab, selected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,10 +48,10 @@ def answers(
     top = tmp_path_factory.mktemp("read")
     labs: dict[str, Lab] = {}
     theirs: dict[str, Future[subprocess.CompletedProcess[str]]] = {}
-    selected = {item.callspec.params.get("case") for item in request.session.items if hasattr(item, "callspec")}
+    wanted = selected(request, __file__)
     with ThreadPoolExecutor(2) as pool:
         for case in READ:
-            if case in selected:
+            if case in wanted:
                 lab = labs[case] = Lab.of(top / case, CORPUS / f"{case}.json", base="labelled:1")
                 options = () if "compose" in case else ("--include-merged-configuration",)
                 theirs[case] = pool.submit(lab.reference, reference_cli, "read-configuration", *options)

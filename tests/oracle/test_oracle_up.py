@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.oracle.up_lab import CASES, CORPUS, HERE, NO_GPU, Lab, Recorded, build_of, compose_of, differing, run_of
+from tests.oracle.up_lab import (
+    CASES,
+    CORPUS,
+    HERE,
+    NO_GPU,
+    Lab,
+    Recorded,
+    build_of,
+    compose_of,
+    differing,
+    run_of,
+    selected,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,11 +46,10 @@ def recorded(
     top = tmp_path_factory.mktemp("up")
     labs: dict[str, Lab] = {}
     theirs: dict[str, Future[Recorded]] = {}
-    ours = (item for item in request.session.items if item.path.samefile(__file__) and hasattr(item, "callspec"))
-    selected = {item.callspec.params.get("case") for item in ours}
+    wanted = selected(request, __file__)
     with ThreadPoolExecutor(2) as pool:
         for case in CASES:
-            if case in selected:
+            if case in wanted:
                 labs[case] = Lab.of(top / case, CORPUS / f"{case}.json")
                 theirs[case] = pool.submit(labs[case].reference_up, reference_cli)
 

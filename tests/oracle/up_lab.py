@@ -21,6 +21,8 @@ from devbox.reporter import Silent
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import pytest
+
 HERE = Path(__file__).parent
 CORPUS = HERE / "corpus"
 RECORDER = HERE / "recorder.sh"
@@ -291,3 +293,9 @@ def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
 def differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> set[str]:
     """Return the keys of which the two say different things."""
     return {key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key)}
+
+
+def selected(request: pytest.FixtureRequest, file: str) -> set[str]:
+    """Return the cases that are run of the tests of `file`, a module's `__file__`: other files have other cases."""
+    ours = (item for item in request.session.items if item.path.samefile(file) and hasattr(item, "callspec"))
+    return {item.callspec.params["case"] for item in ours if "case" in item.callspec.params}
