@@ -80,6 +80,8 @@ def _elsewhere(framework: Framework) -> Iterator[tuple[str, str]]:
             yield key, "must be port numbers, 1 to 65535"
     if framework.run.shm is not None and (units.size(framework.run.shm) is None or framework.run.shm.isdigit()):
         yield "run.shm", "must be a size such as 16g"
+    for number, part in enumerate(framework.contexts):
+        yield from _inside(f"contexts[{number}].path", (part.path,))
     if (upstream := framework.upstream) is not None:
         yield from _inside("upstream.dockerfile", upstream.dockerfile)
         yield from _placeholders("upstream.args", (value for _, value in upstream.args), UPSTREAM)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from devbox.errors import ContractError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Pairs = tuple[tuple[str, str], ...]
 # Paths in a checkout of which the first that exists counts, because upstream moved it. A single string is one of them.
@@ -31,6 +36,18 @@ class CheckoutContext:
 
     name: str
     path: str
+
+    def folder(self, checkout: Path) -> Path | None:
+        """Return the folder of a checkout, None where it has none.
+
+        Raises ContractError where a link leads out of the checkout: a build would read what is there.
+        """
+        place = checkout / self.path
+        if not place.is_dir():
+            return None
+        if not place.resolve().is_relative_to(checkout.resolve()):
+            raise ContractError(f"{place} leads out of the checkout, to {place.resolve()}", hint=f"ls -ld {place}")
+        return place
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,11 +48,21 @@ class Source:
         if isinstance(variants, dict):
             tables |= {f"variants.{name}.": one for name, one in variants.items() if isinstance(one, dict)}
         for dot, one in tables.items():
-            for name in _HOST_KEYS & one.keys():
+            for name in filter(None, (*sorted(_HOST_KEYS & one.keys()), _reaching(one))):
                 raise ConfigError(
                     f"{self.path}: '{self.key(dot + name)}' reaches the host, so a checkout cannot set it",
                     hint=f"write it into {config_dir() / TABLE / f'{self.name}.toml'}",
                 )
+
+
+def _reaching(table: toml.Table) -> str | None:
+    """Return the key that takes a variable of the host, or the build volume of a workspace; None where none does."""
+    env, caches = table.get("env"), table.get("caches")
+    for name, value in env.items() if isinstance(env, dict) else ():
+        if isinstance(value, str) and "${" in value and "env:" in value.lower():
+            return f"env.{name}"
+    named = isinstance(caches, list) and any(str(one).startswith("build-") for one in caches)
+    return "caches" if named else None
 
 
 def files() -> dict[str, Path]:

@@ -153,6 +153,8 @@ def _of_run_arg(argument: RunArg) -> Iterator[Reach]:
     elif name in _KINDS:
         if value != "false":
             yield Reach(_KINDS[name], value or "", said)
+    elif name == "gpus" and "driver" in (value or "").lower():
+        yield Reach("device", value or "", said)
     elif name not in _HARMLESS | {"mount", "volume"}:
         yield Reach("option", argument.word, said)
 

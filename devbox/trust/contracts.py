@@ -148,10 +148,13 @@ def _options(words: Sequence[str]) -> Iterator[str]:
 
 def _stays(option: str, workspace: Path) -> bool:
     """Tell whether an option of `docker build` reaches nothing but the build."""
+    if not option.isprintable():
+        # Docker's reader of these ends at a line break, and is no judge of the rest.
+        return False
     name, equals, value = option.partition("=")
     if name == "--build-context":
         _, named, place = value.partition("=")
-        return bool(named) and (place.startswith("docker-image:") or _is_in(place, workspace))
+        return bool(named) and (place.startswith("docker-image://") or _is_in(place, workspace))
     if name == "--secret":
         words = value.split(",")
         fields = dict(word.partition("=")[::2] for word in words)

@@ -179,7 +179,7 @@ def _of_service_build(build: JSON, workspace: Path) -> Iterator[Reach]:
 
 def _of_context(name: str, place: str, workspace: Path) -> Iterator[Reach]:
     # An image is what any Dockerfile can start from.
-    if place.startswith(("service:", "target:", "docker-image:")):
+    if place.startswith("docker-image://") or (place.startswith(("service:", "target:")) and "/" not in place):
         return
     if not place.startswith("/"):
         yield Reach("remote", place, f"is built with {place}, which is elsewhere, as {name}")

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.errors import ConfigError
+from devbox.errors import ConfigError, ContractError
 from devbox.frameworks import load
+from devbox.frameworks.model import CheckoutContext
 from devbox.frameworks.sources import built_in, overlaid
 
 TABLES = {file.stem: tomllib.loads(file.read_text(encoding="utf-8")) for file in built_in().glob("*.toml")}
@@ -80,3 +81,34 @@ def test_what_lies_on_top_is_what_counts(below: dict[str, Any], above: dict[str,
 )
 def test_how_tables_and_lists_are_laid_over_each_other(below: Any, above: Any, merged: Any) -> None:
     assert overlaid(below, above) == merged
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'env = {X = "${localEnv:AWS_SECRET_ACCESS_KEY}"}',
+        'env = {X = "${ env:HOME}"}',
+        'caches = ["build-aaaaaaaaaaaa"]',
+        'variants.other.env = {X = "${localEnv:TOKEN}"}',
+        'contexts = [{name = "checkout", path = "/etc"}]',
+        'contexts = [{name = "checkout", path = "../.."}]',
+    ],
+)
+def test_a_checkouts_framework_reaches_nothing_of_the_host(tmp_path: Path, line: str) -> None:
+    (tmp_path / "devbox.toml").write_text(f'[frameworks.mine]\nextends = "vllm"\n{line}\n')
+    with pytest.raises(ConfigError, match=r"devbox\.toml"):
+        load.load("mine", workspace=tmp_path, variant="other" if "other" in line else None)
+
+
+def test_a_context_that_is_a_link_out_of_the_checkout_is_refused(tmp_path: Path) -> None:
+    checkout, outside = tmp_path / "checkout", tmp_path / "outside"
+    checkout.mkdir()
+    outside.mkdir()
+    (checkout / "requirements").symlink_to(outside)
+    part = CheckoutContext("checkout", "requirements")
+    with pytest.raises(ContractError, match="leads out of the checkout"):
+        part.folder(checkout)
+    (checkout / "requirements").unlink()
+    assert part.folder(checkout) is None
+    (checkout / "requirements").mkdir()
+    assert part.folder(checkout) == checkout / "requirements"

@@ -188,3 +188,10 @@ def test_the_warning_names_the_command() -> None:
     found = preflight.findings(gaps.Gaps(submodules=("a", "b", "b/c", "d", "e")))
     assert found[0].message == "submodules a, b, b/c and 2 more without content"
     assert found[0].remedy == "git submodule update --init --recursive -- a b d e"
+
+
+@pytest.mark.parametrize("name", ["alias.lfs", "core.alternateRefsCommand", "core.editor", "http.cookieFile"])
+def test_settings_that_lead_git_elsewhere_are_found(tmp_path: Path, name: str) -> None:
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "config", name, "!touch pwned")
+    assert running(tmp_path) == (name.lower(),)

@@ -296,3 +296,25 @@ def test_a_service_s_link_out_of_the_workspace_holds_as_it_was_agreed_to(tmp_pat
     must_stay(source, str(workspace))
     with pytest.raises(RefusedError, match="link out of the workspace"):
         must_stay([Source(str(workspace / "data"), not readonly)], str(workspace))
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--secret=id=x,src=/etc/passwd\n/../../..{workspace}/x",
+        "--secret=id=x,src={workspace}/x\r",
+        "--build-context=host=docker-image:/etc",
+        "--build-context=host=docker-image:",
+    ],
+)
+def test_an_option_that_docker_reads_in_another_way_is_asked_for(tmp_path: Path, option: str) -> None:
+    (tmp_path / "Dockerfile").touch()
+    said = option.format(workspace=tmp_path)
+    found = contract(tmp_path, image=None, build={"dockerfile": "Dockerfile", "options": [said]})
+    assert host_reach(found)
+
+
+@pytest.mark.parametrize("value", ['driver=cdi,"device=vendor.com/net=all"', "DRIVER=cdi"])
+def test_a_driver_of_gpus_is_asked_for(tmp_path: Path, value: str) -> None:
+    assert host_reach(contract(tmp_path, runArgs=[f"--gpus={value}"]))
+    assert not host_reach(contract(tmp_path, runArgs=["--gpus=device=0,1"]))

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 # Settings whose value git runs, or that lead it elsewhere; git prints their names in lower case.
 _RUNS = re.compile(
-    r"core\.(fsmonitor|sshcommand|gitproxy|askpass|hookspath|worktree)|credential(\..*)?\.helper|filter\..*"
+    r"core\.(fsmonitor|sshcommand|gitproxy|askpass|hookspath|worktree|alternaterefscommand|editor)|filter\..*"
+    r"|credential(\..*)?\.helper|alias\..*|gc\.recentobjectshook|merge\..*\.driver|gpg(\..*)?\.program"
     r"|url\..*\.(push)?insteadof|submodule\..*\.update|include(if)?\..*|remote\..*\.(proxy|vcs|uploadpack)|lfs\..*"
-    r"|http(\..*)?\.proxy|protocol\..*"
+    r"|http(\..*)?\.(proxy|cookiefile|delegation|curloptresolve|ssl.*)|protocol\..*"
 )
 # What `git lfs install --local` writes, and what a submodule's or a common checkout's own settings say.
 _HARMLESS = re.compile(

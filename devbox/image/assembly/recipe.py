@@ -53,7 +53,7 @@ def recipe(
             ("DEV_HOME", user.home),
         ]
     args.append(("DEV_CACHES", " ".join(framework.caches)))
-    parts = [part for part in framework.contexts if checkout is None or (checkout / part.path).is_dir()]
+    parts = [part for part in framework.contexts if checkout is None or part.folder(checkout) is not None]
     contexts = [(part.name, part.path) for part in parts]
     if inline and checkout is not None:
         names = tuple(value for _, value in framework.args)

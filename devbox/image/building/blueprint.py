@@ -171,9 +171,9 @@ class Maker:
         file = str(folder / "Dockerfile")
         self.files[file] = text
         contexts = [
-            (part.name, str(checkout / part.path))
+            (part.name, str(folder_there))
             for part in framework.contexts
-            if checkout is not None and (checkout / part.path).is_dir()
+            if checkout is not None and (folder_there := part.folder(checkout)) is not None
         ]
         if checkout is not None:
             contexts.append((SOURCE, str(sources.folder_of(checkout))))
