@@ -15,7 +15,8 @@ TABLE = "frameworks"
 EXTENDS = "extends"
 # Each of these files of a checkout may have tables `[frameworks.NAME]`; a later one's comes before an earlier one's.
 WORKSPACE_FILES = ("devbox.toml", "devbox.local.toml")
-# What reaches the host when a container starts: devices, capabilities, mounts, tokens. It is for the user's own files.
+# What reaches the host when a container starts: devices, capabilities, mounts, tokens. It is for the user's own files,
+# as are the values that `_reaching` tells.
 _HOST_KEYS = frozenset({"run", "tasks"})
 
 
