@@ -122,6 +122,12 @@ class TestMakefiles:
             lab.close()
 
 
+# Which options its script had not yet: in 2025, up to 0.16, and in 0.5.
+_SPRING_2025 = ("configure-only", "build_root", "no-venv")
+_UP_TO_016 = (*_SPRING_2025, "generator", "linking_install_binary", "skip_requirements", "yes")
+ERAS = {"2025": _SPRING_2025, "0.16": _UP_TO_016, "0.5": (*_UP_TO_016, "configure_cmake", "micro_benchmarks", "nvtx")}
+
+
 class WheelLab(Lab):
     """A checkout with TensorRT-LLM's layout."""
 
@@ -133,10 +139,14 @@ class WheelLab(Lab):
         self.request = {"type": "Release", "arch": "90-real"}
         self.libraries = self.workspace / "tensorrt_llm" / "libs"
 
-    def make_older(self) -> None:
-        """Take the options away that older scripts do not have."""
+    def make_older(self, era: str = "2025") -> None:
+        """Take the options away that older scripts do not have, and let them tell a first build as these do."""
         script = (self.workspace / "scripts" / "build_wheel.py").read_text()
-        script = re.sub(r'    parser.add_argument\("--(configure-only|build_root|no-venv)".*\n', "", script)
+        for name in ERAS[era]:
+            script = re.sub(rf'    parser.add_argument\("--{name}".*\n', "", script)
+            script = script.replace(f"args.{name.replace('-', '_')}", "None")
+        if era != "2025":
+            script = script.replace('(build_dir / "CMakeFiles").exists()', "build_dir.exists()")
         self.write("scripts/build_wheel.py", script)
         self.commit("an older script")
 
@@ -256,6 +266,21 @@ class TestBuildWheel:
         edited = lab.build()
         assert (edited["configured"], edited["compiled"], lab.says(edited)) == ([], 1, "141")
         assert lab.runs() == runs
+
+    @pytest.mark.parametrize("era", ["0.16", "0.5"])
+    def test_an_older_script_is_told_what_it_knows(self, lab: WheelLab, era: str) -> None:
+        lab.make_older(era)
+        first = lab.build()
+        assert (first["code"], first["compiled"]) == (0, 3), first["failure"]
+        cache = (Path(first["tree"]) / "CMakeCache.txt").read_text()
+        assert "CMAKE_GENERATOR:INTERNAL=Ninja" in cache
+        assert "CMAKE_CUDA_ARCHITECTURES:UNINITIALIZED=90-real" in cache
+        lab.write("cpp/kernels/scale.cpp", 'extern "C" int scale(int value) { return 7 * value; }\n')
+        edited = lab.build()
+        assert (edited["code"], edited["configured"], edited["compiled"]) == (0, [], 1)
+        again = lab.build(mode="reconfigure")
+        # What cannot configure a folder that is there begins anew.
+        assert (again["code"], again["compiled"]) == (0, 3 if era == "0.5" else 0)
 
     def test_an_older_script_s_build_does_not_hide_what_came_meanwhile(self, lab: WheelLab) -> None:
         """A file with an old time takes a source's place after the script compiled it, before ninja looks at it."""

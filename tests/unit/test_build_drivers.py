@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import asdict
+from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ from devbox.agent.drivers.build_wheel import NOT_PASSED, OWN, Script, plain
 from devbox.agent.drivers.cargo import Conversation, only
 from devbox.agent.drivers.choose import DRIVERS, kind_of
 from devbox.agent.events import AgentError
+from devbox.agent.parsers import Option, options
 from devbox.agent.protocol import Rules
 from devbox.frameworks.load import available, variants
 from devbox.frameworks.model import BuildRules
@@ -28,19 +30,19 @@ VALUES = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters
 )
 # As the options stand in the scripts of 2024 and of 2026.
 OLD = """
-    parser.add_argument("--build_type", "-b", default="Release")
-    parser.add_argument("--build_dir", type=Path)
-    parser.add_argument("--extra-cmake-vars", "-D", action="append")
-    parser.add_argument("--benchmarks", action="store_true")
-    parser.add_argument("--nvtx", action="store_true")
+parser.add_argument("--build_type", "-b", default="Release")
+parser.add_argument("--build_dir", type=Path)
+parser.add_argument("--extra-cmake-vars", "-D", action="append")
+parser.add_argument("--benchmarks", action="store_true")
+parser.add_argument("--nvtx", action="store_true")
 """
 NEW = (
     OLD.replace("--benchmarks", "--micro_benchmarks")
     + """
-    parser.add_argument("--cpp_only", "-l", action="store_true")
-    parser.add_argument('--configure-only', action="store_true")
-    parser.add_argument("--nixl_root", help="Directory")
-        f'cmake --build . --target build_wheel_targets'
+parser.add_argument("--cpp_only", "-l", action="store_true")
+parser.add_argument('--configure-only', action="store_true")
+parser.add_argument("--nixl_root", help="Directory")
+f'cmake --build . --target build_wheel_targets'
 """
 )
 
@@ -91,9 +93,22 @@ class TestScript:
         assert found.chosen([["nixl_root", ""]]) == ["--nixl_root="]
         assert found.has_target
 
-    @pytest.mark.parametrize(("text", "option"), [(OLD, "--benchmarks"), (NEW, "--micro_benchmarks")])
+    @pytest.mark.parametrize(
+        ("text", "option"),
+        [
+            (OLD, "--benchmarks"),
+            (NEW, "--micro_benchmarks"),
+            (NEW.replace('"--nvtx"', '"--benchmarks"'), "--benchmarks"),
+        ],
+    )
     def test_benchmarks_were_renamed(self, tmp_path: Path, text: str, option: str) -> None:
         assert script(tmp_path, text).chosen([["benchmarks", None]]) == [option]
+
+    def test_nothing_is_said_that_its_parser_does_not_take(self, tmp_path: Path) -> None:
+        found = script(tmp_path, OLD.replace('parser.add_argument("--nvtx"', "# parser.add_argument('--nvtx'"))
+        assert found.said("build-dir", "/b") == ["--build_dir=/b"]
+        assert found.said("extra-cmake-vars", "A=1", "B=2") == ["--extra-cmake-vars=A=1", "--extra-cmake-vars=B=2"]
+        assert found.said("nvtx", "1") == found.said("generator", "Ninja") == []
 
     def test_what_an_older_script_has_not(self, tmp_path: Path) -> None:
         found = script(tmp_path, OLD)
@@ -116,6 +131,25 @@ class TestScript:
     def test_a_value_that_the_shell_would_change(self, value: str) -> None:
         assert NOT_PASSED.search(value)
         assert not NOT_PASSED.search("/a b/c=d,90-real")
+
+
+def test_a_parser_s_options_are_read_and_not_run() -> None:
+    """As they stand in two scripts: by name, over several lines, with what is computed."""
+    text = dedent(
+        """
+        def add(parser):
+            parser.add_argument(
+                "--device", "-d",
+                choices=["cuda", "xpu"],
+                default="cuda",
+                help="--no-option",
+            )
+            parser.add_argument("name"); parser.add_argument("--jobs", default=cpu_count(), choices=CHOICES)
+        """
+    )
+    assert options(text) == [Option(("--device",), 3, ("cuda", "xpu"), "cuda"), Option(("--jobs",), 9)]
+    # A newer Python's script is read by its lines.
+    assert options("match a:\n  case = 'x'\nadd('--jobs')\n") == [Option(("--jobs",), 3)]
 
 
 TALK = (

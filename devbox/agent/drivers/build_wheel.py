@@ -5,8 +5,10 @@ configures, with the build tree as its `--build_dir`. From then on ninja builds 
 script's virtual environment, requirements and conan, which it goes through each time. The script runs once more after
 the first build, to link the libraries into the package in the checkout; the links lead into the tree and stay true.
 
-Checkouts differ in the options that their script has, so the script itself is asked. One that has no `--configure-only`
+Checkouts differ in the options that their script has, so its parser is read, and it is told nothing that it does not
+know. One that has no `--generator` (up to 0.16) takes CMake's by the environment. One that has no `--configure-only`
 configures and builds in one run. Its failure is then ninja's to show, if ninja had begun: the configuring went well.
+One that has no `--configure_cmake` (0.5) configures an empty folder alone.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..events import AgentError
 from ..files import read_json, write_json
 from ..ninja.log import identity
+from ..parsers import options
 from ..tools import which
 from . import cmake_call
 from .base import Outcome
@@ -35,7 +38,6 @@ if TYPE_CHECKING:
 SCRIPT = "scripts/build_wheel.py"
 PACKAGE = "tensorrt_llm"
 TARGET = "build_wheel_targets"
-OPTION = re.compile(r"""["']--([A-Za-z0-9][A-Za-z0-9_-]*)["']""")
 # The script puts every define into a line for the shell, between double quotes, and splits it at semicolons.
 NOT_PASSED = re.compile(r'[;"$`\\\n]')
 # What `--option` may not say, since devbox says it: how it is said here.
@@ -52,7 +54,6 @@ OWN = {
     "extra-make-targets": "devbox build --target NAME",
     "use-ccache": "devbox build --compiler-cache ccache",
     "cpp-only": "devbox build --cpp-only",
-    "micro-benchmarks": "devbox build --benchmarks",
     "benchmarks": "devbox build --benchmarks",
     "install": "devbox build --install",
     "python-only": "devbox build --install",
@@ -62,8 +63,8 @@ OWN = {
     "build-dir": "devbox build   # the tree lies in the build volume",
     "build-root": "devbox build   # it lies in the build volume",
 }
-# devbox's own names for options that the script has under one of several names.
-ALIASES = {"benchmarks": ("micro-benchmarks", "benchmarks"), "cpp-only": ("cpp-only",)}
+# devbox's own names for options that the script has under one of several names; where it has both, they are two things.
+ALIASES = {"benchmarks": ("benchmarks", "micro-benchmarks"), "cpp-only": ("cpp-only",)}
 
 
 def plain(name: str) -> str:
@@ -84,7 +85,7 @@ class Script:
             raise AgentError(
                 f"{workspace} has no {SCRIPT}", hint="devbox up --framework NAME   # if the framework is another one"
             ) from None
-        self.options = {plain(name): f"--{name}" for name in OPTION.findall(text)}
+        self.options = {plain(name): name for option in options(text) for name in option.names}
         self.has_target = TARGET in text
 
     def has(self, *names: str) -> Iterator[str]:
@@ -93,13 +94,17 @@ class Script:
             if name in self.options:
                 yield self.options[name]
 
-    def chosen(self, options: Sequence[Sequence[str | None]]) -> list[str]:
+    def said(self, name: str, *values: str) -> list[str]:
+        """Return an option with each of `values`, as this version writes it; nothing where it has none."""
+        return [f"{option}={value}" for option in self.has(name) for value in values]
+
+    def chosen(self, wanted: Sequence[Sequence[str | None]]) -> list[str]:
         """Return the user's options (name, value or None) as the script takes them.
 
         Raises AgentError for one that this version of the script does not have, or that devbox gives itself.
         """
         said = []
-        for name, value in options:
+        for name, value in wanted:
             known = plain(str(name))
             if known in OWN and known not in ALIASES:
                 raise AgentError(f"--option {name} is devbox's own to say", hint=OWN[known])
@@ -156,6 +161,8 @@ class BuildWheelDriver(CmakeDriver):
         if self._request.mode == "clean":
             # `--clean` empties the build folder too, with what was downloaded into it.
             arguments = [*arguments, *([*script.has("generate-fmha")] or script.has("clean"))]
+        elif not [*script.has("configure-only", "configure-cmake")]:
+            arguments = [*arguments, *script.has("clean")]
         if not self.compiles_to_configure:
             return self._run_script([*arguments, *script.has("configure-only")], "configure")
         before = identity(known.tree)
@@ -182,19 +189,18 @@ class BuildWheelDriver(CmakeDriver):
 
     def _arguments(self, given: Mapping[str, str]) -> list[str]:
         known, script = self._configuration, self._script
-        generator = [f"--generator={known.rules.generator}"] if known.ninja else []
         arch = known.values["arch"]
         return [
-            f"--build_type={known.values['type']}",
-            *generator,
-            *([f"--cuda_architectures={arch}"] if arch else []),
-            f"--build_dir={known.tree}",
+            *script.said("build-type", known.values["type"]),
+            *(script.said("generator", known.rules.generator) if known.ninja else []),
+            *(script.said("cuda-architectures", arch) if arch else []),
+            *script.said("build-dir", known.tree),
             # Its virtual environment and what setuptools writes lie here too, and not in the checkout.
-            *(f"{option}={os.path.join(known.state, 'build_wheel')}" for option in script.has("build-root")),
+            *script.said("build-root", os.path.join(known.state, "build_wheel")),
             *script.has("yes"),
             *self._without_requirements(script),
             *script.chosen(self._request.options),
-            *(f"--extra-cmake-vars={left}={right}" for left, right in given.items()),
+            *script.said("extra-cmake-vars", *(f"{left}={right}" for left, right in given.items())),
         ]
 
     def _defines(self, jobs: str) -> dict[str, str]:
@@ -218,9 +224,10 @@ class BuildWheelDriver(CmakeDriver):
 
     def _run_script(self, arguments: Sequence[str], step: str) -> Outcome:
         known = self._configuration
-        jobs = [f"--job_count={self.jobs.number}"]
+        jobs = self._script.said("job-count", str(self.jobs.number))
         argv = [known.values["python"] or "python3", self._script.path, *arguments, *jobs]
-        return self._run(argv, step, cwd=known.workspace)
+        generator = {} if [*self._script.has("generator")] else {"CMAKE_GENERATOR": known.rules.generator}
+        return self._run(argv, step, cwd=known.workspace, **generator)
 
     def _targets(self) -> Sequence[str]:
         asked = super()._targets()
