@@ -241,14 +241,14 @@ def settings() -> str:
     import typer
 
     from devbox.cli.app import app
-    from devbox.config.table import TABLE, Settings
+    from devbox.config.table import HOST, TABLE, Settings
 
     every = (one for _, command in commands(typer.main.get_command(app), "devbox") for one in command.params)
     flags = {name for one in every for name in one.opts}
     lines = ["| key | value | variable | flag | default | meaning |", "|---|---|---|---|---|---|"]
     for key, one in TABLE.items():
         value = Settings().text(key)
-        never = "Never in a checkout's file." if one.reach is not None and one.reach(()) is not None else ""
+        never = "Never in a checkout's file." if one.checkouts is HOST else ""
         cells = (
             f"`{key}`",
             f"`{one.metavar}`" if one.metavar else one.kind.words,

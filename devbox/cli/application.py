@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from devbox.engine.docker import Engine
     from devbox.errors import DevboxError
     from devbox.frameworks.model import Framework
+    from devbox.trust.reach import Reach
     from devbox.ui.console import Console
 
 
@@ -44,20 +45,42 @@ class Application:
 
         return Engine(environ=self.environ)
 
-    def settings(self, folder: Path | None, flags: Flags | None = None, *, trust: bool = False) -> Settings:
+    def settings(
+        self, folder: Path | None, flags: Flags | None = None, *, trust: bool | None = None, dry_run: bool = False
+    ) -> Settings:
         """Return the settings of a checkout, or of the person alone. Raises ConfigError.
 
-        What a file of the checkout names on the host is asked for; `trust` says yes. Raises RefusedError.
+        What a file of the checkout reaches by them is asked for; `trust` says yes, None that the command has no
+        `--trust`. In a dry run the person's own settings count until then. Raises RefusedError.
         """
         from devbox import config
+        from devbox.config.table import OF_CHECKOUTS
 
         settings = config.load(folder, environ=self.environ, flags=flags or {})
-        if folder is not None and (settings.ca_bundle is not None or settings.find_links is not None):
-            from devbox.trust.ask import Answers, agree
+        if folder is not None:
+            self.see_settings(settings, folder, OF_CHECKOUTS, trust=trust, dry_run=dry_run)
+            if dry_run:
+                from devbox.trust.settings import agreed
+
+                return agreed(settings, folder, self.environ, flags or {})
+        return settings
+
+    def see_settings(
+        self, settings: Settings, folder: Path, keys: Sequence[str], *, trust: bool | None = None, dry_run: bool = False
+    ) -> None:
+        """Ask for what the checkout's own files reach by these settings. As `settings`."""
+        if any(settings.said(key) for key in keys):
             from devbox.trust.settings import of_settings
 
-            agree(folder, folder, tuple(of_settings(settings, folder)), Answers(trust=trust), self.console)
-        return settings
+            self.see(folder, tuple(of_settings(settings, folder, self.environ, keys)), trust=trust, dry_run=dry_run)
+
+    def see(self, folder: Path, reach: Sequence[Reach], *, trust: bool | None = None, dry_run: bool = False) -> None:
+        """See that the person agreed to what a checkout reaches; a dry run says what would be asked. As `settings`."""
+        from devbox.trust.ask import Answers, agree
+
+        command = "devbox up" if trust is None else f"devbox {self.command}"
+        for note in agree(folder, folder, reach, Answers(bool(trust), dry_run=dry_run, command=command), self.console):
+            self.console.info(f"note: {note}")
 
     def network(self, folder: Path | None) -> Network:
         """Return what settings and environment say of the network."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox import toml
+from devbox.config import kinds
 from devbox.config.table import TABLE, Settings
 from devbox.errors import ConfigError, UsageError
 from devbox.paths import config_dir, expanded
@@ -116,11 +117,16 @@ def _of_file(path: Path) -> Iterator[Layer]:
         if key not in TABLE:
             raise toml.unknown_key(path, key, (*TABLE, _WORKSPACE) if own else TABLE)
         value = read(key, given, path, path.parent)
-        reach = TABLE[key].reach
-        if reach is not None and not own and (why := reach(value)) is not None:
+        checkouts = TABLE[key].checkouts
+        if checkouts.how == "refused" and not own and (why := checkouts.why(value, {})) is not None:
             raise ConfigError(
                 f"{path}: '{key}' {why}, and a container can write this file",
                 hint=f"devbox up {TABLE[key].flag} …   # or {key} in {own_file()}",
+            )
+        if not own and (names := kinds.secrets_of_host(TABLE[key].kind.write(value))):
+            raise ConfigError(
+                f"{path}: '{key}' takes {', '.join(names)} of the host, and a container can write this file",
+                hint=f"write it into {own_file()}",
             )
         yield Layer(key, value, str(path))
 

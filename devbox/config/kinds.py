@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from devbox import units
 from devbox.errors import UsageError
-from devbox.masking import is_secret
+from devbox.masking import is_secret, is_secret_name
 from devbox.paths import expanded
 
 if TYPE_CHECKING:
@@ -305,6 +305,11 @@ def user(text: str) -> tuple[int, int, str | None] | None:
 
 # What tools fill in from the host's environment.
 _HOST_VARIABLE = r"\$\{(?:local)?[eE]nv:"
+
+
+def secrets_of_host(text: str) -> list[str]:
+    """Return the names of the host's variables in a text that look like secrets."""
+    return [name for name in re.findall(rf"{_HOST_VARIABLE}([^:}}]+)", text) if is_secret_name(name)]
 
 
 def variable(text: str, _: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, overload
 
 from devbox.config import kinds
 from devbox.config.kinds import Items, Kind, Named, One, Switch, checked, choice, plain
@@ -22,19 +22,32 @@ DEFAULT = "default"
 Flags = Mapping[str, Any]
 
 
+class Checkouts(NamedTuple):
+    """What a setting in a checkout's own files may do, because a container and a colleague can write them.
+
+    `inside`: what they like, for it takes effect in a container or an image, whose reach is judged by itself. `asked`:
+    what the person agreed to, before anything is done with it; `used`: the same, asked by the one command that uses it.
+    `refused`: nothing of what `why` names. `why` says what a value does beyond the container, None for nothing, by the
+    host's variables.
+    """
+
+    how: Literal["inside", "asked", "used", "refused"]
+    why: Callable[[Any, Mapping[str, str]], str | None] = lambda _, __: None
+
+
 class Setting(NamedTuple):
     """A setting. `help` says what it is; `more` goes on in Markdown, on the page; `default` says what holds without it.
 
     `flag`, `short` and `metavar` are its option, where a command has one. A `choice` is a flag of `up` that a contract
     records; what else a contract depends on is `written` into it; what can be put on top of one that devbox has not
     written is `laid` over it. `personal` means something on one machine or for one person alone. `secret` values are
-    URLs that may hold a password. `reach` says what of the host a value gives to a container, None for nothing: a
-    checkout's files may not, because a container and a colleague can write them.
+    URLs that may hold a password. `checkouts` is what a checkout's own files may do with it.
     """
 
     key: str
     kind: Kind[Any]
     help: str
+    checkouts: Checkouts
     more: str = ""
     default: str = ""
     flag: str = ""
@@ -45,7 +58,6 @@ class Setting(NamedTuple):
     laid: bool = False
     personal: bool = False
     secret: bool = False
-    reach: Callable[[Any], str | None] | None = None
 
     @property
     def variable(self) -> str:
@@ -59,26 +71,63 @@ class Setting(NamedTuple):
 
 
 @overload
-def _of(kind: Kind[T], help: str, *, value: T, **more: Any) -> T: ...
+def _of(kind: Kind[T], help: str, *, checkouts: Checkouts, value: T, **more: Any) -> T: ...
 @overload
-def _of(kind: Kind[T], help: str, **more: Any) -> T | None: ...
-def _of(kind: Kind[Any], help: str, *, value: Any = None, flag: str = "", **more: Any) -> Any:  # noqa: A002
+def _of(kind: Kind[T], help: str, *, checkouts: Checkouts, **more: Any) -> T | None: ...
+def _of(
+    kind: Kind[Any],
+    help: str,  # noqa: A002
+    *,
+    checkouts: Checkouts,
+    value: Any = None,
+    flag: str = "",
+    **more: Any,
+) -> Any:
     """Return the field of a setting whose value is `value` where nobody says one."""
-    return field(default=value, metadata={"kind": kind, "help": help, "flag": flag, **more})
+    return field(default=value, metadata={"kind": kind, "help": help, "checkouts": checkouts, "flag": flag, **more})
 
 
-def _host(_: object) -> str:
-    return "gives a container more of this machine"
-
-
-def _secrets_of_host(variables: Sequence[str]) -> str | None:
+def _secrets_of_host(variables: Sequence[str], _: object) -> str | None:
     found = next((name for name in variables if "=" not in name and is_secret_name(name)), None)
     return None if found is None else f"takes {found}, which looks like a secret of yours"
 
 
-def _agreement(answer: str) -> str | None:
+def _agreement(answer: str, _: object) -> str | None:
     return "agrees to everything in your place" if answer == "always" else None
 
+
+def _proxy(url: str | None, _: object) -> str:
+    return f"leads what devbox and image builds fetch through {masked(url)}" if url else "takes your proxy away"
+
+
+def _login(url: str | None, environ: Mapping[str, str]) -> str | None:
+    names = [name for name in sorted(environ) if name in LOGINS and environ[name]]
+    return f"hands {', '.join(names)} to builds, and to {masked(url)}" if url and names else None
+
+
+def _rewritten(rules: Sequence[str], _: object) -> str | None:
+    return f"pushes images under other names: {', '.join(rules)}" if rules else None
+
+
+def _group(name: str | None, _: object) -> str | None:
+    return (
+        f"shares the compiler cache of your group {name}: what is put there gets into others' builds" if name else None
+    )
+
+
+def _file(path: Path | None, _: object) -> str | None:
+    return None if path is None else f"takes {path} of the host for builds"
+
+
+INSIDE = Checkouts("inside")
+FROM_HOST = Checkouts("asked", _file)
+PROXY = Checkouts("asked", _proxy)
+HOST = Checkouts("refused", lambda _, __: "gives a container more of this machine")
+# By what a storage of a compiler cache knows who asks; the last ones name a file.
+LOGINS = frozenset({
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "SCCACHE_REDIS_USERNAME",
+    "SCCACHE_REDIS_PASSWORD", "SCCACHE_GCS_KEY_PATH", "GOOGLE_APPLICATION_CREDENTIALS",
+})  # fmt: skip
 
 TEXT = One(plain)
 OPTIONAL = One(plain, none=True)
@@ -91,100 +140,108 @@ class Settings:
 
     # fmt: off
     framework: str | None = _of(
-        TEXT, "The framework of the checkout.", default="detected", short="-f", metavar="NAME")
+        TEXT, "The framework of the checkout.", default="detected", short="-f", metavar="NAME", checkouts=INSIDE)
     variant: str | None = _of(
         TEXT, "The framework's variant, such as cuda13 or cpu.", default="the framework's", choice=True,
-        metavar="NAME")
+        metavar="NAME", checkouts=INSIDE)
     base_image: str | None = _of(
         TEXT, "Build on this image; 'package' means the package base.", default="the framework's", choice=True,
-        metavar="IMAGE")
+        metavar="IMAGE", checkouts=INSIDE)
     gpus: str | None = _of(
         One(kinds.gpu_choice), "The GPUs that the container gets.", default="auto", choice=True, laid=True,
-        metavar="none|auto|all|0,1|UUID")
+        metavar="none|auto|all|0,1|UUID", checkouts=INSIDE)
     arch: str | None = _of(
         One(checked(kinds.arch)), "The GPU architectures to compile for.", default="auto", choice=True,
-        metavar="auto|90|9.0")
+        metavar="auto|90|9.0", checkouts=INSIDE)
     user: str | None = _of(
         One(checked(kinds.user)), "Who you are inside.", default="host", choice=True, laid=True, personal=True,
-        metavar="host|root|UID:GID[:NAME]")
+        metavar="host|root|UID:GID[:NAME]", checkouts=INSIDE)
     build_type: str | None = _of(
-        TEXT, "The build type, such as Release or Debug.", default="the framework's", flag="--type", metavar="TYPE")
+        TEXT, "The build type, such as Release or Debug.", default="the framework's", flag="--type", metavar="TYPE",
+        checkouts=INSIDE)
     jobs: int | None = _of(
         One(kinds.whole("jobs")), "How many compilers, or tests, at once.", default="what memory allows", short="-j",
-        metavar="N")
+        metavar="N", checkouts=INSIDE)
     compiler_cache: str = _of(
         One(choice("compiler cache", "ccache", "sccache", "none"), needed=True), "The compiler cache.",
-        more="[More](../caches.md).", value="ccache", written=True, metavar="ccache|sccache|none")
+        more="[More](../caches.md).", value="ccache", written=True, metavar="ccache|sccache|none", checkouts=INSIDE)
     ccache_size: str = _of(
         One(checked(kinds.size), needed=True), "How large the compiler cache may grow.", value="20G", written=True,
-        metavar="SIZE")
+        metavar="SIZE", checkouts=INSIDE)
     cache_remote: str | None = _of(
         OPTIONAL, "A storage that machines share.", secret=True,
-        metavar="redis://HOST:PORT|s3://BUCKET|gs://BUCKET|none")
+        metavar="redis://HOST:PORT|s3://BUCKET|gs://BUCKET|none", checkouts=Checkouts("asked", _login))
     cache_group: str | None = _of(
-        TEXT, "A group of this machine that shares the compiler cache.", written=True, metavar="GROUP")
+        TEXT, "A group of this machine that shares the compiler cache.", written=True, metavar="GROUP",
+        checkouts=Checkouts("asked", _group))
     compiler_prefix: str | None = _of(
-        TEXT, "A program before the compiler where the cache has nothing, such as icecc.", metavar="PROGRAM")
+        TEXT, "A program before the compiler where the cache has nothing, such as icecc.", metavar="PROGRAM",
+        checkouts=INSIDE)
     find_links: Path | None = _of(  # noqa: RUF009  # it makes a field
         FILE, "A folder of wheels that image builds may install from.", choice=True, personal=True,
-        metavar="FOLDER|none")
+        metavar="FOLDER|none", checkouts=FROM_HOST)
     services: tuple[str, ...] | None = _of(
         Items(kinds.service), "What runs beside the container, with --compose.", default="the framework's",
-        choice=True, metavar="redis,etcd|none")
+        choice=True, metavar="redis,etcd|none", checkouts=INSIDE)
     repositories: tuple[Path, ...] = _of(
         Items(kinds.path), "Further checkouts in the same container.", value=(), choice=True, personal=True,
-        reach=_host, metavar="PATH,…|none")
+        metavar="PATH,…|none", checkouts=HOST)
     mounts: tuple[str, ...] = _of(
         Items(kinds.mount, lines=True), "A further mount.",
         more="[More](../guide.md#mounts-variables-and-ports-of-your-own).", value=(), flag="--mount", choice=True,
-        laid=True, personal=True, reach=_host, metavar="SOURCE:TARGET[:ro]|type=…|none")
+        laid=True, personal=True, metavar="SOURCE:TARGET[:ro]|type=…|none", checkouts=HOST)
     env: tuple[str, ...] = _of(
         Items(kinds.variable, lines=True), "A variable; by its name, the host's.", value=(), short="-e", choice=True,
-        laid=True, reach=_secrets_of_host, metavar="NAME[=VALUE]|none")
+        laid=True, metavar="NAME[=VALUE]|none", checkouts=Checkouts("refused", _secrets_of_host))
     ports: tuple[str, ...] = _of(
         Items(kinds.port, numbers=True), "A port to publish, on this machine alone unless an address is named.",
-        value=(), flag="--port", short="-p", choice=True, laid=True, metavar="[[ADDRESS:]OUTER:]INNER|none")
+        value=(), flag="--port", short="-p", choice=True, laid=True, metavar="[[ADDRESS:]OUTER:]INNER|none",
+        checkouts=INSIDE)
     run_args: tuple[str, ...] = _of(
         Items(kinds.run_argument, lines=True), "A word for `docker run`, such as --network=host.",
-        more="Not with compose.", value=(), flag="--run-arg", choice=True, laid=True, personal=True, reach=_host,
-        metavar="WORD|none")
+        more="Not with compose.", value=(), flag="--run-arg", choice=True, laid=True, personal=True,
+        metavar="WORD|none", checkouts=HOST)
     features: tuple[tuple[str, str], ...] = _of(
         Named(kinds.feature, bare=True), "A Feature beside the contract's own.",
         more="In a file, a list of them, or a table with their options.", value=(), choice=True, laid=True,
-        metavar="ID|{ID:OPTIONS}|none")
+        metavar="ID|{ID:OPTIONS}|none", checkouts=INSIDE)
     hooks: tuple[tuple[str, str], ...] = _of(
         Named(kinds.hook), "Lifecycle commands of your own, after the contract's.",
-        more='A table: `postCreateCommand = "…"`.', value=(), written=True, laid=True, metavar="{NAME:COMMAND}|none")
+        more='A table: `postCreateCommand = "…"`.', value=(), written=True, laid=True, metavar="{NAME:COMMAND}|none",
+        checkouts=INSIDE)
     push_rewrite: tuple[str, ...] = _of(
         Items(plain), "Push under another name: OLD in it becomes NEW.", more="Of `image push`.", value=(),
-        flag="--rewrite", metavar="OLD=NEW")
+        flag="--rewrite", metavar="OLD=NEW", checkouts=Checkouts("used", _rewritten))
     ssh_agent: bool = _of(
-        Switch(), "Whether a personal contract mounts the way to your ssh-agent.", value=True, written=True)
+        Switch(), "Whether a personal contract mounts the way to your ssh-agent.", value=True, written=True,
+        checkouts=INSIDE)
     ca_bundle: Path | None = _of(  # noqa: RUF009
         FILE, "A private CA bundle, PEM; `none` for none at all.", default="from the host", written=True,
-        metavar="FILE|none")
+        metavar="FILE|none", checkouts=FROM_HOST)
     http_proxy: str | None = _of(
-        OPTIONAL, "The proxy for http.", default="from the host", secret=True, metavar="URL|none")
+        OPTIONAL, "The proxy for http.", default="from the host", secret=True, metavar="URL|none", checkouts=PROXY)
     https_proxy: str | None = _of(
-        OPTIONAL, "The proxy for https.", default="from the host", secret=True, metavar="URL|none")
+        OPTIONAL, "The proxy for https.", default="from the host", secret=True, metavar="URL|none", checkouts=PROXY)
     no_proxy: str | None = _of(
-        OPTIONAL, "Hosts that are reached without a proxy.", default="from the host", metavar="HOST,…|none")
+        OPTIONAL, "Hosts that are reached without a proxy.", default="from the host", metavar="HOST,…|none",
+        checkouts=PROXY)
     features_lock: str = _of(
         One(choice("way to treat a lock file", "write", "frozen", "off"), needed=True),
         "The lock file of Features: `write` and honour it; `frozen`: it must be there and fit; `off`: neither read nor "
-        "written.", value="write", metavar="write|frozen|off")
+        "written.", value="write", metavar="write|frozen|off", checkouts=INSIDE)
     devcontainer_trust: str = _of(
         One(choice("answer", "ask", "always"), needed=True),
         "What `devbox devcontainer`, which never asks, does with what reaches the host and is not agreed to.",
         more="`ask`: it ends, and `devbox up` asks. [More](../devcontainer-cli.md#consent).", value="ask",
-        reach=_agreement, metavar="ask|always")
+        metavar="ask|always", checkouts=Checkouts("refused", _agreement))
     dotfiles_repository: str | None = _of(
         OPTIONAL, "Your dotfiles, cloned into the container once.", more="[More](lifecycle.md#dotfiles).",
-        metavar="URL|OWNER/REPO")
+        metavar="URL|OWNER/REPO", checkouts=INSIDE)
     dotfiles_install_command: str | None = _of(
-        TEXT, "What installs them, in their folder.", default="the first script found", metavar="COMMAND")
+        TEXT, "What installs them, in their folder.", default="the first script found", metavar="COMMAND",
+        checkouts=INSIDE)
     dotfiles_target_path: str | None = _of(
-        TEXT, "Where they go.", default="~/dotfiles", metavar="FOLDER")
+        TEXT, "Where they go.", default="~/dotfiles", metavar="FOLDER", checkouts=INSIDE)
     # fmt: on
 
     origins: tuple[tuple[str, str], ...] = field(default=(), compare=False)
@@ -228,5 +285,7 @@ PERSONAL = tuple(key for key in CHOICES if TABLE[key].personal)
 DOTFILES = tuple(key for key in TABLE if key.startswith("dotfiles_"))
 # What else of the settings is in a contract.
 WRITTEN = tuple(key for key, setting in TABLE.items() if setting.written)
+# What of a checkout's own files the person is asked for.
+OF_CHECKOUTS = tuple(key for key, setting in TABLE.items() if setting.checkouts.how == "asked")
 # What of them can be laid over a contract that devbox has not written.
 LAID = tuple(key for key, setting in TABLE.items() if setting.laid)

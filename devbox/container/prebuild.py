@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from devbox import config
 from devbox.container import which
 from devbox.container.contract.reach import reach_of_build
 from devbox.container.project import resolve
@@ -14,6 +15,7 @@ from devbox.devcontainer.model import Variation
 from devbox.devcontainer.read import read
 from devbox.errors import ContractError
 from devbox.trust.ask import NOBODY, Answers, agree
+from devbox.trust.settings import of_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +78,9 @@ def prebuild(request: PrebuildRequest, engine: Engine, reporter: Reporter) -> Pr
         )
     project = resolve(engine, contract) if contract.kind == "compose" else None
     journal = Journal(engine, reporter, dry_run=request.answers.dry_run)
-    notes = agree(request.path, path, reach_of_build(contract, engine.environ, project), request.answers, reporter)
+    settings = config.load(request.path, environ=engine.environ, flags={})
+    reach = (*of_settings(settings, request.path, engine.environ), *reach_of_build(contract, engine.environ, project))
+    notes = agree(request.path, path, reach, request.answers, reporter)
     image = complete(journal, contract, request.wishes, project=project)
     return PrebuildResult(
         contract=path,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _STAGE = re.compile(r"[a-z][a-z0-9._-]*")
+_PLAIN_PATH = re.compile(r"(/[\w.@+-]+)+", re.ASCII)
 _DATE = re.compile(r"20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
 # What stands for a value, by where it may stand; see the dataclasses in `model`.
 UPSTREAM = frozenset({"arch", "cuda", "python", "jobs", "threads", "version", "commit"})
@@ -43,8 +44,12 @@ def _image(framework: Framework) -> Iterator[tuple[str, str]]:
         for number, name in enumerate(names):
             if not _STAGE.fullmatch(name):
                 yield f"{key}[{number}]", f"must be the name of a stage, not '{name}'"
-    if not framework.workspace_path.startswith("/"):
-        yield "workspace_path", "must be an absolute path in the container"
+    # It stands in a mount, which has words of its own between commas.
+    if not _PLAIN_PATH.fullmatch(framework.workspace_path):
+        yield "workspace_path", "must be an absolute path in the container, of letters, digits and ._@+-"
+    for number, name in enumerate(framework.caches):
+        if not _STAGE.fullmatch(name):
+            yield f"caches[{number}]", f"must be a plain name, not '{name}'"
     if framework.default_arch is not None:
         try:
             arch.parse(framework.default_arch)
@@ -82,6 +87,8 @@ def _elsewhere(framework: Framework) -> Iterator[tuple[str, str]]:
         yield "run.shm", "must be a size such as 16g"
     for number, part in enumerate(framework.contexts):
         yield from _inside(f"contexts[{number}].path", (part.path,))
+        if not _STAGE.fullmatch(part.name):
+            yield f"contexts[{number}].name", f"must be the name of a stage, not '{part.name}'"
     if (upstream := framework.upstream) is not None:
         yield from _inside("upstream.dockerfile", upstream.dockerfile)
         yield from _placeholders("upstream.args", (value for _, value in upstream.args), UPSTREAM)

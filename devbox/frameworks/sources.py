@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from devbox import toml
 from devbox.errors import ConfigError, UsageError
 from devbox.paths import config_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
 TABLE = "frameworks"
@@ -18,6 +22,7 @@ WORKSPACE_FILES = ("devbox.toml", "devbox.local.toml")
 # What reaches the host when a container starts: devices, capabilities, mounts, tokens. It is for the user's own files,
 # as are the values that `_reaching` tells.
 _HOST_KEYS = frozenset({"run", "tasks"})
+_HOST_VARIABLE = re.compile(r"\$\{[^}]*env\s*:", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +62,24 @@ class Source:
 
 
 def _reaching(table: toml.Table) -> str | None:
-    """Return the key that takes a variable of the host, or the build volume of a workspace; None where none does."""
-    env, caches = table.get("env"), table.get("caches")
-    for name, value in env.items() if isinstance(env, dict) else ():
-        if isinstance(value, str) and "${" in value and "env:" in value.lower():
-            return f"env.{name}"
+    """Return the key that takes a variable of the host, or the build volume of a workspace; None where none does.
+
+    All of a framework may get into a contract that devbox writes, where such a variable would be filled in.
+    """
+    caches = table.get("caches")
     named = isinstance(caches, list) and any(str(one).startswith("build-") for one in caches)
-    return "caches" if named else None
+    return next(_of_host(table), "caches" if named else None)
+
+
+def _of_host(value: object, at: str = "") -> Iterator[str]:
+    """Yield the dotted keys of the strings, names of keys too, in which a variable of the host stands."""
+    if isinstance(value, str) and _HOST_VARIABLE.search(value):
+        yield at
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        yield from _of_host(key, at)
+        yield from _of_host(inner, f"{at}.{key}" if at else key)
+    for inner in value if isinstance(value, list) else ():
+        yield from _of_host(inner, at)
 
 
 def files() -> dict[str, Path]:

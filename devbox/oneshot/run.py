@@ -113,7 +113,7 @@ def _wanted(journal: Journal, workspace: Path) -> tuple[Contract, Merged, Image,
     settings = config.load(workspace, environ=engine.environ, flags={})
     contract = with_overlays(with_repository(read(path, workspace, engine.environ)), settings, engine)
     secrets.hide((contract.raw,), engine.environ, reporter)
-    needs_consent(workspace, workspace, tuple(of_settings(settings, workspace)))
+    needs_consent(workspace, workspace, tuple(of_settings(settings, workspace, engine.environ)))
     proxies = network_of(settings, engine.environ).proxies()
     needs_consent(workspace, path, reach_of(contract, engine.environ))
     project, made_from, by_compose = None, contract, None

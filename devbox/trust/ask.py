@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 class Answers(NamedTuple):
     """What a person has said on the command line: `trust` everything that is shown, or `allow` kinds of it.
 
-    `asks` is false where nobody wants to be asked (`--yes`), `dry_run` where nothing is to happen.
+    `asks` is false where nobody wants to be asked (`--yes`), `dry_run` where nothing is to happen. `command` is the one
+    that takes `--trust`.
     """
 
     trust: bool = False
     allow: tuple[str, ...] = ()
     asks: bool = True
     dry_run: bool = False
+    command: str = "devbox up"
 
 
 # A contract that an older devbox wrote mounts it; who has written a file of the checkout cannot be told.
@@ -62,7 +64,7 @@ def agree(workspace: Path, what: Path, reach: Sequence[Reach], answers: Answers,
                 f"{what} reaches beyond its container, and that needs your consent",
                 hint=_AGENT_HINT
                 if {one.kind for one in left} == {"agent"}
-                else "devbox up --trust   # once you have read what it does",
+                else f"{answers.command} --trust   # once you have read what it does",
                 detail="\n".join(visible(one.said) for one in left) if answer is None else None,
             )
         how = "asked"

@@ -3,35 +3,49 @@
 from __future__ import annotations
 
 import os
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from devbox.config import is_checkouts
-from devbox.config.table import FILE, TABLE
+from devbox.config import is_checkouts, load
+from devbox.config.table import FILE, OF_CHECKOUTS, TABLE
+from devbox.trust import grants
 from devbox.trust.content import of_files
 from devbox.trust.reach import Reach, is_inside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from devbox.config.table import Settings
 
-# Those that name a file or a folder of the host. What else reaches it, a checkout cannot set at all.
-_PATHS = tuple(key for key, setting in TABLE.items() if setting.kind is FILE)
 
+def of_settings(
+    settings: Settings, workspace: Path, environ: Mapping[str, str], keys: Sequence[str] = OF_CHECKOUTS
+) -> Iterator[Reach]:
+    """Yield what the settings reach beyond the container, as far as the checkout's own files say so.
 
-def of_settings(settings: Settings, workspace: Path) -> Iterator[Reach]:
-    """Yield what the settings name outside the workspace, as far as its own files say so.
-
-    A CA bundle counts wherever it lies: devbox itself trusts it when it shows registries your logins.
+    What only one command uses is left to it. A CA bundle counts wherever it lies: devbox itself trusts it when it shows
+    registries your logins.
     """
-    for key in _PATHS:
+    for key in keys:
         value, origin = getattr(settings, key), settings.origin(key)
-        if value is None or not is_checkouts(origin, workspace):
+        setting = TABLE[key]
+        why = setting.checkouts.why(value, environ) if is_checkouts(origin, workspace) else None
+        if why is None:
             continue
         where = f"({key} in {origin})"
-        if not is_inside(value, workspace):
-            yield Reach("setting", f"{key} {os.path.realpath(value)}", f"takes {value} of the host for builds {where}")
+        if setting.kind is not FILE:
+            yield Reach("setting", f"{key} {setting.shown(settings.text(key))}", f"{why} {where}")
+        elif not is_inside(value, workspace):
+            yield Reach("setting", f"{key} {os.path.realpath(value)}", f"{why} {where}")
         elif key == "ca_bundle":
             said = f"says by {value} which registries are trusted with your logins {where}"
             yield Reach("setting", f"{key} {value}", said, content=of_files(workspace, [str(value)]))
+
+
+def agreed(
+    settings: Settings, workspace: Path, environ: Mapping[str, str], flags: Mapping[str, object] = MappingProxyType({})
+) -> Settings:
+    """Return `settings`, or the person's own alone where nobody has agreed to what those of the checkout reach."""
+    missing = grants.missing(workspace, of_settings(settings, workspace, environ))
+    return load(None, environ=environ, flags=flags) if missing else settings

@@ -464,7 +464,8 @@ CASES = [
         Case(
             "setting",
             {"image": IMAGE},
-            "for builds|gives a container|host's environment|secret of yours|reaches the host",
+            "for builds|gives a container|host's environment|secret of yours|reaches the host|of the host|fetch through"
+            "|your proxy away|others' builds|hands AWS_",
             {"devbox.toml": text},
         )
         for text in (
@@ -476,6 +477,15 @@ CASES = [
             'repositories = ["{out}"]',
             'env = ["HF_TOKEN"]',
             'env = ["X=${localEnv:HF_TOKEN}"]',
+            'http_proxy = "http://127.0.0.1:{port}"',
+            'https_proxy = "http://127.0.0.1:{port}"',
+            'https_proxy = "none"',
+            'no_proxy = "*"',
+            'cache_group = "docker"',
+            'cache_remote = "s3://b?endpoint=http://127.0.0.1:{port}"',
+            'base_image = "x${localEnv:HF_TOKEN}"',
+            'hooks = {postCreateCommand = "curl 127.0.0.1:{port}/${env:HF_TOKEN}"}',
+            'framework = "x"\n[frameworks.x]\nextends = "cuda"\nargs = {A = "${localEnv:HF_TOKEN}"}',
         )
     ],
     *[

@@ -185,6 +185,10 @@ def test_a_staging_name_leaves_the_other_alone(lab: Lab) -> None:
     # As a setting of the team, which one push may go without.
     (lab.tree / "devbox.toml").write_text('push_rewrite = ["/product:=/product-staging:"]\n')
     assert lab.devbox("push", reference, "--dry-run").endswith(f"docker push {staged}")
+    assert "needs your consent (--trust): pushes images under other names" in lab.said
+    lab.devbox("push", reference, code=5)
+    assert "hint: devbox image push --trust" in lab.said
+    assert lab.devbox("push", reference, "--trust").startswith(f"{staged}@sha256:")
     assert lab.devbox("push", reference, "--dry-run", "--no-rewrite") == f"docker push {reference}"
     lab.devbox("push", f"{lab.host}/another:1", "--dry-run", code=2)
     assert "--no-rewrite" in lab.said

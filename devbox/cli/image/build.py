@@ -138,7 +138,7 @@ def build(
     folder = workspace(path)
     if push and load:
         raise UsageError("--push and --load cannot go together", hint="devbox image push   # pushes what is loaded")
-    settings = run.settings(folder, flags, trust=trust)
+    settings = run.settings(folder, flags, trust=trust, dry_run=dry_run or print_)
     args, forwarded = options.arguments(arg or ())
     files, variables = options.secrets(secret or (), run.environ)
     cache = of_image_build(sccache, run.environ) if sccache else {}

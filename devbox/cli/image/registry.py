@@ -9,7 +9,7 @@ import typer
 
 from devbox.cli.application import application, workspace
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import DryRunOption, WorkspaceOption
+from devbox.cli.options import DryRunOption, TrustOption, WorkspaceOption
 from devbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -196,6 +196,7 @@ def push(
     path: WorkspaceOption = None,
     *,
     flags: Flags,
+    trust: TrustOption = False,
     dry_run: DryRunOption = False,
 ) -> None:
     """Push images to their registry, under another name where that is asked for (a staging repository)."""
@@ -211,7 +212,10 @@ def push(
         names += [built_here(known, one) for one in stage]
     if not names:
         raise UsageError("no image is named", hint="devbox image push IMAGE   # or --stage STAGE")
-    rules = () if no_rewrite else run.settings(folder, flags).push_rewrite
+    settings = run.settings(folder, flags, trust=trust, dry_run=dry_run)
+    rules = () if no_rewrite else settings.push_rewrite
+    if rules:
+        run.see_settings(settings, folder, ("push_rewrite",), trust=trust, dry_run=dry_run)
     plan = transfer.plan(names, [transfer.rewrite(text) for text in rules], to=to)
     if dry_run:
         run.show_commands([run.engine.line(command) for one in plan for command in one.commands()])

@@ -101,12 +101,11 @@ def must_be_asked_for(workspace: Path, settings: Settings, asked: Mapping[str, s
 
     written = choices(workspace, framework)
     for key, text in asked.items():
-        reach = TABLE[key].reach if key in TABLE else None
-        if reach is None or settings.asked(key) or text == written.get(key):
+        if key not in TABLE or settings.asked(key) or text == written.get(key):
             continue
-        flag = TABLE[key].flag
+        flag, checkouts = TABLE[key].flag, TABLE[key].checkouts
         value = config.read(key, text, f"the contract in {workspace}")
-        if value and reach(value) is not None:
+        if value and checkouts.why(value, {}) is not None:
             raise RefusedError(
                 f"the contract in {workspace} claims that you asked for {flag} {in_line(text)}",
                 hint=f"devbox up {flag} …   # as it should be, or none",

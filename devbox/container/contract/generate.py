@@ -149,7 +149,7 @@ def _draft(options: GenerateOptions, engine: Engine, reporter: Reporter) -> Draf
     before = record.at(existing)
     flat = options.flat or (existing is not None and existing.parent == options.path)
     answers = Answers(allow=options.allow, asks=not options.yes, dry_run=options.look)
-    agree(options.path, options.path, tuple(of_settings(settings, options.path)), answers, reporter)
+    agree(options.path, options.path, tuple(of_settings(settings, options.path, engine.environ)), answers, reporter)
     facts = gather(
         engine,
         options.path,

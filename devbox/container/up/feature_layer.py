@@ -89,16 +89,18 @@ def resolve(
 ) -> tuple[tuple[Feature, ...], tuple[LockFeatures, ...]]:
     """Return the Features of a contract in the order of their installation, and the step that locks them, if any.
 
+    Registries are read before anybody is asked: by the person's own settings until those of the checkout are agreed to.
     Raises ContractError and ImageError where one cannot be had, DriftError where a frozen lock file does not fit.
     """
     from devbox.config.network import network_of
     from devbox.devcontainer.features import ids, lock
     from devbox.devcontainer.features.order import installation_order
     from devbox.image.features.store import FeatureStore
+    from devbox.trust.settings import agreed
 
     mode = contract.variation.features_lock or settings.features_lock
     held = lock.Lock(lock.lock_path(contract.path)) if mode == "off" else lock.read(contract.path)
-    network = network_of(settings, engine.environ)
+    network = network_of(agreed(settings, contract.workspace, engine.environ), engine.environ)
     store = FeatureStore(contract.path, contract.workspace, held, network, engine.environ, warn, pull)
     wanted, notes = ids.migrated(contract.features)
     notes += tuple(note for _, note in map(ids.modern, wanted) if note is not None)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from devbox import config
 from devbox.config.network import network_of
+from devbox.config.table import OF_CHECKOUTS
 from devbox.container import memory, which
 from devbox.container.contract.inforce import InForce, in_force, see_consent, see_names
 from devbox.container.desired import Desired, Image, in_short, secret_names
@@ -160,7 +161,7 @@ def _up(run: Run) -> UpResult:
     settings = config.load(
         None if request.restricted else request.path, environ=run.engine.environ, flags=request.flags
     )
-    if settings.ca_bundle is not None or settings.find_links is not None:
+    if any(settings.said(key) for key in OF_CHECKOUTS):
         run.journal.notes += _see_settings(run, settings)
     run.dotfiles = dotfiles.of(settings)
     run.reporter.mask.hide(run.dotfiles.secrets() if run.dotfiles is not None else ())
@@ -184,7 +185,8 @@ def _see_settings(run: Run, settings: Settings) -> tuple[str, ...]:
     from devbox.trust.settings import of_settings
 
     folder = run.request.path
-    return agree(folder, folder, tuple(of_settings(settings, folder)), run.request.answers, run.reporter)
+    reach = tuple(of_settings(settings, folder, run.engine.environ))
+    return agree(folder, folder, reach, run.request.answers, run.reporter)
 
 
 def _contract(run: Run, settings: Settings) -> InForce:
