@@ -16,6 +16,7 @@ from devbox.agent.volume import CURRENT
 from devbox.builds.compile_commands import Places, Rewritten, compilers, rewrite, toolkits
 from devbox.container.target import VOLUME
 from devbox.devcontainer.writing.write import keep_out
+from devbox.engine.exec import Exec
 from devbox.errors import BuildError, RefusedError
 from devbox.facts.checkout import gather
 from devbox.facts.git import git
@@ -69,7 +70,8 @@ def read_tree(engine: Engine, target: Target, key: str | None) -> tuple[str, lis
     tree = f"{VOLUME}/{key or CURRENT}"
     # The link is followed once, so that a build that ends meanwhile changes nothing.
     script = 'cd "$1" && pwd -P && cat compile_commands.json'
-    done = engine.run(["exec", "--user", target.user, target.container, "sh", "-c", script, "read", tree], check=False)
+    argv = ("sh", "-c", script, "read", tree)
+    done = engine.execute(Exec(target.container, argv, target.user, interactive=False))
     hint = "devbox build" if key is None else "devbox builds list   # shows which trees there are"
     if not done.ok:
         raise BuildError(f"{tree} has no {FILE}", hint=hint, detail=done.stderr.strip() or None)
@@ -136,8 +138,8 @@ def _copied(headers: Path, path: str) -> bool:
 
 def _builtin(engine: Engine, target: Target, programs: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Return the folders of each compiler's standard headers, without gcc's own: clang brings those itself."""
-    args = ["exec", "--interactive", "--user", target.user, target.container, "sh", "-c", _BUILTIN]
-    done = engine.run(args, check=False, input_text="".join(f"{program}\n" for program in programs))
+    asked = Exec(target.container, ("sh", "-c", _BUILTIN), target.user)
+    done = engine.execute(asked, input_text="".join(f"{program}\n" for program in programs))
     found = {}
     for block in done.stdout.split("\n\n"):
         program, *folders = block.split("\n")

@@ -97,11 +97,13 @@ class Question:
         return status, answer
 
 
-def upgrade(path: str, request: str, body: Mapping[str, object]) -> tuple[int, socket.socket, bytes]:
+def upgrade(
+    path: str, request: str, body: Mapping[str, object], *, timeout: float | None = None
+) -> tuple[int, socket.socket, bytes]:
     """POST `body` and keep the connection, which the engine then hands over; return the status and it.
 
-    The bytes are what came behind the head of the answer: the first of the stream, or why it was refused. Raises
-    OSError.
+    The bytes are what came behind the head of the answer: the first of the stream, or why it was refused. `timeout` is
+    in seconds, for each piece of the answer. Raises OSError.
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -109,7 +111,7 @@ def upgrade(path: str, request: str, body: Mapping[str, object]) -> tuple[int, s
         connection.connect(path)
         connection.sendall(_request(request, "HTTP/1.1", body, "Connection: Upgrade\r\nUpgrade: tcp\r\n"))
         # The answer comes when the command runs, which a busy machine may be slow at.
-        connection.settimeout(None)
+        connection.settimeout(timeout)
         data = b""
         while b"\r\n\r\n" not in data:
             chunk = connection.recv(1 << 16)

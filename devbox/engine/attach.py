@@ -7,6 +7,7 @@ byte that says which, three that say nothing, four for the length, and the bytes
 
 from __future__ import annotations
 
+import select
 import time
 
 from devbox.engine.api import Question, ask_socket, upgrade
@@ -15,6 +16,7 @@ from devbox.lean import loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator, Mapping
 
     from devbox.engine.exec import Exec
@@ -87,21 +89,26 @@ class Session:
         # Known with the exit code: a command that could not be started never was a process.
         self.has_run = True
 
-    def start(self) -> None:
-        """Run the command. Raises RefusedByEngineError where the engine will not, EngineError where it is lost."""
+    def start(self, *, timeout: float | None = None) -> None:
+        """Run the command, `timeout` seconds at most for the engine's answer.
+
+        Raises RefusedByEngineError where the engine will not, EngineError where it is lost.
+        """
         try:
-            self._start()
+            self._start(timeout)
+        except TimeoutError:
+            raise
         except OSError as error:
             why = error.strerror or error
             raise EngineError(f"the engine was lost before it ran the command: {why}", hint="docker ps") from None
 
-    def _start(self) -> None:
+    def _start(self, timeout: float | None) -> None:
         status, answer = self._preparing.answer()
         if status != _CREATED:
             raise RefusedByEngineError(_message(answer))
         self.id = str(loads(answer)["Id"])
         body = {"Detach": False, "Tty": self._tty, **self._size}
-        status, self.connection, self._rest = upgrade(self._path, f"/exec/{self.id}/start", body)
+        status, self.connection, self._rest = upgrade(self._path, f"/exec/{self.id}/start", body, timeout=timeout)
         if status not in _STARTED:
             self.connection.close()
             raise RefusedByEngineError(_message(self._rest))
@@ -157,6 +164,45 @@ class Session:
     def close(self) -> None:
         """Leave the command: its stdin ends, and nobody reads its output."""
         self.connection.close()
+
+
+def captured(session: Session, data: bytes, seconds: float | None) -> tuple[int, bytes, bytes]:
+    """Run the prepared command to its end on `data` as its stdin; return its exit code, stdout and stderr.
+
+    Raises RefusedByEngineError and EngineError as `Session.start` does, TimeoutError where it has not ended after so
+    many seconds; it then goes on.
+    """
+    until = None if seconds is None else time.monotonic() + seconds
+    session.start(timeout=seconds)
+    written = {1: bytearray(), 2: bytearray()}
+    left = memoryview(data)
+    try:
+        session.connection.settimeout(0)
+        if not data:
+            session.end_input()
+        while True:
+            if not session.has_more and _wait(session.connection, until, writing=bool(left)) & select.POLLOUT:
+                left = left[session.connection.send(left) :]
+                if not left:
+                    session.end_input()
+                continue
+            pieces = session.receive()
+            if pieces is None:
+                return session.exit_code() or 0, bytes(written[1]), bytes(written[2])
+            for stream, piece in pieces:
+                written[stream] += piece
+    finally:
+        session.close()
+
+
+def _wait(connection: socket.socket, until: float | None, *, writing: bool) -> int:
+    """Wait until the connection can be read or, if that is wanted, written; return what of it. Raises TimeoutError."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN | (select.POLLOUT if writing else 0))
+    events = poll.poll(None if until is None else max(0.0, until - time.monotonic()) * 1000)
+    if not events:
+        raise TimeoutError
+    return events[0][1]
 
 
 def _message(body: bytes) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from devbox.engine import process
+    from devbox.engine.exec import Exec
     from devbox.errors import EngineError
 
 JSON = dict[str, Any]
@@ -109,6 +110,34 @@ class Engine:
             if check:
                 raise process.CommandError(done)
         return done
+
+    def execute(self, asked: Exec, *, input_text: str | None = None, timeout: float | None = None) -> process.Completed:
+        """Run a command in a container to its end, whatever its exit code: over the socket, else by the docker CLI.
+
+        Raises NoAnswerError if it takes longer than `timeout` seconds: it goes on then. Raises EngineError where the
+        engine is lost.
+        """
+        from devbox.engine import process
+        from devbox.engine.attach import RefusedByEngineError, Session, captured
+
+        argv = (self.docker, *asked.args())
+        path = socket_path(self.environ)
+        try:
+            session = None if path is None else Session(path, asked, self.environ)
+        except OSError:
+            session = None
+        if session is None:
+            return self.run(argv[1:], check=False, input_text=input_text, timeout=timeout)
+        try:
+            code, *said = captured(session, (input_text or "").encode(), timeout)
+        except RefusedByEngineError as error:
+            return process.Completed(argv, 1, "", f"Error response from daemon: {error.message}\n")
+        except TimeoutError:
+            raise process.NoAnswerError(
+                f"{self.docker} exec {asked.container[:12]} … gave no answer within {timeout:g} s"
+            ) from None
+        out, err = (text.decode("utf-8", "replace") for text in said)
+        return process.Completed(argv, code, out, err)
 
     def stream(
         self, args: Sequence[str], on_line: Callable[[str], None], *, secrets: Mapping[str, str] | None = None

@@ -20,14 +20,15 @@ else:
 class Exec(NamedTuple):
     """What is executed, in which container, as whom and where.
 
-    `env_file` is a file for docker's `--env-file`. `env` are further variables; a value of None takes it from the
-    environment that docker runs in, so that it is seen in no argv.
+    Without a `cwd` it starts in the image's folder, without a `user` as the container's. `env_file` is a file for
+    docker's `--env-file`. `env` are further variables; a value of None takes it from the environment that docker runs
+    in, so that it is seen in no argv.
     """
 
     container: str
     argv: tuple[str, ...]
-    user: str
-    cwd: str
+    user: str = ""
+    cwd: str = ""
     interactive: bool = True
     tty: bool = False
     env_file: Path | str | None = None
@@ -40,7 +41,7 @@ class Exec(NamedTuple):
             args.append("--interactive")
         if self.tty:
             args.append("--tty")
-        args += ["--user", self.user, "--workdir", self.cwd]
+        args += [*(["--user", self.user] if self.user else []), *(["--workdir", self.cwd] if self.cwd else [])]
         if self.env_file is not None:
             args += ["--env-file", str(self.env_file)]
         for name, value in self.env:

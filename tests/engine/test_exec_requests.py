@@ -18,6 +18,7 @@ import pytest
 from devbox.engine.api import DEFAULT_SOCKET, ask_socket
 from devbox.engine.attach import Session
 from devbox.engine.exec import Exec
+from devbox.engine.process import NoAnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -146,3 +147,44 @@ def test_the_engine_is_asked_the_same_both_ways(
     assert ours.created() == theirs.created()
     assert ours.inspected() == theirs.inspected()
     assert ours.created()["Env"][-4:] == ["SECRET=s3cret", "ABSENT", "SAID=x y", "PLAIN=2"]
+
+
+BOTH_WAYS = "cat >/tmp/in; head -c 300000 /tmp/in >&2; cat /tmp/in; exit 7"
+
+
+@pytest.mark.parametrize(
+    ("argv", "user", "text"),
+    [
+        (("sh", "-c", "cat; id -u; pwd; exit 3"), "root", "ä\n"),
+        (("sh", "-c", BOTH_WAYS), "root", "0123456789" * 100_000),
+        (("sh", "-c", "exec >&- 2>&-; sleep 0.2; exit 4"), "", None),
+        (("true",), "nobody-is-called-this", None),
+        (("no-such-program",), "root", None),
+    ],
+)
+def test_what_a_captured_command_says_is_what_docker_says(
+    engine: Engine, container: str, argv: tuple[str, ...], user: str, text: str | None
+) -> None:
+    asked = Exec(container, argv, user, interactive=text is not None)
+    by_socket, by_docker = (
+        engine.execute(asked, input_text=text),
+        engine.run(asked.args(), check=False, input_text=text),
+    )
+    assert by_socket.argv == by_docker.argv
+    assert (by_socket.code, by_socket.stdout.strip(), by_socket.stderr.strip()) == (
+        by_docker.code,
+        by_docker.stdout.strip(),
+        by_docker.stderr.strip(),
+    )
+
+
+def test_a_captured_command_has_so_many_seconds(engine: Engine, container: str) -> None:
+    asked = Exec(container, ("sh", "-c", "echo begun; sleep 60"), "root", interactive=False)
+    with pytest.raises(NoAnswerError):
+        engine.execute(asked, timeout=0.3)
+
+
+def test_a_captured_command_of_a_container_that_is_gone_fails(engine: Engine) -> None:
+    done = engine.execute(Exec("devbox-there-is-none", ("true",)))
+    assert not done.ok
+    assert "No such container" in done.stderr

@@ -23,11 +23,12 @@ from devbox.container.person.dotfiles import NAME as DOTFILES
 from devbox.container.target import missing_user
 from devbox.devcontainer.merge import merge
 from devbox.engine import process
+from devbox.engine.exec import Exec
 from devbox.errors import HookError
 from devbox.files import has_windows_lines, windows_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from devbox.container.person.dotfiles import Dotfiles
     from devbox.container.target import Target
@@ -164,8 +165,8 @@ class Inside:
         Where the user has no home for them, what is remembered of the last runs stands for them.
         """
         words = [word for request in requests for word in request]
-        argv = ["exec", "--user", self.target.user, self.target.container, "sh", "-c", MARKERS, "markers", *words]
-        done = self.engine.run(argv, check=False)
+        argv = ("sh", "-c", MARKERS, "markers", *words)
+        done = self.engine.execute(Exec(self.target.container, argv, self.target.user, interactive=False))
         if done.code == HOMELESS:
             runs = memory.hook_runs(self.target.container)
             last = {name: run.moment for name, run in runs.items() if run.code == 0}
@@ -207,24 +208,39 @@ def awaited(names: Sequence[str], wait_for: str) -> tuple[str, ...]:
     return tuple(name for name in names if ORDER.index(name) <= last)
 
 
+def unmarked(inside: Inside, hooks: Hooks) -> tuple[str, ...] | None:
+    """Return what `pending` says; None where it is remembered that all is done. No environment is needed for that."""
+    wanted = hooks.dotfiles is not None
+    if memory.hooks_done(inside.target.container, (hooks.created, hooks.started), dotfiles=wanted):
+        return None
+    return pending(inside, hooks)
+
+
 def run_due(
-    inside: Inside, hooks: Hooks, *, wait_for: str | None = None, extent: Extent = ALL
+    inside: Inside,
+    hooks: Hooks,
+    *,
+    wait_for: str | None = None,
+    extent: Extent = ALL,
+    left: Callable[[], tuple[str, ...] | None] | None = None,
 ) -> tuple[tuple[HookDone, ...], bool]:
     """Run the lifecycle commands that are due, in order: what was run, and whether nothing is left to do.
 
-    With `wait_for`, only those up to that name; `extent` says which of them are in question at all. Raises HookError at
-    the first one that fails; the later ones then wait for the next `up`. Dotfiles that fail are a warning.
+    With `wait_for`, only those up to that name; `extent` says which of them are in question at all, `left` what
+    `unmarked` said where that was asked already. Raises HookError at the first one that fails; the later ones then wait
+    for the next `up`. Dotfiles that fail are a warning.
     """
     identifier, moments = inside.target.container, (hooks.created, hooks.started)
     wanted = hooks.dotfiles is not None
-    known = memory.hooks_done(identifier, moments, dotfiles=wanted)
-    due = extent.of(hooks, (*(() if known else pending(inside, hooks)), ALWAYS))
+    named = unmarked(inside, hooks) if left is None else left()
+    known = named is None
+    due = extent.of(hooks, (*(named or ()), ALWAYS))
     now = due if wait_for is None else awaited(due, wait_for)
     done = run(inside, hooks, now)
     ran = {one.name for one in done}
-    left = [name for name in due if name not in ran]
-    if not known and not {*left} - {ALWAYS, DOTFILES}:
-        memory.remember_hooks(identifier, moments, dotfiles=wanted and DOTFILES not in left)
+    undone = [name for name in due if name not in ran]
+    if not known and not {*undone} - {ALWAYS, DOTFILES}:
+        memory.remember_hooks(identifier, moments, dotfiles=wanted and DOTFILES not in undone)
     return done, now == due
 
 

@@ -17,6 +17,7 @@ from devbox.container.inside import supervise
 from devbox.container.inside.home import OWN_HOME
 from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER, Target, Template, folder_of, missing_user, no_folder
 from devbox.devcontainer.spelling import host_spelling
+from devbox.engine.exec import Exec
 from devbox.errors import DevboxError, EngineError
 from devbox.masking import is_secret_name
 
@@ -278,9 +279,10 @@ def user_environ(engine: Engine, read: Reading) -> Answer:
     of_home = "contract" if merged is not None and "HOME" in dict(merged.container_env) else "image"
     token = supervise.new_token()
     mark = f"devbox-{token}"
-    args = ["exec", "--user", user, "--env", f"{supervise.TOKEN}={token}", read.id, "sh", "-c", _PROBE, "probe"]
+    argv = ("sh", "-c", _PROBE, "probe", flags, mark, read.folder, of_home)
+    asked = Exec(read.id, argv, user, interactive=False, env=((supervise.TOKEN, token),))
     try:
-        done = engine.run([*args, flags, mark, read.folder, of_home], check=False, timeout=PROBE_SECONDS)
+        done = engine.execute(asked, timeout=PROBE_SECONDS)
     except EngineError:
         supervise.end(read.id, token, user=user, environ=engine.environ, docker=engine.docker)
         late = (

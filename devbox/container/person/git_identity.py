@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from devbox.container import memory
 from devbox.container.inside.home import HOMELESS, OWN_HOME, homeless
+from devbox.engine.exec import Exec
 from devbox.facts.git import git
 
 if TYPE_CHECKING:
@@ -143,8 +144,8 @@ def provide(engine: Engine, read: Reading) -> str | None:
         return None
     again = memory.identity_given(read.id)
     text = "" if again else of_host(read.workspace, engine.environ)
-    args = ["exec", "--interactive", "--user", read.user, read.id, "sh", "-c", _WRITE, "identity", read.folder]
-    done = engine.run([*args, "again" if again else "first"], check=False, input_text=text)
+    argv = ("sh", "-c", _WRITE, "identity", read.folder, "again" if again else "first")
+    done = engine.execute(Exec(read.id, argv, read.user), input_text=text)
     memory.remember_identity(read.id, foreign="foreign" in done.stdout.split())
     if done.ok:
         return None

@@ -25,6 +25,7 @@ from devbox.container.target import LOCAL_FOLDER, folder_of
 from devbox.devcontainer.compose.model import PROJECT
 from devbox.devcontainer.identity import group_of_volume, volume_name
 from devbox.engine.api import ask_socket, socket_path
+from devbox.engine.exec import Exec
 from devbox.engine.process import CommandError
 from devbox.engine.spec import ContainerSpec, container_args
 from devbox.errors import EngineError, last_lines
@@ -390,56 +391,49 @@ def _port_taken(text: str) -> EngineError:
     return EngineError(f"{which} that the container publishes is taken", hint=hint, detail=text)
 
 
-# As root: $1 is the user, the rest are folders. Prints those whose owner was set.
-_OWNERS = r"""
-ids=$(id -u "$1"):$(id -g "$1") || exit 1
+# As root: $1 is the user, then what each folder is to have, and the folder: `-` for the user as its owner, or a group.
+# New folders in a group's get that group as well. Prints what was mended, as it was asked for.
+_MEND = r"""
+ids=$(id -u "$1"):$(id -g "$1") || ids=
 shift
-for folder; do
-  # The group may be one that all of an image's users are in.
-  [ "$(stat -c %u "$folder")" = "${ids%%:*}" ] || { chown "$ids" "$folder" && echo "$folder"; }
+while [ $# -ge 2 ]; do
+  case $1 in
+    # The group may be one that all of an image's users are in.
+    -) [ -z "$ids" ] || [ "$(stat -c %u "$2")" = "${ids%%:*}" ] || { chown "$ids" "$2" && echo "$1 $2"; } ;;
+    *) [ "$(stat -c %g:%a "$2")" = "$1:2775" ] || { chgrp "$1" "$2" && chmod 2775 "$2" && echo "$1 $2"; } ;;
+  esac
+  shift 2
 done
 """
 
 
-# As root: $1 is the group, the rest are folders. New folders in them get the group as well. Prints those that were set.
-_GROUP = r"""
-group=$1
-shift
-for folder; do
-  [ "$(stat -c %g:%a "$folder")" != "$group:2775" ] || continue
-  chgrp "$group" "$folder" && chmod 2775 "$folder" && echo "$folder"
-done
-"""
-
-
-def mend_groups(engine: Engine, container: str, mounts: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Give the top folder of each volume that a group shares to that group, and let it write; return the mended."""
-    mended: list[str] = []
-    for one in mounts:
-        gid = group_of_volume(str(one.get("Name") or ""))
-        if gid is not None:
-            argv = ["sh", "-c", _GROUP, "groups", str(gid), str(one["Destination"])]
-            done = engine.run(["exec", "--user", "root", container, *argv], check=False)
-            mended += done.stdout.splitlines()
-    return tuple(mended)
-
-
-def mend_owners(
+def mend(
     engine: Engine, container: str, user: str, mounts: Sequence[Mapping[str, Any]], uid: int
-) -> tuple[str, ...]:
-    """Give the user the top folder of each of devbox's volumes among `mounts`, that folder alone; return the mended.
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Give the user the top folder of each of devbox's volumes among `mounts`, and a group that of each it shares.
 
-    `mounts` are the container's as `docker inspect` lists them. A volume that an IDE or an older image made may belong
-    to root. The volumes of the host user `uid` are devbox's by their names; others are left as they are.
+    Of a volume it is that folder alone, and the group may write it. `mounts` are the container's as `docker inspect`
+    lists them. A volume that an IDE or an older image made may belong to root. The volumes of the host user `uid` are
+    devbox's by their names; others are left as they are. Returns the folders that belong to the user now, and those
+    that are shared now.
     """
-    ours = [
-        one for one in mounts if one.get("Type") == "volume" and str(one.get("Name")).startswith(volume_name(uid, ""))
-    ]
-    folders = [str(one["Destination"]) for one in ours]
-    if not folders or user in {"root", "0"}:
-        return ()
-    done = engine.run(["exec", "--user", "root", container, "sh", "-c", _OWNERS, "owners", user, *folders], check=False)
-    return tuple(done.stdout.splitlines())
+    wanted: list[str] = []
+    for one in mounts:
+        name, folder = str(one.get("Name") or ""), str(one["Destination"])
+        ours = one.get("Type") == "volume" and name.startswith(volume_name(uid, ""))
+        if ours and user not in {"root", "0"}:
+            wanted += ["-", folder]
+        if (gid := group_of_volume(name)) is not None:
+            wanted += [str(gid), folder]
+    if not wanted:
+        return (), ()
+    argv = ("sh", "-c", _MEND, "mend", user, *wanted)
+    done = engine.execute(Exec(container, argv, "root", interactive=False))
+    mended = [line.partition(" ") for line in done.stdout.splitlines()]
+    return (
+        tuple(folder for what, _, folder in mended if what == "-"),
+        tuple(folder for what, _, folder in mended if what != "-"),
+    )
 
 
 def sessions(engine: Engine, inspected: Mapping[str, Any]) -> tuple[str, ...]:

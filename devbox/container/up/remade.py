@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from devbox.container import memory
+from devbox.engine.exec import Exec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,8 +31,8 @@ def is_remade(engine: Engine, inspected: JSON, contract: Contract) -> bool:
         return False
     if memory.mounts_it(identifier, begun, contract.path):
         return False
-    asked = ["exec", "--workdir", "/", identifier, "stat", "-c", "%h", contract.workspace_folder]
-    if engine.run(asked, check=False).stdout.strip() == "0":
+    asked = Exec(identifier, ("stat", "-c", "%h", contract.workspace_folder), "", "/", interactive=False)
+    if engine.execute(asked).stdout.strip() == "0":
         return True
     memory.remember_mounts_it(identifier, begun, contract.path)
     return False

@@ -11,14 +11,15 @@ from devbox.container.desired import canonical
 from devbox.container.hooks import commands, secrets
 from devbox.container.inside.probe import Reading, learn, reading
 from devbox.container.person import git_identity, ssh_agent
-from devbox.container.up.apply import ended, mend_groups, mend_owners
+from devbox.container.target import Target
+from devbox.container.up.apply import ended, mend
 from devbox.devcontainer.identity import METADATA
 from devbox.errors import DevboxError, EngineError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from devbox.container.target import Target
     from devbox.container.up.up import Run
     from devbox.devcontainer.model import Contract, Merged
     from devbox.engine.docker import Engine
@@ -41,18 +42,20 @@ def settle(
             f"{', '.join(changed)} changed in {contract.path}, but a container keeps the commands that it was "
             "made with: devbox up --recreate"
         )
+    hooks = None if run.request.skip_hooks or not run.request.extent.inside else _declared(run, read)
     try:
-        # A call into the container is a tenth of a cold `up`, and this one does not depend on the others.
-        with ThreadPoolExecutor(1) as aside:
+        # A call into the container is a tenth of a cold `up`, and these do not depend on each other.
+        with ThreadPoolExecutor(2) as aside:
             identity = aside.submit(git_identity.provide, run.engine, read)
             if fresh and merged is not None:
                 _mend(run, read)
+            inside = commands.Inside(run.engine, Target(read.id, read.workspace, read.folder, read.user), run.reporter)
+            left = None if hooks is None else aside.submit(commands.unmarked, inside, hooks)
             target = _target(run, read, fresh=fresh)
         if (warning := identity.result()) is not None:
             run.reporter.warn(warning)
         ssh_agent.ensure(run.engine.environ)
-        skip = run.request.skip_hooks or not run.request.extent.inside
-        return target, None if skip else _hooks(run, read, target)
+        return target, None if hooks is None or left is None else _hooks(run, read, target, hooks, left.result)
     except DevboxError:
         # Everything fails in a container whose own command has ended meanwhile.
         must_run(run.engine, contract, run.engine.container(read.id))
@@ -76,9 +79,8 @@ def _changed(made: Merged, wanted: Merged) -> list[str]:
 def _mend(run: Run, read: Reading) -> None:
     """Mend the owners and groups of the volumes' top folders."""
     mounts = read.inspected.get("Mounts") or ()
-    mended = mend_owners(run.engine, read.id, read.user, mounts, os.getuid())
+    mended, shared = mend(run.engine, read.id, read.user, mounts, os.getuid())
     run.journal.notes += [f"{folder} now belongs to {read.user}" for folder in mended]
-    shared = mend_groups(run.engine, read.id, mounts)
     run.journal.notes += [f"{folder} is now shared with the group" for folder in shared]
 
 
@@ -94,19 +96,29 @@ def _target(run: Run, read: Reading, *, fresh: bool) -> Target:
     return target
 
 
-def _hooks(run: Run, read: Reading, target: Target) -> Path | None:
+def _declared(run: Run, read: Reading) -> commands.Hooks:
+    """Return the container's lifecycle commands."""
+    merged = read.merged
+    told = merged if run.request.variation.lenient else None
+    return commands.Hooks(merged.hooks if merged is not None else (), *read.moments, run.dotfiles, told)
+
+
+def _hooks(
+    run: Run,
+    read: Reading,
+    target: Target,
+    hooks: commands.Hooks,
+    left: Callable[[], tuple[str, ...] | None],
+) -> Path | None:
     """Run the lifecycle commands that are due; with `no_wait`, those after `waitFor` in the background: their log."""
     request, merged = run.request, read.merged
     variables = request.variation.remote_env if merged is None else merged.remote_env_of(request.variation)
     inside = commands.Inside(run.engine, target, run.reporter, run.secrets, variables)
     secrets.hide(merged.metadata if merged is not None else (), run.engine.environ, run.reporter)
-    declared = merged.hooks if merged is not None else ()
     said = merged.wait_for if merged is not None else None
     wait_for = said if request.no_wait or request.extent.blocking else request.extent.until
-    told = merged if request.variation.lenient else None
-    due = commands.Hooks(declared, *read.moments, run.dotfiles, told)
     with run.journal.timed("lifecycle commands"):
-        done, all_done = commands.run_due(inside, due, wait_for=wait_for, extent=request.extent)
+        done, all_done = commands.run_due(inside, hooks, wait_for=wait_for, extent=request.extent, left=left)
     run.hooks += done
     if all_done or not request.no_wait:
         return None
