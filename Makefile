@@ -75,7 +75,7 @@ slow-test: $(STAMP) tools engine reference ## Run the tests that take minutes: l
 
 .PHONY: chaos
 chaos: $(STAMP) engine ## Kill and interrupt commands anywhere, and see that the same ones finish; SEED=, ROUNDS=
-	SEED="$(SEED)" ROUNDS="$(ROUNDS)" $(PYTEST) -m slow tests/engine/test_chaos.py $(ARGS)
+	SEED="$(SEED)" ROUNDS="$(ROUNDS)" $(PYTEST) -m slow -rP tests/engine/test_chaos.py $(ARGS)
 
 .PHONY: gpu-test
 gpu-test: $(STAMP) tools engine ## Run the tests that need an NVIDIA GPU; DEVBOX_GPU_IMAGE names an image with nvcc and cmake
