@@ -7,6 +7,8 @@ kind and the names of the devices matter here, and the engine itself is the judg
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,19 +17,39 @@ from devbox.agent.cgroup import read_file
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+# `hostPath` of a mount or a device node, in YAML and in JSON; a node without one is called the same on the host.
+_HOST_PATH = re.compile(r"""\b(?:hostPath|path(?=["']?:\s*["']?/dev/nvidia))["']?:\s*["']?(/[^\s,}"']*)""")
+
 
 def devices(directories: Iterable[str]) -> tuple[str, ...]:
     """Return the qualified names (`nvidia.com/gpu=0`) in the specifications of `directories`, sorted, each once."""
     names: set[str] = set()
     for directory in directories:
-        try:
-            files = sorted(Path(directory).iterdir())
-        except OSError:
-            continue
-        for file in files:
-            if file.suffix in {".json", ".yaml", ".yml"}:
-                names.update(names_in(read_file(str(file)) or "", yaml=file.suffix != ".json"))
+        for file in _specifications(directory):
+            names.update(names_in(read_file(str(file)) or "", yaml=file.suffix != ".json"))
     return tuple(sorted(names))
+
+
+def lost(directories: Iterable[str]) -> tuple[tuple[Path, str], ...]:
+    """Return the specifications that name files of the host which are not there, each with the first of these.
+
+    A driver that was renewed leaves such a one behind: it names the libraries of the former version.
+    """
+    found = []
+    for directory in directories:
+        for file in _specifications(directory):
+            paths = _HOST_PATH.findall(read_file(str(file)) or "")
+            missing = next((path for path in paths if not os.path.lexists(path)), None)
+            if missing is not None:
+                found.append((file, missing))
+    return tuple(found)
+
+
+def _specifications(directory: str) -> list[Path]:
+    try:
+        return sorted(file for file in Path(directory).iterdir() if file.suffix in {".json", ".yaml", ".yml"})
+    except OSError:
+        return []
 
 
 def names_in(text: str, *, yaml: bool) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -82,7 +83,19 @@ def read(info: JSON, *, local: bool) -> EngineFacts:
         memlock=0,
         operating_system=str(info.get("OperatingSystem") or ""),
         data_root=str(info.get("DockerRootDir") or ""),
+        cdi_folders=tuple(map(str, info.get("CDISpecDirs") or ())),
+        proxy=str(info.get("HttpsProxy") or info.get("HttpProxy") or ""),
+        clock=_seconds(str(info.get("SystemTime") or "")),
+        memory=int(info.get("MemTotal") or 0),
     )
+
+
+def _seconds(text: str) -> float:
+    """Return a time as the engine writes it (RFC 3339, in nanoseconds), 0 where it is none."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def free_storage(facts: EngineFacts) -> int | None:

@@ -61,6 +61,8 @@ class EngineFacts:
     `nvidia_runtime` says whether `--gpus` can work. `memlock` (bytes), `stack` (bytes) and `nofile` (open files) are
     the highest limits that it can grant: None means unlimited, 0 that it could not be learned. `local` is false for
     an engine on another machine. `data_root` is the folder where it keeps images and volumes, as it is called there.
+    `cdi_folders` are those of its CDI specifications, `proxy` is the one through which it pulls, `clock` its time in
+    seconds since the epoch (0: unknown) and `memory` its machine's in bytes.
     """
 
     version: str
@@ -74,6 +76,10 @@ class EngineFacts:
     nofile: int | None = 0
     operating_system: str = ""
     data_root: str = ""
+    cdi_folders: tuple[str, ...] = ()
+    proxy: str = ""
+    clock: float = 0.0
+    memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)

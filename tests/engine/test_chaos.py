@@ -37,8 +37,9 @@ ROUNDS = int(os.environ.get("ROUNDS") or 60)
 FAULTS = ("SIGKILL", "SIGINT", "SIGTERM", "SIGHUP", "unread", "container")
 ASKING = """
 status; status --all --fast; ps; builds list; builds list --all; hooks list; config contract
-config contract --merged; config show; logs; doctor; image list; image prune --dry-run; task list; trust list; trust show
-frameworks list; frameworks show cuda; prepare; down --dry-run; up --dry-run; generate --dry-run --framework cuda --variant cpu; run --dry-run -- true
+config contract --merged; config show; logs; doctor; image list; image prune --dry-run; task list; trust list
+trust show; frameworks list; frameworks show cuda; prepare; down --dry-run; up --dry-run; run --dry-run -- true
+generate --dry-run --framework cuda --variant cpu
 """
 LIFE = """
 up --trust; up --trust; up --trust; up --trust --recreate --yes; stop; down; down --volumes --yes

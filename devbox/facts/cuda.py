@@ -1,0 +1,67 @@
+"""Which driver runs programs of which CUDA release, as data. Versions are compared as tuples of numbers.
+
+Source: the tables "CUDA Toolkit and Corresponding Driver Versions" and "... Minimum Required Driver Version for CUDA
+Minor Version Compatibility" of https://docs.nvidia.com/cuda/cuda-toolkit-release-notes/, for Linux; for what
+`cuda-compat` can do, https://docs.nvidia.com/deploy/cuda-compatibility/forward-compatibility.html.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+# The first driver that knows all of a release.
+DRIVERS = {
+    "11.8": "520.61.05",
+    "12.0": "525.60.13",
+    "12.1": "530.30.02",
+    "12.2": "535.54.03",
+    "12.3": "545.23.06",
+    "12.4": "550.54.14",
+    "12.5": "555.42.02",
+    "12.6": "560.28.03",
+    "12.8": "570.26",
+    "12.9": "575.51.03",
+    "13.0": "580.65.06",
+    "13.1": "590.44.01",
+}
+# The first driver that runs programs of all releases of a major version, without what is new in them, such as PTX.
+MINOR = {11: "450.80.02", 12: "525.60.13", 13: "580.65.06"}
+# The branches from which the package cuda-compat of a later release starts, on data center GPUs alone.
+FORWARD_BRANCHES = frozenset({450, 470, 525, 535, 550, 560, 565, 570, 575, 580})
+# Names of GPUs that are none: https://docs.nvidia.com/deploy/cuda-compatibility/ speaks of "NVIDIA Data Center GPUs".
+_NO_DATA_CENTER = ("GeForce", "TITAN", "Quadro", "RTX A", "RTX PRO")
+
+Fit = Literal["full", "minor", "forward", "none", "unknown"]
+
+
+def number(version: str) -> tuple[int, ...]:
+    """Return a version as numbers; what is no number ends it."""
+    parts = []
+    for word in version.split("."):
+        if not word.isdigit():
+            break
+        parts.append(int(word))
+    return tuple(parts)
+
+
+def wanted(cuda: str) -> str | None:
+    """Return the first driver that knows all of the CUDA release `cuda` ("12.4.1"); None where it is not known."""
+    major, minor = (*number(cuda), 0, 0)[:2]
+    return DRIVERS.get(f"{major}.{minor}")
+
+
+def fit(driver: str, cuda: str, gpu: str) -> Fit:
+    """Say how programs of the release `cuda` run with `driver` on the GPU called `gpu`.
+
+    "full"; "minor", without what the release has new; "forward", with the package cuda-compat in the image alone.
+    """
+    least, ours = MINOR.get((*number(cuda), 0)[0]), number(driver)
+    whole = wanted(cuda)
+    if not ours or least is None:
+        return "unknown"
+    if whole is not None and ours >= number(whole):
+        return "full"
+    if ours >= number(least):
+        return "minor" if whole is not None else "unknown"
+    data_center = not any(word in gpu for word in _NO_DATA_CENTER)
+    return "forward" if data_center and ours[0] in FORWARD_BRANCHES else "none"
