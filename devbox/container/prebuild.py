@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 from devbox import config
 from devbox.container import which
+from devbox.container.contract.inforce import names_taken
 from devbox.container.contract.reach import reach_of_build
 from devbox.container.project import resolve
 from devbox.container.up.apply import Journal
 from devbox.container.up.complete import Wishes, complete
+from devbox.devcontainer.compose.model import as_image_contract
 from devbox.devcontainer.model import Variation
 from devbox.devcontainer.read import read
 from devbox.errors import ContractError
 from devbox.trust.ask import NOBODY, Answers, agree
+from devbox.trust.names import of_build
 from devbox.trust.settings import of_settings
 
 if TYPE_CHECKING:
@@ -80,6 +83,8 @@ def prebuild(request: PrebuildRequest, engine: Engine, reporter: Reporter) -> Pr
     journal = Journal(engine, reporter, dry_run=request.answers.dry_run)
     settings = config.load(request.path, environ=engine.environ, flags={})
     reach = (*of_settings(settings, request.path, engine.environ), *reach_of_build(contract, engine.environ, project))
+    if project is not None and as_image_contract(contract, project, engine.environ) is None:
+        reach += names_taken(contract, engine, of_build(project))
     notes = agree(request.path, path, reach, request.answers, reporter)
     image = complete(journal, contract, request.wishes, project=project)
     return PrebuildResult(

@@ -10,7 +10,7 @@ from devbox import config
 from devbox.config.network import network_of
 from devbox.container import which
 from devbox.container.checkout.git_mounts import with_repository
-from devbox.container.contract.inforce import with_overlays
+from devbox.container.contract.inforce import claimed, names_taken, with_overlays
 from devbox.container.contract.reach import reach_of
 from devbox.container.desired import Image, container_name, docker_run, slug
 from devbox.container.hooks import secrets
@@ -32,7 +32,7 @@ from devbox.engine.spec import ContainerSpec, container_args
 from devbox.engine.steering import for_compose
 from devbox.errors import DevboxError
 from devbox.trust.ask import needs_consent
-from devbox.trust.names import of_project, of_spec, taken
+from devbox.trust.names import of_build, of_project, of_spec
 from devbox.trust.settings import of_settings
 
 if TYPE_CHECKING:
@@ -90,18 +90,19 @@ def run(
         first = [line for step in journal.steps for line in step.lines if not line.startswith("#")]
         return [*first, engine.line(args[1:])]
     names = of_spec(spec) if project is None else of_project(project)
-    needs_consent(workspace, contract.path, tuple(taken(names, engine)))
+    needs_consent(workspace, contract.path, names_taken(contract, engine, names))
     environ: Mapping[str, str] = engine.environ
     if composed is not None:
         # It tells of each service that runs already.
         files = write(engine, composed.project, composed)
         environ = {"COMPOSE_PROGRESS": "quiet", **for_compose(engine.environ), **files}
-    return run_watched(
-        args,
-        environ=target.client_environ(environ),
-        end=[engine.docker, "stop", "--time", str(STOP_SECONDS), name],
-        on_death=[engine.docker, "rm", "--force", "--volumes", name],
-    )
+    with claimed(contract, engine, names):
+        return run_watched(
+            args,
+            environ=target.client_environ(environ),
+            end=[engine.docker, "stop", "--time", str(STOP_SECONDS), name],
+            on_death=[engine.docker, "rm", "--force", "--volumes", name],
+        )
 
 
 def _wanted(journal: Journal, workspace: Path) -> tuple[Contract, Merged, Image, Project | None]:
@@ -122,6 +123,7 @@ def _wanted(journal: Journal, workspace: Path) -> tuple[Contract, Merged, Image,
         needs_consent(workspace, path, reach_of(contract, engine.environ, project=project))
         by_compose = compose.service_build(engine, contract, project)
         if by_compose is not None:
+            needs_consent(workspace, path, names_taken(contract, engine, of_build(project)))
             journal.do(BuildService(contract, project.service, by_compose))
         made_from = compose.image_contract(contract, project, engine.environ)
     user = None if project is None else compose.base_config(project, Image("", "", "")).get("User")

@@ -33,6 +33,7 @@ _NAMESPACES = frozenset({"cgroupns", "ipc", "pid", "userns", "uts"})
 _OWN_NAMESPACES = frozenset({"", "private", "shareable", "none"})
 _KINDS = {"privileged": "privileged", "cap-add": "capability", "security-opt": "security", "device": "device"}
 _WORKSPACE_HASH = re.compile(r"[0-9a-f]{12}")
+_DEVBOXES = re.compile(r"devbox-(group)?(\d+)-")
 _CONTAINER_ID = re.compile(r"(?<![0-9a-z])[0-9a-v]{52}(?![0-9a-z])")
 _ENDS = frozenset({"no", "false", ""})
 _SHARED = frozenset({"shared", "rshared"})
@@ -104,16 +105,27 @@ def agent() -> Reach:
     return Reach("agent", "", "uses your ssh-agent: whatever runs inside can sign with your keys, as long as it runs")
 
 
-def of_volume(name: str, workspace: Path) -> Iterator[Reach]:
-    """Yield a volume that by its name is a workspace's: devbox's, by the folder, or one by `${devcontainerId}`.
+def is_devboxes(name: str) -> bool:
+    """Tell whether a volume's name is one that devbox gives, which says whose it is."""
+    return _DEVBOXES.match(name) is not None
 
-    Caches are shared on purpose, and others' names tell nothing. Whoever knows the container's id takes out its own.
+
+def of_volume(name: str, workspace: Path) -> Iterator[Reach]:
+    """Yield a volume that by its name is somebody's: devbox's, by the folder or user, or one by `${devcontainerId}`.
+
+    A user's, and a group's, caches are shared on purpose, and others' names tell nothing. Whoever knows the container's
+    id takes out its own.
     """
     owner = name.rpartition("-")[2]
     owned = name.startswith("devbox-") and ("-build-" in name or _WORKSPACE_HASH.fullmatch(owner))
     others = owned and owner not in {workspace_hash(workspace), workspace_hash(os.path.realpath(workspace))}
     if others or _CONTAINER_ID.search(name):
         yield Reach("volume", name, f"mounts {name}, the volume of another workspace")
+    elif (match := _DEVBOXES.match(name)) is not None:
+        group, number = match.groups()
+        if number not in map(str, {os.getgid(), *os.getgroups()} if group else {os.getuid()}):
+            whose = "a group that you are not in" if group else "another user of this machine"
+            yield Reach("volume", name, f"mounts {name}, the volume of {whose}")
 
 
 def of_restarts(mounts: Iterable[Mount], workspace: Path, policy: str) -> Iterator[Reach]:

@@ -1,6 +1,7 @@
 """What a person has agreed to, by workspace, outside the checkout: nothing in the checkout, and no container, gives it.
 
-`trust/HASH.json` holds what is agreed to in one workspace, `trust/log.jsonl` each grant and each revocation, in order.
+`trust/HASH.json` holds what is agreed to in one workspace, `trust/log.jsonl` each grant and each revocation, in order,
+`trust/claims/HASH.json` what devbox has made on the engine for it.
 A file that belongs to somebody else, or that others can write, is not believed.
 """
 
@@ -103,7 +104,24 @@ def revoke(workspace: Path, kinds: Sequence[str] = ()) -> tuple[Grant, ...]:
         kept = tuple(one for one in before.grants if one not in gone)
         _keep(workspace, before._replace(grants=kept, refused=refused))
         _log(workspace, "revoked", "devbox trust revoke", [one.said for one in gone], _now())
+    if not kinds:
+        _claims_file(workspace).unlink(missing_ok=True)
     return gone
+
+
+def claims(workspace: Path) -> dict[str, str]:
+    """Return what devbox has made or used on the engine for this workspace: by kind and name, what tells it apart."""
+    data = _json(_claims_file(workspace))
+    found = data.get("claims") if data is not None else None
+    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+
+
+def claim(workspace: Path, things: Mapping[str, str]) -> None:
+    """Remember that `things` of the engine are this workspace's. Raises RefusedError if they cannot be kept."""
+    before = claims(workspace)
+    if things.items() - before.items():
+        data = {"workspace": os.path.realpath(workspace), "claims": {**before, **things}}
+        _write(_claims_file(workspace), data)
 
 
 def choices(workspace: Path, framework: str) -> dict[str, str]:
@@ -132,6 +150,10 @@ def _file(workspace: Path) -> Path:
 
 def _choices_file(workspace: Path, framework: str) -> Path:
     return _folder() / "choices" / f"{digest([os.path.realpath(workspace), framework])}.json"
+
+
+def _claims_file(workspace: Path) -> Path:
+    return _folder() / "claims" / _file(workspace).name
 
 
 def _json(path: Path) -> dict[str, Any] | None:

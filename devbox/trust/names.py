@@ -1,32 +1,43 @@
-"""Names on the engine that are somebody else's already: looked up right before something is made by them.
+"""Names on the engine that are somebody else's already: looked up right before something is used or made by them.
 
-What a name stands for is not in any file. Those of devbox's own volumes say whose they are, and are judged as mounts.
+What a name stands for is in no file, and in no spelling. It is this workspace's where devbox has made it for it, or
+where none but its containers use it. All else that is there is another's.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox.devcontainer.compose.model import PROJECT
-from devbox.trust.reach import Reach
+from devbox.trust import grants
+from devbox.trust.containers import is_devboxes
+from devbox.trust.reach import Reach, is_inside
 from devbox.trust.sources import mounts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from devbox.devcontainer.compose.model import Project
-    from devbox.engine.docker import Engine
+    from devbox.engine.docker import ContainerSummary, Engine
     from devbox.engine.spec import ContainerSpec
 
     JSON = dict[str, Any]
 
-_OWN = "devbox-"
+_FOLDER = "com.docker.compose.project.working_dir"
+# What tells a thing from a later one of its name. An image is made again by each build: there it is who has made it.
+_SAME = {"volume": "CreatedAt", "network": "Id"}
 
 
 class Names(NamedTuple):
-    """The names by which something is to be used or made, other than those that docker compose makes for `project`."""
+    """The names by which something is to be used or made. `project` is a compose project, `folder` that of its files.
+
+    Volumes that are devbox's by their names are judged by these, as mounts.
+    """
 
     project: str | None = None
+    folder: str = ""
     volumes: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
@@ -34,28 +45,30 @@ class Names(NamedTuple):
 
 def of_spec(spec: ContainerSpec) -> Names:
     """Return the names of the volumes that a container mounts."""
-    found = {one.source for one in mounts_of(spec) if one.type == "volume" and one.source}
-    return Names(volumes=_foreign(found))
+    return Names(volumes=_named(one.source for one in mounts_of(spec) if one.type == "volume"))
 
 
 def of_project(project: Project) -> Names:
-    """Return the names of a project's volumes and networks that are not its own by their form."""
+    """Return the names of all that docker compose uses or makes for a project."""
 
     def named(kind: str) -> Iterator[str]:
         for key, item in (project.config.get(kind) or {}).items():
-            name = str((item or {}).get("name") or key)
-            if name != f"{project.name}_{key}" and not (kind == "networks" and (item or {}).get("external")):
-                yield name
+            # Whoever names a network that is there is asked for it by its name.
+            if not (kind == "networks" and (item or {}).get("external")):
+                yield str((item or {}).get("name") or key)
 
     images = [tag for service in project.config["services"].values() for tag in _tags(service)]
-    return Names(project.name, _foreign(named("volumes")), tuple(sorted(set(named("networks")))), tuple(images))
+    return _of(project, volumes=_named(named("volumes")), networks=_named(named("networks")), images=_named(images))
 
 
 def of_build(project: Project) -> Names:
     """Return the names that docker compose gives to the image of the project's own service when it builds it."""
     tags = (project.definition.get("build") or {}).get("tags") or ()
-    given = [project.definition["image"]] if project.definition.get("image") else []
-    return Names(project.name, images=(*given, *map(str, tags)))
+    return _of(project, images=_named([project.image, *map(str, tags)]))
+
+
+def _of(project: Project, **names: tuple[str, ...]) -> Names:
+    return Names(project.name, str(project.sources.files[0].parent), **names)
 
 
 def _tags(service: JSON) -> Iterator[str]:
@@ -66,30 +79,108 @@ def _tags(service: JSON) -> Iterator[str]:
         yield str(service["image"])
 
 
-def _foreign(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(name for name in set(names) if not name.startswith(_OWN)))
+def _named(names: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(sorted({name for name in names if name and not is_devboxes(name)}))
 
 
-def taken(names: Names, engine: Engine) -> Iterator[Reach]:
-    """Yield which of `names` belong to somebody else on the engine."""
-    for name in names.volumes:
-        owner = _owner(engine.volume(name))
-        if owner not in {None, "", names.project}:
-            yield Reach("volume", name, f"mounts {name}, a volume of the compose project {owner}")
-    for name in names.networks:
-        owner = _owner(engine.network(name))
-        if owner not in {None, names.project}:
-            said = f"joins the network {name}, which is there already: what is in it can be reached, and reaches it"
-            yield Reach("network", name, said)
-    for name in names.images:
-        owner = _owner(engine.image(name))
-        if owner not in {None, names.project}:
-            yield Reach("name", name, f"gives the name {name} to an image of its own; another one has it now")
+class _Engine:
+    """What is on the engine by these names, and whether it is the workspace's. `is_ours` knows its dev containers."""
+
+    def __init__(
+        self, names: Names, engine: Engine, workspace: Path, is_ours: Callable[[ContainerSummary], bool]
+    ) -> None:
+        self.names, self.engine, self.workspace, self._is_ours = names, engine, workspace, is_ours
+        self.claims = grants.claims(workspace)
+
+    @cached_property
+    def containers(self) -> tuple[ContainerSummary, ...]:
+        return self.engine.containers({})
+
+    @cached_property
+    def ours(self) -> frozenset[str]:
+        return frozenset(one.id for one in self.containers if self._is_ours(one) or self._is_of_project(one))
+
+    def _is_of_project(self, one: ContainerSummary) -> bool:
+        """Tell whether docker compose has made a container by files of the workspace."""
+        folder = one.labels.get(_FOLDER)
+        if folder is None or one.labels.get(PROJECT) != self.names.project:
+            return False
+        known = is_inside(folder, self.workspace) or self.claims.get(f"project {self.names.project}") == folder
+        # An image can carry any label; docker compose gives none to images that says where.
+        return known and _FOLDER not in _labels(self.engine.image(one.image_id) or {})
+
+    def neighbours(self) -> Iterator[ContainerSummary]:
+        """Yield the containers of a project of the same name that is not the workspace's."""
+        for one in self.containers:
+            if one.labels.get(PROJECT) == self.names.project and one.id not in self.ours:
+                yield one
+
+    def found(self, kind: str) -> Iterator[tuple[str, JSON]]:
+        """Yield those of the names of a kind that are there, as the engine inspects them."""
+        look = {"volume": self.engine.volume, "network": self.engine.network, "image": self.engine.image}[kind]
+        for name in getattr(self.names, f"{kind}s"):
+            if (there := look(name)) is not None:
+                yield name, there
+
+    def others(self, kind: str) -> Iterator[tuple[str, JSON]]:
+        """Yield what is there and is not the workspace's."""
+        for name, there in self.found(kind):
+            if self.claims.get(f"{kind} {name}") != _identity(kind, there):
+                users = set(self._users(kind, name, there))
+                if not users or not users <= self.ours:
+                    yield name, there
+
+    def _users(self, kind: str, name: str, there: JSON) -> Iterator[str]:
+        if kind == "volume":
+            for one in self.containers:
+                if any(mount.get("Type") == "volume" and mount.get("Name") == name for mount in one.mounts):
+                    yield one.id
+        elif _labels(there).get(PROJECT) != self.names.project:
+            yield ""
+        elif kind == "image":
+            yield from (one.id for one in self.containers if one.id in self.ours and one.image_id == there["Id"])
+        else:
+            yield from there.get("Containers") or ()
+            for item in self.engine.inspect("container", sorted(self.ours)):
+                if name in (item["NetworkSettings"].get("Networks") or {}):
+                    yield item["Id"]
 
 
-def _owner(inspected: JSON | None) -> str | None:
-    """Return the compose project that something is of, "" where it is of none, None where there is no such thing."""
-    if inspected is None:
-        return None
-    labels = inspected.get("Labels") or (inspected.get("Config") or {}).get("Labels") or {}
-    return str(labels.get(PROJECT) or "")
+def taken(
+    names: Names, engine: Engine, workspace: Path, is_ours: Callable[[ContainerSummary], bool]
+) -> Iterator[Reach]:
+    """Yield which of `names` belong to somebody else on the engine. `is_ours` knows the workspace's dev containers."""
+    there = _Engine(names, engine, workspace, is_ours)
+    if names.project is not None and (others := [one.labels.get(_FOLDER) or one.called for one in there.neighbours()]):
+        where = ", ".join(sorted(set(others)))
+        said = f"calls its compose project {names.project}, which is that of {where}: containers there are replaced"
+        yield Reach("name", f"project {names.project}", said, where)
+    for name, volume in there.others("volume"):
+        owner = _labels(volume).get(PROJECT)
+        whose = f"a volume of the compose project {owner}" if owner else "a volume that is there already, somebody's"
+        yield Reach("volume", name, f"mounts {name}, {whose}")
+    for name, _ in there.others("network"):
+        said = f"joins the network {name}, which is there already: what is in it can be reached, and reaches it"
+        yield Reach("network", name, said)
+    for name, _ in there.others("image"):
+        yield Reach("name", name, f"gives the name {name} to an image of its own; another one has it now")
+
+
+def claim(names: Names, engine: Engine, workspace: Path) -> None:
+    """Remember what there is by `names` as the workspace's: it was made for it, or was agreed to."""
+    there = _Engine(names, engine, workspace, lambda _: False)
+    things = {
+        f"{kind} {name}": _identity(kind, it)
+        for kind in ("volume", "network", "image")
+        for name, it in there.found(kind)
+    }
+    project = {} if names.project is None else {f"project {names.project}": names.folder}
+    grants.claim(workspace, {**things, **project})
+
+
+def _identity(kind: str, inspected: JSON) -> str:
+    return _labels(inspected).get(PROJECT, "") if kind == "image" else str(inspected.get(_SAME[kind]))
+
+
+def _labels(inspected: JSON) -> dict[str, str]:
+    return inspected.get("Labels") or (inspected.get("Config") or {}).get("Labels") or {}

@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -485,6 +486,117 @@ def test_names_that_somebody_else_has_are_asked_for(canaries: Canaries, engine_n
         engine.run(["network", "rm", name], check=False)
         engine.run(["volume", "rm", name], check=False)
         engine.run(["rmi", name], check=False)
+
+
+SLEEP = ["sh", "-c", "trap exit TERM; sleep infinity & wait"]
+
+
+def write_project(folder: Path, name: str, service: dict[str, Any], **top: Any) -> None:
+    """Write a contract of one service, `a`, that does nothing."""
+    config = folder / ".devcontainer"
+    config.mkdir(parents=True, exist_ok=True)
+    (config / "devcontainer.json").write_text(json.dumps({"dockerComposeFile": "c.yaml", "service": "a"}))
+    services = {"a": {"image": IMAGE, "command": SLEEP, "init": True, **service}, **top.pop("services", {})}
+    (config / "c.yaml").write_text(json.dumps({"name": name, "services": services, **top}))
+
+
+@pytest.fixture
+def somebody(canaries: Canaries, engine_name: Callable[[str], str]) -> Iterator[str]:
+    """A compose project of somebody else: its name, of whose volumes `NAME_app_data` is the project `NAME_app`'s."""
+    engine, name = canaries.engine, engine_name("theirs").lower()
+    for thing, owner in {f"{name}_app_data": f"{name}_app", f"{name}_db": name, f"{name}_plain": ""}.items():
+        engine.run(["volume", "create", *([f"--label=com.docker.compose.project={owner}"] if owner else []), thing])
+    engine.run(["network", "create", f"--label=com.docker.compose.project={name}", f"{name}_default"])
+    engine.run(["tag", IMAGE, f"{name}-b"])
+    yield name
+    mine = f"label=com.docker.compose.project={name}"
+    for kind in ("container", "volume", "network"):
+        ids = engine.run([kind, "ls", *(["--all"] if kind == "container" else []), "--quiet", "--filter", mine])
+        engine.run([kind, "rm", "--force", *ids.stdout.split()], check=False)
+    engine.run(["volume", "rm", "--force", f"{name}_plain", f"{name}_app_data", f"{name}_made"], check=False)
+    engine.run(["rmi", f"{name}-b"], check=False)
+
+
+BUILD = {"context": ".", "dockerfile_inline": f"FROM {IMAGE}"}
+
+
+@pytest.mark.parametrize(
+    ("says", "service", "top"),
+    [
+        ("a volume of the compose project {name}_app", {"volumes": ["app_data:/v"]}, {"volumes": {"app_data": None}}),
+        ("a volume of the compose project {name}", {"volumes": ["db:/v"]}, {"volumes": {"db": None}}),
+        (
+            "mounts {name}_plain, a volume that is there already",
+            {"volumes": ["vol:/v"]},
+            {"volumes": {"vol": {"external": True, "name": "{name}_plain"}}},
+        ),
+        ("joins the network {name}_default, which is there", {}, {}),
+        ("gives the name {name}-b to an image", {}, {"services": {"b": {"build": BUILD}}}),
+        ("gives the name {name}-b to an image", {}, {"services": {"b": {"build": BUILD, "image": "{name}-b"}}}),
+    ],
+)
+def test_what_is_there_by_the_names_of_a_project_is_somebody_elses(
+    canaries: Canaries, somebody: str, says: str, service: dict[str, Any], top: dict[str, Any]
+) -> None:
+    filled = json.loads(json.dumps([service, top]).replace("{name}", somebody))
+    write_project(canaries.me, somebody, filled[0], **filled[1])
+    before = canaries.engine.image(f"{somebody}-b")
+    with pytest.raises(RefusedError) as raised:
+        up(UpRequest(path=canaries.me, yes=True), canaries.engine, Silent())
+    assert says.format(name=somebody) in (raised.value.detail or "")
+    canaries.see_silent()
+    assert canaries.engine.image(f"{somebody}-b") == before
+
+
+@pytest.mark.parametrize("how", ["service", "other", "image"])
+def test_a_project_of_somebody_else_is_not_taken_over(canaries: Canaries, somebody: str, how: str) -> None:
+    """Whether the containers are the service's or another's, and whatever an image says of where they are from."""
+    engine = canaries.engine
+    labels = {
+        "project": somebody,
+        "service": "a" if how == "service" else "b",
+        "project.working_dir": str(canaries.out),
+    }
+    marks = [f"--label=com.docker.compose.{key}={value}" for key, value in labels.items()]
+    image = IMAGE
+    if how == "image":
+        image = f"{somebody}-b"
+        lines = f"FROM {IMAGE}\nLABEL com.docker.compose.project.working_dir={canaries.me}\n"
+        engine.run(["build", "--tag", image, "-"], input_text=lines)
+        marks = marks[:-1]
+    theirs = engine.run(["create", *marks, image, "true"]).stdout.strip()
+    write_project(canaries.me, somebody, {"network_mode": "none"})
+    for recreate in (False, True):
+        with pytest.raises(RefusedError) as raised:
+            up(UpRequest(path=canaries.me, yes=True, recreate=recreate), engine, Silent())
+        assert f"calls its compose project {somebody}" in (raised.value.detail or "")
+    assert [one.id for one in engine.containers({"com.docker.compose.project": somebody})] == [theirs]
+
+
+def test_what_a_workspace_has_made_is_its_own_until_another_has_the_name(canaries: Canaries, somebody: str) -> None:
+    engine, ask = canaries.engine, UpRequest(path=canaries.me, yes=True)
+    made = f"{somebody}_made"
+    contract(canaries, mounts=[f"source={made},target=/v"], runArgs=["--network=none"], userEnvProbe="none")
+    try:
+        for _ in range(2):
+            up(ask, engine, Silent())
+            down(canaries)
+        engine.run(["volume", "rm", made])
+        engine.run(["volume", "create", made])
+        with pytest.raises(RefusedError) as raised:
+            up(ask, engine, Silent())
+        assert f"mounts {made}, a volume that is there already" in (raised.value.detail or "")
+        # One that its containers alone use is the workspace's, whoever has made them.
+        labels = {"local_folder": canaries.me, "config_file": canaries.me / ".devcontainer.json"}
+        marks = [f"--label=devcontainer.{key}={value}" for key, value in labels.items()]
+        mounts = [f"--mount=type=bind,source={canaries.me},target=/w", f"--mount=source={made},target=/v"]
+        engine.run(["create", *marks, *mounts, IMAGE, "true"])
+        up(replace(ask, recreate=True), engine, Silent())
+        down(canaries)
+        up(ask, engine, Silent())
+    finally:
+        down(canaries)
+        engine.run(["volume", "rm", "--force", made], check=False)
 
 
 def test_a_container_that_only_says_whose_it_is_is_nobodys(canaries: Canaries) -> None:

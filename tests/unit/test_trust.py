@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox.container.contract.reach import reach_of
+from devbox.devcontainer.identity import workspace_hash
 from devbox.devcontainer.read import read
 from devbox.errors import ContractError, RefusedError
 from devbox.trust import grants
+from devbox.trust.containers import is_devboxes, of_volume
 from devbox.trust.projects import of_project
 from devbox.trust.sources import Source, must_stay
 from tests.oracle.up_lab import CASES, CORPUS, ENVIRON, Lab
@@ -143,6 +145,23 @@ def test_what_stays_inside_needs_no_consent(tmp_path: Path, config: dict[str, An
     found = contract(tmp_path / "w", **config)
     assert host_reach(found) == ()
     assert granted(found)
+
+
+def test_devbox_s_volumes_are_somebody_s_by_their_names(tmp_path: Path) -> None:
+    me, group, folder = os.getuid(), os.getgid(), workspace_hash(tmp_path)
+    mine = [
+        f"devbox-{me}-ccache",
+        f"devbox-{me}-build-{folder}",
+        f"devbox-{me}-pip-as-0",
+        f"devbox-group{group}-ccache",
+    ]
+    other = [f"devbox-{me + 1}-ccache", f"devbox-{me + 1}-build-{folder}", "devbox-group65433-ccache"]
+    other += [f"devbox-{me}-build-0123456789ab", f"devbox-{me}0-pip-as-0"]
+    for names, asked in ((mine, False), (other, True)):
+        for name in names:
+            assert bool([*of_volume(name, tmp_path)]) is asked, name
+            assert is_devboxes(name)
+    assert not any(map(is_devboxes, ("devbox-data", "devbox-1000", "my-devbox-1-a", "devbox-groups-1-a")))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +13,16 @@ from devbox.container import which
 from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.contract.choices import changed_since, kept_form
 from devbox.container.contract.reach import reach_of
+from devbox.container.inside.find import is_proven
 from devbox.container.person import ssh_agent
 from devbox.container.steps import HaveBase, MakeFolder, WriteContract
+from devbox.container.target import LOCAL_FOLDER, ONE_SHOT, folder_of
 from devbox.devcontainer import record
 from devbox.devcontainer.read import read
-from devbox.errors import RefusedError
+from devbox.errors import DevboxError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from devbox.config import Settings
@@ -28,9 +31,10 @@ if TYPE_CHECKING:
     from devbox.container.up.apply import Journal
     from devbox.devcontainer.compose.model import Project
     from devbox.devcontainer.model import Contract
-    from devbox.engine.docker import Engine
+    from devbox.engine.docker import ContainerSummary, Engine
     from devbox.reporter import Reporter
     from devbox.trust.names import Names
+    from devbox.trust.reach import Reach
 
 JSON = dict[str, Any]
 
@@ -214,9 +218,39 @@ def see_names(
 ) -> tuple[str, ...]:
     """See that the person agreed to the names that a contract uses and somebody else has. As `see_consent`."""
     from devbox.trust.ask import agree
+
+    return agree(contract.workspace, contract.path, names_taken(contract, engine, names), request.answers, reporter)
+
+
+def names_taken(contract: Contract, engine: Engine, names: Names) -> tuple[Reach, ...]:
+    """Return which of the names that a contract uses somebody else has on the engine."""
     from devbox.trust.names import taken
 
-    return agree(contract.workspace, contract.path, tuple(taken(names, engine)), request.answers, reporter)
+    folder = str(contract.workspace)
+
+    def is_ours(one: ContainerSummary) -> bool:
+        said = folder_of(one.labels) if LOCAL_FOLDER in one.labels else one.labels.get(ONE_SHOT, "/")
+        return os.path.realpath(said) == os.path.realpath(folder) and is_proven(one, folder)
+
+    # Nobody else has the id of this contract.
+    volumes = tuple(name for name in names.volumes if contract.devcontainer_id not in name)
+    return tuple(taken(names._replace(volumes=volumes), engine, contract.workspace, is_ours))
+
+
+@contextlib.contextmanager
+def claimed(contract: Contract, engine: Engine, *used: Names) -> Iterator[None]:
+    """Remember what there is by the `used` names as the workspace's, however the block ends.
+
+    What cannot be remembered is asked for the next time.
+    """
+    from devbox.trust.names import claim
+
+    try:
+        yield
+    finally:
+        for names in used:
+            with contextlib.suppress(DevboxError):
+                claim(names, engine, contract.workspace)
 
 
 def agree_by_writing(contract: Contract, environ: Mapping[str, str], project: Project | None = None) -> None:

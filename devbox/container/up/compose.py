@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbox.container.checkout.git_mounts import with_repository
-from devbox.container.contract.inforce import agree_by_writing, see_consent, see_names
+from devbox.container.contract.inforce import agree_by_writing, claimed, see_consent, see_names
 from devbox.container.desired import Desired, Image, canonical, desired_service
 from devbox.container.project import (
     one_shot_file,
@@ -333,7 +333,9 @@ def build_service(engine: Engine, step: BuildService, reporter: Reporter) -> Non
             steps.feed(line)
             reporter.output(line, prefix="build")
 
-        done = engine.stream(step.build.args, take, secrets=write(engine, step.build.project))
+        variables = write(engine, step.build.project)
+        with claimed(step.contract, engine, of_build(step.build.project)):
+            done = engine.stream(step.build.args, take, secrets=variables)
         if not done.ok:
             raise builder_failure(steps) or EngineError(
                 f"docker compose could not build the service {step.service}",

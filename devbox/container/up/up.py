@@ -18,14 +18,23 @@ from devbox import config
 from devbox.config.network import network_of
 from devbox.config.table import OF_CHECKOUTS
 from devbox.container import memory, which
-from devbox.container.contract.inforce import InForce, in_force, see_consent, see_names
+from devbox.container.contract.inforce import InForce, claimed, in_force, see_consent, see_names
 from devbox.container.desired import Desired, Image, in_short, secret_names
 from devbox.container.hooks import commands, secrets
 from devbox.container.inside.find import known_as
 from devbox.container.inside.probe import project_of, recorded
 from devbox.container.person import dotfiles, ssh_agent
 from devbox.container.request import StepDone, UpRequest, UpResult
-from devbox.container.steps import NEXT, REPLACES, Actual, ComposeUp, CreateContainer, MakeFolder, Replace
+from devbox.container.steps import (
+    NEXT,
+    REPLACES,
+    Actual,
+    BuildService,
+    ComposeUp,
+    CreateContainer,
+    MakeFolder,
+    Replace,
+)
 from devbox.container.target import Target
 from devbox.container.up.apply import Journal, NoGpusError, sessions
 from devbox.container.up.images import have_image, is_same, plan_image
@@ -384,10 +393,10 @@ def _apply(run: Run, contract: Contract, prospect: Prospect) -> JSON | None:
     steps = prospect.todo.steps
     if not steps:
         return prospect.inspected
-    for names in map(_names, steps):
-        if names is not None:
-            run.journal.notes += see_names(run.request, contract, run.engine, run.reporter, names)
-    with run.journal.timed("container"):
+    used = [names for names in map(_names, steps) if names is not None]
+    for names in used:
+        run.journal.notes += see_names(run.request, contract, run.engine, run.reporter, names)
+    with run.journal.timed("container"), claimed(contract, run.engine, *(() if run.request.dry_run else used)):
         try:
             run.journal.do(*map(MakeFolder, ssh_agent.missing(contract)), *steps)
         except NoGpusError as error:
@@ -401,12 +410,16 @@ def _apply(run: Run, contract: Contract, prospect: Prospect) -> JSON | None:
 
 def _names(step: Step) -> Names | None:
     """Return the names that a step uses, which somebody else may have."""
-    from devbox.trust.names import of_project, of_spec
+    from devbox.trust.names import of_build, of_project, of_spec
 
-    if isinstance(step, ComposeUp):
-        return None if step.model is None else of_project(step.model)
-    spec = step.spec if isinstance(step, CreateContainer | Replace) else None
-    return of_spec(spec) if isinstance(spec, ContainerSpec) else None
+    match step:
+        case BuildService():
+            return of_build(step.build.project)
+        case ComposeUp():
+            return None if step.model is None else of_project(step.model)
+        case CreateContainer() | Replace():
+            return of_spec(step.spec) if isinstance(step.spec, ContainerSpec) else of_project(step.spec.project)
+    return None
 
 
 def _settled(run: Run, force: InForce, prospect: Prospect, inspected: JSON | None) -> UpResult:
