@@ -7,7 +7,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from devbox.errors import HookError
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     # Runs the command of a label, and returns its exit code and its last lines.
     RunOne = Callable[[str, Command], tuple[int, str]]
+
+T = TypeVar("T")
 
 INTERRUPTED = 130
 _DETAIL_LINES = 20
@@ -42,20 +44,29 @@ class _FailedError(Exception):
         self.output = output
 
 
-class _Thread(threading.Thread):
-    """One command of several in parallel; `result` is what came of it."""
+class Aside(threading.Thread, Generic[T]):
+    """A call that goes on beside others. What concurrent.futures has for that takes longer to import than to run."""
 
-    def __init__(self, run: Callable[[], CommandDone]) -> None:
+    def __init__(self, call: Callable[[], T]) -> None:
+        """Begin the call."""
         super().__init__(daemon=True)
-        self.result: CommandDone | BaseException = _FailedError("", INTERRUPTED, "")
-        self._run = run
+        self._call = call
+        self._error: BaseException | None = None
+        self.start()
 
     def run(self) -> None:
-        """Run the command."""
+        """Call, and keep what comes of it."""
         try:
-            self.result = self._run()
-        except BaseException as error:  # noqa: BLE001  # looked at by the thread that waits
-            self.result = error
+            self._value = self._call()
+        except BaseException as error:  # noqa: BLE001  # raised in the thread that waits
+            self._error = error
+
+    def outcome(self) -> T:
+        """Wait for the end of the call and return its value. Raises what it raised."""
+        self.join()
+        if self._error is not None:
+            raise self._error
+        return self._value
 
 
 def run_entry(
@@ -79,26 +90,21 @@ def run_entry(
                 raise _FailedError(label, code, output)
         return CommandDone(label, round(time.monotonic() - begun, 3))
 
-    results: list[CommandDone | BaseException] = []
-    if len(entry) == 1:
+    calls: list[Callable[[], CommandDone]] = [partial(one, label, command) for label, command in entry]
+    if len(calls) > 1:
+        beside = [Aside(call) for call in calls]
+        for running in beside:
+            running.join()
+        calls = [running.outcome for running in beside]
+    done, failed = [], []
+    for call in calls:
         try:
-            results.append(one(*entry[0]))
+            done.append(call())
         except _FailedError as error:
-            results.append(error)
-    else:
-        threads = [_Thread(partial(one, label, command)) for label, command in entry]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-            results.append(thread.result)
-    for result in results:
-        if isinstance(result, BaseException) and not isinstance(result, _FailedError):
-            raise result
-    failed = [result for result in results if isinstance(result, _FailedError)]
+            failed.append(error)
     if failed:
         raise _error(name, failed, then)
-    return tuple(result for result in results if isinstance(result, CommandDone))
+    return tuple(done)
 
 
 class CommandsFailedError(HookError):

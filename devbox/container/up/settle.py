@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from devbox.container import memory
 from devbox.container.desired import canonical
 from devbox.container.hooks import commands, secrets
+from devbox.container.hooks.parallel import Aside
 from devbox.container.inside.probe import Reading, learn, reading
 from devbox.container.person import git_identity, ssh_agent
 from devbox.container.target import Target
@@ -45,17 +46,16 @@ def settle(
     hooks = None if run.request.skip_hooks or not run.request.extent.inside else _declared(run, read)
     try:
         # A call into the container is a tenth of a cold `up`, and these do not depend on each other.
-        with ThreadPoolExecutor(2) as aside:
-            identity = aside.submit(git_identity.provide, run.engine, read)
-            if fresh and merged is not None:
-                _mend(run, read)
-            inside = commands.Inside(run.engine, Target(read.id, read.workspace, read.folder, read.user), run.reporter)
-            left = None if hooks is None else aside.submit(commands.unmarked, inside, hooks)
-            target = _target(run, read, fresh=fresh)
-        if (warning := identity.result()) is not None:
+        identity = Aside(partial(git_identity.provide, run.engine, read))
+        if fresh and merged is not None:
+            _mend(run, read)
+        inside = commands.Inside(run.engine, Target(read.id, read.workspace, read.folder, read.user), run.reporter)
+        left = None if hooks is None else Aside(partial(commands.unmarked, inside, hooks))
+        target = _target(run, read, fresh=fresh)
+        if (warning := identity.outcome()) is not None:
             run.reporter.warn(warning)
         ssh_agent.ensure(run.engine.environ)
-        return target, None if hooks is None or left is None else _hooks(run, read, target, hooks, left.result)
+        return target, None if hooks is None or left is None else _hooks(run, read, target, hooks, left.outcome)
     except DevboxError:
         # Everything fails in a container whose own command has ended meanwhile.
         must_run(run.engine, contract, run.engine.container(read.id))
