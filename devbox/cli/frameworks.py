@@ -46,20 +46,21 @@ def show(
     flags: Flags,
     path: WorkspaceOption = None,
 ) -> None:
-    """Show everything that devbox knows about one framework, in one of its variants."""
+    """Show everything that devbox knows about one framework, in one of its variants, and what this checkout states."""
+    from devbox.frameworks.detect import fits
     from devbox.frameworks.load import load, origin
+    from devbox.frameworks.stated import everything
     from devbox.ui.envelope import plain
     from devbox.ui.outline import outline
 
     run, folder = application(context), workspace(path)
     framework = load(name, flags.get("variant"), folder)
 
-    def text() -> str:
-        data = plain(framework)
-        assert isinstance(data, dict)  # noqa: S101  # a dataclass becomes an object
-        return outline({**data, "origin": origin(name, folder)})
-
-    run.show(framework, text)
+    data = plain(framework)
+    assert isinstance(data, dict)  # noqa: S101  # a dataclass becomes an object
+    found = [one.shown() for one in everything(framework, folder)] if fits(folder, name) else []
+    data |= {"stated": found}
+    run.show(data, lambda: outline({**data, "origin": origin(name, folder)}))
 
 
 @app.command()

@@ -14,7 +14,7 @@ from devbox.frameworks import arch
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from devbox.frameworks.model import Framework, Pairs, PythonRules, Task
+    from devbox.frameworks.model import Framework, Pairs, PythonRules, Task, Upstream
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _STAGE = re.compile(r"[a-z][a-z0-9._-]*")
@@ -89,10 +89,7 @@ def _elsewhere(framework: Framework) -> Iterator[tuple[str, str]]:
         yield from _inside(f"contexts[{number}].path", (part.path,))
         if not _STAGE.fullmatch(part.name):
             yield f"contexts[{number}].name", f"must be the name of a stage, not '{part.name}'"
-    if (upstream := framework.upstream) is not None:
-        yield from _inside("upstream.dockerfile", upstream.dockerfile)
-        yield from _placeholders("upstream.args", (value for _, value in upstream.args), UPSTREAM)
-        yield from _placeholders("upstream.render", (*upstream.render, *upstream.efa), RENDER)
+    yield from _stated(framework)
     for number, one in enumerate(framework.prebuilt):
         yield from _placeholders(f"prebuilt[{number}].reference", (one.reference,), PREBUILT)
         yield from _inside(f"prebuilt[{number}].file", one.file)
@@ -103,6 +100,25 @@ def _elsewhere(framework: Framework) -> Iterator[tuple[str, str]]:
             yield f"compatibility[{number}].date", f"must be a day such as 2026-08-22, not '{row.date}'"
     if framework.python is not None:
         yield from _python(framework.python)
+
+
+def _stated(framework: Framework) -> Iterator[tuple[str, str]]:
+    """Check where a checkout states something, and what is taken where it does not."""
+    if framework.version is not None:
+        yield from _inside("version.file", framework.version.file)
+    if framework.upstream is not None:
+        yield from _upstream(framework.upstream)
+
+
+def _upstream(upstream: Upstream) -> Iterator[tuple[str, str]]:
+    yield from _inside("upstream.dockerfile", upstream.dockerfile)
+    yield from _placeholders("upstream.args", (value for _, value in upstream.args), UPSTREAM)
+    if upstream.make is not None:
+        yield from _inside("upstream.make.file", upstream.make.file)
+        yield from _placeholders("upstream.make.given", (value for _, value in upstream.make.given), RENDER)
+    if upstream.date and not _DATE.fullmatch(upstream.date):
+        yield "upstream.date", f"must be a day such as 2026-08-22, not '{upstream.date}'"
+    yield from _placeholders("upstream.render", (*upstream.render, *upstream.efa), RENDER)
 
 
 def _python(rules: PythonRules) -> Iterator[tuple[str, str]]:

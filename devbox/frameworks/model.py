@@ -95,14 +95,39 @@ class BuildRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Assigned:
+    """Where a checkout says something of itself: `key` is assigned a string in the first of `file` that has it."""
+
+    file: Alternatives
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Make:
+    """A checkout's Makefile that builds its images by targets such as `devel_build`, relative to the checkout's top.
+
+    `targets` gives for devbox's stages what stands before `_build`: several where the first leaves to the next what it
+    does not say. `given` are variables that devbox says, as on make's command line; values as in `Upstream.args`.
+    Where the variable `staging` is 1, make pushes under another name, as `rewrite` says (`OLD=NEW`).
+    """
+
+    file: Alternatives
+    targets: Pairs = ()
+    given: Pairs = ()
+    staging: str | None = None
+    rewrite: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Upstream:
     """The framework's own Dockerfile. `dockerfile` are alternatives, relative to the checkout: the first that exists.
 
-    `target` is its stage for development, None the last one. `args` are its build arguments; values may hold
-    {arch} {cuda} {python} {jobs} {threads} {version} {commit}. `render` is a command of the checkout that writes the
-    Dockerfile first, its words with the same placeholders and {variant} {stage} {machine} ("amd64"); a checkout
-    without the command's file has its Dockerfile already. `efa` are the words that `--efa` adds to it. `stages` are its
-    names for devbox's stages.
+    `make` says what the checkout's Makefile would be asked; it is read, and what it says comes before all constants
+    here, which are those of `source` at `date`. `target` is its stage for development, None the last one. `args` are
+    its build arguments; values may hold {arch} {cuda} {python} {jobs} {threads} {version} {commit}. `render` is a
+    command of the checkout that writes the Dockerfile first, its words with the same placeholders and {variant} {stage}
+    {machine} ("amd64"); a checkout without the command's file has its Dockerfile already. `efa` are the words that
+    `--efa` adds to it. `stages` are its names for devbox's stages.
     """
 
     dockerfile: Alternatives
@@ -111,6 +136,9 @@ class Upstream:
     render: tuple[str, ...] = ()
     efa: tuple[str, ...] = ()
     stages: Pairs = ()
+    make: Make | None = None
+    source: str = ""
+    date: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +293,8 @@ class Framework:
     `runtime_image` is what release starts from. `base_image` is a registry reference; `package_base` names the base
     that is made from packages where no registry answers ("cuda" or "cpu"; None where none can be). `default_arch` is
     a compute capability such as "9.0", used where neither a GPU nor `--arch` says one. `args` are build arguments of
-    the Dockerfile. `caches` are names below /cache. `settings` are VS Code's. `services` run beside the dev container
-    where it is one of several.
+    the Dockerfile. `version` is where a checkout says its own; without it git does. `caches` are names below /cache.
+    `settings` are VS Code's. `services` run beside the dev container where it is one of several.
     """
 
     name: str
@@ -285,6 +313,7 @@ class Framework:
     image_stages: tuple[str, ...] = ()
     runtime_image: str | None = None
     run: RunRules = RunRules()
+    version: Assigned | None = None
     upstream: Upstream | None = None
     prebuilt: tuple[Prebuilt, ...] = ()
     tasks: tuple[Task, ...] = ()

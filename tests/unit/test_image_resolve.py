@@ -10,7 +10,7 @@ import pytest
 from devbox.errors import ConfigError, UsageError
 from devbox.frameworks.load import available, load, variants
 from devbox.frameworks.model import Prebuilt
-from devbox.image.prebuilt.candidates import Candidate, candidates, named, of_commit
+from devbox.image.prebuilt.candidates import Candidate, candidates, of_commit
 from devbox.image.prebuilt.history import History
 from devbox.image.prebuilt.published import repositories
 from devbox.image.prebuilt.resolve import nothing, resolve
@@ -26,13 +26,6 @@ if TYPE_CHECKING:
 
 COMMITS = tuple(letter * 40 for letter in "abcdef")
 HISTORY = History(COMMITS, COMMITS[2:], ("v1.1.0", "v1.0.0"))
-GROOVY = """\
-// LLM_DOCKER_IMAGE = "a comment"
-LLM_DOCKER_IMAGE = env.dockerImage
-LLM_SBSA_DOCKER_IMAGE = "r.org/team/ci:sbsa-1"
-def OTHER = 'r.org/other:1'
-BUILT = "${BASE}/x:1"
-"""
 PROPERTIES = """\
 # a comment
 IMAGE_NAME=r.org/team/ci
@@ -46,23 +39,6 @@ def framework(*rules: Prebuilt) -> Framework:
 
 def one(rule: Prebuilt, tmp_path: Path, history: History = HISTORY) -> Candidate:
     return candidates(framework(rule), tmp_path, history, stage=rule.stage, machine="x86_64")[0]
-
-
-def test_the_values_that_a_checkout_names(tmp_path: Path) -> None:
-    (tmp_path / "t.properties").write_text(PROPERTIES)
-    (tmp_path / "ci.groovy").write_text(GROOVY)
-    (tmp_path / "version.py").write_text('# (c)\n__version__ = "1.2.0rc3"  # next\n')
-    (tmp_path / "binary").write_bytes(b"\xff\x00KEY=1\n\nKEY=2\n")
-    both = ("gone", "t.properties", "ci.groovy")
-    assert named(tmp_path, both, "LLM_DOCKER_IMAGE") == "r.org/team/ci:x86_64-1"
-    # What is computed in a source file is no value.
-    assert named(tmp_path, ("ci.groovy",), "LLM_DOCKER_IMAGE") is None
-    assert named(tmp_path, ("ci.groovy",), "BUILT") is None
-    assert named(tmp_path, both, "LLM_SBSA_DOCKER_IMAGE") == "r.org/team/ci:sbsa-1"
-    assert named(tmp_path, both, "OTHER") == "r.org/other:1"
-    assert named(tmp_path, ("version.py",), "__version__") == "1.2.0rc3"
-    assert named(tmp_path, ("binary",), "KEY") == "2"
-    assert named(tmp_path, both, "NOPE") is None
 
 
 @pytest.mark.parametrize("name", available())

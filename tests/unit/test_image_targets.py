@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from devbox.engine.spec import BuildOptions, ImageBuild, build_args
 from devbox.errors import EngineError, UsageError
 from devbox.frameworks.load import load
+from devbox.frameworks.stated import told
 from devbox.image.building import builder, options, upstream
 from devbox.image.building.builder import Builder
 from devbox.image.building.make import BuildPlan
@@ -346,7 +347,7 @@ def test_steps_that_ran_and_steps_that_were_cached() -> None:
 
 def test_upstreams_arguments_are_filled_in_and_unknown_ones_left_out(tmp_path: Path) -> None:
     rules = upstream.rules(load("vllm"))
-    args = dict(upstream.arguments(rules, {"arch": "9.0", "jobs": "7"}))
+    args = dict(told(rules, "devel", {"arch": "9.0", "jobs": "7"}, tmp_path).args)
     assert (args["torch_cuda_arch_list"], args["max_jobs"]) == ("9.0", "7")
     with pytest.raises(UsageError, match="none of its Dockerfiles"):
         upstream.dockerfile(rules, tmp_path)

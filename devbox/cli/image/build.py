@@ -41,10 +41,10 @@ app = typer.Typer()
         "The image": "framework variant base_image cuda arch python user efa upstream tag",
         "Its build": "jobs find_links sccache arg build_context network shm_size secret ssh builder progress",
         "Caches": "cache_from cache_to no_cache pull",
-        "The result": "target_platform push load output sbom provenance",
+        "The result": "target_platform push push_rewrite no_rewrite load output sbom provenance",
     }
 )
-@from_settings("variant", "base_image", "arch", "jobs", "user", "find_links")
+@from_settings("variant", "base_image", "arch", "jobs", "user", "find_links", "push_rewrite")
 def build(
     context: typer.Context,
     stages: Annotated[
@@ -88,6 +88,7 @@ def build(
     no_cache: NoStepCacheOption = False,
     pull: Annotated[bool, typer.Option("--pull", help="Look for newer base images.")] = False,
     push: Annotated[bool, typer.Option("--push", help="Push what is built.")] = False,
+    no_rewrite: Annotated[bool, typer.Option("--no-rewrite", help="Push under the name as it is.")] = False,
     load: Annotated[
         bool, typer.Option("--load", help="Load what is built into the engine, as is done without --push.")
     ] = False,
@@ -132,6 +133,7 @@ def build(
     from devbox.image.building import options
     from devbox.image.building.blueprint import BuildRequest
     from devbox.image.building.make import carry_out, plan
+    from devbox.image.registry import transfer
 
     run = application(context)
     _quieten(run.console, progress)
@@ -139,6 +141,9 @@ def build(
     if push and load:
         raise UsageError("--push and --load cannot go together", hint="devbox image push   # pushes what is loaded")
     settings = run.settings(folder, flags, trust=trust, dry_run=dry_run or print_)
+    rules = settings.push_rewrite if push and not no_rewrite else ()
+    if rules:
+        run.see_settings(settings, folder, ("push_rewrite",), trust=trust, dry_run=dry_run or print_)
     args, forwarded = options.arguments(arg or ())
     files, variables = options.secrets(secret or (), run.environ)
     cache = of_image_build(sccache, run.environ) if sccache else {}
@@ -169,6 +174,8 @@ def build(
         find_links=wheels(settings),
         cache_lines=cache,
         upstream=upstream,
+        push=push,
+        rewrites=tuple(map(transfer.rewrite, rules)),
         trust=trust,
         builder=builder,
         dry_run=dry_run or print_,

@@ -15,6 +15,7 @@ from devbox.errors import UsageError
 from devbox.facts import engine as engine_facts
 from devbox.facts import gpu as gpu_facts
 from devbox.facts import host as host_facts
+from devbox.frameworks import stated
 from devbox.frameworks.arch import form, resolve
 from devbox.frameworks.load import load, variants
 from devbox.image.assembly.recipe import CA_SECRET, WHEELS
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from devbox.engine.docker import Engine
     from devbox.facts.model import Host
     from devbox.frameworks.model import Framework, Pairs
+    from devbox.image.registry.transfer import Rewrite
     from devbox.reporter import Reporter
 
 # The variables of sccache that hold a storage's address: those of Redis and of S3.
@@ -59,8 +61,8 @@ class Wanted:
 class BuildRequest:
     """What `devbox image build` was asked for. `common` are the options that buildx takes as they are.
 
-    `find_links` is a host's folder of wheels. `cache_lines` are the variables by which sccache reaches the storage that
-    compilers share, secrets among them.
+    `push` sends the images to their registry, `rewrites` under other names. `find_links` is a host's folder of wheels.
+    `cache_lines` are the variables by which sccache reaches the storage that compilers share, secrets among them.
     """
 
     wanted: tuple[Wanted, ...]
@@ -71,6 +73,8 @@ class BuildRequest:
     find_links: Path | None = None
     cache_lines: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
     upstream: bool = False
+    push: bool = False
+    rewrites: tuple[Rewrite, ...] = ()
     trust: bool = False
     builder: str | None = None
     dry_run: bool = False
@@ -139,22 +143,29 @@ class Maker:
         self.rendering: str | None = None
         self.facts = engine_facts.gather(engine)
         self.host = host_facts.gather()
-        self.revision = None if wanted.checkout is None else sources.revision(wanted.checkout)
+        self.revision = None if wanted.checkout is None else sources.revision(wanted.checkout, self.framework)
 
     def targets(self) -> list[Target]:
         """Return what is built of this framework."""
-        blueprint = self._upstream() if self.request.upstream else self._own()
         stages = self.request.stages or (DEFAULT_STAGE,)
+        if self.request.upstream:
+            return [self._target_upstream(stage) for stage in stages]
+        blueprint = self._own()
         made = [self._target(blueprint, stage) for stage in stages]
         if self.checkout is None and (reading := next((one for one in made if one.reads_source), None)):
             raise UsageError(
                 f"{reading.stage} is built from the source, and no checkout of {self.framework.name} was named",
                 hint=f"--workspace PATH, or --framework {self.framework.name}=PATH",
             )
-        if not self.request.upstream:
-            settled = self._settled(blueprint, made)
-            made = [self._target(self._on_efa(settled, one), one.stage) for one in made]
+        settled = self._settled(blueprint, made)
+        made = [self._target(self._on_efa(settled, one), one.stage) for one in made]
         self._look_at_secrets(blueprint, made)
+        return made
+
+    def _target_upstream(self, stage: str) -> Target:
+        blueprint = self._upstream(stage)
+        made = self._target(blueprint, stage)
+        self._look_at_secrets(blueprint, [made])
         return made
 
     def _target(self, blueprint: Blueprint, stage: str) -> Target:
@@ -252,11 +263,11 @@ class Maker:
         framework = self.framework
         arch = resolve(framework, self.settings.arch, gpu_facts.gather(self.engine, self.facts))
         if arch.capabilities:
-            self.notes.append(f"architectures: {', '.join(arch.capabilities)} ({arch.origin})")
+            self._note(f"architectures: {', '.join(arch.capabilities)} ({arch.origin})")
         return form(arch, framework.build.arch_form)
 
-    def _upstream(self) -> Blueprint:
-        """Return the framework's own Dockerfile, rendered first where it has to be. Its context is the checkout."""
+    def _upstream(self, stage: str) -> Blueprint:
+        """Return the framework's own Dockerfile for a stage, rendered first where it has to be, in its own folder."""
         framework, checkout, request = self.framework, self.checkout, self.request
         rules = upstream.rules(framework)
         if checkout is None:
@@ -264,9 +275,6 @@ class Maker:
                 f"--upstream needs a checkout of {framework.name}", hint="devbox image build --workspace PATH"
             )
         revision = self.revision or sources.Revision()
-        # A variant that says its own target inherits the stages of the framework, the one for development among them.
-        names = {**dict(rules.stages), DEFAULT_STAGE: rules.target}
-        stages = request.stages or (DEFAULT_STAGE,)
         known = {
             "arch": self._arch(),
             "cuda": framework.cuda or "",
@@ -276,27 +284,38 @@ class Maker:
             "version": revision.version or "",
             "commit": revision.commit or "",
             "variant": framework.variant,
-            "stage": names.get(stages[0], stages[0]) or "",
             "machine": architecture(),
         }
-        argv = upstream.command(rules, known, checkout, efa=request.efa)
-        if argv and len(stages) > 1:
-            raise UsageError(
-                "this checkout renders one stage at a time", hint=f"devbox image build --upstream {stages[0]}"
+        # A variant that says its own target inherits the stages of the framework, the one for development among them.
+        named = replace(rules, stages=tuple({**dict(rules.stages), DEFAULT_STAGE: rules.target or ""}.items()))
+        told = stated.told(named, stage, known, checkout)
+        self._note(*told.notes(rules))
+        if request.push and told.staging is not None and not request.rewrites and rules.make is not None:
+            said = f'push_rewrite = ["{rules.make.rewrite}"]'
+            self._note(
+                f"{told.staging.place} has make push to a staging repository, and this pushes no such name: {said}"
             )
-        values = upstream.arguments(rules, known)
+        known["stage"] = told.stage or ""
+        argv = upstream.command(rules, known, checkout, efa=request.efa)
+        if argv and len(request.stages) > 1:
+            raise UsageError("this checkout renders one stage at a time", hint=f"devbox image build --upstream {stage}")
         if argv and request.dry_run:
             self.rendering = shlex.join(["env", "-C", str(checkout), *argv])
             # What is there may be of another stage, or of nobody's doing yet.
             file = checkout / rules.dockerfile[0]
-            taken = (*dict(values), *dict(self.common.args), *self.common.forwarded)
+            taken = (*dict(told.args), *dict(self.common.args), *self.common.forwarded)
             text = upstream.foreseen(known["stage"], taken)
         else:
             if argv:
                 upstream.render(argv, checkout, self.reporter, trust=request.trust)
             file = upstream.dockerfile(rules, checkout)
             text = file.read_text(encoding="utf-8", errors="replace")
-        return Blueprint(framework, text, str(file), str(checkout), values, (), self.revision, names)
+        names = {stage: told.stage}
+        return Blueprint(framework, text, str(file), str(checkout), told.args, (), self.revision, names)
+
+    def _note(self, *notes: str) -> None:
+        """Note what is not noted yet: stages have much in common."""
+        self.notes += [note for note in notes if note not in self.notes]
 
     def _look_at_secrets(self, blueprint: Blueprint, made: list[Target]) -> None:
         """Note each secret that no step reads: a slip of the pen there fails an hour later, or not at all."""

@@ -27,11 +27,12 @@ from devbox.image.building.targets import PYTHON, Target, distinct
 from devbox.image.buildkit import bake
 from devbox.image.buildkit.build import log_path, run_buildx
 from devbox.image.buildkit.compiler_cache import SECRET, VARIABLE, CacheUse, use_of
+from devbox.image.registry import transfer
 from devbox.masking import is_secret_name
 from devbox.paths import cache_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from devbox.config import Settings
     from devbox.engine.docker import Engine
@@ -175,11 +176,20 @@ def plan(engine: Engine, request: BuildRequest, settings: Settings, reporter: Re
         if wanted.checkout is not None and not request.upstream and any(one.reads_source for one in made):
             checkouts[wanted.checkout] = None
     chosen = distinct(targets)
+    if request.push:
+        names = {one.source: one.target for one in transfer.plan([*_tags(chosen)], request.rewrites)}
+        chosen = tuple(
+            replace(one, build=replace(one.build, tags=tuple(names[tag] for tag in one.build.tags))) for one in chosen
+        )
     if which is not None:
         builder.check_bases(which, chosen, engine)
     notes = tuple(note for maker in makers for note in maker.notes)
     renderings = tuple(maker.rendering for maker in makers if maker.rendering is not None)
     return BuildPlan(chosen, tuple(files.items()), tuple(checkouts), environ, request.builder, notes, renderings)
+
+
+def _tags(targets: Iterable[Target]) -> Iterator[str]:
+    return (tag for one in targets for tag in one.build.tags)
 
 
 def _asks_more(common: BuildOptions) -> bool:

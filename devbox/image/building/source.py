@@ -19,10 +19,13 @@ from devbox.devcontainer.identity import absolute, workspace_hash
 from devbox.errors import ImageError
 from devbox.facts.git import git
 from devbox.files import lock
+from devbox.frameworks import stated
 from devbox.paths import cache_dir, state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from devbox.frameworks.model import Framework
 
 # Where `devbox image build dist` puts what it has built. It is no source of the next build.
 OUTPUT = "dist"
@@ -48,7 +51,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """What a checkout is: its commit, and its version as setuptools-scm would name it. None where nobody knows."""
+    """What a checkout is: its commit, and its version. None where nobody knows."""
 
     commit: str | None = None
     version: str | None = None
@@ -191,16 +194,20 @@ def _copy(source: Path, target: Path, status: os.stat_result) -> bool:
     return True
 
 
-def revision(checkout: Path) -> Revision:
+def revision(checkout: Path, framework: Framework | None = None) -> Revision:
     """Return what `checkout` is. A source archive without git says its version in PKG-INFO.
 
-    The version is setuptools-scm's (default scheme, without the date that it adds to a dirty tree, so that the same
-    commit gives the same image): the tag itself, or the next one with the distance and the commit.
+    The version is the one that a checkout of the framework states. Else it is setuptools-scm's (default scheme, without
+    the date that it adds to a dirty tree, so that the same commit gives the same image): the tag itself, or the next
+    one with the distance and the commit.
     """
+    own = None if framework is None else stated.version(framework, checkout)
     head = git(checkout, "rev-parse", "HEAD")
-    if head is None or not head.ok:
+    commit = head.stdout.strip() if head is not None and head.ok else None
+    if own is not None:
+        return Revision(commit, own.value)
+    if commit is None:
         return Revision(version=_of_archive(checkout))
-    commit = head.stdout.strip()
     described = git(checkout, "describe", "--tags", "--long", "--match", "*[0-9]*")
     if described is not None and described.ok:
         return Revision(commit, version_of(described.stdout.strip()))

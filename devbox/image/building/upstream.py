@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from devbox.frameworks.model import Framework, Pairs, Upstream
+    from devbox.frameworks.model import Framework, Upstream
     from devbox.reporter import Reporter
 
 
@@ -26,12 +26,6 @@ def rules(framework: Framework) -> Upstream:
             hint="leave --upstream out",
         )
     return framework.upstream
-
-
-def arguments(upstream: Upstream, known: Mapping[str, str]) -> Pairs:
-    """Return the build arguments, their placeholders filled in. One whose value is not known is left to its default."""
-    filled = ((name, fill(value, known)) for name, value in upstream.args)
-    return tuple((name, value) for name, value in filled if value)
 
 
 def command(upstream: Upstream, known: Mapping[str, str], checkout: Path, *, efa: bool = False) -> list[str]:

@@ -6,18 +6,17 @@ so they are looked for in the list of the repository's.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from devbox.agent.placeholders import fill, names
 from devbox.errors import ConfigError, UsageError
+from devbox.facts.stated import assigned
 from devbox.image.names import reference as built_here
 from devbox.image.registry import tags as tag_names
 from devbox.image.registry.reference import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from devbox.frameworks.model import Framework, Prebuilt
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 _COMMITS = ("{commit}", "{merge_base}", "{short}")
 _WHOLE = 40
 _MOST_TAGS = 5
-# A source file that names an image is small; what is larger is not read whole.
-_MOST_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +92,11 @@ def _candidate(framework: Framework, rule: Prebuilt, workspace: Path, history: H
     known = {"machine": machine}
     if "{key}" in rule.reference:
         key = dict(rule.machines).get(machine, rule.key or "")
-        value = named(workspace, rule.file, key)
-        if value is None:
+        found = assigned(workspace, rule.file, key)
+        if found is None:
             said = rule.reference.replace("{key}", f"{{{key}}}")
             return replace(empty, template=said, skipped=f"no {key} in {' or '.join(rule.file)} of this checkout")
-        known["key"] = value
+        known["key"] = found.value
     template = fill(rule.reference, known)
     # What a file names is taken as it is.
     wanted = frozenset(names(rule.reference)) - known.keys()
@@ -135,27 +132,3 @@ def _by_commit(empty: Candidate, wanted: frozenset[str], commits: tuple[str, ...
         return replace(empty, pattern=fill(empty.template, dict.fromkeys(wanted, "*")), commits=commits)
     filled = [fill(empty.template, dict.fromkeys(wanted, commit)) for commit in commits]
     return replace(empty, references=tuple(filled), commits=commits)
-
-
-def named(workspace: Path, files: Sequence[str], key: str) -> str | None:
-    """Return the value that one of `files` gives `key`: the first file that has it.
-
-    `KEY=value` in a properties file, `KEY = "value"` in a source file. A value that is computed is none.
-    """
-    quoted = re.compile(
-        rf"^[ \t]*(?:(?:def|final|String)[ \t]+)*{re.escape(key)}[ \t]*=[ \t]*([\"'])(.*?)\1", re.MULTILINE
-    )
-    plain = re.compile(rf"^[ \t]*(?:export[ \t]+)?{re.escape(key)}=([^\s\"'#]+)[ \t]*$", re.MULTILINE)
-    for name in files:
-        try:
-            with (workspace / name).open("rb") as stream:
-                text = stream.read(_MOST_BYTES).decode("utf-8", "replace")
-        except OSError:
-            continue
-        match = quoted.search(text)
-        value = match[2] if match else None
-        if value is None and (match := plain.search(text)):
-            value = match[1]
-        if value and "$" not in value:
-            return value
-    return None

@@ -1,0 +1,298 @@
+"""A Makefile that builds images, read and not run: what its variables are for a target, what it hands to docker.
+
+https://www.gnu.org/software/make/manual/make.html: variables, those of targets and patterns, conditionals, and the
+functions that such files use. `$(shell …)` starts nothing. What a line only reads of the checkout's own files, by grep
+and tr or from a file of assignments, is read here; any other value is unknown, and so is all that is made from it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import posixpath
+import re
+import shlex
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from devbox.facts.stated import Stated, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+# Stands in a text for what is not known.
+_UNKNOWN = "\0"
+_DEEP = 40
+_ASSIGNMENT = re.compile(
+    r"(?:(?P<target>[^:=#\s]+)\s*:(?!=)\s*)?(?:(?:override|export)\s+)?(?P<name>[\w.-]+)\s*(?P<how>\?|\+|::?)?=\s*(?P<value>.*)"
+)
+_RULE = re.compile(r"(?P<targets>[^:=#\t]+?)\s*:(?![=:])")
+_CONDITION = re.compile(r"(?P<how>ifn?eq)\s*\((?P<left>.*),\s*(?P<right>.*)\)|(?P<word>ifn?def)\s+(?P<name>\S+)")
+_ARGUMENT = re.compile(r"--build-arg\s+(?P<name>\w+)=[\"']?\$[({](?P<variable>\w+)[)}]")
+_COMMENT = re.compile(r"(?<!\\)\s*#.*")
+_BUILD = re.compile(r"\bdocker\s+(?:buildx\s+)?build\b")
+# What grep's patterns and Python's mean differently.
+_NOT_PLAIN = re.compile(r"[\\+?|(){}]")
+_SOURCED = re.compile(r"\.\s+(?P<file>\S+)\s*&&\s*echo\s+\$(?P<name>\w+)")
+_FUNCTIONS: Mapping[str, Callable[..., str]] = {
+    "filter": lambda patterns, text="": " ".join(word for word in text.split() if word in patterns.split()),
+    "findstring": lambda wanted, text="": wanted if wanted in text else "",
+    "strip": lambda text, *_: " ".join(text.split()),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A line that gives a variable its value: for every target, or for those that fit the pattern `target`."""
+
+    name: str
+    value: str
+    line: int
+    target: str | None = None
+    adds: bool = False
+    weak: bool = False
+
+
+@dataclass(slots=True)
+class Makefile:
+    """A checkout's Makefile; `file` is relative to its top. `given` are variables as on make's command line."""
+
+    checkout: Path
+    file: str
+    given: Mapping[str, str] = field(default_factory=dict)
+    definitions: list[Definition] = field(default_factory=list)
+    recipes: dict[str, list[str]] = field(default_factory=dict)
+
+    def prefixes(self) -> tuple[str, ...]:
+        """Return what stands before `_build` in the targets that it knows by a pattern such as `devel_%`, in order."""
+        patterns = (one.target for one in self.definitions if one.target and one.target.endswith("_%"))
+        return tuple(dict.fromkeys(pattern[:-2] for pattern in patterns))
+
+    def stated(self, name: str, *targets: str) -> Stated | None:
+        """Return the value of a variable for `targets`, of which the first that gives one counts; None if unknown."""
+        found = self._definition(name, targets)
+        if found is None:
+            return None
+        value = self._expanded(f"$({name})", targets)
+        return None if _UNKNOWN in value else Stated(name, value.strip(), self.file, found.line)
+
+    def arguments(self, *targets: str) -> dict[str, Stated | None]:
+        """Return the build arguments that the recipe of the first target hands to docker: None for an unknown value.
+
+        An argument is stated where its variable is, or where that is said which is given.
+        """
+        lines = [line for line in self._recipe(targets[0]) if _BUILD.search(line)]
+        found: dict[str, Stated | None] = {}
+        for line in lines[:1]:
+            variables = {match["name"]: match["variable"] for match in _ARGUMENT.finditer(line)}
+            for name, value in _build_arguments(self._expanded(line, targets)):
+                one = self._definition(variables.get(name, ""), targets)
+                known = _UNKNOWN not in value
+                found[name] = Stated(name, value, self.file, one.line if one else 0) if known else None
+        return found
+
+    def _definition(self, name: str, targets: tuple[str, ...]) -> Definition | None:
+        """Return the line that counts for a variable: the last of the most exact pattern, the first target first."""
+        own = [one for one in self.definitions if one.name == name]
+        for target in targets:
+            fitting = [(stem, one) for one in own if (stem := _stem(one.target, target)) is not None]
+            if fitting:
+                shortest = min(stem for stem, _ in fitting)
+                return next(one for stem, one in reversed(fitting) if stem == shortest)
+        everywhere = [one for one in own if one.target is None and not one.adds]
+        strong = [one for one in everywhere if not one.weak]
+        return strong[-1] if strong else everywhere[0] if everywhere else None
+
+    def _recipe(self, target: str) -> list[str]:
+        fitting = [(stem, name) for name in self.recipes if (stem := _stem(name, target)) is not None]
+        return self.recipes[min(fitting)[1]] if fitting else []
+
+    # Expanding.
+
+    def _expanded(self, text: str, targets: tuple[str, ...], depth: int = 0) -> str:
+        if depth > _DEEP:
+            return _UNKNOWN
+        found, at = [], 0
+        while (start := text.find("$", at)) >= 0:
+            found.append(text[at:start])
+            opened = text[start + 1 : start + 2]
+            if opened in "({" and opened:
+                end = _closing(text, start + 1)
+                found.append(self._reference(text[start + 2 : end], targets, depth + 1))
+            else:
+                end = start + 1
+                found.append("$" if opened == "$" else self._variable(opened, targets, depth + 1))
+            at = end + 1
+        return "".join([*found, text[at:]])
+
+    def _reference(self, inner: str, targets: tuple[str, ...], depth: int) -> str:
+        function, space, rest = inner.partition(" ")
+        if not space:
+            return self._variable(self._expanded(inner, targets, depth), targets, depth)
+        arguments = _split(rest)
+        if function == "shell":
+            return self._shell(self._expanded(rest, targets, depth))
+        if function == "if":
+            condition = self._expanded(arguments[0].strip(), targets, depth)
+            # What is made of an unknown condition is unknown where it is used.
+            chosen = arguments[1:2] if condition else arguments[2:3]
+            return "".join(self._expanded(one, targets, depth) for one in chosen)
+        values = [self._expanded(one, targets, depth) for one in arguments]
+        known = function in _FUNCTIONS and not any(_UNKNOWN in value for value in values)
+        return _FUNCTIONS[function](*values) if known else _UNKNOWN
+
+    def _variable(self, name: str, targets: tuple[str, ...], depth: int) -> str:
+        if name in self.given:
+            return self.given[name]
+        found = self._definition(name, targets)
+        if found is None:
+            return ""
+        more = [one.value for one in self.definitions if one.name == name and one.adds and one.target is None]
+        return self._expanded(" ".join([found.value, *more]), targets, depth)
+
+    def _shell(self, line: str) -> str:
+        """Return what a line of shell prints that does nothing but read a file of the checkout."""
+        if sourced := _SOURCED.fullmatch(line.strip()):
+            text = self._text(sourced["file"])
+            values = re.findall(rf"^{sourced['name']}=(.*)$", text or "", re.MULTILINE)
+            return _UNKNOWN if text is None else "".join(values[-1:]).strip("\"'")
+        found: list[str] | None = None
+        for part in line.split("|"):
+            found = self._filtered(part, found)
+            if found is None:
+                return _UNKNOWN
+        return " ".join(found or [])
+
+    def _filtered(self, part: str, before: list[str] | None) -> list[str] | None:
+        """Return the lines that one program of a pipe passes on; None for a program that is not known here."""
+        try:
+            words = shlex.split(part)
+        except ValueError:
+            return None
+        only, words = "-o" in words[1:2], [word for word in words if word != "-o"]
+        if words[:2] == ["tr", "-d"] and len(words) == 3 and before is not None:
+            return [line.translate(dict.fromkeys(map(ord, words[2]))) for line in before]
+        if (
+            words[:1] != ["grep"]
+            or len(words) != (2 if before is not None else 3)
+            or re.search(r"[\\+?|(){}]", words[1])
+        ):
+            return None
+        text = None if before is not None else self._text(words[2])
+        lines = before if before is not None else text.splitlines() if text is not None else None
+        if lines is None:
+            return None
+        pattern = re.compile(words[1])
+        return [match[0] if only else line for line in lines if (match := pattern.search(line))]
+
+    def _text(self, name: str) -> str | None:
+        """Return the text of a file, which a recipe names from the folder of the Makefile: "" where there is none."""
+        place = posixpath.normpath(posixpath.join(posixpath.dirname(self.file), name))
+        if place.startswith("../"):
+            return None
+        return text_of(self.checkout, place) if (self.checkout / place).exists() else ""
+
+    # Reading.
+
+    def read(self, text: str) -> None:
+        """Read the lines of the file, but for those that a conditional leaves out."""
+        kept: list[bool] = []
+        rule: list[str] = []
+        inside_define = False
+        for number, line in _logical(text):
+            words = line.split()
+            if inside_define or line.startswith("define "):
+                inside_define = words[:1] != ["endef"]
+            elif line.startswith("\t"):
+                if all(kept):
+                    rule.append(line.strip())
+            elif words[:1] == ["endif"]:
+                del kept[-1:]
+            elif words[:1] == ["else"] and kept:
+                kept[-1] = not kept[-1]
+            elif condition := _CONDITION.match(line.strip()):
+                kept.append(self._holds(condition))
+            elif not all(kept) or not words or line.startswith("#"):
+                continue
+            elif found := _ASSIGNMENT.fullmatch(line.strip()):
+                value = (
+                    re.sub(r"(?<!\\)\s*#.*", "", found["value"]) if "$(shell" not in found["value"] else found["value"]
+                )
+                adds, weak = found["how"] == "+", found["how"] == "?"
+                self.definitions.append(Definition(found["name"], value, number, found["target"], adds, weak))
+            elif heading := _RULE.match(line):
+                rule = []
+                self.recipes.update(dict.fromkeys(heading["targets"].split(), rule))
+
+    def _holds(self, condition: re.Match[str]) -> bool:
+        if condition["word"]:
+            return bool(self._expanded(f"$({condition['name']})", ())) == (condition["word"] == "ifdef")
+        left, right = (self._expanded(condition[side].strip(), ()) for side in ("left", "right"))
+        return (left == right) == (condition["how"] == "ifeq")
+
+
+def read_makefile(checkout: Path, file: str, given: Mapping[str, str]) -> Makefile | None:
+    """Return the Makefile `file` of a checkout, None where it has none. `given` comes before what it says itself."""
+    text = text_of(checkout, file)
+    if text is None:
+        return None
+    found = Makefile(checkout, file, given)
+    found.read(text)
+    return found
+
+
+def _stem(pattern: str | None, target: str) -> int | None:
+    """Return how much of a target `%` stands for in a pattern, None where it does not fit."""
+    before, percent, after = (pattern or "").partition("%")
+    if not percent:
+        return 0 if pattern == target else None
+    fits = len(target) > len(before) + len(after) and target.startswith(before) and target.endswith(after)
+    return len(target) - len(before) - len(after) if fits else None
+
+
+def _logical(text: str) -> Iterator[tuple[int, str]]:
+    """Yield each line with those that continue it, and its number."""
+    number, held, first = 0, "", 1
+    for number, line in enumerate(text.splitlines(), 1):
+        first = first if held else number
+        if line.endswith("\\"):
+            held += f"{line[:-1]} "
+        else:
+            yield first, held + line
+            held = ""
+    if held:
+        yield first, held
+
+
+def _closing(text: str, start: int) -> int:
+    """Return where the parenthesis that opens at `start` closes: at the end of the text where it does not."""
+    depth, pair = 0, {"(": ")", "{": "}"}[text[start]]
+    for at in range(start, len(text)):
+        depth += (text[at] == text[start]) - (text[at] == pair)
+        if not depth:
+            return at
+    return len(text)
+
+
+def _split(text: str) -> list[str]:
+    """Return the arguments of a function: what commas divide that stand in no parenthesis."""
+    found, depth = [""], 0
+    for one in text:
+        depth += (one in "({") - (one in ")}")
+        if one == "," and not depth:
+            found.append("")
+        else:
+            found[-1] += one
+    return found
+
+
+def _build_arguments(line: str) -> Iterator[tuple[str, str]]:
+    """Yield the build arguments of a command line."""
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        return
+    for word, value in itertools.pairwise(words):
+        if word == "--build-arg" and "=" in value:
+            name, _, text = value.partition("=")
+            yield name, text

@@ -1,0 +1,62 @@
+"""What a checkout says of itself: values as they stand in its files, each with its file and line. Nothing is run."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+# A file that states facts is small; what is larger is not read whole.
+_MOST_BYTES = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """A value that a checkout states: under which name, and where. `file` is relative to its top, lines begin at 1."""
+
+    name: str
+    value: str
+    file: str
+    line: int
+
+    def shown(self) -> dict[str, str]:
+        """Return it as a table shows it."""
+        return {"name": self.name, "value": self.value, "where": self.place}
+
+    @property
+    def place(self) -> str:
+        """Where it stands, as an editor opens it."""
+        return f"{self.file}:{self.line}"
+
+
+def text_of(checkout: Path, name: str) -> str | None:
+    """Return the beginning of a file of the checkout; None where there is none, or where it leads out of it."""
+    path = checkout / posixpath.normpath(name)
+    try:
+        if not path.resolve().is_relative_to(checkout.resolve()):
+            return None
+        with path.open("rb") as stream:
+            return stream.read(_MOST_BYTES).decode("utf-8", "replace")
+    except (OSError, RuntimeError):
+        return None
+
+
+def assigned(checkout: Path, files: Sequence[str], key: str) -> Stated | None:
+    """Return the value that one of `files` gives `key`: the first file that has it.
+
+    `KEY=value` in a properties file, `KEY = "value"` in a source file. A value that is computed is none.
+    """
+    word = re.escape(key)
+    quoted = re.compile(rf"^[ \t]*(?:(?:def|final|String)[ \t]+)*{word}[ \t]*=[ \t]*([\"'])(.*?)\1", re.MULTILINE)
+    plain = re.compile(rf"^[ \t]*(?:export[ \t]+)?{word}=()([^\s\"'#]+)[ \t]*$", re.MULTILINE)
+    for name in files:
+        text = text_of(checkout, name)
+        found = text and (quoted.search(text) or plain.search(text))
+        if text and found and found[2] and "$" not in found[2]:
+            return Stated(key, found[2], name, 1 + text.count("\n", 0, found.start()))
+    return None

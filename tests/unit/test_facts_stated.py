@@ -1,0 +1,183 @@
+"""What a checkout states: assignments, and a Makefile that is read as make reads it, without running anything."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from devbox.facts.makefile import Makefile, read_makefile
+from devbox.facts.stated import Stated, assigned, text_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GROOVY = """\
+// LLM_DOCKER_IMAGE = "a comment"
+LLM_DOCKER_IMAGE = env.dockerImage
+LLM_SBSA_DOCKER_IMAGE = "r.org/team/ci:sbsa-1"
+def OTHER = 'r.org/other:1'
+BUILT = "${BASE}/x:1"
+"""
+PROPERTIES = """\
+# a comment
+IMAGE_NAME=r.org/team/ci
+LLM_DOCKER_IMAGE=r.org/team/ci:x86_64-1
+"""
+# The forms in which the Makefiles of such projects are written: defaults out of a Dockerfile, variables of patterns,
+# conditionals, functions, and lines that only a shell can answer.
+MAKEFILE = r"""
+BASE_IMAGE ?= $(shell grep '^ARG BASE_IMAGE=' Dockerfile.multi | grep -o '=.*' | tr -d '="')
+BASE_TAG   ?= $(shell grep '^ARG BASE_TAG=' Dockerfile.multi | grep -o '=.*' | tr -d '="')
+# A comment.
+ARCHS      ?= $(if $(filter arm64,$(PLATFORM)),'90-real;100-real',)
+OPTS       ?=
+CLEAN      ?= $(shell grep 'ARG CLEAN=' Dockerfile.multi | grep -o '=.*' | tr -d '="')
+WHEEL_ARGS ?= $(CLEAN) -s$(if $(ARCHS), --arch $(ARCHS))$(if $(OPTS), $(OPTS))
+VERSION    ?= $(shell grep '^__version__' ../pkg/version.py | grep -o '=.*' | tr -d '= "')
+WHEN       ?= $(shell date +%s)
+LOCAL      ?= 0
+STAGE      ?=
+CI         ?= 0
+ifeq ($(LOCAL),1)
+SUFFIX     ?= -local
+else
+SUFFIX     ?= -none
+endif
+SUFFIX     += more
+define unused
+	echo $(1)
+endef
+
+%_build: FROM_IMAGE = $(if $(findstring 1,$(CI)),$(shell . ../ci/tags.properties && echo $$CI_IMAGE))
+%_build:
+	@echo "Building $(STAGE)"
+	docker buildx build --pull \
+		$(if $(BASE_IMAGE), --build-arg BASE_IMAGE=$(BASE_IMAGE)) \
+		$(if $(BASE_TAG), --build-arg BASE_TAG=$(BASE_TAG)) \
+		$(if $(WHEEL_ARGS), --build-arg WHEEL_ARGS="$(WHEEL_ARGS)") \
+		$(if $(VERSION), --build-arg VERSION="$(VERSION)") \
+		--build-arg WHEN="$(WHEN)" --build-arg SUFFIX="$(SUFFIX)" \
+		$(if $(FROM_IMAGE), --build-arg FROM_IMAGE="$(FROM_IMAGE)") \
+		$(if $(STAGE), --target $(STAGE)) --file Dockerfile.multi ..
+
+devel_%: STAGE = devel
+release_%: STAGE = release
+ci_%: STAGE = devel
+ci_%: FROM_IMAGE = $(shell . ../ci/tags.properties && echo $$CI_IMAGE)
+jammy_%: STAGE = devel
+jammy_%: BASE_IMAGE = nvidia/cuda
+jammy_%: BASE_TAG = 12.5-jammy
+run: devel_run ;
+"""
+FILES = {
+    "docker/Dockerfile.multi": 'ARG BASE_IMAGE=nv/pytorch\nARG BASE_TAG=24.07\nFROM x\n ARG CLEAN="--clean -b"\n',
+    "docker/Makefile": MAKEFILE,
+    "pkg/version.py": '__version__ = "0.13.0.dev1"\n',
+    "ci/tags.properties": "CI_IMAGE=r.org/ci:7\n",
+}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def read(tree: Path, **given: str) -> Makefile:
+    found = read_makefile(tree, "docker/Makefile", given)
+    assert found is not None
+    return found
+
+
+def test_the_values_that_a_checkout_names(tmp_path: Path) -> None:
+    (tmp_path / "t.properties").write_text(PROPERTIES)
+    (tmp_path / "ci.groovy").write_text(GROOVY)
+    (tmp_path / "version.py").write_text('# (c)\n__version__ = "1.2.0rc3"  # next\n')
+    (tmp_path / "binary").write_bytes(b"\xff\x00KEY=1\n\nKEY=2\n")
+
+    def named(files: tuple[str, ...], key: str) -> str | None:
+        found = assigned(tmp_path, files, key)
+        return None if found is None else found.value
+
+    both = ("gone", "t.properties", "ci.groovy")
+    assert assigned(tmp_path, both, "LLM_DOCKER_IMAGE") == Stated(
+        "LLM_DOCKER_IMAGE", "r.org/team/ci:x86_64-1", "t.properties", 3
+    )
+    # What is computed in a source file is no value.
+    assert named(("ci.groovy",), "LLM_DOCKER_IMAGE") is None
+    assert named(("ci.groovy",), "BUILT") is None
+    assert named(both, "LLM_SBSA_DOCKER_IMAGE") == "r.org/team/ci:sbsa-1"
+    assert named(both, "OTHER") == "r.org/other:1"
+    assert named(("version.py",), "__version__") == "1.2.0rc3"
+    assert named(("binary",), "KEY") == "2"
+    assert named(both, "NOPE") is None
+
+
+def test_no_fact_is_read_through_a_link_out_of_the_checkout(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "secret").write_text("KEY=1\n")
+    (tmp_path / "tree/a").symlink_to("../secret")
+    assert text_of(tmp_path / "tree", "a") is None
+    assert text_of(tmp_path / "tree", "../secret") is None
+    assert assigned(tmp_path / "tree", ("a",), "KEY") is None
+
+
+def test_a_target_s_arguments_come_with_where_they_stand(tree: Path) -> None:
+    makefile = read(tree, ARCHS="90-real", OPTS="-j 4")
+    found = makefile.arguments("jammy_build")
+    assert found["BASE_TAG"] == Stated(
+        "BASE_TAG", "12.5-jammy", "docker/Makefile", 1 + MAKEFILE[: MAKEFILE.index("12.5-j")].count("\n")
+    )
+    assert {name: one and one.value for name, one in found.items()} == {
+        "BASE_IMAGE": "nvidia/cuda",
+        "BASE_TAG": "12.5-jammy",
+        "WHEEL_ARGS": "--clean -b -s --arch 90-real -j 4",
+        "VERSION": "0.13.0.dev1",
+        # What a program would have to be asked for is not known.
+        "WHEN": None,
+        "SUFFIX": "-none more",
+    }
+    assert makefile.prefixes() == ("devel", "release", "ci", "jammy")
+    stage = makefile.stated("STAGE", "release_build", "jammy_build")
+    assert stage is not None
+    assert stage.value == "release"
+    # What the first target does not say, the next one does.
+    assert makefile.arguments("release_build", "jammy_build")["BASE_TAG"] == found["BASE_TAG"]
+
+
+def test_nothing_outside_the_checkout_is_read(tree: Path) -> None:
+    (tree / "docker/Makefile").write_text(
+        "A = $(shell grep 'x=' ../../passwd)\n%_build:\n\tdocker build --build-arg A=$(A) .\n"
+    )
+    assert read(tree).arguments("devel_build") == {"A": None}
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+@pytest.mark.parametrize("target", ["devel", "release", "ci", "jammy", "nobodys"])
+@pytest.mark.parametrize(
+    "given", [{}, {"ARCHS": "90-real"}, {"PLATFORM": "arm64"}, {"CI": "1"}, {"LOCAL": "1", "OPTS": "-j 2"}]
+)
+def test_it_is_read_as_make_reads_it(tree: Path, target: str, given: dict[str, str]) -> None:
+    asked = [
+        "make",
+        "-n",
+        "-C",
+        str(tree / "docker"),
+        f"{target}_build",
+        *(f"{name}={value}" for name, value in given.items()),
+    ]
+    said = subprocess.run(asked, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True).stdout
+    words = shlex.split(re.sub(r"\\\n", " ", said))
+    pairs = dict(value.split("=", 1) for word, value in pairwise(words) if word == "--build-arg")
+    del pairs["WHEN"]
+    found = read(tree, **given).arguments(f"{target}_build")
+    # Where the local user's own suffix is decided, make takes what is said for it.
+    assert {name: one.value for name, one in found.items() if one} == pairs
