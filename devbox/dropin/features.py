@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from devbox import config
 from devbox.container.up.feature_layer import resolve
 from devbox.devcontainer.features import ids, lock, metadata
-from devbox.devcontainer.features.ids import Artifact, Local
+from devbox.devcontainer.features.ids import Archive, Artifact, Local
 from devbox.dropin.meant import meant
 from devbox.errors import ContractError, UsageError
 from devbox.files import write_atomically
@@ -66,6 +66,8 @@ def _source(feature: Feature) -> JSON:
     reference, identifier = feature.reference, feature.identifier
     if isinstance(reference, Local):
         return {"type": "file-path", "resolvedFilePath": str(reference.folder), "userFeatureId": identifier}
+    if isinstance(reference, Archive) and reference.released:
+        return _release(reference.place, identifier)
     if not isinstance(reference, Artifact):
         return {"type": "direct-tarball", "tarballUri": reference.place, "userFeatureId": identifier}
     return {
@@ -83,6 +85,25 @@ def _source(feature: Feature) -> JSON:
         "manifestDigest": feature.digest,
         "userFeatureId": identifier,
         "userFeatureIdWithoutVersion": _without_version(identifier),
+    }
+
+
+def _release(url: str, identifier: str) -> JSON:
+    """Return where a Feature of a release on GitHub is from, as the reference has it."""
+    place = url.rpartition("/")[0]
+    owner, repo = place.split("/")[3:5]
+    bare, _, tag = identifier.partition("@")
+    latest = tag in {"", "latest"}
+    return {
+        "type": "github-repo",
+        "apiUri": f"https://api.github.com/repos/{owner}/{repo}/releases/{'latest' if latest else f'tags/{tag}'}",
+        "unauthenticatedUri": place,
+        "owner": owner,
+        "repo": repo,
+        **({} if latest else {"tag": tag}),
+        "isLatest": latest,
+        "userFeatureId": identifier,
+        "userFeatureIdWithoutVersion": bare,
     }
 
 
@@ -205,6 +226,23 @@ def versions(reference: Artifact, tags: Sequence[str], locked: str | None) -> Ve
     return Versions(locked or wanted, wanted, latest)
 
 
+def _versions(reference: Artifact, locked: str | None, reporter: Reporter) -> Versions:
+    """Ask a registry which versions of a Feature there are; none where it does not have it."""
+    from devbox.image.features.store import annotated
+    from devbox.image.registry.client import RegistryError
+
+    registry = registry_of(reference)
+    try:
+        tags = registry.tags(reference.name)
+        if locked is None and reference.digest is not None:
+            said = annotated(registry.manifest(reference.name, reference.digest).data)
+            locked = metadata.read(said, Path(reference.resource)).version if said else None
+    except RegistryError as error:
+        reporter.warn(error.message)
+        tags = ()
+    return versions(reference, tags, locked)
+
+
 def outdated(arguments: Arguments, reporter: Reporter) -> int:
     """Say which versions of a devcontainer.json's Features are used, and which there are."""
     about = meant(arguments)
@@ -218,9 +256,8 @@ def outdated(arguments: Arguments, reporter: Reporter) -> int:
         except ContractError as error:
             reporter.warn(error.message)
             continue
-        if isinstance(reference, Artifact):
-            tags = registry_of(reference).tags(reference.name)
-            found[identifier] = versions(reference, tags, locked.get(identifier, {}).get("version"))
+        if isinstance(reference, Artifact) and ids.modern(identifier)[0] == identifier:
+            found[identifier] = _versions(reference, locked.get(identifier, {}).get("version"), reporter)
     if arguments.text("output-format") == "json":
         answer = {"features": {name: one.json() for name, one in found.items()}}
         indent = 2 if sys.stdout.isatty() else None

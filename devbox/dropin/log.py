@@ -22,6 +22,11 @@ TRACE, DEBUG, INFO, WARNING, ERROR = 1, 2, 3, 4, 5
 LEVELS = {"trace": TRACE, "debug": DEBUG, "info": INFO, "error": ERROR}
 
 
+# What the reference says where a container is made or started: tools that read its log look for it.
+_STARTING = "Starting container"
+_STARTED = ("Creating the container ", "Starting the container ")
+
+
 class Log(Silent):
     """A reporter that writes the log, and cannot be asked anything."""
 
@@ -61,6 +66,7 @@ class Log(Silent):
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
         """Say that `title` begins and, for those who look closely, that it ended."""
+        title = _STARTING if title.startswith(_STARTED) else title
         begun = self._write("start", title, INFO)
         try:
             yield

@@ -12,7 +12,7 @@ from devbox._version import __version__
 from devbox.dropin.arguments import ArgumentsError, parse, usage
 from devbox.dropin.log import Log
 from devbox.dropin.options import VERSION
-from devbox.errors import EXIT_INTERRUPTED, DevboxError, EngineError, HookError, ImageError
+from devbox.errors import EXIT_INTERRUPTED, DevboxError, DriftError, EngineError, HookError, ImageError
 from devbox.paths import refused
 
 if TYPE_CHECKING:
@@ -36,6 +36,12 @@ _MODULES = {
     "features info": ("features", False),
     "features resolve-dependencies": ("features", False),
     "templates apply": ("templates", False),
+}
+
+
+_DEPRECATED = {
+    "experimental-lockfile": "Lockfiles are now enabled by default.",
+    "experimental-frozen-lockfile": "Use --frozen-lockfile instead.",
 }
 
 
@@ -69,6 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: Arguments, log: Log) -> int:
     assert arguments.command is not None  # noqa: S101  # parse sees to it
     name, answers = _MODULES[arguments.command.words]
+    for option, instead in _DEPRECATED.items():
+        if arguments.on(option):
+            sys.stderr.write(f"Warning: --{option} is deprecated. {instead}\n")
     if answers:
         log.header(__version__)
     try:
@@ -93,11 +102,18 @@ def _failure(error: DevboxError, log: Log) -> JSON:
     # As the reference says it of a program that failed.
     failed = "Command failed: " if isinstance(error, (EngineError, ImageError, HookError)) else ""
     message = log.mask("\n".join([f"{failed}{error.message}", *([error.hint] if error.hint else [])]))
+    description = "\n".join([message, *log.mask(error.detail or "").splitlines()])
+    if isinstance(error, DriftError):
+        from devbox.devcontainer.features.lock import FrozenError
+
+        # Tools know these two by the reference's sentences.
+        if isinstance(error, FrozenError):
+            message = f"Lockfile does not {'exist' if error.missing else 'match'}."
     known = getattr(error, "container", None)
     return {
         "outcome": "error",
         "message": message,
-        "description": "\n".join([message, *log.mask(error.detail or "").splitlines()]),
+        "description": description,
         **({"containerId": known} if known else {}),
     }
 

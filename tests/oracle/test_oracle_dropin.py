@@ -75,6 +75,18 @@ def test_versions_and_the_lock_file_are_the_references(workspace: Path, registry
     assert main(["upgrade", *folder, "--feature", "a", "--target-version", "new"]) == 1
 
 
+def test_versions_of_what_is_gone_or_pinned_are_the_references(
+    workspace: Path, registry: FeatureRegistry, both: Both
+) -> None:
+    pinned = registry.publish(write_feature(workspace.parent / "3/one", version="3.0.0"), "b/one", "3.0.0")
+    features = {f"{registry.host}/a/gone:1": {}, f"{registry.host}/b/one@{pinned}": {}, "./local": {}, "git": {}}
+    written = {"image": "debian:12", "features": features}
+    (workspace / ".devcontainer/devcontainer.json").write_text(json.dumps(written))
+    theirs, ours = both("outdated", "--workspace-folder", str(workspace), "--output-format", "json")
+    assert json.loads(ours) == json.loads(theirs)
+    assert json.loads(ours)["features"][f"{registry.host}/b/one@{pinned}"]["current"] == "3.0.0"
+
+
 @pytest.mark.engine
 def test_the_order_of_features_is_the_references(workspace: Path, both: Both) -> None:
     theirs, ours = both("features", "resolve-dependencies", "--workspace-folder", str(workspace))

@@ -286,7 +286,7 @@ def test_what_was_fetched_once_needs_no_network(
     lock_path(workspace.path).unlink()
     assert workspace.ours() == first
     monkeypatch.setenv("DEVBOX_CACHE_DIR", str(tmp_path / "another cache"))
-    with pytest.raises(RegistryError, match=f"the Feature {one} cannot be had: {registry.host} cannot be reached"):
+    with pytest.raises(RegistryError, match=f"Could not resolve Feature '{one}': {registry.host} cannot be reached"):
         workspace.ours()
 
 

@@ -14,12 +14,13 @@ import pytest
 
 from devbox import config
 from devbox.container.hooks.commands import ALL, Extent, Hooks
+from devbox.devcontainer.features.lock import FrozenError
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.model import Variation
 from devbox.devcontainer.read import read
 from devbox.dropin.arguments import ArgumentsError, parse, usage
 from devbox.dropin.log import Log
-from devbox.dropin.main import main
+from devbox.dropin.main import _failure, main
 from devbox.dropin.meant import extent, settings_of, variation
 from devbox.dropin.options import COMMANDS, EVERYWHERE
 from devbox.errors import ConfigError
@@ -256,6 +257,23 @@ def test_the_log_is_lines_with_a_time_or_json_and_hides_secrets(capsys: pytest.C
         ("stop", 2, "Working"),
     ]
     assert events[2]["startTimestamp"] == events[0]["timestamp"]
+    with reporter.step("Creating the container devbox-x"):
+        pass
+    assert json.loads(capsys.readouterr().err.splitlines()[0])["text"] == "Starting container"
+
+
+@pytest.mark.parametrize(("missing", "sentence"), [(True, "exist"), (False, "match")])
+def test_a_frozen_lock_file_fails_in_the_references_words(missing: bool, sentence: str) -> None:
+    outcome = _failure(FrozenError(Path("/w/lock.json"), missing=missing), Log())
+    assert outcome["message"] == f"Lockfile does not {sentence}."
+    assert outcome["description"].startswith("/w/lock.json ")
+
+
+def test_deprecated_options_are_told_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--experimental-lockfile", "--experimental-frozen-lockfile"]
+    assert main(["build", "--workspace-folder", str(tmp_path), *options]) == 1
+    said = capsys.readouterr().err
+    assert all(f"Warning: {option} is deprecated. " in said for option in options)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,8 @@ DIGEST = "sha256:" + "a" * 64
             "./devcontainer-feature-go.tgz",
             Archive(str(WORKSPACE / ".devcontainer/devcontainer-feature-go.tgz"), "go"),
         ),
+        ("User/repo/Go", Archive("https://github.com/User/repo/releases/latest/download/Go.tgz", "Go", released=True)),
+        ("u/r/go@v1.2", Archive("https://github.com/u/r/releases/download/v1.2/go.tgz", "go", released=True)),
     ],
 )
 def test_what_an_identifier_refers_to(identifier: str, reference: object) -> None:
@@ -52,7 +54,9 @@ def test_what_an_identifier_refers_to(identifier: str, reference: object) -> Non
     ("identifier", "said"),
     [
         ("unknown", "names neither a registry nor a folder"),
-        ("user/repo/feature", "names no registry"),
+        ("user/repo/feature:1", "names no registry"),
+        ("user/repo/feature@a/b", "names no registry"),
+        ("user/../feature", "names no registry"),
         ("/abs/feature", "is an absolute path"),
         ("../outside", "lies outside"),
         ("./", "lies outside"),

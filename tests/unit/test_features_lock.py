@@ -28,6 +28,7 @@ def test_the_text_is_the_references() -> None:
     features = [
         feature("https://x.org/devcontainer-feature-é.tgz".replace("é", "e")),
         feature("./local"),
+        feature("owner/repository/released@v1"),
         feature("ghcr.io/N/b:1", dependsOn={"ghcr.io/n/A": {}}),
         feature("ghcr.io/n/A"),
     ]

@@ -12,7 +12,7 @@ from devbox.container.steps import InstallFeatures, LockFeatures
 from devbox.devcontainer.identity import METADATA
 from devbox.devcontainer.merge import image_metadata
 from devbox.devcontainer.substitute import HostVariables, IdVariables, substitute
-from devbox.errors import ContractError, DriftError
+from devbox.errors import ContractError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -44,7 +44,7 @@ def with_features(
     Without Features that is `image` itself. The layer's label `devcontainer.metadata` holds the image's entries and one
     for each Feature, so that the merge needs to know nothing of Features. `environ` are the proxies of a build, `user`
     is the one that a compose file gives the service, `pull` looks up again what tags mean that the lock file does not
-    hold. Raises ContractError, ImageError, and DriftError where the lock file is frozen and does not fit.
+    hold. Raises ContractError, ImageError, and FrozenError where the lock file is frozen and does not fit.
     """
     if not contract.features:
         return image
@@ -90,7 +90,7 @@ def resolve(
     """Return the Features of a contract in the order of their installation, and the step that locks them, if any.
 
     Registries are read before anybody is asked: by the person's own settings until those of the checkout are agreed to.
-    Raises ContractError and ImageError where one cannot be had, DriftError where a frozen lock file does not fit.
+    Raises ContractError and ImageError where one cannot be had, FrozenError where a frozen lock file does not fit.
     """
     from devbox.config.network import network_of
     from devbox.devcontainer.features import ids, lock
@@ -106,6 +106,11 @@ def resolve(
     notes += tuple(note for _, note in map(ids.modern, wanted) if note is not None)
     override: Sequence[str] = contract.config.get("overrideFeatureInstallOrder", ())
     features, more = installation_order(wanted, override, store.fetch, store.refer, contract.path)
+    more += tuple(
+        f"the Feature '{one.identifier}' is of a release on GitHub, which no lock file holds; name one of a registry"
+        for one in features
+        if isinstance(one.reference, ids.Archive) and one.reference.released
+    )
     for note in (*notes, *more, *(note for feature in features for note in feature.warnings)):
         warn(note)
     if mode == "off":
@@ -135,11 +140,9 @@ def _locking(held: Lock, text: str, features: Sequence[Feature], *, frozen: bool
     if not held.differs(text) or (not held.text and not any(feature.digest for feature in features)):
         return ()
     if frozen:
-        problem = "is not there" if held.text is None else "does not fit the Features of the contract"
-        raise DriftError(
-            f"{held.path} {problem}, and features_lock = frozen",
-            hint="DEVBOX_FEATURES_LOCK=write devbox up   # writes it",
-        )
+        from devbox.devcontainer.features.lock import FrozenError
+
+        raise FrozenError(held.path, missing=held.text is None)
     return (LockFeatures(held.path, text),)
 
 

@@ -19,6 +19,8 @@ _TAG = re.compile(r"[a-z0-9_][a-z0-9._-]{0,127}", re.ASCII)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _HOST = re.compile(r"(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?", re.ASCII)
 _ARCHIVE = re.compile(r"devcontainer-feature-([a-zA-Z0-9_-]+)\.tgz", re.ASCII)
+# OWNER/REPOSITORY/ID@TAG: how Features were named before there were registries, and which the reference still takes.
+_RELEASED = re.compile(r"([\w-][\w.-]*/[\w-][\w.-]*)/([\w-]+)(?:@([\w-][\w.+-]*))?", re.ASCII)
 
 # Names from the time before registries, which the reference still takes, and where they went.
 _OFFICIAL = "ghcr.io/devcontainers/features"
@@ -51,10 +53,14 @@ class Local:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A `devcontainer-feature-ID.tgz`: an https URL, or a file of the checkout as an absolute path."""
+    """A `devcontainer-feature-ID.tgz`: an https URL, or a file of the checkout as an absolute path.
+
+    One that is `released` is an `ID.tgz` of a release on GitHub, named by its repository: no lock file holds it.
+    """
 
     place: str
     id: str
+    released: bool = False
 
     @property
     def remote(self) -> bool:
@@ -111,7 +117,11 @@ def parse(identifier: str, contract: Path, workspace: Path) -> Reference:
         )
     if "://" in identifier:
         return _url(identifier, contract)
-    return _artifact(modern(identifier)[0], contract)
+    known = modern(identifier)[0]
+    released = _RELEASED.fullmatch(known)
+    if released is not None and not _is_registry(known.partition("/")[0].lower()):
+        return _release(*released.groups())
+    return _artifact(known, contract)
 
 
 def is_digest(text: object) -> bool:
@@ -176,6 +186,11 @@ def _archive_id(name: str, identifier: str, contract: Path) -> str:
     return match[1]
 
 
+def _release(repository: str, name: str, tag: str | None) -> Archive:
+    release = "latest/download" if tag in {None, "latest"} else f"download/{tag}"
+    return Archive(f"https://github.com/{repository}/releases/{release}/{name}.tgz", name, released=True)
+
+
 def _artifact(identifier: str, contract: Path) -> Artifact:
     text = identifier.lower()
     if "/" not in text:
@@ -192,7 +207,7 @@ def _artifact(identifier: str, contract: Path) -> Artifact:
     name = re.sub(r"^devcontainers-contrib/", "devcontainers-extra/", name)
     if not _is_registry(registry):
         raise ContractError(
-            f"{contract}: '{identifier}' names no registry; Features from GitHub releases are no longer supported",
+            f"{contract}: '{identifier}' names no registry",
             hint=f"REGISTRY/{identifier}, such as ghcr.io/{identifier}",
         )
     problem = None

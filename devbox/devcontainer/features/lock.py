@@ -10,14 +10,27 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from devbox.devcontainer.features.collate import collation_key
-from devbox.devcontainer.features.ids import Artifact, Local, is_digest
-from devbox.errors import ContractError
+from devbox.devcontainer.features.ids import Archive, Artifact, Local, is_digest
+from devbox.errors import ContractError, DriftError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from devbox.devcontainer.features.order import Feature
+
+
+class FrozenError(DriftError):
+    """The lock file must not be written, and does not fit, or is `missing`."""
+
+    def __init__(self, path: Path, *, missing: bool) -> None:
+        """Take the lock file's path."""
+        problem = "is not there" if missing else "does not fit the Features of the contract"
+        super().__init__(
+            f"{path} {problem}, and features_lock = frozen",
+            hint="DEVBOX_FEATURES_LOCK=write devbox up   # writes it",
+        )
+        self.missing = missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +81,13 @@ def read(contract: Path) -> Lock:
 
 
 def render(features: Sequence[Feature]) -> str:
-    """Return the text of the lock file for `features`. Those of the checkout itself are not in it."""
+    """Return the text of the lock file for `features`. Those of the checkout itself and of releases are not in it."""
     entries = {}
     for feature in sorted(features, key=lambda one: collation_key(one.identifier)):
         reference = feature.reference
         if isinstance(reference, Local) or feature.digest is None:
+            continue
+        if isinstance(reference, Archive) and reference.released:
             continue
         entry: dict[str, object] = {
             "version": feature.metadata.version,

@@ -69,8 +69,12 @@ class FeatureStore:
             try:
                 self._found[reference] = self._get(identifier, reference)
             except ImageError as error:
-                problem = f"the Feature {identifier} cannot be had: {error.message}"
-                raise type(error)(problem, hint=error.hint, detail=error.detail) from None
+                # Its first words are the reference's, which tools look for.
+                problem = f"Could not resolve Feature '{identifier}': {error.message}"
+                hint = error.hint
+                if isinstance(reference, Archive) and reference.released:
+                    hint = hint or f"name it by its registry, such as ghcr.io/{identifier.partition('@')[0]}"
+                raise type(error)(problem, hint=hint, detail=error.detail) from None
         found, folder, digest = self._found[reference]
         return Feature(identifier, value, reference, found, folder, digest)
 
@@ -135,7 +139,7 @@ class FeatureStore:
                 return copy(answer, out, url)
         except HTTPError as error:
             error.close()
-            raise RegistryError(f"{url} cannot be had: {error.code} {error.reason}", status=error.code) from None
+            raise RegistryError(f"{url} cannot be had: HTTP {error.code}: {error.reason}", status=error.code) from None
 
     def _changed(self, identifier: str, held: str, found: str) -> ContractError:
         return ContractError(
