@@ -372,14 +372,17 @@ def test_a_container_that_was_only_created_is_replaced(work: Work) -> None:
     assert work.containers() == [result.container]
 
 
-def test_a_command_of_the_image_that_ends_is_told(work: Work) -> None:
-    work.write(overrideCommand=False, build={"dockerfile": "Dockerfile"})
+@pytest.mark.parametrize("when", ["exit 5", "sleep 0.5; exit 5"])
+def test_a_command_of_the_image_that_ends_is_told(work: Work, when: str) -> None:
+    work.write(overrideCommand=False, build={"dockerfile": "Dockerfile"}, postCreateCommand="sleep 60")
     (work.path / ".devcontainer/Dockerfile").write_text(
-        f'FROM {work.image}\nCMD ["sh", "-c", "echo last words; exit 5"]\n'
+        f'FROM {work.image}\nCMD ["sh", "-c", "echo last words; {when}"]\n'
     )
     with pytest.raises(EngineError, match="ended at once, with exit code 5") as raised:
         work.up()
     assert "last words" in str(raised.value.detail)
+    # What was asked of it meanwhile in vain is worth no warning.
+    assert not work.said.warnings
 
 
 def test_what_cannot_be_done_is_said(work: Work) -> None:

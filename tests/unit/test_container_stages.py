@@ -11,11 +11,13 @@ import pytest
 from devbox.container import memory
 from devbox.container.inside.probe import CONTRACT_LABEL, project_of
 from devbox.container.steps import NEXT, REPLACES, Actual, FinishReplacing, RemoveContainer, Replace
+from devbox.container.up.images import plan_image
 from devbox.container.up.needs import _with
 from devbox.container.up.plan import unfinished
 from devbox.container.up.up import UpRequest, up
 from devbox.devcontainer.compose.model import NUMBER, PROJECT
 from devbox.devcontainer.gpu import ALL
+from devbox.devcontainer.read import read
 from devbox.engine.docker import ContainerSummary, Engine
 from devbox.engine.spec import ContainerSpec
 from devbox.errors import ContractError, UsageError
@@ -140,3 +142,18 @@ def test_a_folder_that_is_no_text_is_said(tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"x\xe9")
     with pytest.raises(UsageError, match="is no name in UTF-8"):
         up(UpRequest(path=folder), Engine(docker="false", environ={}), Silent())
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ('{"image": "${localEnv:NONE}"}', r"devcontainer\.json: '' is no name of an image: it is empty"),
+        ('{"image": "lab:${localEnv:NONE}"}', r"devcontainer\.json: 'lab:' is no name of an image: '' is no tag"),
+        ('{"build": {"dockerfile": "Dockerfile"}}', r"Dockerfile: 'lab:' is no name of an image"),
+    ],
+)
+def test_what_cannot_be_an_images_name_is_told_with_its_place(tmp_path: Path, config: str, said: str) -> None:
+    (tmp_path / "Dockerfile").write_text("ARG TAG\nFROM lab:${TAG}\n")
+    contract = read(tmp_path / "devcontainer.json", tmp_path, {}, text=config)
+    with pytest.raises(ContractError, match=said):
+        plan_image(lambda _: None, contract)

@@ -260,6 +260,10 @@ def _takes_secret(parts: Template) -> bool:
     return any(is_secret_name(part[0]) for part in parts if not isinstance(part, str))
 
 
+# What an interactive bash says wherever it has no terminal.
+_NO_REASON = ("no job control in this shell", "Inappropriate ioctl for device")
+
+
 class Answer(NamedTuple):
     """The environment of a user's shell, and what there is to warn of. One that ran out of time is late."""
 
@@ -303,8 +307,9 @@ def user_environ(engine: Engine, read: Reading) -> Answer:
     if not flags:
         return Answer({}, warning)
     if len(parts) != 2:
-        shell, last = told.partition("\n")[0], done.stderr.strip().splitlines()[-1:]
-        why = f" ({last[0].strip()})" if last else ""
+        shell = told.partition("\n")[0]
+        last = [line.strip() for line in done.stderr.strip().splitlines() if not line.endswith(_NO_REASON)][-1:]
+        why = f" ({last[0] if last else 'it ended without a word'})"
         return Answer(
             {},
             f"{shell or 'the shell'} of {user} could not be asked for its environment{why}, so commands run without "

@@ -10,13 +10,14 @@ from devbox.container.desired import Image, slug
 from devbox.container.steps import BuildImage, PullImage
 from devbox.container.up.feature_layer import see_features, with_features
 from devbox.engine.spec import ImageBuild
-from devbox.errors import ContractError
+from devbox.errors import ContractError, UsageError
 from devbox.image.buildkit.inputs import LABEL, inputs_of, is_made_from
 from devbox.image.dockerfile.stages import base_images, read_stages
 from devbox.image.dockerfile.words import assignments, fill
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from devbox.container.up.apply import Journal
     from devbox.devcontainer.jsonc import JSON
@@ -62,7 +63,7 @@ def plan_image(
         if found is not None and not pull:
             return ImagePlan(reference, "", image_of(reference, found, ""))
         hint = f"docker pull {reference}   # or name another image in {contract.path}"
-        return ImagePlan(reference, "", None, (PullImage(reference, found is not None, "image", hint),))
+        return ImagePlan(reference, "", None, (_pull(reference, found, "image", hint, contract.path),))
     recipe, wanted = contract.build, build_of(contract.build)
     try:
         text = recipe.dockerfile.read_text(encoding="utf-8") if dockerfile is None else dockerfile
@@ -77,7 +78,7 @@ def plan_image(
     # devbox made from packages is in no registry.
     hint = "devbox image base   # makes one from packages; or choose another with --base-image"
     pulls = tuple(
-        PullImage(name, found is not None, "base image", hint)
+        _pull(name, found, "base image", hint, recipe.dockerfile)
         for name, found in bases.items()
         if found is None or (pull and not name.startswith(_OWN))
     )
@@ -92,6 +93,18 @@ def plan_image(
     return ImagePlan(
         reference, digest, None, pulls, BuildImage(title, wanted, digest, environ or {}, inputs.notes), text
     )
+
+
+def _pull(name: str, found: JSON | None, what: str, hint: str, place: Path) -> PullImage:
+    """Return the step that pulls an image which `place` names. Raises ContractError where that is no image's name."""
+    if found is None:
+        from devbox.image.registry.reference import parse
+
+        try:
+            parse(name)
+        except UsageError as wrong:
+            raise ContractError(f"{place}: {wrong.message}", hint=f"edit {place}") from None
+    return PullImage(name, found is not None, what, hint)
 
 
 def build_of(recipe: BuildRecipe) -> ImageBuild:

@@ -51,9 +51,13 @@ def settle(
             _mend(run, read)
         inside = commands.Inside(run.engine, Target(read.id, read.workspace, read.folder, read.user), run.reporter)
         left = None if hooks is None else Aside(partial(commands.unmarked, inside, hooks))
-        target = _target(run, read, fresh=fresh)
-        if (warning := identity.outcome()) is not None:
-            run.reporter.warn(warning)
+        target, warning = _target(run, read, fresh=fresh)
+        warnings = [one for one in (warning, identity.outcome()) if one]
+        if warnings:
+            # They mean nothing where the container's own command has ended meanwhile.
+            must_run(run.engine, contract, run.engine.container(read.id))
+        for one in warnings:
+            run.reporter.warn(one)
         ssh_agent.ensure(run.engine.environ)
         return target, None if hooks is None or left is None else _hooks(run, read, target, hooks, left.outcome)
     except DevboxError:
@@ -84,16 +88,13 @@ def _mend(run: Run, read: Reading) -> None:
     run.journal.notes += [f"{folder} is now shared with the group" for folder in shared]
 
 
-def _target(run: Run, read: Reading, *, fresh: bool) -> Target:
-    """Return how commands are executed in the container, asked of it where that is not remembered."""
+def _target(run: Run, read: Reading, *, fresh: bool) -> tuple[Target, str | None]:
+    """Return how commands are executed in the container, asked of it where that is not remembered, and a warning."""
     remembered = None if fresh else memory.recall_target(read.id, read.moments[1], ask_late=True)
     if remembered is not None:
-        return remembered
+        return remembered, None
     with run.journal.timed("environment"):
-        target, warning = learn(run.engine, read)
-    if warning:
-        run.reporter.warn(warning)
-    return target
+        return learn(run.engine, read)
 
 
 def _declared(run: Run, read: Reading) -> commands.Hooks:

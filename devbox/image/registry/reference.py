@@ -73,7 +73,8 @@ def parse(text: str) -> Reference:
     if registry == HUB and "/" not in name:
         name = f"library/{name}"
     wrong = (
-        (("@" in text) and not _DIGEST.fullmatch(digest) and "its digest is not sha256: and 64 hex digits")
+        (not text and "it is empty")
+        or (("@" in text) and not _DIGEST.fullmatch(digest) and "its digest is not sha256: and 64 hex digits")
         or (not _HOST.fullmatch(registry) and f"'{registry}' is no host")
         or (bool(colon) and not _TAG.fullmatch(tag) and f"'{tag}' is no tag")
         or (not _NAME.fullmatch(name) and "a repository is written in lower case, as in nvidia/cuda")
