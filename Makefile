@@ -82,7 +82,7 @@ gpu-test: $(STAMP) tools engine ## Run the tests that need an NVIDIA GPU; DEVBOX
 	$(PYTEST) -m gpu $(ARGS)
 
 .PHONY: reference-suite
-reference-suite: $(STAMP) engine reference ## Run the reference CLI's own suites through it and devbox; TREE=its checkout
+reference-suite: $(STAMP) tools engine reference ## Run the reference CLI's own suites through it and devbox; TREE=its checkout
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.reference.suite $(TREE) $(ARGS)
 
 .PHONY: trees

@@ -136,7 +136,8 @@ def engine_name() -> Callable[[str], str]:
     return lambda what: f"{PREFIX}-{os.getpid()}-{next(_numbers)}-{what}"
 
 
-def _base_image(engine: Engine, cuda: str | None) -> str:
+def made_base(engine: Engine, cuda: str | None) -> str:
+    """Return the name of a base image, made from packages where it is not there."""
     from devbox import config
     from devbox.config.network import network_of
     from devbox.image.base.package import ensure
@@ -148,13 +149,13 @@ def _base_image(engine: Engine, cuda: str | None) -> str:
 @pytest.fixture(scope="session")
 def base_image(engine: Engine) -> str:
     """A base image with a C++ toolchain and no CUDA, made from packages where it is not there."""
-    return _base_image(engine, None)
+    return made_base(engine, None)
 
 
 @pytest.fixture(scope="session")
 def cuda_base_image(engine: Engine) -> str:
     """A base image with the CUDA toolkit, made from packages where it is not there."""
-    return _base_image(engine, "13.0")
+    return made_base(engine, "13.0")
 
 
 @pytest.fixture(scope="session")

@@ -124,7 +124,7 @@ def running_server(served: Path, scratch: Path) -> Iterator[tuple[int, Path]]:
         check=True,
         capture_output=True,
     )
-    handler = functools.partial(_Handler, directory=str(served))
+    handler = functools.partial(QuietFiles, directory=str(served))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(certificate, key)
@@ -138,9 +138,15 @@ def running_server(served: Path, scratch: Path) -> Iterator[tuple[int, Path]]:
             thread.join()
 
 
-class _Handler(http.server.SimpleHTTPRequestHandler):
+class QuietFiles(http.server.SimpleHTTPRequestHandler):
+    """Serves the files of a folder without a word."""
+
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer with the reason that the standard has for a code, as other servers do."""
+        super().send_error(code)
 
 
 @contextmanager

@@ -79,7 +79,12 @@ def test_versions_of_what_is_gone_or_pinned_are_the_references(
     workspace: Path, registry: FeatureRegistry, both: Both
 ) -> None:
     pinned = registry.publish(write_feature(workspace.parent / "3/one", version="3.0.0"), "b/one", "3.0.0")
-    features = {f"{registry.host}/a/gone:1": {}, f"{registry.host}/b/one@{pinned}": {}, "./local": {}, "git": {}}
+    features: dict[str, Any] = {
+        f"{registry.host}/a/gone:1": {},
+        f"{registry.host}/b/one@{pinned}": {},
+        "./local": {},
+        "git": {},
+    }
     written = {"image": "debian:12", "features": features}
     (workspace / ".devcontainer/devcontainer.json").write_text(json.dumps(written))
     theirs, ours = both("outdated", "--workspace-folder", str(workspace), "--output-format", "json")

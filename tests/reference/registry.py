@@ -1,33 +1,74 @@
-"""Stands in for ghcr.io: a registry on loopback with Features of the same names, behind a proxy that answers for it."""
+"""Stands in for where the suites' Features are: servers on loopback with those of the same names, behind a proxy.
+
+A registry answers for those of registries, a server of files for those of GitHub's releases.
+"""
 
 from __future__ import annotations
 
+import functools
+import gzip
+import hashlib
+import http.server
 import json
 import re
 import socketserver
 import ssl
 import subprocess
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from socket import create_connection
 from typing import TYPE_CHECKING, Any
 
-from tests.oracle.feature_lab import running_registry, write_feature
+from tests.oracle.feature_lab import FeatureRegistry, QuietFiles, archive, running_registry, write_feature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from socket import socket
 
 FEATURES = Path(__file__).with_name("features.json")
-HOST = "ghcr.io"
+REGISTRIES = ("ghcr.io", "devcontainercli.azurecr.io")
+RELEASES = "github.com"
+
+
+@dataclass(frozen=True)
+class StandIns:
+    """What stands in: `environ` leads both programs there, and `published` has the digest of each name and version.
+
+    `pinned` has the digests by which the suites' files call them, with what they are here.
+    """
+
+    environ: dict[str, str] = field(default_factory=dict)
+    published: dict[tuple[str, str], str] = field(default_factory=dict)
+    pinned: dict[str, str] = field(default_factory=dict)
+
+    def rename(self, tests: Path) -> None:
+        """Let the files below a folder call what is published by the digests that it has here."""
+        named = dict(self.pinned)
+        for path in tests.rglob("*.devcontainer-lock.json"):
+            for key, entry in json.loads(path.read_text() or "{}").get("features", {}).items():
+                tarball = key.startswith("https:")
+                if tarball and "integrity" in path.parent.name:
+                    continue  # it is wrong there, and has to stay so
+                name, _, digest = (f"{key}@{entry['integrity']}" if tarball else entry["resolved"]).rpartition("@")
+                found = self.published.get((name.partition("/")[2] if not tarball else key, entry["version"]))
+                if found is not None:
+                    named[digest] = found
+        for path in tests.rglob("*.*"):
+            if path.suffix in {".json", ".ts"} and path.is_file():
+                text = path.read_text()
+                changed = re.sub("sha256:[0-9a-f]{64}", lambda match: named.get(match[0], match[0]), text)
+                if changed != text:
+                    path.write_text(changed)
 
 
 @contextmanager
-def stood_in(scratch: Path) -> Iterator[dict[str, str]]:
-    """Run registry and proxy, and yield the environment in which both programs go by them."""
+def stood_in(scratch: Path) -> Iterator[StandIns]:
+    """Run the servers and the proxy, and yield what stands in."""
     certificate, key = scratch / "cert.pem", scratch / "key.pem"
-    names = ["-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST}"]
+    hosts = (*REGISTRIES, RELEASES)
+    names = ["-subj", f"/CN={RELEASES}", "-addext", f"subjectAltName={','.join(f'DNS:{host}' for host in hosts)}"]
     kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
     subprocess.run(
         ["openssl", "req", "-x509", *kind, "-keyout", str(key), "-out", str(certificate), *names],
@@ -36,58 +77,92 @@ def stood_in(scratch: Path) -> Iterator[dict[str, str]]:
     )
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
-    with running_registry(scratch / "registry") as registry:
+    files = scratch / "releases"
+    files.mkdir()
+    with ExitStack() as stack:
+        registry = stack.enter_context(running_registry(scratch / "registry"))
+        made = _Publisher(registry, scratch)
         for name, feature in json.loads(FEATURES.read_text()).items():
-            _publish(registry.publish, scratch, name, **feature)
-        _Proxy.tls, _Proxy.port = tls, int(registry.host.rpartition(":")[2])
-        with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Proxy) as server:
-            server.daemon_threads = True
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            proxy = f"http://127.0.0.1:{server.server_address[1]}"
-            yield {
-                **dict.fromkeys(("HTTPS_PROXY", "https_proxy"), proxy),
-                **dict.fromkeys(("NO_PROXY", "no_proxy"), "localhost,127.0.0.1"),
-                "NODE_EXTRA_CA_CERTS": str(certificate),
-                "DEVBOX_CA_BUNDLE": str(certificate),
-            }
-            server.shutdown()
+            made.publish(name, **feature)
+        served = functools.partial(QuietFiles, directory=str(files))
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), served)
+        _Proxy.tls = tls
+        _Proxy.ports = dict.fromkeys(REGISTRIES, int(registry.host.rpartition(":")[2]))
+        _Proxy.ports[RELEASES] = server.server_address[1]
+        proxy = socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Proxy)
+        proxy.daemon_threads = True
+        for one in (server, proxy):
+            threading.Thread(target=stack.enter_context(one).serve_forever, daemon=True).start()
+            stack.callback(one.shutdown)
+        address = f"http://127.0.0.1:{proxy.server_address[1]}"
+        environ = {
+            **dict.fromkeys(("HTTPS_PROXY", "https_proxy"), address),
+            **dict.fromkeys(("NO_PROXY", "no_proxy"), "localhost,127.0.0.1"),
+            "NODE_EXTRA_CA_CERTS": str(certificate),
+            "DEVBOX_CA_BUNDLE": str(certificate),
+        }
+        yield StandIns(environ, made.published, made.pinned)
 
 
-def _publish(
-    publish: Any,
-    scratch: Path,
-    name: str,
-    *,
-    versions: list[str],
-    options: dict[str, str] | None = None,
-    program: dict[str, str] | None = None,
-    metadata: dict[str, Any] | None = None,
-) -> None:
-    """Publish the versions of a Feature; its script makes the programs, in which options are filled in."""
-    lines = ["#!/bin/sh", "set -e"]
-    for called, line in (program or {}).items():
-        lines += [f"cat >/usr/local/bin/{called} <<END", "#!/bin/sh", line.replace("$1", "\\$1"), "END"]
-        lines += [f"chmod 755 /usr/local/bin/{called}"]
-    declared = {key: {"type": "string", "default": value} for key, value in (options or {}).items()}
-    for version in versions:
-        folder = scratch / "features" / version / name
-        write_feature(folder, "\n".join(lines) + "\n", version=version, options=declared, **(metadata or {}))
+class _Publisher:
+    """Publishes Features in a registry, and as files below `scratch`."""
+
+    def __init__(self, registry: FeatureRegistry, scratch: Path) -> None:
+        self.registry, self.scratch = registry, scratch
+        self.published: dict[tuple[str, str], str] = {}
+        self.pinned: dict[str, str] = {}
+
+    def publish(
+        self,
+        name: str,
+        *,
+        versions: list[str],
+        options: dict[str, str] | None = None,
+        program: dict[str, str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        pinned: str | None = None,
+    ) -> None:
+        """Publish the versions of a Feature; its script makes the programs, in which options are filled in.
+
+        `pinned` is a digest by which the suites call its first version.
+        """
+        lines = ["#!/bin/sh", "set -e"]
+        for called, line in (program or {}).items():
+            lines += [f"cat >/usr/local/bin/{called} <<END", "#!/bin/sh", line.replace("$1", "\\$1"), "END"]
+            lines += [f"chmod 755 /usr/local/bin/{called}"]
+        declared = {key: {"type": "string", "default": value} for key, value in (options or {}).items()}
+        for version in versions:
+            folder = self.scratch / "features" / version / name.rpartition("//")[2].removesuffix(".tgz")
+            write_feature(folder, "\n".join(lines) + "\n", version=version, options=declared, **(metadata or {}))
+            self.published[name, version] = digest = self._place(folder, name, version)
+            if pinned is not None and version == versions[0]:
+                self.pinned[pinned] = digest
+
+    def _place(self, folder: Path, name: str, version: str) -> str:
+        """Publish a folder as a version and return its digest."""
+        if name.startswith("https:"):
+            content = gzip.compress(archive(folder), mtime=0)
+            path = self.scratch / "releases" / name.removeprefix(f"https://{RELEASES}/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            return f"sha256:{hashlib.sha256(content).hexdigest()}"
         parts = version.split(".")
         newest = [".".join(parts[:count]) for count in (1, 2)]
-        publish(folder, name, version, *newest, "latest")
+        return self.registry.publish(folder, name, version, *newest, "latest")
 
 
 class _Proxy(socketserver.StreamRequestHandler):
-    """Answers CONNECT: for the host that is stood in for as that host, for every other one not at all."""
+    """Answers CONNECT: for the hosts that are stood in for as those hosts, for every other one not at all."""
 
     tls: ssl.SSLContext
-    port: int
+    ports: dict[str, int]
 
     def handle(self) -> None:
         match = re.match(rb"CONNECT ([^:\s]+)", self.rfile.readline(65536))
         while self.rfile.readline(65536).strip():
             pass
-        if match is None or match[1].decode() != HOST:
+        port = self.ports.get(match[1].decode()) if match is not None else None
+        if port is None:
             self.wfile.write(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
             return
         self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -95,7 +170,7 @@ class _Proxy(socketserver.StreamRequestHandler):
         try:
             with (
                 self.tls.wrap_socket(self.request, server_side=True) as client,
-                create_connection(("127.0.0.1", self.port)) as server,
+                create_connection(("127.0.0.1", port)) as server,
             ):
                 back = threading.Thread(target=_copy, args=(server, client), daemon=True)
                 back.start()
