@@ -93,6 +93,10 @@ trees: $(STAMP) engine ## Build parts of real source trees (llama.cpp, vLLM); ta
 bench: $(STAMP) tools engine reference ## Measure devbox beside docker, ninja and the reference CLI until each budget is decided, 20 min at most
 	@PATH="$(CURDIR)/$(BIN):$(CURDIR)/$(VENV)/reference/bin:$$PATH" $(BIN)/python -m bench $(ARGS)
 
+.PHONY: scale
+scale: $(STAMP) tools engine ## Measure how times grow with containers, files and calls at once, as curves; 10 min
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m bench.scale $(ARGS)
+
 .PHONY: wheel
 wheel: $(STAMP) ## Build the wheel with its SBOM and hashes, and prove that it works when installed outside the checkout
 	$(BIN)/pytest -m slow tests/unit/test_wheel.py tests/unit/test_lock.py $(ARGS)

@@ -7,13 +7,14 @@ import re
 import subprocess
 import sys
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import cases, measure, report, trees
+from bench import cases, chart, measure, report, scale, trees
 from bench.measure import FailedError, Sample, Subject
 from bench.report import Budget, Counted, Skipped, Verdict
 
@@ -149,3 +150,24 @@ def test_the_architecture_page_has_each_budget(repository: Path, name: str) -> N
     table = page.partition("## Budgets")[2].partition("\n## ")[0]
     limits = {float(number) for number in re.findall(r"at most ([0-9.]+) ?\u00d7", table)}
     assert getattr(cases, name).limit in limits
+
+
+@pytest.mark.parametrize(
+    ("form", "last", "kept"),
+    [("flat", 1.5, True), ("flat", 1.7, False), ("linear", 79.0, True), ("linear", 81.0, False)],
+)
+def test_a_curve_may_grow_as_its_form_has_it(form: Literal["flat", "linear"], last: float, kept: bool) -> None:
+    curve = scale.relative("containers", "status", {500: 2.0 * last, 10: 2.0, 50: 2.0}, form)
+    assert curve.points == ((10, 1.0), (50, 1.0), (500, last))
+    assert curve.kept is kept
+
+
+@given(st.lists(st.floats(0.01, 1000), min_size=1, max_size=5))
+def test_a_chart_stays_within_its_picture(values: list[float]) -> None:
+    points = [(10**place, value) for place, value in enumerate([1.0, *values])]
+    drawn = ET.fromstring(chart.svg("files <&>", {"up & down": points}))
+    (line,) = drawn.iter("{http://www.w3.org/2000/svg}polyline")
+    for pair in line.attrib["points"].split():
+        x, y = map(float, pair.split(","))
+        assert 0 <= x <= chart.WIDTH
+        assert 0 <= y <= chart.HEIGHT
