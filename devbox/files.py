@@ -107,6 +107,16 @@ def may_exist(folder: Path | str) -> bool:
         return True
 
 
+def folder_size(folder: Path) -> int:
+    """Return the bytes of the files below a folder, links not followed; 0 for what is not there."""
+    total = 0
+    for parent, _, files in os.walk(folder):
+        for name in files:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118  # thousands of them
+    return total
+
+
 def has_windows_lines(path: Path) -> bool:
     """Tell whether a script's lines end with CR LF, as far as is known: a shell takes the CR for a part of a word."""
     try:

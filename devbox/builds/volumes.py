@@ -116,6 +116,18 @@ def with_trees(volumes: Sequence[BuildVolume], engine: Engine, *, sizes: bool = 
     return tuple(volume for volume, _ in _look(volumes, engine, sizes=sizes))
 
 
+def of_workspace(engine: Engine, workspace: str | None, *, sizes: bool = True) -> tuple[BuildVolume, ...]:
+    """Return the build volumes of a workspace, or of all where it is None, with their trees.
+
+    A workspace without a volume of its own may have its trees in another one's: it is a further checkout there. Raises
+    BuildError as `with_trees`.
+    """
+    volumes = build_volumes(engine)
+    named = tuple(volume for volume in volumes if workspace in {None, volume.workspace})
+    found = with_trees(named or volumes, engine, sizes=sizes)
+    return found if named else tuple(volume for volume in found if volume.workspace == workspace)
+
+
 def all_trees(engine: Engine) -> dict[str, tuple[BuildTree, ...]]:
     """Return the build trees in all of the user's volumes, by what these are called; none where no helper starts."""
     try:

@@ -45,6 +45,8 @@ COMMANDS = {
     "stop": ("life", "Stop the dev container and the services beside it."),
     "down": ("life", "Remove the dev container; volumes stay."),
     "hooks": ("hooks", "List lifecycle commands, and run them again."),
+    "du": ("disk", "Show what devbox holds on the disk."),
+    "prune": ("disk", "Remove what nobody needs any more."),
     "prepare": ("prepare", "Fetch submodules, git-lfs files and history that a build needs."),
     "doctor": ("doctor", "Check this machine, with a remedy for each finding."),
     "task": ("task", "Run a framework's tasks: compile an engine, serve a model."),

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from devbox import units
 from devbox.container import memory
 from devbox.container.inside.probe import project_of, recorded
 from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER, folder_of
 from devbox.devcontainer.compose.model import PROJECT, SERVICE
 from devbox.devcontainer.identity import volume_name, workspace_hash
 from devbox.devcontainer.spelling import host_spelling
-from devbox.engine.api import ask_socket, socket_path
+from devbox.engine import usage
 from devbox.files import may_exist
 
 if TYPE_CHECKING:
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 
 JSON = dict[str, Any]
 
-_OK = 200
 # The engine walks through all volumes to learn their sizes.
 _SIZES_SECONDS = 60.0
 # Of one workspace nobody waits for that.
@@ -163,7 +160,7 @@ def _volume(item: JSON, uid: int, folders: Mapping[str, str], summaries: Iterabl
         name=name,
         kind="build" if is_build else "cache",
         title="build" if is_build else title,
-        size=item.get("size"),
+        size=usage.told(item.get("Size")),
         created=_seconds(str(item.get("CreatedAt", ""))),
         workspace=workspace,
         workspace_exists=None if workspace is None else may_exist(workspace),
@@ -180,26 +177,9 @@ def _seconds(text: str) -> int:
 
 
 def _volumes(engine: Engine, uid: int, *, sizes: bool, seconds: float) -> list[JSON]:
-    """Return the volumes of the engine, with a `size` in bytes where it is asked for and told within `seconds`."""
-    path = socket_path(engine.environ)
-    if sizes and path is not None:
-        try:
-            code, body = ask_socket(path, "/system/df?type=volume", timeout=seconds)
-            if code == _OK:
-                return [
-                    {**item, "size": _told((item.get("UsageData") or {}).get("Size"))}
-                    for item in json.loads(body).get("Volumes") or ()
-                ]
-        except (OSError, ValueError):
-            pass
-    if sizes and seconds == _SIZES_SECONDS:
-        done = engine.run(["system", "df", "--verbose", "--format", "{{json .Volumes}}"], check=False)
-        if done.ok:
-            items: list[JSON] = json.loads(done.stdout or "[]") or []
-            return [{**item, "size": units.size(str(item.get("Size", "")), base=1000)} for item in items]
+    """Return the volumes of the engine, with a `Size` in bytes where it is asked for and told within `seconds`."""
+    found = usage.of_kind(engine, "Volumes", seconds=seconds) if sizes else None
+    if found is not None:
+        return found
     listed = engine.run(["volume", "ls", "--quiet", "--filter", f"name={volume_name(uid, '')}"]).stdout.split()
     return engine.inspect("volume", listed)
-
-
-def _told(size: object) -> int | None:
-    return size if isinstance(size, int) and size >= 0 else None

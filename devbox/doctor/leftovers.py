@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from devbox.builds.volumes import build_volumes, with_trees
-from devbox.container.target import HELPER, ONE_SHOT
 from devbox.errors import BuildError
 from devbox.finding import Finding
+from devbox.oneshot.left import left_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 # What was not built for so long.
 _OLD_SECONDS = 60 * 86400.0
-# A container that was made a moment ago is about to start.
-_FRESH_SECONDS = 60.0
 _PRUNE = "devbox prune --all   # says what goes, and asks"
 
 
@@ -27,12 +25,7 @@ def check(patient: Patient) -> Iterator[Finding]:
     if patient.engine_facts is None:
         return
     engine, now = patient.engine, time.time()
-    ended = [
-        one
-        for labels in ({HELPER: None}, {ONE_SHOT: str(patient.workspace)})
-        for one in engine.containers(labels)
-        if one.state in {"created", "exited", "dead"} and now - one.created > _FRESH_SECONDS
-    ]
+    ended = left_over(engine, str(patient.workspace))
     for one in ended:
         argv = (engine.docker, "rm", "--volumes", one.called)
         yield Finding(

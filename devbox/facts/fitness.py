@@ -45,7 +45,7 @@ def space(free: int | None, *, title: str | None = None, wanted: int | None = No
     if free >= (wanted or LITTLE) * GIB:
         return Finding("disk", "ok", message)
     why = f"{title} takes about {wanted} GiB" if wanted else "a framework takes 10 to 60 GiB"
-    remedy = "devbox status --all   # shows what devbox holds; docker system df shows the rest"
+    remedy = "devbox du   # shows what devbox holds, devbox prune removes some; docker system df shows the rest"
     return Finding("disk", "warning", message, remedy, f"{why} for its image and first build")
 
 

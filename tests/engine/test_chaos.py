@@ -38,12 +38,13 @@ FAULTS = ("SIGKILL", "SIGINT", "SIGTERM", "SIGHUP", "unread", "container")
 ASKING = """
 status; status --all --fast; ps; builds list; builds list --all; hooks list; config contract
 config contract --merged; config show; logs; doctor; image list; image prune --dry-run; task list; trust list
-trust show; frameworks list; frameworks show cuda; prepare; down --dry-run; up --dry-run; run --dry-run -- true
-generate --dry-run --framework cuda --variant cpu
+trust show; frameworks list; frameworks show cuda; prepare; du; prune --all --dry-run; down --dry-run; up --dry-run
+run --dry-run -- true; generate --dry-run --framework cuda --variant cpu
 """
 LIFE = """
-up --trust; up --trust; up --trust; up --trust --recreate --yes; stop; down; down --volumes --yes
-hooks run postCreateCommand; exec -- sh -c 'echo begun && sleep 0.2'; run -- sh -c 'echo begun && sleep 0.2'
+up --trust; up --trust; up --trust; up --trust --recreate --yes; stop; down; down --volumes --yes; prune --yes
+hooks run postCreateCommand
+exec -- sh -c 'echo begun && sleep 0.2'; run -- sh -c 'echo begun && sleep 0.2'
 """
 # What only one kind of yard has.
 MORE = {

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devbox.container.target import ONE_SHOT
-from devbox.doctor import leftovers
 from devbox.doctor.model import Patient
 from devbox.doctor.run import examine, look, mend
 from devbox.engine.docker import Engine
 from devbox.facts import host
+from devbox.oneshot import left
 from devbox.reporter import Silent
 from tests.engine.lab import Checkout, devbox, remove
 from tests.oracle.feature_lab import PASSWORD, USER, running_registry
@@ -82,7 +82,7 @@ def test_a_dev_container_is_looked_at_from_all_sides(work: Checkout) -> None:
 def test_what_a_killed_command_left_is_removed_by_fix_which_says_it_first(
     work: Checkout, engine_name: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leftovers, "_FRESH_SECONDS", -1.0)
+    monkeypatch.setattr(left, "FRESH_SECONDS", -1.0)
     name = engine_name("left")
     argv = ["create", "--name", name, "--label", f"{ONE_SHOT}={work.path}", work.image, "true"]
     work.engine.run(argv)

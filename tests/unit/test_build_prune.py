@@ -18,7 +18,7 @@ from devbox.agent.protocol import Past, Removal
 from devbox.agent.trees import describe, remove
 from devbox.builds.trees import BuildTree
 from devbox.builds.volumes import BuildVolume, find_trees, prunable
-from devbox.cli.builds.manage import parse_age
+from devbox.cli.removing import parse_age
 from devbox.config import kinds
 from devbox.errors import UsageError
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ import typer
 from devbox.cli.application import Application, application, workspace
 from devbox.cli.builds import report
 from devbox.cli.options import AllOption, DryRunOption, WorkspaceOption, YesOption
+from devbox.cli.removing import agreed, parse_age, were_kept
 from devbox.errors import RefusedError, UsageError
 from devbox.ui.console import counted, seconds, size
 from devbox.ui.tables import age, ago, table
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 app = typer.Typer(name="builds", no_args_is_help=True)
 
 SHOWN_HISTORY = 10
-_AGE = re.compile(r"(\d+)\s*(min|h|d|w)")
-_SECONDS = {"min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 FastOption = Annotated[bool, typer.Option("--fast", help="Leave out the sizes, which have to be added up.")]
 
@@ -139,31 +137,19 @@ def prune(
     _remove(run, doomed, yes=yes, dry_run=dry_run, again="devbox builds prune …")
 
 
-def parse_age(text: str) -> float:
-    """Read an age such as `30d`, `12h`, `45min` or `2w`, in seconds. Raises UsageError."""
-    match = _AGE.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(f"'{text}' is no age", hint="--older-than 30d   # or 12h, 45min, 2w")
-    return float(int(match[1]) * _SECONDS[match[2]])
-
-
 def _volumes(run: Application, path: Path | None, *, everything: bool, sizes: bool) -> tuple[BuildVolume, ...]:
     """Return the build volumes of one workspace, or of all, with their trees."""
-    from devbox.builds.volumes import build_volumes, with_trees
+    from devbox.builds.volumes import of_workspace
 
     if everything and path is not None:
         raise UsageError("--all and --workspace exclude each other", hint=f"devbox {run.command} --all")
-    volumes = build_volumes(run.engine)
     if everything:
-        return with_trees(volumes, run.engine, sizes=sizes)
+        return of_workspace(run.engine, None, sizes=sizes)
     # The folder may be gone: its trees are what is asked for.
     from devbox.devcontainer.identity import absolute
 
     wanted = str(workspace(path)) if path is None or path.is_dir() else absolute(path)
-    named = tuple(volume for volume in volumes if volume.workspace == wanted)
-    found = with_trees(named or volumes, run.engine, sizes=sizes)
-    if not named:  # its trees may lie in another workspace's volume: it is a further checkout there
-        found = tuple(volume for volume in found if volume.workspace == wanted)
+    found = of_workspace(run.engine, wanted, sizes=sizes)
     if not found and path is not None:
         raise UsageError(f"{wanted} has no build trees", hint="devbox builds list --all")
     return found
@@ -186,18 +172,13 @@ def _find(
 
 def _remove(run: Application, doomed: Sequence[Doomed], *, yes: bool, dry_run: bool, again: str) -> None:
     from devbox.builds.volumes import remove
+    from devbox.disk.prune import of_tree
 
-    run.console.yes = yes
-    for one in doomed:
-        what = f"{one.key} of {one.title}" if one.key else f"the volume {one.volume} of {one.title}, with all its trees"
-        run.console.info(f"{what} ({size(one.size)}): {one.reason}")
-    if dry_run:
+    if not agreed(run, map(of_tree, doomed), again=again, yes=yes, dry_run=dry_run):
         run.show({"would_remove": doomed}, lambda: None)
         return
-    run.agree(f"Remove {size(sum(one.size for one in doomed))}?", again)
     done = remove(doomed, run.engine, run.console)
-    for one in done.kept:
-        run.console.warn(f"{one.key or one.volume} of {one.title} was kept: {one.reason}")
+    were_kept(run, map(of_tree, done.kept))
     run.show(done, lambda: f"removed {size(sum(one.size for one in done.removed))}")
 
 

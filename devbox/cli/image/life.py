@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from devbox.cli.application import Application, application, workspace
 from devbox.cli.options import AllOption, DryRunOption, WorkspaceOption, YesOption
+from devbox.cli.removing import agreed, parse_age, were_kept
 from devbox.masking import folded
 from devbox.ui.console import size
 from devbox.ui.tables import age, table
@@ -81,13 +81,12 @@ def prune(
     These are also those of frameworks, which checkouts share, and those that have no name any more. The copies of
     checkouts for image builds go too, where the checkout is gone or was not built for 30 days.
     """
-    from devbox.cli.builds.manage import parse_age
     from devbox.container.desired import slug
+    from devbox.disk.prune import of_copy, of_image
     from devbox.image.building import copies, source
     from devbox.image.life import images, is_of, prunable
 
     run = application(context)
-    run.console.yes = yes
     limit = None if older_than is None else parse_age(older_than)
     known, kept = images(run.engine), copies.copies()
     if not everything:
@@ -106,13 +105,8 @@ def prune(
             run.console.info("devbox image prune --all   # looks at every workspace")
         run.show({"removed": []}, lambda: "nothing to remove")
         return
-    for one, reason in doomed:
-        run.console.info(f"{one.shown} ({size(one.size)}): {reason}")
-    for copy, reason in sources:
-        run.console.info(f"the copy of {copy.shown} ({size(copy.size)}): {reason}")
-    many = [f"{len(found)} {what}" for found, what in ((doomed, "images"), (sources, "copies of checkouts")) if found]
-    if not dry_run:
-        run.agree(f"Remove {' and '.join(many)}?", "devbox image prune …")
+    goings = [*(of_image(one, why, run.engine) for one, why in doomed), *(of_copy(one, why) for one, why in sources)]
+    dry_run = not agreed(run, goings, again="devbox image prune …", yes=yes, dry_run=dry_run)
     _remove(run, doomed, [copy for copy, _ in sources], dry_run=dry_run)
 
 
@@ -123,35 +117,29 @@ def _remove(
     *,
     dry_run: bool,
 ) -> None:
+    from devbox.disk.prune import of_copy, of_image
+    from devbox.image.building.copies import kept_by
     from devbox.image.life import remove
 
     chosen = [one for one, _ in doomed]
     if dry_run:
-        lines = [run.engine.line(["image", "rm", *(one.names or (one.id,))]) for one in chosen]
-        lines += [shlex.join(["rm", "-r", "--", *map(str, copy.paths)]) for copy in sources]
+        goings = [*(of_image(one, "", run.engine) for one in chosen), *(of_copy(copy, "") for copy in sources)]
+        lines = [line for one in goings for line in one.commands]
         shown = {"would_remove": chosen, "would_remove_copies": sources, "commands": lines}
         run.show(shown, lambda: "\n".join(lines))
         return
     gone = remove(run.engine, chosen)
-    for one in chosen:
-        if one not in gone:
-            run.console.warn(f"{one.shown} was kept: something else is made from it")
-    left = [copy for copy in sources if _removed(run, copy)]
+    why = {copy: kept_by(copy) for copy in sources}
+    left = [copy for copy in sources if why[copy] is None]
+    were_kept(
+        run,
+        [
+            *(of_image(one, "something else is made from it", run.engine) for one in chosen if one not in gone),
+            *(of_copy(copy, reason) for copy, reason in why.items() if reason is not None),
+        ],
+    )
     names = [*(one.shown for one in gone), *(str(copy.folder) for copy in left)]
     run.show({"removed": gone, "removed_copies": left}, lambda: "\n".join(names) or "nothing was removed")
-
-
-def _removed(run: Application, copy: CheckoutCopy) -> bool:
-    """Remove a copy of a checkout, and say it where that is not done."""
-    from devbox.image.building.copies import remove
-
-    try:
-        if remove(copy):
-            return True
-        run.console.warn(f"the copy of {copy.shown} was kept: a build uses it")
-    except OSError as error:
-        run.console.warn(f"the copy of {copy.shown} was kept: {error.filename}: {error.strerror}")
-    return False
 
 
 def _table(images: Sequence[OwnImage]) -> str:

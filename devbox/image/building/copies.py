@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from devbox.files import lock, may_exist
+from devbox.files import folder_size, lock, may_exist
 from devbox.image.building.source import copies_dir, lock_path, record_of
 
 if TYPE_CHECKING:
@@ -75,12 +74,20 @@ def remove(one: CheckoutCopy) -> bool:
     return True
 
 
+def kept_by(one: CheckoutCopy) -> str | None:
+    """Remove a copy; return why it was kept, None where it is gone."""
+    try:
+        return None if remove(one) else "a build uses it"
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+
+
 def _copy(folder: Path) -> CheckoutCopy:
     try:
         checkout: Path | None = record_of(folder).readlink()
     except OSError:
         checkout = None
-    return CheckoutCopy(folder, checkout, _size(folder), _used(folder))
+    return CheckoutCopy(folder, checkout, folder_size(folder), _used(folder))
 
 
 def _used(folder: Path) -> float:
@@ -90,12 +97,3 @@ def _used(folder: Path) -> float:
         with contextlib.suppress(OSError):
             times.append(path.lstat().st_mtime)
     return max(times)
-
-
-def _size(folder: Path) -> int:
-    total = 0
-    for parent, _, files in os.walk(folder):
-        for name in files:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118  # thousands of them
-    return total
