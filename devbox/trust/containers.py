@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from devbox.devcontainer.identity import workspace_hash
+from devbox.engine.run_args import is_reserved_label
 from devbox.engine.spec import Mount
 from devbox.masking import is_secret_name
 from devbox.paths import state_dir
@@ -31,7 +32,8 @@ _HARMLESS = frozenset({
 # Harmless, unless the value is the host's, or another container's.
 _NAMESPACES = frozenset({"cgroupns", "ipc", "pid", "userns", "uts"})
 _OWN_NAMESPACES = frozenset({"", "private", "shareable", "none"})
-_KINDS = {"privileged": "privileged", "cap-add": "capability", "security-opt": "security", "device": "device"}
+_KINDS = {"privileged": "privileged", "cap-add": "capability", "security-opt": "security", "device": "device",
+          "use-api-socket": "socket"}  # fmt: skip
 _WORKSPACE_HASH = re.compile(r"[0-9a-f]{12}")
 _DEVBOXES = re.compile(r"devbox-(group)?(\d+)-")
 _CONTAINER_ID = re.compile(r"(?<![0-9a-z])[0-9a-v]{52}(?![0-9a-z])")
@@ -75,6 +77,11 @@ def of_mount(mount: Mount, workspace: Path) -> Iterator[Reach]:
     options = dict(mount.options)
     if options.get("bind-propagation") in _SHARED:
         yield Reach("option", f"{mount.target} shared", f"shares what is mounted below {mount.target} with the host")
+    for key, value in mount.options:
+        if key == "volume-label" and is_reserved_label((value or "").partition("=")[0]):
+            yield Reach(
+                "name", value or "", f"gives a volume the label {value}, by which tools know what is somebody's"
+            )
     if "volume-opt" in options or options.get("volume-driver") not in {None, "local"}:
         text = mount.csv()
         said = f"mounts a volume with driver options, which can be any folder of the host: {text}"

@@ -6,10 +6,14 @@ where none but its containers use it. All else that is there is another's.
 
 from __future__ import annotations
 
+import ipaddress
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox.devcontainer.compose.model import PROJECT
+from devbox.engine.api import socket_path
+from devbox.facts.routes import gather
 from devbox.trust import grants
 from devbox.trust.containers import is_devboxes
 from devbox.trust.reach import Reach, is_inside
@@ -33,7 +37,8 @@ _SAME = {"volume": "CreatedAt", "network": "Id"}
 class Names(NamedTuple):
     """The names by which something is to be used or made. `project` is a compose project, `folder` that of its files.
 
-    Volumes that are devbox's by their names are judged by these, as mounts.
+    `subnets` are the addresses to be taken, each with its network. Volumes that are devbox's by their names are judged
+    by these, as mounts.
     """
 
     project: str | None = None
@@ -41,6 +46,7 @@ class Names(NamedTuple):
     volumes: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
+    subnets: tuple[tuple[str, str], ...] = ()
 
 
 def of_spec(spec: ContainerSpec) -> Names:
@@ -51,24 +57,40 @@ def of_spec(spec: ContainerSpec) -> Names:
 def of_project(project: Project) -> Names:
     """Return the names of all that docker compose uses or makes for a project."""
 
-    def named(kind: str) -> Iterator[str]:
-        for key, item in (project.config.get(kind) or {}).items():
-            # Whoever names a network that is there is asked for it by its name.
-            if not (kind == "networks" and (item or {}).get("external")):
-                yield str((item or {}).get("name") or key)
+    def named(kind: str) -> dict[str, JSON]:
+        found = project.config.get(kind) or {}
+        return {str((item or {}).get("name") or key): item or {} for key, item in found.items()}
 
-    images = [tag for service in project.config["services"].values() for tag in _tags(service)]
-    return _of(project, volumes=_named(named("volumes")), networks=_named(named("networks")), images=_named(images))
+    # Whoever names a network that is there is asked for it by its name.
+    networks = {name: network for name, network in named("networks").items() if not network.get("external")}
+    return _of(project)._replace(
+        volumes=_named(named("volumes")),
+        networks=_named(networks),
+        images=_named(tag for service in project.config["services"].values() for tag in _tags(service)),
+        subnets=tuple((name, subnet) for name, network in networks.items() for subnet in _subnets(network)),
+    )
+
+
+def _subnets(network: JSON) -> list[str]:
+    """Return the addresses that a network is to take, or has: as docker compose writes them, and the engine."""
+    found = (network.get("ipam") or {}).get("config") or (network.get("IPAM") or {}).get("Config") or ()
+    texts = (one.get("subnet") or one.get("Subnet") for one in found)
+    networks = []
+    for text in texts:
+        # What is no network docker refuses itself.
+        with suppress(ValueError):
+            networks.append(str(ipaddress.ip_network(str(text), strict=False)))
+    return networks
 
 
 def of_build(project: Project) -> Names:
     """Return the names that docker compose gives to the image of the project's own service when it builds it."""
     tags = (project.definition.get("build") or {}).get("tags") or ()
-    return _of(project, images=_named([project.image, *map(str, tags)]))
+    return _of(project)._replace(images=_named([project.image, *map(str, tags)]))
 
 
-def _of(project: Project, **names: tuple[str, ...]) -> Names:
-    return Names(project.name, str(project.sources.files[0].parent), **names)
+def _of(project: Project) -> Names:
+    return Names(project.name, str(project.sources.files[0].parent))
 
 
 def _tags(service: JSON) -> Iterator[str]:
@@ -145,6 +167,20 @@ class _Engine:
                 if name in (item["NetworkSettings"].get("Networks") or {}):
                     yield item["Id"]
 
+    def routes(self) -> Iterator[tuple[str, str, str]]:
+        """Yield each network that is to be made, its addresses, and what this machine reaches by these now."""
+        for name, subnet in self.names.subnets:
+            if subnet in _subnets(self.engine.network(name) or {}):
+                continue
+            if socket_path(self.engine.environ) is None:
+                yield name, subnet, "what the engine's machine reaches by them, which is not known here"
+                continue
+            wanted = ipaddress.ip_network(subnet)
+            for route in sorted(map(str, gather())):
+                if (there := ipaddress.ip_network(route)).version == wanted.version and there.overlaps(wanted):
+                    yield name, subnet, route
+                    break
+
 
 def taken(
     names: Names, engine: Engine, workspace: Path, is_ours: Callable[[ContainerSummary], bool]
@@ -162,6 +198,9 @@ def taken(
     for name, _ in there.others("network"):
         said = f"joins the network {name}, which is there already: what is in it can be reached, and reaches it"
         yield Reach("network", name, said)
+    for name, subnet, route in there.routes():
+        said = f"the network {name} takes the addresses {subnet}, and with them the host's way to {route}"
+        yield Reach("network", f"{name} {subnet}", said)
     for name, _ in there.others("image"):
         yield Reach("name", name, f"gives the name {name} to an image of its own; another one has it now")
 

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from devbox.engine.run_args import is_reserved_label
 from devbox.engine.spec import Mount
+from devbox.errors import ContractError
+from devbox.trust.compose_keys import asked
 from devbox.trust.containers import of_mount, of_network, of_restarts, of_switches, of_volume, variable
+from devbox.trust.content import digest, of_files
 from devbox.trust.contracts import of_caches
 from devbox.trust.reach import Reach, is_inside, of_path
 
@@ -20,22 +23,12 @@ if TYPE_CHECKING:
     from devbox.devcontainer.jsonc import JSON
     from devbox.engine.spec import MountType
 
-# What of a service stays within its container and its project, or is looked at by itself. Every other key is shown: a
-# list of the dangerous ones would never be complete.
-_HARMLESS = frozenset({
-    "attach", "blkio_config", "build", "cap_add", "cap_drop", "command", "configs", "container_name", "cpu_count",
-    "cpu_percent", "cpu_period", "cpu_quota", "cpu_shares", "cpus", "cpuset", "depends_on", "deploy", "develop", "dns",
-    "dns_opt", "dns_search", "domainname", "entrypoint", "env_file", "environment", "expose", "extra_hosts", "gpus",
-    "group_add", "healthcheck", "hostname", "image", "init", "labels", "links", "logging", "mac_address", "mem_limit",
-    "mem_reservation", "mem_swappiness", "memswap_limit", "networks", "pids_limit", "platform", "ports", "post_start",
-    "pre_stop", "privileged", "profiles", "pull_policy", "read_only", "restart", "scale", "secrets", "security_opt",
-    "shm_size", "stdin_open", "stop_grace_period", "stop_signal", "storage_opt", "sysctls", "tmpfs", "tty", "ulimits",
-    "user", "volumes", "working_dir",
-})  # fmt: skip
 _NAMESPACES = frozenset({"network_mode", "pid", "ipc", "uts", "userns_mode", "cgroup"})
+_OWN_NAMESPACES = frozenset({"private", "shareable", "none"})
 # Where docker keeps what a container says by itself; every other driver sends it on.
 _LOGS = frozenset({"", "json-file", "local", "none"})
 _GPU_DRIVERS = frozenset({None, "", "nvidia"})
+_DRIVERS = frozenset({None, "", "nvidia"})
 # What of a build does not leave it, or is looked at by itself; its tags where they are given (`names`).
 _BUILD = frozenset({
     "additional_contexts", "args", "cache_from", "cache_to", "context", "dockerfile", "dockerfile_inline",
@@ -65,12 +58,12 @@ def of_project(config: JSON, workspace: Path) -> Iterator[Reach]:
         yield from _of_network(name, network or {})
     for name, volume in sorted(volumes.items()):
         yield from of_volume(str((volume or {}).get("name") or name), workspace)
+        yield from _of_labels((volume or {}).get("labels"), f"the volume {name} carries")
     for kind in ("secrets", "configs"):
         for name, item in sorted((config.get(kind) or {}).items()):
             yield from _of_file(kind.removesuffix("s"), name, item or {}, workspace)
-    for key in sorted(config.keys() - _TOP):
-        if config[key] and not key.startswith("x-"):
-            yield Reach("option", f"{key} {_text(config[key])}", f"sets {key} of the project: {_text(config[key])}")
+    for key, value in asked({key: value for key, value in config.items() if key not in {"services", "networks"}}):
+        yield Reach("option", f"{key} {_text(value)}", f"sets {key} of the project: {_text(value)}")
 
 
 def _of_file(kind: str, name: str, item: JSON, workspace: Path) -> Iterator[Reach]:
@@ -94,28 +87,61 @@ def _of_service(service: JSON, volumes: JSON, secrets: JSON, workspace: Path) ->
     restart = service.get("restart") or ((service.get("deploy") or {}).get("restart_policy") or {}).get("condition")
     yield from of_restarts(mounts, workspace, "" if restart in {None, "no", "none"} else f"restart: {restart}")
     yield from of_service_build(service.get("build") or {}, secrets, workspace)
-    yield from _of_hooks(service)
+    yield from _of_programs(service, workspace)
     if (driver := str((service.get("logging") or {}).get("driver") or "")) not in _LOGS:
         yield Reach("option", f"logging {_text(service['logging'])}", f"sends what it says elsewhere, by {driver}")
-    reserved = ((service.get("deploy") or {}).get("resources") or {}).get("reservations") or {}
-    for device in (*(reserved.get("devices") or ()), *(service.get("gpus") or ())):
-        if device.get("driver") not in _GPU_DRIVERS:
-            yield Reach("device", _text(device), f"has devices of the host: {_text(device)}")
-    for label in sorted(service.get("labels") or {}):
-        if is_reserved_label(label) and label != "devcontainer.metadata":
-            yield Reach("name", label, f"carries the label {label}, by which tools know somebody's container")
+    yield from _of_devices(service)
+    yield from _of_labels(service.get("labels"), "carries")
     for key, value in sorted(service.items()):
-        if key in _NAMESPACES:
-            # Of another service of the project is as good as its own.
-            if key == "network_mode" and not str(value).startswith("service:"):
+        # Of another service of the project is as good as its own.
+        if key in _NAMESPACES and value and not str(value).startswith("service:"):
+            if key == "network_mode":
                 yield from of_network(str(value), f"sets {key}: {value}")
-            elif value == "host" or str(value).startswith("container:"):
+            elif value not in _OWN_NAMESPACES:
                 yield Reach("namespace", f"{key} {value}", f"sets {key}: {value}")
-        elif value and key not in _HARMLESS:
-            yield Reach("option", f"{key} {_text(value)}", f"sets {key}: {_text(value)}")
+    for name, network in sorted((service.get("networks") or {}).items()):
+        for key, value in sorted(((network or {}).get("driver_opts") or {}).items()):
+            said = f"joins the network {name} with the option {key}: {_text(value)}"
+            yield Reach("network", f"{name} {key}={_text(value)}", said)
+    for key, value in asked({key: value for key, value in service.items() if key != "build"}, "services"):
+        yield Reach("option", f"{key} {_text(value)}", f"sets {key}: {_text(value)}")
 
 
-def _of_hooks(service: JSON) -> Iterator[Reach]:
+def _of_devices(service: JSON) -> Iterator[Reach]:
+    reserved = ((service.get("deploy") or {}).get("resources") or {}).get("reservations") or {}
+    shared = [*(reserved.get("devices") or ()), *(service.get("gpus") or ())]
+    found = [item for item in shared if item.get("driver") not in _GPU_DRIVERS or item.get("options")]
+    for device in found:
+        yield Reach("device", _text(device), f"has devices of the host: {_text(device)}")
+    for device in service.get("devices") or ():
+        yield Reach("device", _text(device), f"sets devices: {_text(device)}")
+
+
+def _of_labels(labels: JSON | None, said: str) -> Iterator[Reach]:
+    for label in sorted(labels or {}):
+        if is_reserved_label(label) and label != "devcontainer.metadata":
+            yield Reach("name", label, f"{said} the label {label}, by which tools know what is somebody's")
+
+
+def _of_programs(service: JSON, workspace: Path) -> Iterator[Reach]:
+    """Yield the programs that docker compose runs beside the service: on the host, or with more than the service."""
+    if provider := service.get("provider"):
+        program = str(provider.get("type") or "")
+        if "/" in program and not program.startswith("/"):
+            raise ContractError(
+                f"a service's provider is {program}, which is looked for wherever devbox is called from",
+                hint="name it by its absolute path",
+            )
+        content = of_files(workspace, [program]) if program.startswith("/") else ""
+        yield Reach(
+            "command", _text(provider), f"sets provider: a program on the host: {_text(provider)}", content=content
+        )
+    if service.get("use_api_socket"):
+        yield Reach(
+            "socket",
+            "",
+            "sets use_api_socket: the container engine's socket, with your logins: that is root on the host",
+        )
     for key in ("post_start", "pre_stop"):
         for hook in service.get(key) or ():
             if hook.get("privileged"):
@@ -136,6 +162,8 @@ def _mount(item: JSON, volumes: JSON) -> Mount:
         options.append(("bind-propagation", str(propagation)))
     if kind not in {"bind", "volume", "tmpfs"}:
         options.append(("volume-driver", kind))
+    labels = (item.get("volume") or {}).get("labels") or {}
+    options += [("volume-label", f"{key}={value}") for key, value in sorted(labels.items())]
     name = str(volume.get("name") or source)
     where = source if kind == "bind" else name
     return Mount(cast("MountType", kind), str(item.get("target")), where, bool(item.get("read_only")), tuple(options))
@@ -147,18 +175,15 @@ def of_service_build(build: JSON, secrets: JSON, workspace: Path) -> Iterator[Re
     for item in build.get("secrets") or ():
         found += _of_file("secret", item["source"], secrets.get(item["source"]) or {}, workspace)
     if found:
-        from devbox.trust.content import digest, of_files
-
         # Only a build that reaches the host can do harm by what its steps are.
         content = of_files(Path(build.get("context") or "/"), [build.get("dockerfile") or "Dockerfile"])
-        content = digest([content, build.get("dockerfile_inline")])
+        content = digest([content, *map(build.get, ("dockerfile_inline", "args", "target"))])
         yield from (replace(one, content=content) for one in found)
 
 
 def _of_service_build(build: JSON, workspace: Path) -> Iterator[Reach]:
-    for key in sorted(build.keys() - _BUILD):
-        if build[key]:
-            yield Reach("build", f"{key} {_text(build[key])}", f"is built with {key}: {_text(build[key])}")
+    for key, value in asked(build, "services.build"):
+        yield Reach("build", f"{key} {_text(value)}", f"is built with {key}: {_text(value)}")
     if build.get("network") not in {None, "", "none", "default"}:
         yield Reach("build", f"network {build['network']}", f"is built with network: {build['network']}")
     context = str(build.get("context", ""))
@@ -196,15 +221,21 @@ def _of_network(name: str, network: JSON) -> Iterator[Reach]:
     driver = str(network.get("driver") or "")
     if driver not in _DRIVERS:
         yield Reach("network", f"{name} {driver}", f"{said} has the driver {driver}, which reaches the host's own")
+    ipam = network.get("ipam") or {}
     options = {key: value for key, value in (network.get("driver_opts") or {}).items() if key not in _HARMLESS_OPTIONS}
-    for key in sorted(network.keys() - _NETWORK):
-        options[key] = network[key]
+    options |= {f"ipam.options.{key}": value for key, value in (ipam.get("options") or {}).items()}
+    options |= dict(asked({key: value for key, value in network.items() if value is not None}, "networks"))
+    if ipam.get("driver") not in {None, "", "default"}:
+        options["ipam.driver"] = ipam["driver"]
     for key, value in sorted(options.items()):
         yield Reach("network", f"{name} {key}={_text(value)}", f"{said} has the option {key}: {_text(value)}")
-    for item in (network.get("ipam") or {}).get("config") or ():
-        subnet = str(item.get("subnet") or "")
+    yield from _of_labels(network.get("labels"), f"{said} carries")
+    for item in ipam.get("config") or ():
+        subnet, gateway = str(item.get("subnet") or ""), str(item.get("gateway") or "")
         if subnet and not _is_harmless(subnet):
             yield Reach("network", f"{name} {subnet}", f"{said} takes the addresses {subnet}, also from the host")
+        if gateway and not _is_in(gateway, subnet):
+            yield Reach("network", f"{name} {gateway}", f"{said} gives the host the address {gateway}")
 
 
 def _is_harmless(subnet: str) -> bool:
@@ -214,6 +245,13 @@ def _is_harmless(subnet: str) -> bool:
         return False
     wide = net.prefixlen >= _WIDEST[net.version]
     return wide and any(net.version == one.version and net.subnet_of(one) for one in _OWN_RANGES)  # type: ignore[arg-type]
+
+
+def _is_in(address: str, subnet: str) -> bool:
+    try:
+        return ipaddress.ip_address(address) in ipaddress.ip_network(subnet, strict=False)
+    except ValueError:
+        return False
 
 
 def _text(value: Any) -> str:

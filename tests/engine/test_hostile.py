@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 from dataclasses import replace
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,7 @@ from devbox.container.inside.exec import execute
 from devbox.container.up.up import UpRequest, up
 from devbox.engine.docker import Engine
 from devbox.errors import ContractError, DevboxError, RefusedError
+from devbox.facts.routes import gather
 from devbox.oneshot.run import run
 from devbox.reporter import Silent
 from devbox.trust import grants
@@ -546,6 +548,22 @@ def test_what_is_there_by_the_names_of_a_project_is_somebody_elses(
     assert says.format(name=somebody) in (raised.value.detail or "")
     canaries.see_silent()
     assert canaries.engine.image(f"{somebody}-b") == before
+
+
+def test_a_part_of_what_the_host_reaches_is_asked_for(canaries: Canaries, somebody: str) -> None:
+    """By a longer prefix than the host's route, and only as long as the network is not there by these addresses."""
+    private = [*map(ip_network, ("172.16.0.0/12", "192.168.0.0/16"))]
+    found = [one for one in gather() if one.version == 4 and any(one.subnet_of(other) for other in private)]  # type: ignore[arg-type]
+    # The default bridge's, at the least.
+    route = next(one for one in sorted(found, key=str) if one.prefixlen < 24)
+    subnet = next(route.subnets(new_prefix=25))
+    network = {"name": f"{somebody}_net", "ipam": {"config": [{"subnet": str(subnet)}]}}
+    write_project(canaries.me, somebody, {}, networks={"default": network})
+    with pytest.raises(RefusedError) as raised:
+        up(UpRequest(path=canaries.me, yes=True), canaries.engine, Silent())
+    assert f"takes the addresses {subnet}, and with them the host's way to" in (raised.value.detail or "")
+    assert str(route) in (raised.value.detail or "") or str(route.network_address) in (raised.value.detail or "")
+    canaries.see_silent()
 
 
 @pytest.mark.parametrize("how", ["service", "other", "image"])

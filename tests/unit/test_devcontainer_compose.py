@@ -206,6 +206,13 @@ def test_a_variable_is_told_however_its_name_is_written(tmp_path: Path, name: st
     assert found == (("variable", "DB_PASSWORD"),)
 
 
+def test_what_is_no_key_of_docker_compose_is_not_passed_on() -> None:
+    chosen = {"x-named": {"image": "a", "x-bake": {}, "environment": {"x-kept": "1"}, "labels": {"x-kept": "1"}}}
+    config = {"x-top": {}, "services": {**chosen, "b": {"build": {"x-bake": {}, "args": {"x-kept": "1"}}}}}
+    kept = {"image": "a", "environment": {"x-kept": "1"}, "labels": {"x-kept": "1"}}
+    assert sealed(config, {})[0] == {"services": {"x-named": kept, "b": {"build": {"args": {"x-kept": "1"}}}}}
+
+
 def test_a_short_secret_that_the_files_name_is_sealed() -> None:
     config = {"services": {"app": {"environment": {"FOO": "hunter2"}, "healthcheck": {"test": ["a hunter2"]}}}}
     assert sealed(config, {"DB_PASSWORD": "hunter2"})[1] == {}

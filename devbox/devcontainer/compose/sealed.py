@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 # A shorter value may be anywhere by chance; not as easily that of a variable that the files name.
 _TELLING = 8
 # What was read once is read no second time: not even from files that are no compose files.
-_DONE_WITH = ("env_file", "develop")
+_DONE_WITH = ("develop", "env_file", "label_file")
+
+# Below these stand names that the file chooses, and no keys of docker compose's.
+_CHOSEN = frozenset({
+    "additional_contexts", "annotations", "args", "aux_addresses", "configs", "depends_on", "driver_opts",
+    "environment", "extra_hosts", "labels", "networks", "options", "secrets", "services", "storage_opt", "sysctls",
+    "ulimits", "volumes",
+})  # fmt: skip
 
 
 def secrets_in(config: JSON, environ: Mapping[str, str], named: Collection[str] = ()) -> list[str]:
@@ -47,6 +54,14 @@ def _readable(service: JSON) -> JSON:
     return kept
 
 
+def _plain(value: Any, *, chosen: bool = False) -> Any:
+    """Return a part of a configuration without extensions (`x-…`), by which other programs could be steered."""
+    if isinstance(value, dict):
+        kept = {key: item for key, item in value.items() if chosen or not key.startswith("x-")}
+        return {key: _plain(item, chosen=not chosen and key in _CHOSEN) for key, item in kept.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
 def sealed(config: JSON, environ: Mapping[str, str], named: Collection[str] = ()) -> tuple[JSON, dict[str, str]]:
     """Return what docker compose said, to be read by it again, with variables in the place of `secrets_in`, and these.
 
@@ -69,6 +84,7 @@ def sealed(config: JSON, environ: Mapping[str, str], named: Collection[str] = ()
             return [without(item) for item in value]
         return known.sub(lambda match: instead(match[0]), value) if known and isinstance(value, str) else value
 
-    services = {name: _readable(service) for name, service in (config.get("services") or {}).items()}
-    written = without(without_secrets({**config, "services": services}, is_secret, instead))
+    plain = _plain(config)
+    services = {name: _readable(service) for name, service in (plain.get("services") or {}).items()}
+    written = without(without_secrets({**plain, "services": services}, is_secret, instead))
     return written, {name: value.replace("$$", "$") for value, name in names.items()}
