@@ -80,7 +80,7 @@ def ask_alone(request: Request[R], args: Sequence[str], engine: Engine, *, on_ev
     `args` end with the image's arguments for `deliver.alone_argv`. Raises as `ask` does.
     """
     known = _Listener(request, on_event)
-    with _ClientLine([engine.docker, *args], engine.environ) as agent, _cut_by_signals(agent):
+    with _ClientLine(engine.argv(args), engine.environ) as agent, _cut_by_signals(agent):
         agent.send(json.dumps(deliver.bundle()))
         result = known.talk(agent)
         if result is not None:

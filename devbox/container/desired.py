@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox.container.hooks.commands import ONCE
 from devbox.container.inside.probe import CONTRACT_LABEL
@@ -57,13 +57,25 @@ class Image:
     known: bool = True
 
 
+class UserImage(NamedTuple):
+    """An image whose remote user has the host user's ids; `userns` is the user namespace that it needs, if any."""
+
+    name: str
+    userns: str | None = None
+
+    def used_by(self, spec: ContainerSpec) -> ContainerSpec:
+        """Return `spec` made from this image."""
+        kept = () if self.userns is None else (f"--userns={self.userns}",)
+        return replace(spec, image=self.name, run_args=(*spec.run_args, *kept))
+
+
 def desired(
     contract: Contract,
     merged: Merged,
     image: Image,
     *,
     name: str | None = None,
-    uid_image: str | None = None,
+    uid_image: UserImage | None = None,
     mask: Mask | None = None,
 ) -> Desired:
     """Return the container of `contract`, merged with its image's metadata.
@@ -73,9 +85,10 @@ def desired(
     record what it knows for secret, under whatever name: a label is there for everybody who may use the engine.
     """
     state = _plain({**_state(contract, merged, image), **_of_docker_run(contract, merged, name)}, mask)
-    own = name or (None if run_args_name(merged.run_args) else container_name(contract))
+    own = name or (None if run_args_value(merged.run_args, "--name") else container_name(contract))
     spec = docker_run(contract, merged, image, own)
-    return Desired(replace(spec, image=uid_image or spec.image, labels=_labels(contract, merged, state)), state)
+    spec = spec if uid_image is None else uid_image.used_by(spec)
+    return Desired(replace(spec, labels=_labels(contract, merged, state)), state)
 
 
 def docker_run(contract: Contract, merged: Merged, image: Image, name: str | None) -> ContainerSpec:
@@ -136,7 +149,7 @@ def desired_service(
     project: Project,
     *,
     path: Path,
-    own_image: str | None = None,
+    own_image: UserImage | None = None,
     mask: Mask | None = None,
 ) -> Desired:
     """Return the dev container that is a service of a compose project, with its override to be written to `path`.
@@ -157,7 +170,8 @@ def desired_service(
         mounts=_mounts(contract, merged),
         labels=_labels(contract, merged, state),
         image_config=image.config,
-        image=own_image or (image.reference if image.reference != project.image else None),
+        image=own_image.name if own_image else image.reference if image.reference != project.image else None,
+        userns=own_image.userns if own_image else None,
     )
     return Desired(ProjectSpec(project, content, path), state)
 
@@ -202,13 +216,13 @@ def _image_command(merged: Merged, config: JSON) -> tuple[str, ...]:
     return (*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ()))
 
 
-def run_args_name(run_args: Sequence[str]) -> str | None:
-    """Return the container's name that `runArgs` give, or None."""
+def run_args_value(run_args: Sequence[str], option: str) -> str | None:
+    """Return the value that `runArgs` give to an option such as `--name`, or None."""
     for index, argument in enumerate(run_args):
-        if argument == "--name" and index + 1 < len(run_args):
+        if argument == option and index + 1 < len(run_args):
             return run_args[index + 1]
-        if argument.startswith("--name="):
-            return argument.removeprefix("--name=")
+        if argument.startswith(f"{option}="):
+            return argument.removeprefix(f"{option}=")
     return None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from devbox.devcontainer.compose.model import NUMBER, PROJECT, SERVICE
-from devbox.engine.spec import ContainerSpec, build_args, container_args
+from devbox.engine.spec import ContainerSpec, container_args
 from devbox.masking import is_secret
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class BuildImage:
 
     def lines(self, engine: Engine) -> list[str]:
         """Return the docker command."""
-        return [engine.line(build_args(self.build))]
+        return [engine.line(engine.build_args(self.build))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ class InstallFeatures:
 
     def lines(self, engine: Engine) -> list[str]:
         """Return the docker command."""
-        return [engine.line(build_args(self.layer.build(self.layer.digest(), self.network)))]
+        return [engine.line(engine.build_args(self.layer.build(self.layer.digest(), self.network)))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,14 @@ def check(patient: Patient) -> Iterator[Finding]:
         return
     yield fitness.age(patient.engine_facts)
     yield from _api(patient)
+    if patient.engine.flavour.podman:
+        try:
+            fitness.must_build(patient.engine)
+        except EngineError as error:
+            yield of_error("engine", error)
     for plugin in PLUGINS:
+        if plugin == "buildx" and patient.engine.flavour.podman:
+            continue
         try:
             said = patient.engine.run([plugin, "version"]).stdout
         except EngineError as error:

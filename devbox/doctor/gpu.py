@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from devbox.doctor.model import Patient
+    from devbox.facts.model import EngineFacts
 
 _GENERATE = "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
 _DRIVER = "install the NVIDIA driver: https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/"
@@ -35,6 +36,7 @@ def check(patient: Patient) -> Iterator[Finding]:
             )
         else:
             yield Finding("gpu", "info", f"no GPU: {gpus.reason}" if gpus.reason else "no GPU")
+        yield from _hidden(facts)
         return
     for gpu in gpus.devices:
         capability = f", compute capability {gpu.compute_capability}" if gpu.compute_capability else ""
@@ -52,6 +54,8 @@ def check(patient: Patient) -> Iterator[Finding]:
             yield Finding("gpu", "ok", "the engine hands GPUs out by CDI")
     elif facts.nvidia_runtime:
         yield Finding("gpu", "ok", "the engine hands GPUs out by --gpus")
+    elif facts.hidden_cdi:
+        yield from _hidden(facts)
     else:
         yield Finding(
             "gpu",
@@ -75,4 +79,17 @@ def _lost(patient: Patient) -> Iterator[Finding]:
             f"the dev container may not use {', '.join(lost)} any more",
             "devbox up --recreate",
             "its rules for devices were lost, as `systemctl daemon-reload` does to what systemd did not make",
+        )
+
+
+def _hidden(facts: EngineFacts | None) -> Iterator[Finding]:
+    if facts is not None and facts.hidden_cdi and not facts.cdi_devices:
+        folder = facts.hidden_cdi[0]
+        yield Finding(
+            "gpu",
+            "error",
+            f"the rootless engine cannot look into {folder}, where CDI specifications are: it has its own /etc",
+            f"cp -r {folder} ~/.config/cdi   # then name that folder in ~/.config/docker/daemon.json: "
+            '{"features": {"cdi": true}, "cdi-spec-dirs": ["/home/YOU/.config/cdi"]}, and restart it',
+            "no container gets a GPU",
         )

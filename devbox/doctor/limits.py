@@ -23,6 +23,15 @@ _WANTED = {
 _LITTLE_SHM = _GIB
 
 
+# By flavour, and whether it is rootless; with the option of the service's unit, and the limit's own name.
+_REMEDY = {
+    ("docker", False): "start dockerd with {option}=infinity and CAP_SYS_RESOURCE",
+    ("docker", True): "systemctl --user edit docker   # {option}=…, up to what your account itself may have",
+    ("podman", False): "start Podman's service with {option}=infinity and CAP_SYS_RESOURCE",
+    ("podman", True): "raise {name} for your account in /etc/security/limits.conf, and log in again",
+}
+
+
 def check(patient: Patient) -> Iterator[Finding]:
     """Look at memlock, stack, open files, and shared memory."""
     facts = patient.engine_facts
@@ -43,7 +52,7 @@ def check(patient: Patient) -> Iterator[Finding]:
                 "limits",
                 "warning",
                 f"the engine can grant at most {highest} {what}; devbox clamps {name} to that",
-                f"start dockerd with {option}=infinity and CAP_SYS_RESOURCE",
+                _REMEDY[facts.flavour, facts.rootless].format(option=option, name=name),
                 why,
             )
     yield from _shared_memory(patient, local=facts.local)

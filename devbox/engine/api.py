@@ -20,6 +20,8 @@ else:
 DEFAULT_SOCKET = "/var/run/docker.sock"
 SOCKET_SECONDS = 10.0
 FOUND = 200
+# So much of a script tells what it starts.
+_SCRIPT = 2048
 # Between these is what a person may set. A longer time is more than the system can wait for.
 _LEAST_SECONDS, _MOST_SECONDS = 0.1, 86_400.0
 
@@ -36,7 +38,29 @@ def socket_path(environ: Mapping[str, str]) -> str | None:
     if host:
         return host.removeprefix("unix://") if host.startswith("unix://") else None
     context = environ.get("DOCKER_CONTEXT") or client_setting(environ, "currentContext")
-    return DEFAULT_SOCKET if context in {None, "", "default"} else None
+    if context not in {None, "", "default"}:
+        return None
+    return _podman_socket(environ) if is_podman("docker", environ) else DEFAULT_SOCKET
+
+
+def is_podman(docker: str, environ: Mapping[str, str]) -> bool:
+    """Tell whether the program `docker` is Podman by another name: a link to it, or a script that starts it."""
+    for folder in environ.get("PATH", "").split(":"):
+        path = f"{folder}/{docker}"
+        try:
+            with open(path, "rb", buffering=0) as stream:  # noqa: PTH123
+                head = stream.read(_SCRIPT)
+        except OSError:
+            continue
+        return b"podman" in head if head[:2] == b"#!" else os.path.basename(os.path.realpath(path)) == "podman"  # noqa: PTH119
+    return False
+
+
+def _podman_socket(environ: Mapping[str, str]) -> str | None:
+    """Return the socket of Podman's service, or None where none listens: its program then does without one."""
+    folder = "/run" if os.geteuid() == 0 else environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
+    path = f"{folder}/podman/podman.sock"
+    return path if os.path.exists(path) else None  # noqa: PTH110
 
 
 def patience(environ: Mapping[str, str], usual: float) -> float:

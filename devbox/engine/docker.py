@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from devbox.engine.api import ask_socket, patience, socket_path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from devbox.engine import process
     from devbox.engine.exec import Exec
+    from devbox.engine.flavour import Flavour
+    from devbox.engine.spec import ImageBuild
     from devbox.errors import EngineError
 
 JSON = dict[str, Any]
@@ -27,6 +30,8 @@ _FOUND, _NOT_FOUND = 200, 404
 # may need for one. What is to be done may take its time, and so may buildx, whose builders can be far away.
 ANSWER_SECONDS = 30.0
 _ASKS = frozenset({"ps", "info", "version", "inspect", "context", "top", "port"})
+# What is said to the program that makes images and containers, by its first word: see `devbox.engine.flavour`.
+_MAKES = frozenset({"build", "create", "run"})
 _ASKS_OF = frozenset({"image", "volume", "network", "container"})
 
 
@@ -95,7 +100,7 @@ class Engine:
         limit = patience(self.environ, ANSWER_SECONDS) if timeout is None and _only_asks(args) else timeout
         try:
             done = process.run(
-                [self.docker, *args],
+                self.argv(args),
                 check=False,
                 input_text=input_text,
                 environ=self._environ(args, secrets),
@@ -148,7 +153,7 @@ class Engine:
         """
         from devbox.engine import process
 
-        done = process.stream([self.docker, *args], on_line, environ=self._environ(args, secrets))
+        done = process.stream(self.argv(args), on_line, environ=self._environ(args, secrets))
         if not done.ok:
             self.raise_known(done.stderr, args)
         return done
@@ -166,10 +171,29 @@ class Engine:
             raise known
 
     def line(self, args: Sequence[str]) -> str:
-        """Return `docker ARGS` as a person would type it."""
+        """Return `docker ARGS` as a person would type it: to podman, where that is who does it."""
         import shlex
 
-        return shlex.join([self.docker, *args])
+        return shlex.join(self.argv(args))
+
+    @cached_property
+    def flavour(self) -> Flavour:
+        """Whether it is Docker or Podman. Asked once, and only by what makes something or looks at facts."""
+        from devbox.engine.flavour import flavour
+
+        return flavour(self.docker, self.environ)
+
+    def argv(self, args: Sequence[str]) -> list[str]:
+        """Return `docker ARGS` with the program that does it."""
+        if args[0] not in _MAKES:
+            return [self.docker, *args]
+        return [*(self.flavour.maker or (self.docker,)), *args]
+
+    def build_args(self, build: ImageBuild) -> list[str]:
+        """Return the arguments of the engine's own way to build an image: BuildKit's, or Podman's."""
+        from devbox.engine.spec import build_args, podman_build_args
+
+        return podman_build_args(build) if self.flavour.podman else build_args(build)
 
     def containers(self, labels: Mapping[str, str | None]) -> tuple[ContainerSummary, ...]:
         """Return the containers that carry all of `labels` (None: any value), newest first, stopped ones too."""

@@ -272,8 +272,20 @@ def build_args(build: ImageBuild) -> list[str]:
     args = ["buildx", "build"]
     if not build.outputs:
         args.append("--load")
-    args += _each("--output", build.outputs)
-    args += ["--file", build.dockerfile]
+    return [*args, *_common(build), *build.options, build.context]
+
+
+def podman_build_args(build: ImageBuild) -> list[str]:
+    """Return the arguments after `podman` for `build`: no BuildKit, and an image of the format that keeps all it says.
+
+    What Podman has no word for, attestations and caches that are no repositories, is left to it to refuse.
+    """
+    return ["build", "--format", "docker", *_common(build), *build.options, build.context]
+
+
+def _common(build: ImageBuild) -> list[str]:
+    """Return the options that both ways to build take."""
+    args = [*_each("--output", build.outputs), "--file", build.dockerfile]
     if build.target:
         args += ["--target", build.target]
     args += _each("--tag", build.tags)
@@ -295,7 +307,7 @@ def build_args(build: ImageBuild) -> list[str]:
         args.append("--pull")
     if build.no_cache:
         args.append("--no-cache")
-    return [*args, *build.options, build.context]
+    return args
 
 
 def _each(flag: str, values: Iterable[str]) -> list[str]:

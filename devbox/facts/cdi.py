@@ -15,7 +15,45 @@ from typing import TYPE_CHECKING
 from devbox.agent.cgroup import read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+
+
+# Where Podman looks by itself, and the files that say otherwise, the last one most: containers.conf(5).
+_PODMAN_FOLDERS = ("/etc/cdi", "/var/run/cdi")
+_PODMAN_FILES = ("/usr/share/containers/containers.conf", "/etc/containers/containers.conf")
+
+
+def podman_folders(environ: Mapping[str, str], *, rootless: bool) -> tuple[str, ...]:
+    """Return the folders of specifications of a Podman on this machine, by its configuration."""
+    import tomllib
+
+    own = environ.get("XDG_CONFIG_HOME") or f"{environ.get('HOME', '')}/.config"
+    files = [*_PODMAN_FILES, *([f"{own}/containers/containers.conf"] if rootless else [])]
+    files = [one for file in files for one in (file, *sorted(map(str, Path(f"{file}.d").glob("*.conf"))))]
+    found: tuple[str, ...] = _PODMAN_FOLDERS
+    for file in files:
+        try:
+            said = tomllib.loads(read_file(file) or "").get("engine", {}).get("cdi_spec_dirs")
+            found = tuple(map(str, said)) if said else found
+        except (ValueError, AttributeError, TypeError):
+            continue
+    return found
+
+
+def seen(directories: Iterable[str], pid: int | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return `directories` as the engine's process `pid` sees them, and those of them that it cannot look into.
+
+    A rootless Docker has an /etc and a /run of its own, in which the host's folders are links if they were there when
+    it started (`rootlesskit --copy-up`), and what reads specifications follows no link (Go's filepath.Walk). None is an
+    engine without that.
+    """
+    top = "" if pid is None else f"/proc/{pid}/root"
+    # In the other tree a link would lead back into this one's.
+    places = {one: Path(top + (one if pid is None else one.replace("/var/run/", "/run/", 1))) for one in directories}
+    blind = [one for one, place in places.items() if place.is_symlink() or not place.is_dir()]
+    hidden = tuple(one for one in blind if any(Path(one).glob("*")))
+    return tuple(str(place) for one, place in places.items() if one not in hidden), hidden
+
 
 # `hostPath` of a mount or a device node, in YAML and in JSON; a node without one is called the same on the host.
 _HOST_PATH = re.compile(r"""\b(?:hostPath|path(?=["']?:\s*["']?/dev/nvidia))["']?:\s*["']?(/[^\s,}"']*)""")

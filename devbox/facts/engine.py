@@ -12,7 +12,7 @@ import shutil
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from devbox.agent.cgroup import read_file
@@ -39,15 +39,24 @@ def gather(engine: Engine) -> EngineFacts:
     Raises EngineError where the engine does not answer.
     """
     info = _info(engine)
-    facts = read(info, local=_is_local(info, endpoint(engine.environ)))
+    facts = read(info, local=_is_local(info, endpoint(engine.environ)), flavour=engine.flavour.name)
     if not facts.local:
         return facts
+    if facts.flavour == "podman":
+        specs, hidden = cdi.seen(cdi.podman_folders(engine.environ, rootless=facts.rootless), None)
+    else:
+        pid = _pid_of_dockerd(rootless=facts.rootless)
+        specs, hidden = cdi.seen(info.get("CDISpecDirs") or (), pid if facts.rootless else None)
     return replace(
         facts,
-        cdi_devices=facts.cdi_devices or cdi.devices(info.get("CDISpecDirs") or ()),
-        # dockerd offers --gpus when it finds this hook, also where no runtime of that name is registered.
-        nvidia_runtime=facts.nvidia_runtime or shutil.which("nvidia-container-runtime-hook") is not None,
-        **_limits(rootless=facts.rootless),
+        cdi_devices=facts.cdi_devices or cdi.devices(specs),
+        cdi_folders=specs,
+        hidden_cdi=hidden,
+        # dockerd offers --gpus when it finds this hook, also where no runtime of that name is registered. Podman's
+        # service takes --gpus and does nothing.
+        nvidia_runtime=facts.flavour == "docker"
+        and (facts.nvidia_runtime or shutil.which("nvidia-container-runtime-hook") is not None),
+        **_limits(rootless=facts.rootless, podman=facts.flavour == "podman"),
     )
 
 
@@ -61,13 +70,25 @@ def _info(engine: Engine) -> JSON:
     failures = info.get("ServerErrors") or ()
     if failures:
         raise engine.trouble(" ".join(failures)) or EngineError(f"the Docker engine does not answer: {failures[0]}")
-    return dict(info)
+    return in_dockers_words(info) if "host" in info else dict(info)
 
 
-def read(info: JSON, *, local: bool) -> EngineFacts:
+def in_dockers_words(info: JSON) -> JSON:
+    """Return what `podman info` says in the words of Docker's."""
+    host, rootless = info["host"], info["host"]["security"]["rootless"]
+    return {
+        "Name": host["hostname"],
+        "ServerVersion": info["version"]["Version"],
+        "SecurityOptions": ["name=rootless"] if rootless else [],
+        "OperatingSystem": host["distribution"]["distribution"],
+        "DockerRootDir": info["store"]["graphRoot"],
+    }
+
+
+def read(info: JSON, *, local: bool, flavour: Literal["docker", "podman"] = "docker") -> EngineFacts:
     """Return what `docker info` alone says; `local` is whether the engine runs on this machine.
 
-    The limits are then unknown (0).
+    The limits are then unknown (0). Podman names its folders of CDI specifications to nobody, and always has CDI.
     """
     discovered = tuple(
         str(device.get("ID")) for device in info.get("DiscoveredDevices") or () if device.get("Source") == "cdi"
@@ -77,7 +98,7 @@ def read(info: JSON, *, local: bool) -> EngineFacts:
         rootless=any("name=rootless" in str(option) for option in info.get("SecurityOptions") or ()),
         local=local,
         # The engine lists its specification folders where its CDI feature is on, and none where it is off.
-        cdi=bool(info.get("CDISpecDirs")),
+        cdi=flavour == "podman" or bool(info.get("CDISpecDirs")),
         cdi_devices=tuple(sorted(discovered)),
         nvidia_runtime="nvidia" in (info.get("Runtimes") or {}),
         memlock=0,
@@ -87,6 +108,7 @@ def read(info: JSON, *, local: bool) -> EngineFacts:
         proxy=str(info.get("HttpsProxy") or info.get("HttpProxy") or ""),
         clock=_seconds(str(info.get("SystemTime") or "")),
         memory=int(info.get("MemTotal") or 0),
+        flavour=flavour,
     )
 
 
@@ -149,9 +171,10 @@ def _has_capability(status: str) -> bool:
     return False
 
 
-def _limits(*, rootless: bool) -> dict[str, Any]:
-    pid = _starter(_pid_of_dockerd(rootless=rootless))
-    if pid is None:
+def _limits(*, rootless: bool, podman: bool) -> dict[str, Any]:
+    # Podman has no daemon: a container is the child of whoever asks for it, or of a service with the same rights.
+    pid: int | str | None = "self" if podman and not rootless else _starter(_pid_of_dockerd(rootless=rootless))
+    if pid is None or (podman and rootless):
         # A rootless engine runs as this user, so this process was given the same limits.
         return {name: _own_hard_limit(name) for name in _LIMITS} if rootless else {}
     limits, status, uid_map = (read_file(f"/proc/{pid}/{name}") or "" for name in ("limits", "status", "uid_map"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from devbox.errors import EngineError
 from devbox.facts import engine as engine_facts
 from devbox.finding import Finding, warn
 
@@ -12,26 +14,28 @@ if TYPE_CHECKING:
     from devbox.facts.model import EngineFacts
     from devbox.reporter import Reporter
 
-# BuildKit is the engine's own way to build since then: https://docs.docker.com/engine/release-notes/23.0/
-OLDEST = 23
+# By the engine's flavour. BuildKit is Docker's own way to build since 23: https://docs.docker.com/engine/release-notes/23.0/
+# Podman's builds know heredocs since 4.8, of Buildah 1.33: https://github.com/containers/podman/releases/tag/v4.8.0
+OLDEST = {"docker": (23, 0), "podman": (4, 8)}
 GIB = 1 << 30
 LITTLE = 20
 
 
 def age(facts: EngineFacts) -> Finding:
     """Say which engine answers, and whether it is older than what devbox is made for."""
-    major = facts.version.partition(".")[0]
-    if major.isdigit() and int(major) < OLDEST:
+    oldest, numbers = OLDEST[facts.flavour], re.match(r"(\d+)\.(\d+)", facts.version)
+    name = "Podman" if facts.flavour == "podman" else "Docker Engine"
+    if numbers and (int(numbers[1]), int(numbers[2])) < oldest:
         return Finding(
             "engine",
             "warning",
-            f"Docker Engine {facts.version} is older than {OLDEST}",
-            "install a newer Docker Engine",
+            f"{name} {facts.version} is older than {oldest[0]}{f'.{oldest[1]}' if oldest[1] else ''}",
+            f"install a newer {name}",
             "it may refuse what builds and containers are told",
         )
     kind = "rootless" if facts.rootless else "rootful"
     place = "on this machine" if facts.local else "on another machine"
-    return Finding("engine", "ok", f"Docker {facts.version}, {kind}, {place}")
+    return Finding("engine", "ok", f"{name.removesuffix(' Engine')} {facts.version}, {kind}, {place}")
 
 
 def space(free: int | None, *, title: str | None = None, wanted: int | None = None) -> Finding | None:
@@ -49,11 +53,22 @@ def space(free: int | None, *, title: str | None = None, wanted: int | None = No
     return Finding("disk", "warning", message, remedy, f"{why} for its image and first build")
 
 
+def must_build(engine: Engine) -> None:
+    """See that what builds images is there: docker's plugin buildx, or a Podman. Raises EngineError."""
+    if not engine.flavour.podman:
+        engine.run(["buildx", "version"])
+    elif engine.flavour.maker is None:
+        raise EngineError(
+            "the engine is Podman, and this machine has no program podman, by which it is told to build",
+            hint="install podman (Debian, Ubuntu, Fedora) or podman-remote; the docker CLI alone cannot tell it",
+        )
+
+
 def require(engine: Engine, reporter: Reporter, *, title: str | None = None, wanted: int | None = None) -> None:
     """See before an image is built that the engine can, and warn of what it may lack. Costs two calls of docker.
 
     `title` and `wanted` are as in `space`. Raises EngineError for what no image can be built without.
     """
-    engine.run(["buildx", "version"])
+    must_build(engine)
     facts = engine_facts.gather(engine)
     warn((age(facts), space(engine_facts.free_storage(facts), title=title, wanted=wanted)), reporter)

@@ -63,6 +63,7 @@ class EngineFacts:
     an engine on another machine. `data_root` is the folder where it keeps images and volumes, as it is called there.
     `cdi_folders` are those of its CDI specifications, `proxy` is the one through which it pulls, `clock` its time in
     seconds since the epoch (0: unknown) and `memory` its machine's in bytes.
+    `hidden_cdi` are folders of specifications that the engine names and cannot look into.
     """
 
     version: str
@@ -80,6 +81,8 @@ class EngineFacts:
     proxy: str = ""
     clock: float = 0.0
     memory: int = 0
+    flavour: Literal["docker", "podman"] = "docker"
+    hidden_cdi: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ def attached(engine: Engine, plan: RunPlan, flags: Sequence[str], name: str, rep
     """
     with _offered(engine, plan, reporter) as (final, _):
         return run_watched(
-            [engine.docker, *final.args(*flags)],
+            engine.argv(final.args(*flags)),
             environ={**engine.environ, **final.environ},
             end=[engine.docker, "stop", "--time", str(STOP_SECONDS), name],
             on_death=_removal(engine, final, name),

@@ -71,14 +71,15 @@ def run(
     user_image = with_host_ids(journal, merged, image, uid=uid, gid=gid)
     spec, target = one_shot(contract, merged, image, argv)
     grant = None if project is not None else gpus_for(engine, contract, merged, reporter)
-    spec = replace(spec, image=user_image or spec.image, run_args=(*spec.run_args, *(grant.args if grant else ())))
+    spec = replace(spec, run_args=(*spec.run_args, *(grant.args if grant else ())))
+    spec = spec if user_image is None else user_image.used_by(spec)
     terminal = os.isatty(0) and os.isatty(1)
     name = f"devbox-run-{slug(workspace.name)}-{supervise.new_token()[:6]}"
     place = (target.inside(cwd) if cwd is not None else None) or target.folder
     flags = ["--rm", "--interactive", *(["--tty"] if terminal else []), "--workdir", place]
     for variable, value in target.variables(engine.environ):
         flags += ["--env", variable if value is None else f"{variable}={value}"]
-    args = [engine.docker, "run", *flags, *container_args(replace(spec, name=name))]
+    args = engine.argv(["run", *flags, *container_args(replace(spec, name=name))])
     composed: ProjectSpec | None = None
     if project is not None:
         shot = replace(spec, name=name, command=tuple(argv))

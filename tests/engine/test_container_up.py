@@ -495,14 +495,15 @@ def test_the_remote_user_gets_the_hosts_ids(work: Work, before: str, uid: int, g
     contract = read(work.path / ".devcontainer/devcontainer.json", work.path, os.environ)
     image = have_image(Journal(work.engine, Silent()), contract, plan_image(work.engine.image, contract))
     merged = merge(contract, (), image.config)
-    name = with_host_ids(Journal(work.engine, Silent()), merged, image, uid=uid, gid=gid)
-    assert name is not None
+    made = with_host_ids(Journal(work.engine, Silent()), merged, image, uid=uid, gid=gid)
+    assert made is not None
+    name = made.name
     try:
         script = "id -u; id -g; stat -c %u:%g /home/dev /home/dev/.bashrc /home/dev/roots; cut -d: -f3 /etc/passwd"
         said = work.engine.run(["run", "--rm", "--user", "dev", name, "sh", "-c", script]).stdout.split()
         assert said[:5] == [str(uid), str(gid), f"{uid}:{gid}", f"{uid}:{gid}", "0:0"]
         assert len(set(said[5:])) == len(said[5:]), "two accounts have one uid"
-        assert with_host_ids(Journal(work.engine, Silent()), merged, image, uid=uid, gid=gid) == name
+        assert with_host_ids(Journal(work.engine, Silent()), merged, image, uid=uid, gid=gid) == made
     finally:
         work.engine.run(["rmi", name], check=False)
 

@@ -204,8 +204,9 @@ def test_features_on_a_dockerfile_know_its_user(work: Work) -> None:
     image = work.made()
     contract = read(work.folder / "devcontainer.json", work.path, os.environ)
     merged = merge(contract, image_metadata(image.config["Labels"]), image.config, {})
-    name = with_host_ids(Journal(work.engine, Silent()), merged, image, uid=4321, gid=4321)
-    assert name is not None
+    made = with_host_ids(Journal(work.engine, Silent()), merged, image, uid=4321, gid=4321)
+    assert made is not None
+    name = made.name
     try:
         assert work.engine.run(["run", "--rm", name, "sh", "-c", "id -u; cat /users"]).stdout.startswith("4321\ndev ")
     finally:

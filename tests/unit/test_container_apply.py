@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devbox import units
-from devbox.container.up.apply import clamped, refused
+from devbox.container.up.apply import clamped, refused, refused_limit
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,19 @@ def test_a_refused_limit_is_lowered_or_left_out(
     lowered, note = clamped(before, "memlock", lambda: hard)
     assert lowered == after
     assert ("memlock" in note) is (before != after)
+
+
+@pytest.mark.parametrize(
+    ("stderr", "name"),
+    [
+        ("runc create failed: error setting rlimit type 8: operation not permitted", "memlock"),
+        ("Error: crun: setrlimit `RLIMIT_NOFILE`: Operation not permitted: OCI permission denied", "nofile"),
+        ("error setting rlimit type 99: operation not permitted", None),
+        ("something else", None),
+    ],
+)
+def test_both_runtimes_say_which_limit_they_may_not_set(stderr: str, name: str | None) -> None:
+    assert refused_limit(stderr) == name
 
 
 def test_a_limit_is_lowered_at_most_twice() -> None:
@@ -55,6 +68,10 @@ def test_a_limit_is_lowered_at_most_twice() -> None:
             "the device /dev/kvm, wh",
         ),
         ("Error response from daemon: network mine not found", "the engine has no network mine"),
+        ("Error: unable to find network with name or ID mine: network not found", "the engine has no network mine"),
+        ("Error: stat /dev/kvm: no such file or directory", "the device /dev/kvm, wh"),
+        ("Error: setting up CDI devices: unresolvable CDI devices nvidia.com/gpu=all", "GPUs"),
+        ("Error: crun: executable file `/bin/sh` not found: No such file or directory", "the image has no /bin/sh"),
         ("something else", "could not start the container c"),
     ],
 )

@@ -15,7 +15,7 @@ from devbox.container.desired import (
     differences,
     entry_script,
     in_short,
-    run_args_name,
+    run_args_value,
 )
 from devbox.container.steps import Actual, CreateContainer, RemoveContainer, Replace, StartContainer
 from devbox.container.up.plan import adopt, plan
@@ -111,8 +111,8 @@ def test_a_name_in_run_args_is_the_only_one(tmp_path: Path) -> None:
     assert wanted(tmp_path, runArgs=["--name", "mine"]).spec.name is None
     assert wanted(tmp_path).spec.name is not None
     assert wanted(tmp_path, name="other").spec.name == "other"
-    assert run_args_name(["--name=x"]) == "x"
-    assert run_args_name(["--rm"]) is None
+    assert run_args_value(["--name=x"], "--name") == "x"
+    assert run_args_value(["--rm"], "--name") is None
 
 
 def state(folder: Path, **config: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -120,3 +121,25 @@ def test_folders_are_read_together_and_other_files_are_left_alone(tmp_path: Path
         "vendor.com/net=eth0",
     )
     assert list(cdi.of_kind(found, "vendor.com/net")) == ["eth0"]
+
+
+def test_a_folder_that_the_engine_sees_as_a_link_is_told(tmp_path: Path) -> None:
+    real, link, empty = tmp_path / "real", tmp_path / "link", tmp_path / "empty"
+    real.mkdir()
+    (real / "nvidia.yaml").write_text(GENERATED)
+    link.symlink_to("real")
+    empty.symlink_to("nowhere")
+    assert cdi.seen([str(real), str(link), str(empty)], None) == ((str(real), str(empty)), (str(link),))
+    assert cdi.seen([str(real)], os.getpid()) == ((f"/proc/{os.getpid()}/root{real}",), ())
+
+
+def test_podman_looks_where_its_configuration_says(tmp_path: Path) -> None:
+    environ = {"XDG_CONFIG_HOME": str(tmp_path)}
+    before = cdi.podman_folders(environ, rootless=True)
+    (tmp_path / "containers/containers.conf.d").mkdir(parents=True)
+    (tmp_path / "containers/containers.conf").write_text('[engine]\ncdi_spec_dirs = ["/one"]\n')
+    assert cdi.podman_folders(environ, rootless=True) == ("/one",)
+    (tmp_path / "containers/containers.conf.d/a.conf").write_text('[engine]\ncdi_spec_dirs = ["/two"]\n')
+    (tmp_path / "containers/containers.conf.d/b.conf").write_text("[engine\n")
+    assert cdi.podman_folders(environ, rootless=True) == ("/two",)
+    assert cdi.podman_folders(environ, rootless=False) == before

@@ -48,6 +48,14 @@ def test_a_base_image_out_of_reach_is_named() -> None:
     assert "--base-image" in (error.hint or "")
 
 
+def test_podman_says_which_step_failed_and_which_image_it_cannot_have() -> None:
+    error = explained("podman-failed.txt")
+    assert error.message == "the image could not be built: [2/2 2/2] RUN echo out; echo err >&2; exit 7 failed"
+    assert error.detail == "out\nerr\nwhile running runtime: exit status 7"
+    assert read("podman-failed.txt").built() == (2, 1)
+    assert "nowhere:1 is neither on the engine" in explained("podman-base.txt").message
+
+
 def test_a_dockerfile_that_makes_no_sense() -> None:
     assert "unknown instruction: RUNN" in explained("parse-error.txt").message
 

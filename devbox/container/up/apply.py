@@ -49,13 +49,22 @@ _LIMITS = (
     "cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "locks", "sigpending", "msgqueue",
     "nice", "rtprio", "rttime",
 )  # fmt: skip
-_REFUSED_LIMIT = re.compile(r"error setting rlimit type (\d+): operation not permitted")
+# Of runc, and of crun, which names it.
+_REFUSED_LIMIT = re.compile(
+    r"error setting rlimit type (\d+): operation not permitted|setrlimit `RLIMIT_(\w+)`: Operation not permitted"
+)
 _NO_GPU = (
     "could not select device driver", "cdi device injection failed", "unresolvable cdi", "runtime name: nvidia",
 )  # fmt: skip
-_NO_DEVICE = re.compile(r'error gathering device information while adding custom device "([^"]+)"')
-_NO_NETWORK = re.compile(r"network (\S+) not found")
-_NO_SHELL = re.compile(r'exec: "/bin/sh": (?:stat /bin/sh: )?(?:no such file|executable file not found)')
+# Each as Docker says it, with runc, and as Podman does, with crun.
+_NO_DEVICE = re.compile(
+    r'error gathering device information while adding custom device "([^"]+)"|stat (/dev/\S+): no such file'
+)
+_NO_NETWORK = re.compile(r"network (\S+) not found|unable to find network with name or ID ([^\s:]+)")
+_NO_SHELL = re.compile(
+    r'exec: "/bin/sh": (?:stat /bin/sh: )?(?:no such file|executable file not found)'
+    r"|executable file `/bin/sh` not found"
+)
 # What docker adds to each error of its command line.
 _USAGE = re.compile(
     r"^(?:Usage:|Run 'docker \w+ --help'|See 'docker \w+ --help'|Error: failed to start containers:)", re.MULTILINE
@@ -221,7 +230,7 @@ def with_lower_limit(engine: Engine, spec: ContainerSpec, stderr: str) -> tuple[
 
     Raises EngineError where something else than a limit was refused.
     """
-    name = _refused_limit(stderr)
+    name = refused_limit(stderr)
     if name is None:
         raise refused(stderr, spec.called.removesuffix(NEXT))
     lowered, note = clamped(spec.run_args, name, partial(_hard_limit, engine, name))
@@ -256,7 +265,7 @@ def project_with_lower_limit(engine: Engine, step: ComposeUp, stderr: str) -> tu
     """Return `step` with the limit lowered that docker refused, as `with_lower_limit` does."""
     from devbox.devcontainer.compose.override import with_limit
 
-    name = _refused_limit(stderr)
+    name = refused_limit(stderr)
     most = _hard_limit(engine, name) if name is not None else None
     if step.spec is None or name is None or most is None:
         raise _project_refused(engine, stderr, step)
@@ -295,10 +304,14 @@ def _project_refused(engine: Engine, text: str, step: ComposeUp) -> EngineError:
     return EngineError(f"docker compose could not start the project {step.project}", hint=logs, detail=last_lines(told))
 
 
-def _refused_limit(stderr: str) -> str | None:
+def refused_limit(stderr: str) -> str | None:
     """Return the name of the resource limit that the engine may not set, if that is why it failed."""
     found = _REFUSED_LIMIT.search(stderr)
-    return _LIMITS[int(found[1])] if found and int(found[1]) < len(_LIMITS) else None
+    if found is None:
+        return None
+    if found[2]:
+        return found[2].lower()
+    return _LIMITS[int(found[1])] if int(found[1]) < len(_LIMITS) else None
 
 
 def _remove_unstarted(engine: Engine, spec: ContainerSpec) -> None:
@@ -346,7 +359,7 @@ def refused(stderr: str, what: str) -> EngineError:
             f"another container is called {taken[1]}", hint="devbox up --name NAME   # or: docker rm " + taken[1]
         )
     device = _NO_DEVICE.search(text)
-    if any(words in lower for words in _NO_GPU) or (device and "nvidia" in device[1]):
+    if any(words in lower for words in _NO_GPU) or (device and "nvidia" in device[0]):
         return NoGpusError(
             "the engine cannot hand out the GPUs that are asked for", hint="devbox up --gpus none", detail=text
         )
@@ -365,15 +378,17 @@ def refused(stderr: str, what: str) -> EngineError:
 def _not_there(text: str) -> EngineError | None:
     """Return the error for something of the engine's machine that the container asks for and that is not there."""
     if device := _NO_DEVICE.search(text):
+        path = device[1] or device[2]
         return EngineError(
-            f"the device {device[1]}, which the container asks for, is not there on the engine's machine",
-            hint=f"ls -l {device[1]}   # there; runArgs, or devices of a compose file, ask for it",
+            f"the device {path}, which the container asks for, is not there on the engine's machine",
+            hint=f"ls -l {path}   # there; runArgs, or devices of a compose file, ask for it",
             detail=text,
         )
     if network := _NO_NETWORK.search(text):
+        name = network[1] or network[2]
         return EngineError(
-            f"the engine has no network {network[1]}, which the container asks for",
-            hint=f"docker network create {network[1]}   # or: docker network ls",
+            f"the engine has no network {name}, which the container asks for",
+            hint=f"docker network create {name}   # or: docker network ls",
             detail=text,
         )
     if missing := re.search(r"bind source path does not exist: (.+)", text):

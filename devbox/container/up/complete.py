@@ -24,7 +24,7 @@ from devbox.container.up.images import build_of, foreseen_config, plan_image
 from devbox.devcontainer.compose.model import as_image_contract
 from devbox.devcontainer.identity import METADATA
 from devbox.devcontainer.merge import image_metadata, label_entries
-from devbox.engine.spec import BuildOptions, ImageBuild, build_args
+from devbox.engine.spec import BuildOptions, ImageBuild
 from devbox.errors import ContractError, ImageError, UsageError
 from devbox.files import write_atomically
 from devbox.image.assembly.recipe import site_secrets
@@ -96,7 +96,7 @@ class _Todo:
         """Return what a dry run says."""
         more = ", and what installs Features" if self.layer is not None else ""
         files = [] if self.staged is None else [f"# write {self.build.dockerfile}{more}"]
-        return [*files, engine.line(build_args(self.build))]
+        return [*files, engine.line(engine.build_args(self.build))]
 
 
 def complete(journal: Journal, contract: Contract, wishes: Wishes, *, project: Project | None = None) -> Complete:
@@ -228,7 +228,7 @@ def _build(engine: Engine, todo: _Todo, image: Complete, reporter: Reporter) -> 
             _stage(todo, todo.staged)
         build = replace(todo.build, options=("--progress=plain", *todo.build.options))
         with reporter.step(f"Building {' '.join(image.names)}"):
-            done = run_buildx(engine, build_args(build), reporter, log=log, environ=todo.environ)
+            done = run_buildx(engine, engine.build_args(build), reporter, log=log, environ=todo.environ)
     except ImageError as error:
         if todo.layer is None:
             raise

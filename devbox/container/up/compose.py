@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.contract.inforce import agree_by_writing, claimed, see_consent, see_names
-from devbox.container.desired import Desired, Image, canonical, desired_service
+from devbox.container.desired import Desired, Image, UserImage, canonical, desired_service, run_args_value
 from devbox.container.project import (
     one_shot_file,
     one_shot_project,
@@ -144,7 +144,7 @@ class ComposeRuntime:
         """Return the image's, with the user that the service says."""
         return base_config(self.project, image)
 
-    def desired(self, merged: Merged, image: Image, *, uid_image: str | None, mask: Mask) -> Desired:
+    def desired(self, merged: Merged, image: Image, *, uid_image: UserImage | None, mask: Mask) -> Desired:
         """Return the service with its override."""
         path = override_file(self.contract)
         contract = _with_repository(self.contract, self.project)
@@ -367,7 +367,8 @@ def one_shot_spec(
     """
     whole = _with_repository(contract, project)
     own = one_shot_project(contract, project)
-    wanted = desired_service(whole, merged, image, own, path=one_shot_file(contract), own_image=shot.image)
+    own_image = UserImage(shot.image, run_args_value(shot.run_args, "--userns"))
+    wanted = desired_service(whole, merged, image, own, path=one_shot_file(contract), own_image=own_image)
     assert isinstance(wanted.spec, ProjectSpec)  # noqa: S101  # a service is nothing else
     return one_shot(wanted.spec, labels=shot.labels, env=shot.env, ulimits=_lowered(contract, project.service))
 

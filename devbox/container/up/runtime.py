@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from devbox.container.desired import Desired, Image, desired
+from devbox.container.desired import Desired, Image, UserImage, desired
 from devbox.container.inside.find import containers_of, is_proven
 from devbox.container.inside.probe import project_of, recorded
 from devbox.container.steps import Actual, Replace, Step
@@ -54,7 +54,7 @@ class Runtime(Protocol):
     def base_config(self, image: Image) -> JSON:
         """Return `.Config` of the image as the container has it before the contract's own say."""
 
-    def desired(self, merged: Merged, image: Image, *, uid_image: str | None, mask: Mask) -> Desired:
+    def desired(self, merged: Merged, image: Image, *, uid_image: UserImage | None, mask: Mask) -> Desired:
         """Return the wanted container. Its record holds nothing that `mask` knows for secret."""
 
     def complete(self, plan: Plan, wanted: Desired) -> Plan:
@@ -96,7 +96,7 @@ class SingleRuntime:
         """Return the image's own."""
         return image.config
 
-    def desired(self, merged: Merged, image: Image, *, uid_image: str | None, mask: Mask) -> Desired:
+    def desired(self, merged: Merged, image: Image, *, uid_image: UserImage | None, mask: Mask) -> Desired:
         """Return the container that `docker run` is to make."""
         return desired(self.contract, merged, image, name=self.name, uid_image=uid_image, mask=mask)
 

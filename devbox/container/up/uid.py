@@ -9,6 +9,7 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from devbox.container.desired import UserImage
 from devbox.container.steps import BuildImage
 from devbox.engine.spec import ImageBuild
 from devbox.image.buildkit.inputs import is_made_from
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from devbox.devcontainer.model import Merged
 
 _DOCKERFILE = "remote-user.Dockerfile"
+# On an image whose user has the host user's ids for a rootless Podman: the container's user namespace has to keep them.
+_USERNS = "devbox.userns"
 
 
 def wants_host_ids(merged: Merged, uid: int) -> bool:
@@ -52,11 +55,11 @@ def ids_layer(merged: Merged, image: Image, uid: int, gid: int) -> BuildImage:
     return BuildImage(f"Giving {user} the ids {uid}:{gid}", build, digest)
 
 
-def with_host_ids(journal: Journal, merged: Merged, image: Image, *, uid: int, gid: int) -> str | None:
-    """Return the name of the image on `image` whose remote user has the ids `uid` and `gid`, built if it is not there.
+def with_host_ids(journal: Journal, merged: Merged, image: Image, *, uid: int, gid: int) -> UserImage | None:
+    """Return the image on `image` whose remote user has the ids `uid` and `gid`, built if it is not there.
 
-    None where the image itself is right: the contract does not want it, or a rootless engine maps root to the host
-    user already. Raises ImageError.
+    None where the image itself is right: the contract does not want it, or a rootless Docker maps root alone to the
+    host user. A rootless Podman can map another one, so that files are the person's there as well. Raises ImageError.
     """
     if not image.known and wants_host_ids(replace(merged, remote_user="USER"), uid) and merged.remote_user == "root":
         # What the image is not known for yet is shown both ways.
@@ -71,7 +74,11 @@ def with_host_ids(journal: Journal, merged: Merged, image: Image, *, uid: int, g
     if there is None or not is_made_from(there, layer.digest):
         from devbox.facts.engine import gather
 
-        if gather(journal.engine).rootless:
+        facts = gather(journal.engine)
+        if facts.rootless and facts.flavour == "docker":
             return None
-        journal.do(layer)
-    return name
+        userns = "keep-id" if facts.rootless else None
+        labels = () if userns is None else ((_USERNS, userns),)
+        journal.do(replace(layer, build=replace(layer.build, labels=labels)))
+        return UserImage(name, userns)
+    return UserImage(name, ((there.get("Config") or {}).get("Labels") or {}).get(_USERNS))

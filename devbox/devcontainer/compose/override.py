@@ -67,16 +67,19 @@ def override(
     labels: Sequence[tuple[str, str]],
     image_config: JSON,
     image: str | None = None,
+    userns: str | None = None,
 ) -> JSON:
     """Return the compose file that is put on top of the contract's own: what makes the service its dev container.
 
-    `script` is the first process, `image` the name of another image than the service's own. A mount keeps what it
-    says: whether it is read-only, and its options. Raises ContractError for a mount that no compose file can say.
+    `script` is the first process, `image` the name of another image than the service's own, `userns` the user namespace
+    that it needs. A mount keeps what it says: whether it is read-only, and its options. Raises ContractError for a
+    mount that no compose file can say.
     """
     entrypoint, command = _first_process(project.definition, merged, image_config)
     parsed = [Mount.parse(mount) for mount in mounts]
     service: JSON = {
         "image": image,
+        "userns_mode": userns,
         "entrypoint": ["/bin/sh", "-c", escaped(script), "-", *map(escaped, entrypoint)],
         "command": [escaped(word) for word in command],
         "init": merged.init or None,

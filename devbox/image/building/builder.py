@@ -32,11 +32,17 @@ class Builder:
     @property
     def own(self) -> bool:
         """Whether it is the engine's own."""
-        return self.driver == "docker"
+        return self.driver in {"docker", "podman"}
 
 
 def gather(engine: Engine, name: str | None) -> Builder:
-    """Return the builder `name`, or the one that docker would use. Raises EngineError where there is none."""
+    """Return the builder `name`, or the one that would be used. Raises EngineError where there is none."""
+    if engine.flavour.podman:
+        if name:
+            raise EngineError(
+                f"Podman builds by itself: there is no builder {name} of buildx", hint="leave --builder out"
+            )
+        return Builder("podman", "podman")
     done = engine.run(["buildx", "inspect", *([name] if name else [])], check=False)
     fields = dict(_field(line) for line in reversed(done.stdout.splitlines()) if ":" in line)
     if not done.ok or "Driver" not in fields:
@@ -60,6 +66,8 @@ def check(builder: Builder, common: BuildOptions) -> None:
     wanted = _beyond(common) if builder.own and not builder.containerd else None
     if wanted is not None:
         what, instead = wanted
+        if builder.driver == "podman":
+            raise EngineError(f"Podman, which builds here, cannot {what}", hint=instead or "docker context ls")
         raise EngineError(
             f"the builder '{builder.name}' is the engine's own, which cannot {what}",
             hint=f"{_CREATE}{f'; or {instead}' if instead else ''}",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbox.config.network import network_of
-from devbox.engine.spec import build_args
+from devbox.engine.spec import build_args, podman_build_args
 from devbox.errors import ImageError
 from devbox.facts.fitness import require
 from devbox.files import write_atomically
@@ -48,7 +48,8 @@ class BuildPlan:
     """What will be done: Dockerfiles to be written, checkouts whose source is copied, and builds.
 
     `environ` are the variables that docker runs with beside its own: no secret is anywhere else. `renderings` are the
-    commands by which checkouts would write their Dockerfiles first: in a dry run alone, else they have run.
+    commands by which checkouts would write their Dockerfiles first: in a dry run alone, else they have run. `podman`
+    is whether the engine is Podman, which builds one after the other.
     """
 
     targets: tuple[Target, ...]
@@ -58,6 +59,7 @@ class BuildPlan:
     builder: str | None = None
     notes: tuple[str, ...] = ()
     renderings: tuple[str, ...] = ()
+    podman: bool = False
 
     @property
     def builds(self) -> dict[str, ImageBuild]:
@@ -84,15 +86,16 @@ class BuildPlan:
 
         Before buildx 0.16 it knows no network and no size of /dev/shm: then one build follows the other.
         """
-        return len(self.targets) > 1 and not any(one.build.network or one.build.shm_size for one in self.targets)
+        knows = not self.podman and not any(one.build.network or one.build.shm_size for one in self.targets)
+        return knows and len(self.targets) > 1
 
     def commands(self) -> list[list[str]]:
         """Return docker's arguments for each command: `buildx bake` of what lies at `bake_path`, or `buildx build`s."""
         options = (*(("--builder", self.builder) if self.builder else ()), "--progress=plain")
         if self.bakes:
             return [bake.bake_args(str(self.bake_path), self.builds, options)]
-        builds = self.builds.values()
-        return [build_args(replace(build, options=(*options, *build.options))) for build in builds]
+        builds, args = self.builds.values(), podman_build_args if self.podman else build_args
+        return [args(replace(build, options=(*options, *build.options))) for build in builds]
 
     def lines(self, engine: Engine) -> list[str]:
         """Return what a dry run says: the files that are written first, and the commands."""
@@ -160,6 +163,7 @@ def plan(engine: Engine, request: BuildRequest, settings: Settings, reporter: Re
     # Before a base image is looked for, which may take minutes.
     if not request.dry_run:
         require(engine, reporter)
+    podman = engine.flavour.podman
     which = builder.gather(engine, request.builder) if request.builder or _asks_more(common) else None
     if which is not None:
         builder.check(which, common)
@@ -185,7 +189,9 @@ def plan(engine: Engine, request: BuildRequest, settings: Settings, reporter: Re
         builder.check_bases(which, chosen, engine)
     notes = tuple(note for maker in makers for note in maker.notes)
     renderings = tuple(maker.rendering for maker in makers if maker.rendering is not None)
-    return BuildPlan(chosen, tuple(files.items()), tuple(checkouts), environ, request.builder, notes, renderings)
+    return BuildPlan(
+        chosen, tuple(files.items()), tuple(checkouts), environ, request.builder, notes, renderings, podman
+    )
 
 
 def _tags(targets: Iterable[Target]) -> Iterator[str]:

@@ -7,7 +7,6 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from devbox.engine.spec import build_args
 from devbox.errors import EngineError, ImageError
 from devbox.image.buildkit.inputs import LABEL, inputs_digest, is_made_from
 from devbox.image.buildkit.plain import PlainLog
@@ -53,7 +52,7 @@ def build(
     labelled = replace(build, labels=(*build.labels, (LABEL, digest)), options=("--progress=plain", *build.options))
     log = log_path(digest)
     log.unlink(missing_ok=True)
-    run_buildx(engine, build_args(labelled), reporter, log=log, environ=environ)
+    run_buildx(engine, engine.build_args(labelled), reporter, log=log, environ=environ)
     image = engine.image(build.tags[0])
     if image is None:
         raise ImageError(

@@ -1,4 +1,4 @@
-"""BuildKit's plain progress, read as what it is: lines `#N text`, where N is a step."""
+"""BuildKit's plain progress, read as what it is: lines `#N text`, where N is a step. And Podman's, step by step."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ KEPT_LINES = 25
 # BuildKit does not say of every copy that it came from the cache.
 _STEP = re.compile(r"\[[^]]*\d+/\d+\] RUN ")
 _BASE_IMAGE = "[internal] load metadata for "
+# Podman's: `[2/5] STEP 3/10: RUN …`, of the second of five stages; without the first part where there is only one.
+_PODMAN_STEP = re.compile(r"(?:\[(\d+/\d+)\] )?STEP (\d+/\d+): (.*)")
+_PODMAN_FROM = re.compile(r"\[[^]]*\] FROM (\S+)")
+_PODMAN_CACHED = "--> Using cache "
 _BUILDER = re.compile(r'building with "(?P<name>[^"]+)" instance using (?P<driver>\S+) driver')
 
 
@@ -25,6 +29,8 @@ class Step:
     @property
     def base_image(self) -> str | None:
         """The image that the step looks up in a registry, if that is what it does."""
+        if (found := _PODMAN_FROM.match(self.title)) is not None:
+            return found[1]
         return self.title.removeprefix(_BASE_IMAGE) if self.title.startswith(_BASE_IMAGE) else None
 
     @property
@@ -44,8 +50,7 @@ class PlainLog:
         """Take one line, without its newline."""
         number, _, text = line.removeprefix("#").partition(" ")
         if not line.startswith("#") or not number.isdigit():
-            if line.startswith("ERROR: "):
-                self.error = line.removeprefix("ERROR: ")
+            self._other(line)
             return
         step = self.steps.setdefault(int(number), Step(text))
         if text.startswith("ERROR: "):
@@ -55,6 +60,27 @@ class PlainLog:
         elif text != step.title:
             step.lines.append(_without_time(text))
             del step.lines[:-KEPT_LINES]
+
+    def _other(self, line: str) -> None:
+        """Take a line of no step of BuildKit's: its last word, or what Podman says."""
+        found = _PODMAN_STEP.fullmatch(line)
+        last = self.steps.get(len(self.steps)) if self.steps else None
+        if found is not None:
+            self.steps[len(self.steps) + 1] = Step(f"[{' '.join(filter(None, found.groups()[:2]))}] {found[3]}")
+        elif line.startswith("ERROR: "):
+            self.error = line.removeprefix("ERROR: ")
+        elif line.startswith("Error: "):
+            self.error = line.removeprefix("Error: ")
+            if last is not None:
+                # The whole instruction stands quoted before the reason.
+                last.error = (
+                    self.error.rpartition('": ')[2] if self.error.startswith("building at STEP") else self.error
+                )
+        elif last is not None and line.startswith(_PODMAN_CACHED):
+            last.cached = True
+        elif last is not None and line:
+            last.lines.append(line)
+            del last.lines[:-KEPT_LINES]
 
     @property
     def apart(self) -> str | None:
