@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from devbox.devcontainer.jsonc import JSON
     from devbox.devcontainer.overlay import Overlay
     from devbox.devcontainer.record import Record
+    from devbox.engine.spec import ImageBuild
 
 Kind = Literal["image", "build", "compose"]
 # A lifecycle command as written: a shell line, an argv, or several of these by name that run in parallel.
@@ -28,6 +29,20 @@ class BuildRecipe:
     args: tuple[tuple[str, str], ...] = ()
     cache_from: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+
+    @property
+    def image_build(self) -> ImageBuild:
+        """The build that this asks for: what is judged, and what runs."""
+        from devbox.engine.spec import ImageBuild
+
+        return ImageBuild(
+            dockerfile=str(self.dockerfile),
+            context=str(self.context),
+            target=self.target,
+            args=self.args,
+            cache_from=self.cache_from,
+            options=self.options,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -312,3 +312,12 @@ def _common(build: ImageBuild) -> list[str]:
 
 def _each(flag: str, values: Iterable[str]) -> list[str]:
     return [word for value in values for word in (flag, value)]
+
+
+def fields_of(word: str) -> dict[str, str]:
+    """Return the fields of an option as buildx writes it, `type=local,dest=FOLDER`; none where it is no CSV."""
+    try:
+        items = next(csv.reader(io.StringIO(word, newline=""), strict=True), [])
+    except csv.Error:
+        return {}
+    return {key.strip().lower(): value for key, _, value in (item.partition("=") for item in items)}

@@ -7,13 +7,14 @@ framework.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devbox import toml
 from devbox.errors import ConfigError, UsageError
 from devbox.frameworks.checks import problems
 from devbox.frameworks.model import Detect, Framework
-from devbox.frameworks.sources import EXTENDS, NAME, Source, complete, no_such, overlaid, sources
+from devbox.frameworks.sources import EXTENDS, NAME, Source, base_images, complete, no_such, overlaid, sources
 from devbox.frameworks.structure import Reader, structured
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["available", "detection", "examine", "load", "origin", "parse", "structured", "variants"]
 
 # The loader sets these itself.
-_OWN_FIELDS = frozenset({"name", "variant", "variants"})
+_OWN_FIELDS = frozenset({"name", "variant", "variants", "rules"})
 _FILE_KEYS = frozenset({"default_variant", "variants", EXTENDS})
 
 
@@ -43,13 +44,28 @@ def load(name: str, variant: str | None = None, workspace: Path | None = None) -
     if variant is not None and names and variant not in names:
         raise no_such(f"variant of {name}", variant, names)
     # Only the one that is wanted is read, so that a framework of many variants costs no more than one of few.
-    return _right(_read(places[name][0], table, only=variant or str(table.get("default_variant"))))[0]
+    (one, *_) = _right(_read(places[name][0], table, only=variant or str(table.get("default_variant"))))
+    return replace(one, rules=_rules(name, table, places, workspace))
 
 
 def variants(name: str, workspace: Path | None = None) -> tuple[Framework, ...]:
     """Return the framework `name` in each of its variants, the default one first. Raises as `load` does."""
     places = _places(name, workspace)
-    return _right(_read(places[name][0], complete(places[name][0], places)))
+    table = complete(places[name][0], places)
+    rules = _rules(name, table, places, workspace)
+    return tuple(replace(one, rules=rules) for one in _right(_read(places[name][0], table)))
+
+
+def _rules(name: str, table: toml.Table, places: dict[str, tuple[Source, ...]], workspace: Path | None) -> str:
+    """Return what tells a framework, of which the checkout says something, from all others; else ""."""
+    own = {key: left for key, found in places.items() if (left := tuple(one for one in found if not one.at))}
+    said = base_images(workspace)
+    if not said and (own == places or (name in own and complete(own[name][0], own) == table)):
+        return ""
+    import hashlib
+    import json
+
+    return hashlib.sha256(json.dumps([name, table, *said], sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def detection(workspace: Path | None = None, only: str | None = None) -> dict[str, tuple[tuple[str, Detect], ...]]:
@@ -179,7 +195,7 @@ def _variant(
     reader = Reader(source.path, say)
     for own in sorted(_OWN_FIELDS & table.keys()):
         reader.mistakes.append(toml.unknown_key(source.path, say(own), known))
-    full = table | {"name": source.name, "variant": variant, "variants": list(names)}
+    full = table | {"name": source.name, "variant": variant, "variants": list(names), "rules": ""}
     framework = reader.record(Framework, full, hidden=_OWN_FIELDS, further=_FILE_KEYS)
     if not reader.mistakes:
         reader.mistakes += [

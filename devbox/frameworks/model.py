@@ -294,7 +294,8 @@ class Framework:
     that is made from packages where no registry answers ("cuda" or "cpu"; None where none can be). `default_arch` is
     a compute capability such as "9.0", used where neither a GPU nor `--arch` says one. `args` are build arguments of
     the Dockerfile. `version` is where a checkout says its own; without it git does. `caches` are names below /cache.
-    `settings` are VS Code's. `services` run beside the dev container where it is one of several.
+    `settings` are VS Code's. `services` run beside the dev container where it is one of several. `rules` are 16 hex
+    digits of all of it where the checkout's own files say some of it, else "".
     """
 
     name: str
@@ -330,6 +331,7 @@ class Framework:
     settings: Pairs = ()
     services: tuple[str, ...] = ()
     post_create: str | None = None
+    rules: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,17 @@ def _tables(path: Path) -> tuple[str, ...]:
     return tuple(tables)
 
 
+def base_images(workspace: Path | None) -> list[str]:
+    """Return the base images that a checkout's own files set, whatever framework it is; "package" is devbox's own."""
+    found = []
+    for path in () if workspace is None else (workspace / name for name in WORKSPACE_FILES):
+        try:
+            found.append(str(toml.read(path).get("base_image") or "package"))
+        except FileNotFoundError:
+            continue
+    return found if any(one != "package" for one in found) else []
+
+
 def complete(source: Source, places: dict[str, tuple[Source, ...]], below: tuple[Source, ...] = ()) -> toml.Table:
     """Return the table at `source`, laid over the one that it `extends`, if any; `below` are those that extend it.
 

@@ -10,14 +10,17 @@ if TYPE_CHECKING:
 LABEL = "devbox.image"
 
 
-def repository(framework: str) -> str:
-    """Return the repository of a framework's images: "devbox-vllm"."""
-    return f"devbox-{framework}"
+def repository(framework: str, rules: str = "") -> str:
+    """Return the repository of a framework's images: "devbox-vllm".
+
+    What a checkout's own rules make has a name of its own, `rules` in it: no other checkout takes it for devbox's.
+    """
+    return f"devbox-{framework}-{rules}" if rules else f"devbox-{framework}"
 
 
 def reference(framework: Framework, stage: str) -> str:
     """Return what `devbox image build` calls the image of a stage: "devbox-vllm:cuda13-devel"."""
-    return f"{repository(framework.name)}:{framework.variant}-{stage}"
+    return f"{repository(framework.name, framework.rules)}:{framework.variant}-{stage}"
 
 
 def label(framework: Framework, stage: str) -> str:

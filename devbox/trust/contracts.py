@@ -9,8 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from devbox.masking import is_secret_name
+from devbox.trust import builds
+from devbox.trust.builds import of_image_build
 from devbox.trust.containers import variable
-from devbox.trust.reach import Reach, distinct, is_inside, of_path
+from devbox.trust.reach import Reach, distinct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -19,10 +21,6 @@ if TYPE_CHECKING:
     from devbox.devcontainer.jsonc import JSON
     from devbox.devcontainer.model import Contract
 
-# Options of `docker build` with a value, and those without one, that stay in the build; some depend on the value.
-_VALUED = frozenset({"--add-host", "--build-context", "--label", "--platform", "--progress", "--secret", "--shm-size",
-                     "--ulimit"})  # fmt: skip
-_SWITCHES = frozenset({"--no-cache", "--pull", "--quiet", "-q"})
 _HOST_VARIABLE = re.compile(r"\$\{(?:local)?[eE]nv:([^:}]+)")
 # Where a shell writes to, and what it ends a word at.
 _REDIRECTED = re.compile(r"[0-9&]*>>?\|?\s*[^\s;&|]+")
@@ -111,61 +109,8 @@ def _strings(value: Any) -> Iterator[str]:
 
 def of_build(contract: Contract) -> Iterator[Reach]:
     """Yield what the build of a contract's image reaches."""
-    if contract.build is None:
-        return
-    build = contract.build
-    said = (option for option in _options(build.options) if not _stays(option, contract.workspace))
-    found = [Reach("build", option, f"passes to docker build: {option}") for option in said]
-    found += of_caches("cacheFrom", build.cache_from)
-    for what, path in (("Dockerfile", build.dockerfile), ("build context", build.context)):
-        if not is_inside(path, contract.workspace):
-            found.append(of_path(path, f"takes the {what} {path} from outside the workspace"))
-    if found:
-        from devbox.trust.content import of_files
-
-        # Only a build that reaches the host can do harm by what its steps are.
-        local = [name for name in contract.features if name.startswith(".")]
-        content = of_files(contract.path.parent, [str(build.dockerfile), *sorted(local)])
-        yield from (replace(one, content=content) for one in found)
-
-
-def of_caches(key: str, items: Iterable[str]) -> Iterator[Reach]:
-    """Yield the caches of an image build that are no image of a registry: folders, and services with keys of yours."""
-    for item in items:
-        fields = dict(field.strip().partition("=")[::2] for field in str(item).split(","))
-        plain = "=" not in str(item) or (fields.keys() == {"type", "ref"} and fields["type"] == "registry")
-        if not plain or key == "cache_to":
-            yield Reach("build", f"{key} {item}", f"is built with {key}: {item}")
-
-
-def _options(words: Sequence[str]) -> Iterator[str]:
-    """Yield the options among the words of `docker build`, each with its value; a word that is none by itself."""
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        yield f"{word}={rest.pop(0)}" if word in _VALUED and rest else word
-
-
-def _stays(option: str, workspace: Path) -> bool:
-    """Tell whether an option of `docker build` reaches nothing but the build."""
-    if not option.isprintable():
-        # Docker's reader of these ends at a line break, and is no judge of the rest.
-        return False
-    name, equals, value = option.partition("=")
-    if name == "--build-context":
-        _, named, place = value.partition("=")
-        return bool(named) and (place.startswith("docker-image://") or _is_in(place, workspace))
-    if name == "--secret":
-        words = value.split(",")
-        fields = dict(word.partition("=")[::2] for word in words)
-        file = fields.get("src", "")
-        return (
-            fields.keys() == {"id", "src"}
-            and len(words) == len(fields)
-            and (file == os.devnull or _is_in(file, workspace))
-        )
-    return name in _VALUED if equals else name in _SWITCHES
-
-
-def _is_in(path: str, workspace: Path) -> bool:
-    return path.startswith("/") and is_inside(path, workspace)
+    if contract.build is not None:
+        found = of_image_build(contract.build.image_build, contract.workspace)
+        local = sorted(name for name in contract.features if name.startswith("."))
+        more = [contract.build.args, contract.build.target]
+        yield from builds.bound(found, contract.path.parent, [str(contract.build.dockerfile), *local], more)

@@ -7,6 +7,7 @@ where none but its containers use it. All else that is there is another's.
 from __future__ import annotations
 
 import ipaddress
+import re
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     JSON = dict[str, Any]
 
+# What devbox and editors call the images that they make, however docker's own registry is written before it.
+_TOOLS = re.compile(r"(?:(?:[\w.-]*docker\.io/)?library/|[\w.-]*docker\.io/)?(?:devbox|vsc)-", re.IGNORECASE)
 _FOLDER = "com.docker.compose.project.working_dir"
 # What tells a thing from a later one of its name. An image is made again by each build: there it is who has made it.
 _SAME = {"volume": "CreatedAt", "network": "Id"}
@@ -201,7 +204,10 @@ def taken(
     for name, subnet, route in there.routes():
         said = f"the network {name} takes the addresses {subnet}, and with them the host's way to {route}"
         yield Reach("network", f"{name} {subnet}", said)
-    for name, _ in there.others("image"):
+    tools = [name for name in names.images if _TOOLS.match(name) and f"image {name}" not in there.claims]
+    for name in tools:
+        yield Reach("name", name, f"gives the name {name}, by which tools know their own images, to one of its own")
+    for name in (name for name, _ in there.others("image") if name not in tools):
         yield Reach("name", name, f"gives the name {name} to an image of its own; another one has it now")
 
 

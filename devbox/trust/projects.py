@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from devbox.engine.run_args import is_reserved_label
-from devbox.engine.spec import Mount
+from devbox.engine.spec import ImageBuild, Mount
 from devbox.errors import ContractError
+from devbox.trust import builds
+from devbox.trust.builds import of_image_build
 from devbox.trust.compose_keys import asked
 from devbox.trust.containers import of_mount, of_network, of_restarts, of_switches, of_volume, variable
-from devbox.trust.content import digest, of_files
-from devbox.trust.contracts import of_caches
+from devbox.trust.content import of_files
 from devbox.trust.reach import Reach, is_inside, of_path
 
 if TYPE_CHECKING:
@@ -174,42 +175,27 @@ def of_service_build(build: JSON, secrets: JSON, workspace: Path) -> Iterator[Re
     found = list(_of_service_build(build, workspace))
     for item in build.get("secrets") or ():
         found += _of_file("secret", item["source"], secrets.get(item["source"]) or {}, workspace)
-    if found:
-        # Only a build that reaches the host can do harm by what its steps are.
-        content = of_files(Path(build.get("context") or "/"), [build.get("dockerfile") or "Dockerfile"])
-        content = digest([content, *map(build.get, ("dockerfile_inline", "args", "target"))])
-        yield from (replace(one, content=content) for one in found)
+    context, dockerfile = Path(build.get("context") or "/"), build.get("dockerfile") or "Dockerfile"
+    more = [*map(build.get, ("dockerfile_inline", "args", "target"))]
+    yield from builds.bound(found, context, [dockerfile], more)
 
 
 def _of_service_build(build: JSON, workspace: Path) -> Iterator[Reach]:
     for key, value in asked(build, "services.build"):
         yield Reach("build", f"{key} {_text(value)}", f"is built with {key}: {_text(value)}")
-    if build.get("network") not in {None, "", "none", "default"}:
-        yield Reach("build", f"network {build['network']}", f"is built with network: {build['network']}")
-    context = str(build.get("context", ""))
-    if context.startswith("/"):
-        dockerfile = Path(context, str(build.get("dockerfile") or "Dockerfile"))
-        for what, path in (("build context", Path(context)), ("Dockerfile", dockerfile)):
-            if not is_inside(path, workspace):
-                yield of_path(path, f"takes the {what} {path} from outside the workspace")
-    elif context:
-        yield Reach("remote", context, f"is built from {context}, which is elsewhere")
-    contexts = build.get("additional_contexts") or {}
+    context, contexts = str(build.get("context") or ""), build.get("additional_contexts") or {}
     pairs = contexts.items() if isinstance(contexts, dict) else (str(item).partition("=")[::2] for item in contexts)
-    for name, place in sorted((str(name), str(place)) for name, place in pairs):
-        yield from _of_context(name, place, workspace)
-    for key in ("cache_from", "cache_to"):
-        yield from of_caches(key, build.get(key) or ())
-
-
-def _of_context(name: str, place: str, workspace: Path) -> Iterator[Reach]:
-    # An image is what any Dockerfile can start from.
-    if place.startswith("docker-image://") or (place.startswith(("service:", "target:")) and "/" not in place):
-        return
-    if not place.startswith("/"):
-        yield Reach("remote", place, f"is built with {place}, which is elsewhere, as {name}")
-    elif not is_inside(place, workspace):
-        yield of_path(place, f"is built with {place} of the host as {name}")
+    named = sorted((str(name), str(place)) for name, place in pairs)
+    made = ImageBuild(
+        dockerfile=str(Path(context, str(build.get("dockerfile") or "Dockerfile"))) if context.startswith("/") else "",
+        context=context,
+        # Those of the project itself.
+        contexts=tuple(one for one in named if not one[1].startswith(("service:", "target:")) or "/" in one[1]),
+        cache_from=tuple(map(str, build.get("cache_from") or ())),
+        cache_to=tuple(map(str, build.get("cache_to") or ())),
+        network=build.get("network"),
+    )
+    yield from of_image_build(made, workspace)
 
 
 def _of_network(name: str, network: JSON) -> Iterator[Reach]:

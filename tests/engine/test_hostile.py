@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox import paths
+from devbox.cli.app import run as cli
 from devbox.container import hot
 from devbox.container.inside.exec import execute
 from devbox.container.up.up import UpRequest, up
@@ -145,6 +146,42 @@ def test_a_mounted_folder_that_became_a_link_stops_the_start(canaries: Canaries)
         assert not found["State"]["Running"]
     finally:
         down(canaries)
+
+
+UPSTREAM = 'framework = "x"\n[frameworks.x]\nextends = "cuda"\n[frameworks.x.upstream]\ndockerfile = "Dockerfile"\n'
+
+
+@pytest.mark.parametrize(
+    ("more", "links", "words", "says"),
+    [
+        ('render = ["./render"]', {}, ["--upstream"], "runs on the host, to write its Dockerfile: ./render"),
+        ('render = ["render.py"]', {}, ["--upstream"], "runs on the host"),
+        ('render = ["./render", "\\u001b[2K\\u202e"]', {}, ["--upstream"], r"\\x1b\[2K\\u202e"),
+        ("", {"Dockerfile": "secret"}, ["--upstream"], "takes the Dockerfile .* from outside"),
+        ("", {"dist": ""}, ["dist"], "writes what it has built elsewhere"),
+    ],
+)
+def test_an_image_build_does_nothing_unasked(
+    canaries: Canaries,
+    capsys: pytest.CaptureFixture[str],
+    more: str,
+    links: dict[str, str],
+    words: list[str],
+    says: str,
+) -> None:
+    me, out = canaries.me, canaries.out
+    (out / "secret").write_text("FROM scratch\n")
+    (me / "devbox.toml").write_text(f'variant = "cpu"\n{UPSTREAM}{more}\n')
+    for name in ("render", "render.py"):
+        (me / name).write_text(f"#!/bin/sh\ntouch {out}/fired\n")
+        (me / name).chmod(0o755)
+    for name, target in links.items():
+        (me / name).symlink_to(out / target)
+    assert cli(["image", "build", "--workspace", str(me), *words, "--dry-run"]) == 0
+    assert re.search(rf"needs your consent \(--trust\): .*{says}", capsys.readouterr().err)
+    assert cli(["image", "build", "--workspace", str(me), *words]) == 5
+    assert re.search(says, capsys.readouterr().err)
+    canaries.see_silent()
 
 
 def test_a_first_look_reaches_nothing(canaries: Canaries) -> None:

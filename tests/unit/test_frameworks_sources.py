@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from devbox.errors import ConfigError, ContractError
 from devbox.frameworks import load
 from devbox.frameworks.model import CheckoutContext
 from devbox.frameworks.sources import built_in, overlaid
+from devbox.image.names import reference
 
 TABLES = {file.stem: tomllib.loads(file.read_text(encoding="utf-8")) for file in built_in().glob("*.toml")}
 VALUES = st.recursive(
@@ -120,3 +122,26 @@ def test_a_context_that_is_a_link_out_of_the_checkout_is_refused(tmp_path: Path)
     assert part.folder(checkout) is None
     (checkout / "requirements").mkdir()
     assert part.folder(checkout) == checkout / "requirements"
+
+
+def test_what_a_checkouts_rules_make_is_called_otherwise(tmp_path: Path) -> None:
+    """No other checkout takes it for devbox's own image, or for that of a checkout with other rules."""
+    plain, same, other = (tmp_path / name for name in ("plain", "same", "other"))
+    texts = {
+        plain: "",
+        same: '[frameworks.vllm]\nextends = "vllm"\n',
+        other: '[frameworks.vllm]\nextends = "vllm"\nbase_image = "evil:1"\n[frameworks.base]\nextends = "vllm"\n',
+    }
+    for folder, text in texts.items():
+        folder.mkdir()
+        (folder / "devbox.toml").write_text(text)
+    found = {folder.name: reference(load.load("vllm", "cpu", folder), "devel") for folder in texts}
+    assert found["plain"] == found["same"] == "devbox-vllm:cpu-devel"
+    assert re.fullmatch(r"devbox-vllm-[0-9a-f]{16}:cpu-devel", found["other"])
+    assert not reference(load.load("base", "cpu", other), "devel").startswith("devbox-base:")
+    (plain / "devbox.local.toml").write_text('base_image = "evil:1"\n')
+    assert reference(load.load("vllm", "cpu", plain), "devel") not in found.values()
+    (plain / "devbox.local.toml").write_text('base_image = "package"\n')
+    assert reference(load.load("vllm", "cpu", plain), "devel") == found["plain"]
+    (other / "devbox.local.toml").write_text('[frameworks.vllm]\nextends = "vllm"\nbase_image = "evil:2"\n')
+    assert reference(load.load("vllm", "cpu", other), "devel") not in found.values()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devbox.errors import ImageError
 from devbox.facts.git import git
 from devbox.image.building import copies, source
 from devbox.image.building.source import Revision, mirror, revision, version_of
@@ -96,6 +99,65 @@ def test_a_folder_that_has_become_a_link_is_not_written_through(checkout: Path, 
     (checkout / "csrc/a.cpp").write_text("theirs\n")
     assert (mirror(checkout).folder / "csrc/a.cpp").read_text() == "theirs\n"
     assert (outside / "a.cpp").read_text() == "mine\n"
+
+
+def index_of(*names: str) -> bytes:
+    """Return an index of git's (version 2) with entries that git itself would never make."""
+    entries = b""
+    for name in sorted(name.encode() for name in names):
+        entry = struct.pack(">10I20sH", *[0] * 6, 0o100644, 0, 0, 1, bytes(20), len(name)) + name
+        entries += entry + bytes(8 - len(entry) % 8)
+    body = struct.pack(">4sII", b"DIRC", 2, len(names)) + entries
+    return body + hashlib.sha1(body, usedforsecurity=False).digest()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../outside", "{outside}", "csrc/../../outside", ".git/config", "csrc/.git/x", "csrc/./a.cpp", "csrc//a.cpp"],
+)
+@pytest.mark.parametrize("inner", ["", "sub/"])
+def test_an_index_that_names_what_is_elsewhere_is_refused(
+    checkout: Path, tmp_path: Path, name: str, inner: str
+) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("secret")
+    git_folder = checkout / ".git"
+    if inner:
+        # The index of a submodule, in a repository that a `.git` file names, is read, too.
+        run(checkout, "init", "--quiet", "sub")
+        commit(checkout / "sub")
+        (checkout / ".gitmodules").write_text('[submodule "sub"]\n\tpath = sub\n\turl = elsewhere\n')
+        run(checkout, "config", "submodule.sub.active", "true")
+        run(checkout, "-c", "advice.addEmbeddedRepo=false", "add", "sub", ".gitmodules")
+        (checkout / "sub/.git").rename(tmp_path / "moved")
+        git_folder = tmp_path / "moved"
+        (checkout / "sub/.git").write_text(f"gitdir: {git_folder}\n")
+    (git_folder / "index").write_bytes(index_of(name.replace("{outside}", str(outside))))
+    before = {*tmp_path.rglob("*")}
+    with pytest.raises(ImageError, match="no path of a checkout"):
+        mirror(checkout)
+    assert {*tmp_path.rglob("*")} == before
+    copies = source.folder_of(checkout)
+    assert not copies.exists()
+
+
+def test_what_becomes_a_link_while_it_is_copied_is_not_followed(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/a.cpp").write_text("secret")
+    for swapped in ("csrc", "csrc/a.cpp"):
+
+        def swap(*_: object, name: str = swapped) -> None:
+            (checkout / name).rename(tmp_path / f"moved-{len(name)}")
+            (checkout / name).symlink_to(tmp_path / "outside" / name.removeprefix("csrc").lstrip("/"))
+
+        monkeypatch.setattr(source, "_remove_others", swap)
+        with pytest.raises(ImageError, match="cannot be copied"):
+            mirror(checkout)
+        (checkout / swapped).unlink()
+        (tmp_path / f"moved-{len(swapped)}").rename(checkout / swapped)
+    assert "secret" not in "".join(one.read_text() for one in source.folder_of(checkout).rglob("*") if one.is_file())
 
 
 def test_a_file_that_nobody_may_write_is_copied_once(checkout: Path) -> None:

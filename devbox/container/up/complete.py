@@ -20,7 +20,7 @@ from devbox.container.desired import Image, slug
 from devbox.container.steps import BuildService, PullImage
 from devbox.container.up.compose import image_contract, service_build
 from devbox.container.up.feature_layer import layer_of, resolve
-from devbox.container.up.images import build_of, foreseen_config, plan_image
+from devbox.container.up.images import foreseen_config, plan_image
 from devbox.devcontainer.compose.model import as_image_contract
 from devbox.devcontainer.identity import METADATA
 from devbox.devcontainer.merge import image_metadata, label_entries
@@ -170,7 +170,7 @@ def _base(journal: Journal, contract: Contract, *, pull: bool) -> tuple[Image, s
         name = contract.image or ""
         found = look(name) or {}
         return Image(name, str(found.get("Id", "")), name, found.get("Config") or {}), f"FROM {name}\n"
-    build = build_of(contract.build)
+    build = contract.build.image_build
     text = contract.build.dockerfile.read_text(encoding="utf-8")
     return Image(todo.reference, "", todo.digest, foreseen_config(look, build, text)), text
 
@@ -179,7 +179,7 @@ def _todo(contract: Contract, wishes: Wishes, text: str, layer: Layer | None, *,
     """Return the build that makes all of it. Raises ContractError where the Dockerfile makes no sense."""
     recipe, environ = contract.build, network.proxies()
     build = replace(
-        build_of(recipe) if recipe is not None else ImageBuild("", ""),
+        recipe.image_build if recipe is not None else ImageBuild("", ""),
         tags=wishes.tags,
         labels=((METADATA, label), *wishes.labels),
         platforms=wishes.platforms,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from devbox.container.desired import Image, slug
 from devbox.container.steps import BuildImage, PullImage
 from devbox.container.up.feature_layer import see_features, with_features
-from devbox.engine.spec import ImageBuild
 from devbox.errors import ContractError, UsageError
 from devbox.image.buildkit.inputs import LABEL, inputs_of, is_made_from
 from devbox.image.dockerfile.stages import base_images, read_stages
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
 
     from devbox.container.up.apply import Journal
     from devbox.devcontainer.jsonc import JSON
-    from devbox.devcontainer.model import BuildRecipe, Contract
+    from devbox.devcontainer.model import Contract
+    from devbox.engine.spec import ImageBuild
 
 Look = Callable[[str], "JSON | None"]
 
@@ -64,7 +64,7 @@ def plan_image(
             return ImagePlan(reference, "", image_of(reference, found, ""))
         hint = f"docker pull {reference}   # or name another image in {contract.path}"
         return ImagePlan(reference, "", None, (_pull(reference, found, "image", hint, contract.path),))
-    recipe, wanted = contract.build, build_of(contract.build)
+    recipe, wanted = contract.build, contract.build.image_build
     try:
         text = recipe.dockerfile.read_text(encoding="utf-8") if dockerfile is None else dockerfile
         bases = {name: look(name) for name in base_images(text, dict(recipe.args), str(recipe.dockerfile))}
@@ -105,18 +105,6 @@ def _pull(name: str, found: JSON | None, what: str, hint: str, place: Path) -> P
         except UsageError as wrong:
             raise ContractError(f"{place}: {wrong.message}", hint=f"edit {place}") from None
     return PullImage(name, found is not None, what, hint)
-
-
-def build_of(recipe: BuildRecipe) -> ImageBuild:
-    """Return the build that a contract's `build` asks for."""
-    return ImageBuild(
-        dockerfile=str(recipe.dockerfile),
-        context=str(recipe.context),
-        target=recipe.target,
-        args=recipe.args,
-        cache_from=recipe.cache_from,
-        options=recipe.options,
-    )
 
 
 def ids_of(bases: Mapping[str, JSON | None]) -> dict[str, str]:

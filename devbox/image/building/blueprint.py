@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -29,9 +30,12 @@ from devbox.image.dockerfile.stages import mounts
 from devbox.image.platforms import architecture
 from devbox.image.registry.client import is_loopback
 from devbox.paths import cache_dir
+from devbox.trust.ask import Answers, agree
+from devbox.trust.builds import bound, of_image_build
+from devbox.trust.reach import distinct
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from devbox.config import Settings
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from devbox.frameworks.model import Framework, Pairs
     from devbox.image.registry.transfer import Rewrite
     from devbox.reporter import Reporter
+    from devbox.trust.reach import Reach
 
 # The variables of sccache that hold a storage's address: those of Redis and of S3.
 _ENDPOINTS = ("SCCACHE_REDIS_ENDPOINT", "SCCACHE_ENDPOINT")
@@ -157,6 +162,7 @@ class Maker:
                 f"{reading.stage} is built from the source, and no checkout of {self.framework.name} was named",
                 hint=f"--workspace PATH, or --framework {self.framework.name}=PATH",
             )
+        self._see_reach(made)
         settled = self._settled(blueprint, made)
         made = [self._target(self._on_efa(settled, one), one.stage) for one in made]
         self._look_at_secrets(blueprint, made)
@@ -165,8 +171,32 @@ class Maker:
     def _target_upstream(self, stage: str) -> Target:
         blueprint = self._upstream(stage)
         made = self._target(blueprint, stage)
+        self._see_reach([made])
         self._look_at_secrets(blueprint, [made])
         return made
+
+    def _see_reach(self, made: list[Target]) -> None:
+        """See that the person agreed to what the checkout gives the builds, before anything of them runs.
+
+        What is settled later are arguments alone, which reach nothing.
+        """
+        checkout = self.checkout
+        if checkout is None:
+            return
+        links = () if self.request.find_links is None else (self.request.find_links,)
+        own = {os.path.realpath(path) for path in (*self.files, *links, sources.folder_of(checkout))}
+        own |= {os.path.dirname(os.path.realpath(path)) for path in self.files}  # noqa: PTH120
+        common = self.common
+        given = replace(common, network=common.network or self.request.storage_network)
+        found = [reach for one in made for reach in of_image_build(one.build, checkout, given=given, own=own)]
+        more = [(one.build.args, one.build.target) for one in made]
+        self._agree(bound(found, checkout, [one.build.dockerfile for one in made], more))
+
+    def _agree(self, reach: Iterable[Reach]) -> None:
+        request, checkout = self.request, self.checkout
+        if checkout is not None:
+            answers = Answers(request.trust, dry_run=request.dry_run, command="devbox image build")
+            self._note(*agree(checkout, checkout, distinct(reach), answers, self.reporter))
 
     def _target(self, blueprint: Blueprint, stage: str) -> Target:
         made = target(blueprint, stage, self.common, storage_network=self.request.storage_network)
@@ -299,6 +329,8 @@ class Maker:
         argv = upstream.command(rules, known, checkout, efa=request.efa)
         if argv and len(request.stages) > 1:
             raise UsageError("this checkout renders one stage at a time", hint=f"devbox image build --upstream {stage}")
+        if argv:
+            self._agree([upstream.reach(argv, rules, checkout)])
         if argv and request.dry_run:
             self.rendering = shlex.join(["env", "-C", str(checkout), *argv])
             # What is there may be of another stage, or of nobody's doing yet.
@@ -307,7 +339,7 @@ class Maker:
             text = upstream.foreseen(known["stage"], taken)
         else:
             if argv:
-                upstream.render(argv, checkout, self.reporter, trust=request.trust)
+                upstream.render(argv, checkout, self.reporter)
             file = upstream.dockerfile(rules, checkout)
             text = file.read_text(encoding="utf-8", errors="replace")
         names = {stage: told.stage}

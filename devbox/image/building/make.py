@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbox.config.network import network_of
-from devbox.engine.spec import build_args, podman_build_args
+from devbox.engine.spec import build_args, fields_of, podman_build_args
 from devbox.errors import ImageError
 from devbox.facts.fitness import require
 from devbox.files import write_atomically
@@ -22,7 +22,6 @@ from devbox.image.assembly.recipe import CA_SECRET, forwarded, site_secrets
 from devbox.image.building import builder
 from devbox.image.building import source as sources
 from devbox.image.building.blueprint import BuildRequest, Maker
-from devbox.image.building.options import fields
 from devbox.image.building.targets import PYTHON, Target, distinct
 from devbox.image.buildkit import bake
 from devbox.image.buildkit.build import log_path, run_buildx
@@ -255,7 +254,7 @@ def _write(path: Path, text: str) -> None:
 def _make_folders(outputs: Sequence[str]) -> None:
     """Make the folders that files go to: buildx would make them for nobody but the user. It tells what cannot be."""
     for output in outputs:
-        words = fields(output)
+        words = fields_of(output)
         if words.get("type") == "local" and "dest" in words:
             with contextlib.suppress(OSError):
                 Path(words["dest"]).mkdir(parents=True, exist_ok=True)
@@ -287,7 +286,7 @@ def _text_of(path: Path) -> str:
 def _built(engine: Engine, one: Target) -> BuiltImage:
     """Return what a target has become. Raises ImageError where an image that had to be loaded is not there."""
     outputs = one.build.outputs
-    files = next((dest for words in outputs if (dest := fields(words).get("dest"))), None)
+    files = next((dest for words in outputs if (dest := fields_of(words).get("dest"))), None)
     found = engine.image(one.build.tags[0]) if one.build.tags else None
     if found is None and not outputs:
         raise ImageError(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devbox.engine.spec import csv_record
+from devbox.engine.spec import csv_record, fields_of
 from devbox.errors import UsageError
 from devbox.masking import is_secret_name
 from devbox.paths import expanded
@@ -103,7 +101,7 @@ def secrets(words: Sequence[str], environ: Mapping[str, str]) -> tuple[Pairs, Pa
     """
     files, variables = [], []
     for word in words:
-        said = fields(word)
+        said = fields_of(word)
         name = said.get("id", "")
         path, variable = said.get("src") or said.get("source"), said.get("env")
         if not name or (path and variable) or set(said) - {"id", "src", "source", "env", "type"}:
@@ -150,12 +148,3 @@ def output(word: str) -> str:
 def _absolute(text: str) -> Path:
     """Return a path as an absolute one; symlinks stay, and so does a `~` that names nobody."""
     return Path(os.path.abspath(expanded(text)))  # noqa: PTH100
-
-
-def fields(word: str) -> dict[str, str]:
-    """Return the fields of an option as buildx writes it, `type=local,dest=FOLDER`; none where it is no CSV."""
-    try:
-        items = next(csv.reader(io.StringIO(word, newline=""), strict=True), [])
-    except csv.Error:
-        return {}
-    return {key.strip().lower(): value for key, _, value in (item.partition("=") for item in items)}

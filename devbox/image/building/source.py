@@ -7,6 +7,7 @@ copied, and BuildKit in turn is sent only that. A build tree, `.git` and caches 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from devbox.facts.git import git
 from devbox.files import lock
 from devbox.frameworks import stated
 from devbox.paths import cache_dir, state_dir
+from devbox.trust.reach import is_inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,9 +35,12 @@ OUTPUT = "dist"
 _SKIPPED = re.compile(
     r"\.git|\.hg|\.venv|venv|dist|build|build[-_].*|cmake-build-.*|node_modules|__pycache__|\.[a-z]*_cache"
 )
+# Parts of a path that git itself would never take into its index.
+_NOWHERE = frozenset({"", ".", "..", ".git"})
 _DESCRIBED = re.compile(r"(?P<tag>.+)-(?P<distance>\d+)-g(?P<commit>[0-9a-f]+)")
 # setuptools-scm's default: an optional prefix that ends with a dash, an optional v, and the version.
 _TAG = re.compile(r"(?:[\w-]+-)?[vV]?(?P<version>\d+(?:\.\d+)*\S*)")
+_AT_ONCE = 1 << 20
 _PKG_INFO = re.compile(r"^Version: (\S+)$", re.MULTILINE)
 
 
@@ -105,7 +110,10 @@ def _record(checkout: Path, link: Path) -> None:
 
 
 def names(checkout: Path) -> Iterator[str]:
-    """Yield the paths below `checkout` that an image build may read: those of submodules too, and links as they are."""
+    """Yield the paths below `checkout` that an image build may read: those of submodules too, and links as they are.
+
+    A container can write git's index. Raises ImageError where it names what is not in the checkout.
+    """
     known = git(checkout, "ls-files", "-z", "--cached", "--recurse-submodules")
     new = git(checkout, "ls-files", "-z", "--others", "--exclude-standard")
     if known is None or new is None or not (known.ok and new.ok):
@@ -114,7 +122,11 @@ def names(checkout: Path) -> Iterator[str]:
         others = (name for name in new.stdout.split("\0") if not name.startswith(f"{OUTPUT}/"))
         found = dict.fromkeys((*known.stdout.split("\0"), *others))
     # An untracked repository in the checkout is named as a folder.
-    yield from (name for name in found if name and name != ".dockerignore" and not name.endswith("/"))
+    for name in found:
+        if name and name != ".dockerignore" and not name.endswith("/"):
+            if not _NOWHERE.isdisjoint(name.split("/")):
+                raise ImageError(f"git lists {name} in {checkout}, which is no path of a checkout", hint="git ls-files")
+            yield name
 
 
 def _walk(checkout: Path) -> Iterator[str]:
@@ -140,7 +152,11 @@ def _mirror(checkout: Path, folder: Path, wanted: Iterable[str]) -> Source:
             found[name] = status
     folder.mkdir(parents=True, exist_ok=True)
     _remove_others(folder, found)
-    copied = sum(_copy(checkout / name, folder / name, status) for name, status in found.items())
+    top = os.open(checkout, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        copied = sum(_copy(top, name, folder / name, status) for name, status in found.items())
+    finally:
+        os.close(top)
     return Source(folder, len(found), sum(status.st_size for status in found.values()), copied)
 
 
@@ -171,10 +187,11 @@ def _remove_others(folder: Path, wanted: dict[str, os.stat_result]) -> None:
                 path.unlink()
 
 
-def _copy(source: Path, target: Path, status: os.stat_result) -> bool:
-    """Copy a file or a link unless `target` has its size, time and mode. Return whether it was copied.
+def _copy(top: int, name: str, target: Path, status: os.stat_result) -> bool:
+    """Copy a file or a link below the folder `top` unless `target` has its size, time and mode. Say whether it was.
 
-    The copy can always be read and written: the next one takes its place.
+    The copy can always be read and written: the next one takes its place. What has become a link by now is not
+    followed: a container can write the checkout meanwhile.
     """
     mode = status.st_mode if stat.S_ISLNK(status.st_mode) else status.st_mode | stat.S_IRUSR | stat.S_IWUSR
     try:
@@ -186,12 +203,32 @@ def _copy(source: Path, target: Path, status: os.stat_result) -> bool:
             return False
     beside = target.with_name(f".{target.name[:200]}.devbox")
     beside.unlink(missing_ok=True)
-    shutil.copyfile(source, beside, follow_symlinks=False)
-    if not stat.S_ISLNK(status.st_mode):
-        beside.chmod(stat.S_IMODE(mode))
+    with _folder_below(top, os.path.dirname(name)) as folder:  # noqa: PTH120  # thousands of them
+        last = os.path.basename(name)  # noqa: PTH119
+        if stat.S_ISLNK(status.st_mode):
+            beside.symlink_to(os.readlink(last, dir_fd=folder))  # of a descriptor
+        else:
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            with open(os.open(last, flags, dir_fd=folder), "rb") as source, beside.open("wb") as made:  # noqa: PTH123
+                shutil.copyfileobj(source, made, _AT_ONCE)
+            beside.chmod(stat.S_IMODE(mode))
     os.utime(beside, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
     beside.replace(target)
     return True
+
+
+@contextlib.contextmanager
+def _folder_below(top: int, name: str) -> Iterator[int]:
+    """Open the folder `name` below `top`, no part of which may be a link. Raises OSError for one."""
+    at = os.dup(top)
+    try:
+        for part in name.split("/") if name else ():
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+            os.close(at)
+            at = inner
+        yield at
+    finally:
+        os.close(at)
 
 
 def revision(checkout: Path, framework: Framework | None = None) -> Revision:
@@ -234,6 +271,8 @@ def version_of(described: str) -> str | None:
 
 
 def _of_archive(checkout: Path) -> str | None:
+    if not is_inside(checkout / "PKG-INFO", checkout):
+        return None
     try:
         found = _PKG_INFO.search((checkout / "PKG-INFO").read_text(encoding="utf-8", errors="replace"))
     except OSError:

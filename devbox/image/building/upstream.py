@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from devbox.agent.placeholders import fill
 from devbox.engine import process
-from devbox.errors import ImageError, RefusedError, UsageError, last_lines
+from devbox.errors import ImageError, UsageError, last_lines
+from devbox.trust.content import of_files
+from devbox.trust.reach import Reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -58,18 +60,16 @@ def foreseen(stage: str, arguments: Iterable[str]) -> str:
     return "\n".join([f"FROM scratch AS {stage or 'last'}", *(f"ARG {name}" for name in arguments), ""])
 
 
-def render(argv: list[str], checkout: Path, reporter: Reporter, *, trust: bool) -> None:
-    """Run the checkout's own command on the host. It may do anything there, so it is shown and asked for.
-
-    Raises RefusedError without consent, ImageError where it fails.
-    """
+def reach(argv: list[str], upstream: Upstream, checkout: Path) -> Reach:
+    """Return what the checkout's own command is, which may do anything on the host: it is asked for, with its bytes."""
     line = shlex.join(argv)
-    if not trust and not reporter.confirm(
-        f"{checkout} renders its Dockerfile with a program of its own:\n  {line}\nRun it?"
-    ):
-        raise RefusedError(
-            f"{checkout} would run on this machine: {line}", hint="devbox image build --upstream --trust"
-        )
+    said = f"runs on the host, to write its Dockerfile: {line}"
+    return Reach("command", line, said, content=of_files(checkout, [upstream.render[0]]))
+
+
+def render(argv: list[str], checkout: Path, reporter: Reporter) -> None:
+    """Run the checkout's own command on the host. Raises ImageError where it fails."""
+    line = shlex.join(argv)
     with reporter.step("Rendering the Dockerfile"):
         done = process.stream(argv, lambda text: reporter.output(text, prefix="render"), cwd=checkout)
         if not done.ok:

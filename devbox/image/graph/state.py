@@ -44,7 +44,14 @@ class Built:
 def gather(engine: Engine, framework: Framework) -> list[Built]:
     """Return the images that the engine has of a framework's stages, the newest first. Raises EngineError."""
     own = names.label(framework, "")
-    args = ["image", "ls", "--no-trunc", "--quiet", "--filter", f"reference={names.repository(framework.name)}"]
+    args = [
+        "image",
+        "ls",
+        "--no-trunc",
+        "--quiet",
+        "--filter",
+        f"reference={names.repository(framework.name, framework.rules)}",
+    ]
     ids = list(dict.fromkeys(engine.run(args).stdout.split()))
     stages = {}
     for found in engine.inspect("image", ids):
