@@ -70,10 +70,8 @@ def build(
     )
     if done.cache.errors:
         where = f" {request.cache.storage.url}" if request.cache.storage is not None else ""
-        reporter.warn(
-            f"the compiler cache's shared storage{where} failed {done.cache.errors} times: "
-            "devbox cache doctor   # says why"
-        )
+        often = f"{done.cache.errors} time{'s' * (done.cache.errors > 1)}"
+        reporter.warn(f"the compiler cache's shared storage{where} failed {often}: devbox cache doctor   # says why")
     from devbox.builds.report.summary import report
 
     return report(done, log)

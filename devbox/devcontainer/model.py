@@ -56,7 +56,8 @@ class Variation:
     stronger than that. `gpus` says whether there are any, "detect" to look for them. An image is built with what
     `cache_from` names beside the contract's own, and without any with `no_cache`; `features_lock` takes the place of
     the setting. `remote_env` is for the commands of this call, where the contract says nothing of its names. Without
-    `remote_env_in_label` the contract's own is kept out of the container's metadata. `lenient` makes a warning of
+    `remote_env_in_label` the contract's own is kept out of the container's metadata, without
+    `feature_tools_in_label` the customizations of Features out of the image's. `lenient` makes a warning of
     what no other tool looks at, a workspace folder that the container has not, and says like them where lifecycle
     commands come from; and a line break of a compose project's `containerEnv` is what they make of it.
     """
@@ -74,6 +75,7 @@ class Variation:
     features_lock: str | None = None
     remote_env: tuple[tuple[str, str], ...] = ()
     remote_env_in_label: bool = True
+    feature_tools_in_label: bool = True
     lenient: bool = False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,13 @@ from devbox.container.hooks.commands import run_due
 from devbox.container.hooks.manage import within
 from devbox.container.inside.probe import learn, reading
 from devbox.container.person import dotfiles
+from devbox.devcontainer.properties import LIFECYCLE
 from devbox.dropin.configuration import included
 from devbox.dropin.meant import extent, meant, settings_of
 
 if TYPE_CHECKING:
     from devbox.container.inside.probe import Reading
+    from devbox.devcontainer.model import Merged
     from devbox.dropin.arguments import Arguments
     from devbox.reporter import Reporter
 
@@ -40,6 +43,8 @@ def run(arguments: Arguments, reporter: Reporter) -> JSON:
         file = None if secrets is None else Path(secrets)
         hooks, inside = within(about.engine, found, target, reporter, secrets_file=file, dotfiles=person)
         until = _wait_for(found) if limits.blocking else limits.until
+        if arguments.text("log-level") == "trace" and found.merged is not None:
+            reporter.info(f"LifecycleCommandExecutionMap: {json.dumps(_from_where(found.merged), indent=4)}")
         if limits.inside:
             run_due(inside, hooks, wait_for=until, extent=limits)
     if arguments.command_is("set-up"):
@@ -54,6 +59,18 @@ def result(arguments: Arguments) -> str:
     if arguments.on("prebuild"):
         return "prebuild"
     return "stopForPersonalization" if arguments.on("stop-for-personalization") else "done"
+
+
+def _from_where(merged: Merged) -> JSON:
+    """Return the commands of each lifecycle name and where they come from, as the reference's log has them."""
+    return {
+        name: [
+            {"origin": entry.get("id", "devcontainer.json"), "command": entry[name]}
+            for entry in merged.metadata
+            if entry.get(name)
+        ]
+        for name in LIFECYCLE
+    }
 
 
 def _wait_for(read: Reading) -> str | None:

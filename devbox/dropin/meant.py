@@ -141,6 +141,7 @@ def variation(arguments: Arguments) -> Variation:
         features_lock=features_lock(arguments),
         remote_env=arguments.pairs("remote-env"),
         remote_env_in_label=not arguments.on("omit-config-remote-env-from-metadata"),
+        feature_tools_in_label=not arguments.on("skip-persisting-customizations-from-features"),
         lenient=True,
     )
 

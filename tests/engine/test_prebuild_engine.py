@@ -36,7 +36,7 @@ USER dora
 CONTRACT: dict[str, Any] = {
     "build": {"dockerfile": "Dockerfile"},
     "features": {"./tool": {"version": "2"}},
-    "containerEnv": {"COLOUR": "blue"},
+    "containerEnv": {"COLOUR": "blue", "ODD": 'a "b" $HOME \\c', "MINE": "${localEnv:HOME}"},
     "updateRemoteUserUID": False,
     "postCreateCommand": "cat /note /installed > /tmp/done",
 }
@@ -69,6 +69,10 @@ def test_a_contract_that_names_it_starts_from_it(
     assert inspected is not None
     labels = inspected["Config"]["Labels"]
     assert labels["owner"] == "me"
+    # Who starts it without a tool has what holds for everybody, and nothing of the builder's.
+    known = dict(one.split("=", 1) for one in inspected["Config"]["Env"])
+    assert (known["COLOUR"], known["ODD"]) == ("blue", 'a "b" $HOME \\c')
+    assert "MINE" not in known
     assert tuple(image_metadata(labels)) == made.metadata
 
     theirs = reference_label(author, reference_cli, tmp_path / "scratch", engine_name("reference"))

@@ -30,6 +30,28 @@ if TYPE_CHECKING:
 FEATURES = Path(__file__).with_name("features.json")
 REGISTRIES = ("ghcr.io", "devcontainercli.azurecr.io")
 RELEASES = "github.com"
+TEMPLATE = "devcontainers/templates/docker-from-docker"
+_OPTIONS = ("installZsh", "upgradePackages", "dockerVersion", "moby", "enableNonRootDocker")
+_FILLED = {name: f"${{templateOption:{name}}}" for name in _OPTIONS}
+TEMPLATE_FILES = {
+    "devcontainer-template.json": {
+        "id": "docker-from-docker",
+        "version": "1.0.0",
+        "name": "Docker from Docker",
+        "options": {name: {"type": "string", "default": "true"} for name in _OPTIONS},
+    },
+    ".devcontainer/devcontainer.json": {
+        "name": "Docker from Docker",
+        "image": "mcr.microsoft.com/devcontainers/base:ubuntu",
+        "features": {
+            "ghcr.io/devcontainers/features/common-utils:1": {name: _FILLED[name] for name in _OPTIONS[:2]},
+            "ghcr.io/devcontainers/features/docker-from-docker:1": {
+                "version": _FILLED["dockerVersion"],
+                **{name: _FILLED[name] for name in _OPTIONS[3:]},
+            },
+        },
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -84,6 +106,11 @@ def stood_in(scratch: Path) -> Iterator[StandIns]:
         made = _Publisher(registry, scratch)
         for name, feature in json.loads(FEATURES.read_text()).items():
             made.publish(name, **feature)
+        for name, content in TEMPLATE_FILES.items():
+            path = scratch / "template" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(content, indent="\t"))
+        registry.publish(scratch / "template", TEMPLATE, "1.0.0", "latest")
         served = functools.partial(QuietFiles, directory=str(files))
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), served)
         _Proxy.tls = tls

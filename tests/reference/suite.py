@@ -55,8 +55,11 @@ SUITES = {
     "Templates commands": "container-templates/templatesCLICommands.test.ts",
 }
 # The suites install the reference as a package and start it by npx. This starts what the environment names instead.
+# An image that stands in is not pulled.
 _PROGRAM = "DEVCONTAINER_UNDER_TEST"
+_DOCKER = shutil.which("docker")
 _PROGRAMS = {
+    "docker": f'#!/bin/sh\n[ "$1" = pull ] && {_DOCKER} image inspect "$2" >/dev/null 2>&1 || exec {_DOCKER} "$@"\n',
     "npm": "#!/bin/sh\n",
     "npx": f'#!/bin/sh\n# npx --prefix FOLDER devcontainer …\nshift 3\nexec ${_PROGRAM} "$@"\n',
 }

@@ -16,6 +16,7 @@ from devbox.container.up.feature_layer import layer_of
 from devbox.devcontainer.features.ids import Local
 from devbox.devcontainer.features.metadata import read
 from devbox.devcontainer.features.order import Feature
+from devbox.devcontainer.model import Variation
 from devbox.devcontainer.read import read as read_contract
 from devbox.errors import ContractError, ImageError
 from devbox.image.features.layer import Layer, Step, _env, failure_of
@@ -122,3 +123,13 @@ def test_what_an_image_cannot_know_is_said_with_feature_and_key(tmp_path: Path, 
         layer_of(contract, Image("a", "", ""), [one.feature], lambda _: None, user=None, environ={})
     for word in ("./one", "KEY", value[value.index("$") : value.index("}") + 1]):
         assert word in caught.value.message
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_features_say_of_tools_can_be_kept_out_of_the_label(tmp_path: Path, kept: bool) -> None:
+    one = step(tmp_path / "one", init=True, customizations={"vscode": {"extensions": ["a.b"]}})
+    (tmp_path / "devcontainer.json").write_text('{"image": "a"}')
+    call = Variation(feature_tools_in_label=kept)
+    contract = read_contract(tmp_path / "devcontainer.json", tmp_path, {}, variation=call)
+    layer = layer_of(contract, Image("a", "", ""), [one.feature], lambda _: None, user=None, environ={})
+    assert [set(entry) for entry in json.loads(layer.label)] == [{"id", "init", *(["customizations"] if kept else [])}]

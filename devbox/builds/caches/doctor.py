@@ -63,7 +63,7 @@ def diagnose(said: CacheLook, cache: CompilerCache) -> tuple[Finding, ...]:
     if statistics.errors:
         note(
             "warning",
-            f"the shared storage {where} failed {statistics.errors} times",
+            f"the shared storage {where} failed {statistics.errors} time{'s' * (statistics.errors > 1)}",
             "devbox config show   # cache_remote",
             said.unreachable or "it answers at its address: the password or the database may be wrong",
         )

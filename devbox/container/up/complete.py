@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from dataclasses import dataclass, field, replace
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from devbox.image.features.layer import Layer
     from devbox.reporter import Reporter
 
+_VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _IGNORE = ".dockerignore"
 
 
@@ -141,10 +143,21 @@ def _plan(
         journal.do(*locking)
         user = None if project is None else project.definition.get("user")
         layer = layer_of(contract, base, features, warn, user=user and str(user), environ=engine.environ)
+        layer = replace(layer, environ=_constants(contract))
         entries = layer.metadata
     metadata = label_entries(contract, entries)
     label = json.dumps(metadata, ensure_ascii=False, separators=(",", ":"))
     return _todo(made, wishes, text, layer, label=label, network=network), metadata
+
+
+def _constants(contract: Contract) -> tuple[tuple[str, str], ...]:
+    """Return those of a contract's `containerEnv` that hold the same for everybody: a variable is the builder's own."""
+    said = contract.raw.get("containerEnv") or {}
+    return tuple(
+        (name, value)
+        for name, value in said.items()
+        if _VARIABLE.fullmatch(name) and isinstance(value, str) and value.isprintable() and "${" not in value
+    )
 
 
 def _of_service(journal: Journal, contract: Contract, project: Project, wishes: Wishes) -> Contract:

@@ -182,8 +182,14 @@ def layer_of(
         container_user=container_user,
         remote_user=remote_user,
         steps=tuple(steps),
-        metadata=(*entries, *(feature.metadata.entry(feature.identifier) for feature in features)),
+        metadata=(*entries, *(_entry(feature, contract) for feature in features)),
     )
+
+
+def _entry(feature: Feature, contract: Contract) -> JSON:
+    entry = feature.metadata.entry(feature.identifier)
+    left_out = () if contract.variation.feature_tools_in_label else ("customizations",)
+    return {key: value for key, value in entry.items() if key not in left_out}
 
 
 def _users(contract: Contract, entries: Sequence[JSON], default: str, environ: Mapping[str, str]) -> tuple[str, str]:

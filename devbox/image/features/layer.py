@@ -52,7 +52,8 @@ class Layer:
     """The Features of a contract on one image.
 
     `base` is the image's name, `inputs` what it was made from, `user` its own user. `container_user` and `remote_user`
-    are those that the scripts are told about. `metadata` is the image's label `devcontainer.metadata` as it will be.
+    are those that the scripts are told about. `metadata` is the image's label `devcontainer.metadata` as it will be,
+    `environ` what its ENV says on top of the Features' own variables.
     """
 
     base: str
@@ -62,6 +63,7 @@ class Layer:
     remote_user: str
     steps: tuple[Step, ...]
     metadata: tuple[JSON, ...] = field(hash=False)
+    environ: tuple[tuple[str, str], ...] = ()
 
     @property
     def _users(self) -> tuple[tuple[str, str], ...]:
@@ -94,7 +96,8 @@ class Layer:
                 f"    --mount=type=secret,id={CA_SECRET},required=false {escape}",
                 f"    {command}",
             ]
-        return [*lines, f"USER {self.user}"]
+        said = [f'ENV {name}="{_escaped(value, escape, "$")}"' for name, value in self.environ]
+        return [*lines, f"USER {self.user}", *said]
 
     @property
     def contexts(self) -> tuple[tuple[str, str], ...]:
@@ -196,5 +199,5 @@ def _env(pairs: Sequence[tuple[str, str]]) -> str:
     return "".join(f'{name}="{value}"\n' for name, value in escaped)
 
 
-def _escaped(value: str, escape: str) -> str:
-    return re.sub(f'(["{re.escape(escape)}])', lambda found: f"{escape}{found[0]}", value)
+def _escaped(value: str, escape: str, more: str = "") -> str:
+    return re.sub(f'["{re.escape(escape + more)}]', lambda found: f"{escape}{found[0]}", value)
