@@ -5,6 +5,7 @@ https://docs.docker.com/build/concepts/context/#dockerignore-files
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import re
 from dataclasses import dataclass, replace
@@ -17,21 +18,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ignore:
-    """The patterns in order, each with whether it takes files back in (`!`). `back` are those that do, as written."""
+    """The patterns in order, each with whether it takes files back in (`!`). `back` are those that do, as written.
+
+    Patterns of the same kind that follow one another are one regular expression: files of a tree are many.
+    """
 
     patterns: tuple[tuple[re.Pattern[str], bool], ...] = ()
     back: tuple[str, ...] = ()
 
-    def walker(self) -> tuple[Callable[[str], object], Callable[[str], object]]:
-        """Return (test, prune) for a walk from the top: whether a path is left out, and whether all below it is too.
+    def walker(self) -> tuple[Callable[[str], bool], Callable[[str], bool]]:
+        """Return (test, prune) for a walk: whether a path is left out, and whether all below it is too.
 
-        Where nothing is taken back, a path whose folders have been seen needs one look, not one a pattern and folder.
+        What the patterns say of a folder is remembered for all that is in it.
         """
-        if self.back:
-            return self.ignores, lambda folder: self.ignores(folder) and not self._reaches_below(folder)
-        every = "|".join(f"(?:{pattern.pattern})" for pattern, _ in self.patterns) or r"\Z."
-        test = re.compile(every, re.DOTALL).fullmatch
-        return test, test
+        known: dict[str, tuple[bool, ...]] = {"": (False,) * len(self.patterns)}
+
+        def matched(path: str) -> tuple[bool, ...]:
+            folder = path.rpartition("/")[0]
+            if folder not in known:
+                known[folder] = matched(folder)
+            return tuple(
+                above or bool(pattern.fullmatch(path))
+                for above, (pattern, _) in zip(known[folder], self.patterns, strict=True)
+            )
+
+        def ignores(path: str) -> bool:
+            ignored = False
+            for hit, (_, back) in zip(matched(path), self.patterns, strict=True):
+                ignored = (not back) if hit else ignored
+            return ignored
+
+        return ignores, lambda folder: ignores(folder) and not self._reaches_below(folder)
 
     def _reaches_below(self, folder: str) -> bool:
         """Tell whether something below a folder may be taken back, by what its patterns say before a wildcard."""
@@ -44,22 +61,17 @@ class Ignore:
 
     def and_also(self, glob: str) -> Ignore:
         """Return it with a pattern more, which is left out whatever the others say."""
-        return replace(self, patterns=(*self.patterns, (_pattern(glob), False)))
+        return replace(self, patterns=(*self.patterns, (re.compile(_pattern(glob), re.DOTALL), False)))
 
     def ignores(self, path: str) -> bool:
         """Whether a path below the context is left out: the last pattern that matches it or a folder of it decides."""
-        parts = path.split("/")
-        parents = ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]
-        ignored = False
-        for pattern, back in self.patterns:
-            if ignored == back and any(pattern.fullmatch(parent) for parent in parents):
-                ignored = not back
-        return ignored
+        return self.walker()[0](path)
 
 
 def parse_ignore(text: str) -> Ignore:
     """Read a `.dockerignore`."""
-    patterns, taken_back = [], []
+    patterns: list[tuple[str, bool]] = []
+    taken_back: list[str] = []
     for line in text.removeprefix("\ufeff").splitlines():
         word = line.strip()
         if not word or line.startswith("#"):
@@ -69,7 +81,9 @@ def parse_ignore(text: str) -> Ignore:
         if path not in {"", "."}:
             patterns.append((_pattern(path), back))
             taken_back += [path] if back else []
-    return Ignore(tuple(patterns), tuple(taken_back))
+    blocks = itertools.groupby(patterns, key=lambda one: one[1])
+    compiled = ((re.compile("|".join(f"(?:{text})" for text, _ in block), re.DOTALL), back) for back, block in blocks)
+    return Ignore(tuple(compiled), tuple(taken_back))
 
 
 def ignore_file(dockerfile: Path, context: Path) -> Path | None:
@@ -84,8 +98,8 @@ def read_ignore(dockerfile: Path, context: Path) -> Ignore:
     return Ignore() if file is None else parse_ignore(file.read_text(encoding="utf-8", errors="replace"))
 
 
-def _pattern(glob: str) -> re.Pattern[str]:
-    """Return a pattern as a regular expression: `**` is any folders, `*` and `?` stay within one."""
+def _pattern(glob: str) -> str:
+    """Return a pattern as the text of a regular expression: `**` is any folders, `*` and `?` stay within one."""
     parts, position = [], 0
     while position < len(glob):
         character = glob[position]
@@ -111,6 +125,7 @@ def _pattern(glob: str) -> re.Pattern[str]:
         else:
             parts.append(re.escape(character))
     try:
-        return re.compile("".join(parts), re.DOTALL)
+        re.compile("".join(parts))
     except re.error:
-        return re.compile(re.escape(glob))
+        return re.escape(glob)
+    return "".join(parts)

@@ -1,4 +1,4 @@
-"""The rule about the build context: what a build uploads of it, and what it would after a build in the checkout."""
+"""The rule about the build context: what a build uploads of it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,6 @@ _LEFT = re.compile(
     r"\.git|\.?venv.*|node_modules|__pycache__|\.(?:mypy|pytest|ruff)_cache|\.c?cache|\.deps|\.conan2?|_deps|build|"
     r"cmake-build-.*|CMakeFiles|target|.*\.egg-info|\.tox|\.nox|\.hf_cache|huggingface|wandb"
 )
-# Names that such a folder has in the trees that devbox knows, to be tried against the ignore file.
-_TYPICAL = (".venv-312", "build", "cmake-build-release", ".deps", ".ccache", ".cache", "__pycache__")
 _MANY_BYTES = 500_000_000
 _LEFT_BYTES = 10_000_000
 _SHOWN = 3
@@ -44,7 +42,7 @@ class Upload:
 
 
 def upload(subject: Subject) -> Iterator[Finding]:
-    """`context`: a build uploads more of the checkout than it means to, or will after the first build in it.
+    """`context`: a build uploads more of the checkout than it means to.
 
     BuildKit sends only what COPY, ADD and bind mounts name. A stage that names the whole context gets all of it.
     """
@@ -76,16 +74,6 @@ def upload(subject: Subject) -> Iterator[Finding]:
             f"a build uploads {size(sent.bytes)} in {sent.files:,} files of {subject.context}: {largest}",
             f"{name}: {' '.join(f'/{path}' for path in heavy[:_SHOWN]) or 'leave out what no stage reads'}",
         )
-    elif whole is not None:
-        open_to = [one for one in _TYPICAL if not ignore.ignores(one)]
-        if open_to:
-            yield subject.finding(
-                "context",
-                "info",
-                line,
-                f"the whole context is read, and {name} lets through what builds leave behind: {', '.join(open_to)}",
-                f"{name}: {' '.join(f'/{one}' for one in open_to)}",
-            )
 
 
 def _read_by(instruction: Instruction) -> list[str]:

@@ -32,6 +32,8 @@ _BUILDS = re.compile(
     r"\bsetup\.py\b|\bbuild_wheel\b|\b(?:pip3?|uv)\s+(?:wheel|build)\b|-m\s+build\b|^cmake\b|^(?:ninja|make|maturin)\s|"
     r"^cargo\s+(?:build|install)\b"
 )
+# What changes the sources that a command finds.
+_GOES = re.compile(r"(?:cd|pushd|popd|git (?:clone|checkout))\b")
 
 
 def used_before_declared(subject: Subject) -> Iterator[Finding]:
@@ -86,9 +88,9 @@ def _used(instruction: Instruction, stages: Stages) -> set[str]:
 
 
 def declared_between_equal_commands(subject: Subject) -> Iterator[Finding]:
-    """`late-arg`: two RUN lines of a stage run the same command, and an ARG between them reaches only the second one.
+    """`late-arg`: two RUN lines of a stage run the same command in the same folder, and an ARG comes in between.
 
-    That is how a build with and one without a cache come to build different things.
+    It reaches only the second one. That is how a build with and one without a cache come to build different things.
     """
     stages = subject.stages
     for stage in stages.stages:
@@ -108,11 +110,14 @@ def declared_between_equal_commands(subject: Subject) -> Iterator[Finding]:
 
 
 def _repeated(stage: Stage) -> Iterator[tuple[str, int, int]]:
-    """Yield (command, index, index) of the instructions of a stage that build by the same command."""
-    seen: dict[str, int] = {}
+    """Yield (command, index, index) of the instructions of a stage that build by the same command in one folder."""
+    seen: dict[tuple[str, ...], int] = {}
+    folder = ""
     for index, instruction in enumerate(stage.instructions):
-        for command in sorted(_commands(instruction)):
-            first = seen.setdefault(command, index)
+        if instruction.keyword == "WORKDIR":
+            folder = instruction.text.strip()
+        for place, command in sorted(_commands(instruction)):
+            first = seen.setdefault((folder, place, command), index)
             if first != index:
                 yield command, first, index
 
@@ -121,14 +126,20 @@ def _declared_before(stages: Stages, stage: Stage, instruction: Instruction, nam
     return any(name in declared for one, _, declared in stages.scopes(stage) if one is instruction)
 
 
-def _commands(instruction: Instruction) -> set[str]:
-    """Return the commands of a RUN that build something, their words joined by one space."""
+def _commands(instruction: Instruction) -> set[tuple[str, str]]:
+    """Return the commands of a RUN that build something, each after the folders that its script went to before it.
+
+    Their words are joined by one space. What is cloned first is a folder of its own, too.
+    """
     found = set()
     for script in scripts(instruction):
+        folders: list[str] = []
         for part in re.split(r"&&|\|\||[;|\n]|\bthen\b|\belse\b|\bfi\b", script):
-            words = " ".join(part.split())
-            if _BUILDS.search(words):
-                found.add(words)
+            words = " ".join(part.strip().lstrip("({").split())
+            if _GOES.match(words):
+                folders.append(words)
+            elif _BUILDS.search(words):
+                found.add((" ".join(folders), words))
     return found
 
 
