@@ -295,4 +295,7 @@ def _written(workspace: Path) -> Chosen | None:
     known = [recorded(record.at(path), workspace) for path in paths]
     if not known or known[0] is None or any(one != known[0] for one in known):
         return None
-    return Chosen(known[0].name, known[0].variant, f"{_name(workspace, paths[0])} says so", paths[0])
+    why = f"{_name(workspace, paths[0])} says so"
+    if known[0].variant != known[0].variants[0]:
+        why += f", in its variant {known[0].variant}"
+    return Chosen(known[0].name, known[0].variant, why, paths[0])

@@ -166,6 +166,8 @@ def choose(
         found = have(engine, image, reporter, pull=pull, stage=stage, dry_run=dry_run)
         return Chosen(image, stage, framework, found)
     image = word or ""
+    if ":" not in image and "/" not in image:
+        reporter.info(f"note: {image} is an image on the engine, so no stage is meant")
     asked = which.framework_for(workspace, settings, reporter) if settings.asked("framework") else None
     found = have(engine, image, reporter, pull=pull, stage=None, dry_run=dry_run)
     return Chosen(image, None, asked or _made_for(workspace, settings, found, reporter), found)

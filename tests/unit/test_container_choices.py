@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devbox import config
-from devbox.container.contract.choices import carried, changed_since, settled, wheels
+from devbox.container.contract.choices import carried, changed_since, settled, still_asked, wheels
 from devbox.devcontainer.record import Record
 from devbox.errors import UsageError
 
@@ -48,6 +48,13 @@ def test_a_setting_that_changed_since_the_contract_was_written_is_said(tmp_path:
     added, removed = changed_since(found('gpus = "none"\ncompiler_cache = "sccache"\n'), record)
     assert added.startswith(f"compiler_cache is now sccache ({tmp_path}/devbox.toml)")
     assert removed.startswith("ccache_size is set no more")
+
+
+def test_a_variant_that_sticks_is_said() -> None:
+    record = Record(choices={"variant": "ubuntu22"})
+    assert still_asked(settings(variant="ngc"), record) == still_asked(settings(), Record()) == ()
+    (said,) = still_asked(settings(), record)
+    assert said.startswith("the variant ubuntu22 was asked for before, and holds")
 
 
 def test_wheels_are_a_folder_or_none(tmp_path: Path) -> None:

@@ -85,6 +85,14 @@ def changed_since(settings: Settings, record: Record) -> tuple[str, ...]:
     return tuple(said)
 
 
+def still_asked(settings: Settings, record: Record) -> tuple[str, ...]:
+    """Say that a variant holds that was asked for when the contract of `record` was written, and is not now."""
+    variant = record.choices.get("variant")
+    if not variant or settings.asked("variant"):
+        return ()
+    return (f"the variant {variant} was asked for before, and holds; --variant NAME takes another",)
+
+
 def asked_before(existing: Record, framework: str) -> dict[str, str]:
     """Return what the contract that devbox wrote for `framework` records as asked for."""
     found = existing.choices if existing.framework == framework else {}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from devbox.config import own_file
 from devbox.config.table import CHOICES, LAID, TABLE
 from devbox.container import which
 from devbox.container.checkout.git_mounts import with_repository
-from devbox.container.contract.choices import changed_since, kept_form
+from devbox.container.contract.choices import changed_since, kept_form, still_asked
 from devbox.container.contract.reach import reach_of
 from devbox.container.inside.find import is_proven
 from devbox.container.person import ssh_agent
@@ -94,7 +94,8 @@ def in_force(request: UpRequest, settings: Settings, journal: Journal) -> InForc
             )
         contract = with_repository(read(path, request.path, engine.environ, variation=request.variation))
         if ours is not None and contract.generated:
-            return InForce(contract, notes=changed_since(settings, contract.record))
+            notes = (*changed_since(settings, contract.record), *still_asked(settings, contract.record))
+            return InForce(contract, notes=notes)
         return _used_as_it_is(contract, settings, engine)
     tried = bool(given or path)
     return _written(request, settings, journal, framework=framework or ours, existing=path, tried=tried)
@@ -164,6 +165,7 @@ def _written(
         journal.do(HaveBase(facts.framework, base, facts.network))
         there = {name for name in (base.image, base.instead) if name is not None and engine.image(name) is not None}
         made = draft(facts, base.outcome(there))
+    made = replace(made, notes=(*made.notes, *still_asked(settings, before)))
     return _put(request, made, journal, settings, tried=tried)
 
 
