@@ -21,10 +21,17 @@ _SECRET = re.compile(
 )
 # Styles and the sixteen colours; the one that hides text is none of them.
 _COLOUR = re.compile("(\x1b\\[(?:(?:[0-7]|[349][0-7]|2[1-7]|10[0-7]|39|49)(?:;(?:[0-7]|[349][0-7]|39|49))*)?m)")
-# What programs could take for more than a character: controls, marks that turn the direction, separators of lines.
-_HIDDEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\ufff9-\ufffb]"
+# Those that devbox itself writes: none hides text, whatever the terminal's own colours are.
+_STYLE = re.compile("(\x1b\\[(?:0|1|2|31|32|33|36)m)")
+# What programs could take for more than a character: controls, marks that turn the direction, separators of lines, and
+# characters that are not seen.
+_UNSEEN = (
+    "\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
+    "\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff"
 )
+_HIDDEN = re.compile(f"[\x00-\x1f\ud800-\udfff{_UNSEEN}]")
+# JSON escapes other controls itself. What is no UTF-8 stays what it is.
+_HIDDEN_IN_JSON = re.compile(f"[{_UNSEEN}]")
 # Tokens of a language are none.
 _OF_TEXT = re.compile(r"TOKENI[SZ]|(?:^|_)(?:MAX|MIN|NUM)_(?:\w+_)?TOKENS?$", re.IGNORECASE)
 
@@ -92,13 +99,21 @@ def folded_command(line: str) -> str:
     return shlex.join(map(folded, words)) if any(len(word) > LONG for word in words) else line
 
 
-def calm(text: str) -> str:
-    """Return lines of text with their colours, and with everything else that a terminal would act on written out."""
+def calm(text: str, *, colours: bool = False) -> str:
+    """Return lines of text with devbox's own styles, and all else that a terminal would act on written out.
+
+    With `colours` others stay, too: for the output of inner programs.
+    """
     if not _HIDDEN.search(text):
         return text
-    parts = _COLOUR.split(text)
-    found = [part if _COLOUR.fullmatch(part) else "\n".join(map(visible, part.split("\n"))) for part in parts]
-    return "".join(found)
+    kept = _COLOUR if colours else _STYLE
+    parts = re.split(f"{kept.pattern}|([\n\t])", text)
+    return "".join(part if part in {"\n", "\t"} or kept.fullmatch(part) else visible(part) for part in parts if part)
+
+
+def calm_json(text: str) -> str:
+    """Return JSON, as a text, with what a terminal would act on as JSON's own escapes: its meaning stays the same."""
+    return _HIDDEN_IN_JSON.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def visible(text: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from devbox.errors import RefusedError, UsageError
-from devbox.masking import folded_command
+from devbox.masking import calm, calm_json, folded_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -131,12 +131,14 @@ class Application:
             line = envelope(
                 self.command, data, warnings=console.warnings, error=error, code=code, mask=console.mask.data
             )
-            sys.stdout.write(f"{line}\n")
+            sys.stdout.write(f"{calm_json(line)}\n")
             return
         self.console.close()
         shown = text()
         if shown:
-            sys.stdout.write(self.console.mask(shown.rstrip("\n")) + "\n")
+            data = self.console.mask(shown.rstrip("\n"))
+            # Only a terminal acts on it: what a script or a file gets stays what it is.
+            sys.stdout.write(f"{calm(data) if sys.stdout.isatty() else data}\n")
 
     def event(self, name: str, fields: Mapping[str, object]) -> None:
         """Print an event of a long command on stdout, as a line of JSON before the envelope."""
@@ -149,7 +151,7 @@ class Application:
         from devbox.ui.envelope import SCHEMA, plain
 
         line = self.console.mask.data(plain({"schema": SCHEMA, **fields}))
-        sys.stdout.write(f"{json.dumps(line, ensure_ascii=False)}\n")
+        sys.stdout.write(f"{calm_json(json.dumps(line, ensure_ascii=False))}\n")
         sys.stdout.flush()
 
 

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from devbox.errors import EXIT_FAILURE, EXIT_INTERRUPTED, CancelledError, DevboxError
+from devbox.masking import calm, calm_json
 from devbox.paths import refused
 
 if TYPE_CHECKING:
@@ -48,14 +49,14 @@ def _fail(run: Application, error: DevboxError, code: int | None = None) -> int:
     if run.debug:
         import traceback
 
-        sys.stderr.write(run.console.mask("".join(traceback.format_exception(error))))
+        sys.stderr.write(calm(run.console.mask("".join(traceback.format_exception(error)))))
     if run.json:
         from devbox.ui.envelope import envelope
 
         console = run.console
         text = envelope(run.command, warnings=console.warnings, error=error, code=code, mask=console.mask.data)
         try:
-            sys.stdout.write(f"{text}\n")
+            sys.stdout.write(f"{calm_json(text)}\n")
             sys.stdout.flush()
         except OSError:
             # The disk is full, say.

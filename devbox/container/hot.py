@@ -137,7 +137,9 @@ def main(argv: list[str]) -> int:
         error = failed if isinstance(failed, DevboxError) else refused(failed)
         detail = "".join(f"  {line}\n" for line in (error.detail or "").splitlines())
         hint = f"hint: {error.hint}\n" if error.hint else ""
-        sys.stderr.write(f"{detail}error: {error.message}\n{hint}")
+        from devbox.masking import calm
+
+        sys.stderr.write(calm(f"{detail}error: {error.message}\n{hint}"))
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

@@ -18,6 +18,7 @@ from devbox.devcontainer.features.ids import Archive, Artifact, Local
 from devbox.dropin.meant import meant
 from devbox.errors import ContractError, UsageError
 from devbox.files import write_atomically
+from devbox.masking import calm, calm_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,7 +130,7 @@ def info(arguments: Arguments, reporter: Reporter) -> int:  # noqa: ARG001  # ea
     if mode in {"tags", "verbose"}:
         answer["publishedTags"] = list(registry.tags(reference.name))
     if arguments.text("output-format") == "json":
-        sys.stdout.write(f"{json.dumps(answer, indent=4, ensure_ascii=False)}\n")
+        _told(f"{calm_json(json.dumps(answer, indent=4, ensure_ascii=False))}\n")
         return 0
     if "manifest" in answer:
         _say("Manifest", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
@@ -158,9 +159,14 @@ def registry_of(reference: Artifact) -> Registry:
     return Registry(reference.registry, Web(network_of(settings, os.environ)), os.environ)
 
 
+def _told(text: str) -> None:
+    """Write what registries and checkouts say: as it is, but to a terminal, which would act on it."""
+    sys.stdout.write(calm(text) if sys.stdout.isatty() else text)
+
+
 def _say(title: str, text: str) -> None:
     line = "─" * len(title)
-    sys.stdout.write(f"┌{line}┐\n│{title}│\n└{line}┘\n{text}\n")
+    _told(f"┌{line}┐\n│{title}│\n└{line}┘\n{text}\n")
 
 
 def _node(identifier: str) -> str:
@@ -179,7 +185,7 @@ def dependencies(arguments: Arguments, reporter: Reporter) -> int:
         lines += [f"{_node(one.identifier)} -.-> {_node(other.identifier)}" for other in soft]
     order = [{"id": _canonical(one), "options": one.value} for one in found]
     text = json.dumps({"installOrder": order}, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n".join([*lines, "", text, ""]))
+    _told("\n".join([*lines, "", text, ""]))
     return 0
 
 
@@ -262,13 +268,14 @@ def outdated(arguments: Arguments, reporter: Reporter) -> int:
         answer = {"features": {name: one.json() for name, one in found.items()}}
         indent = 2 if sys.stdout.isatty() else None
         separators = None if indent else (",", ":")
-        sys.stdout.write(f"{json.dumps(answer, indent=indent, separators=separators, ensure_ascii=False)}\n")
+        text = json.dumps(answer, indent=indent, separators=separators, ensure_ascii=False)
+        _told(f"{calm_json(text)}\n")
         return 0
     rows = [["Feature", "Current", "Wanted", "Latest"]]
     rows += [[_without_version(name), *(one or "-" for one in known)] for name, known in found.items()]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
-        sys.stdout.write("  ".join(map(str.ljust, row, widths)).rstrip() + "\n")
+        _told("  ".join(map(str.ljust, row, widths)).rstrip() + "\n")
     return 0
 
 
@@ -284,7 +291,7 @@ def upgrade(arguments: Arguments, reporter: Reporter) -> int:
     features = _unlocked(about, contract, reporter) if contract.config.get("features") else ()
     text = lock.render(features)
     if arguments.on("dry-run"):
-        sys.stdout.write(text)
+        _told(text)
         return 0
     write_atomically(lock.lock_path(contract.path), text)
     return 0

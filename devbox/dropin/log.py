@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from devbox.masking import calm, calm_json
 from devbox.reporter import Silent
 
 if TYPE_CHECKING:
@@ -90,9 +91,10 @@ class Log(Silent):
             event: dict[str, object] = {"type": kind, "level": level, "timestamp": now, "text": text}
             if begun is not None:
                 event["startTimestamp"] = begun
-            sys.stderr.write(f"{json.dumps(event, ensure_ascii=False)}\n")
+            sys.stderr.write(f"{calm_json(json.dumps(event, ensure_ascii=False))}\n")
         elif level >= self._level:
             moment = datetime.fromtimestamp(now / 1000, UTC).isoformat(timespec="milliseconds")
             word = {"start": "Start: ", "stop": f"Stop ({now - (begun or now)} ms): "}.get(kind, "")
-            sys.stderr.write(f"[{moment.removesuffix('+00:00')}Z] {word}{text}\n")
+            shown = calm(text, colours=kind == "raw")
+            sys.stderr.write(f"[{moment.removesuffix('+00:00')}Z] {word}{shown}\n")
         sys.stderr.flush()

@@ -13,6 +13,7 @@ from devbox.dropin.arguments import ArgumentsError, parse, usage
 from devbox.dropin.log import Log
 from devbox.dropin.options import VERSION
 from devbox.errors import EXIT_INTERRUPTED, DevboxError, DriftError, EngineError, HookError, ImageError
+from devbox.masking import calm_json
 from devbox.paths import refused
 
 if TYPE_CHECKING:
@@ -120,4 +121,4 @@ def _failure(error: DevboxError, log: Log) -> JSON:
 
 def write(result: JSON) -> None:
     """Write an answer as one line of JSON."""
-    sys.stdout.write(f"{json.dumps(result, ensure_ascii=False, separators=(',', ':'))}\n")
+    sys.stdout.write(f"{calm_json(json.dumps(result, ensure_ascii=False, separators=(',', ':')))}\n")

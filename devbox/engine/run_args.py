@@ -45,6 +45,7 @@ _SHORT = {
 _TEXTS = frozenset({"annotation", "env", "health-cmd", "label", "log-opt"})
 _UNKNOWN = re.compile(r"--([a-z][a-z0-9-]*)(?:=(.*))?", re.ASCII | re.DOTALL)
 _LABEL = re.compile(r"""[!#-&(-<>-\[\]-~]+""", re.ASCII)
+_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _NUMBER = re.compile(r"-?\d+", re.ASCII)
 _MARKS = ("devbox.", "devcontainer.", "dev.containers.", "com.docker.compose.")
 # What of `-v SOURCE:TARGET:MODE` may stand at its end.
@@ -195,11 +196,25 @@ def _checked(name: str, value: str | None, folder: str) -> RunArg:
             value = str(Published.parse(value))
         case "label":
             _label(value)
+        case "env":
+            _variable(value)
+        case "env-file" | "label-file":
+            value = absolute(f"{folder}/{value}" if not value.startswith("/") else value)
         case "network":
             from devbox.engine.networks import Network
 
             value = str(Network.parse(value))
     return RunArg(name, value)
+
+
+def _variable(text: str) -> None:
+    """See that a variable has a plain name. Raises ContractError for what an engine could take for several.
+
+    Without a value it is the host's, and to Podman `NAME*` is each of the host's that begins so.
+    """
+    name, equals, _ = text.partition("=")
+    if not name or not (equals or _NAME.fullmatch(name)) or "*" in name:
+        raise ContractError(f"runArgs: {text!r} is no variable; it is written as NAME=VALUE, or NAME for the host's")
 
 
 def _label(text: str) -> None:

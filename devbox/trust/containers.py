@@ -11,6 +11,7 @@ from devbox.engine.run_args import is_reserved_label
 from devbox.engine.spec import Mount
 from devbox.masking import is_secret_name
 from devbox.paths import state_dir
+from devbox.trust.content import of_files
 from devbox.trust.reach import Reach, is_inside
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ _KINDS = {"privileged": "privileged", "cap-add": "capability", "security-opt": "
 _WORKSPACE_HASH = re.compile(r"[0-9a-f]{12}")
 _DEVBOXES = re.compile(r"devbox-(group)?(\d+)-")
 _CONTAINER_ID = re.compile(r"(?<![0-9a-z])[0-9a-v]{52}(?![0-9a-z])")
+# What is read of a file of variables.
+_MOST = 1 << 20
 _ENDS = frozenset({"no", "false", ""})
 _SHARED = frozenset({"shared", "rshared"})
 
@@ -56,7 +59,7 @@ def of_container(spec: ContainerSpec, workspace: Path, *, own: Iterable[str] = (
         if argument.name == "restart" and argument.value not in _ENDS:
             restarts = argument.word
         mounts += _mounts(argument, workspace)
-        yield from _of_run_arg(argument)
+        yield from _of_run_arg(argument, workspace)
     for mount in mounts:
         yield from of_mount(mount, workspace)
     yield from of_restarts(mounts, workspace, restarts)
@@ -155,7 +158,7 @@ def of_network(name: str, word: str) -> Iterator[Reach]:
         yield Reach("network", name, f"{word}: whatever else is in that network can be reached, and reaches it")
 
 
-def _of_run_arg(argument: RunArg) -> Iterator[Reach]:
+def _of_run_arg(argument: RunArg, workspace: Path) -> Iterator[Reach]:
     name, value, said = argument.name, argument.value, f"passes to docker run: {argument.word}"
     if name == "network":
         from devbox.engine.networks import Network
@@ -168,14 +171,34 @@ def _of_run_arg(argument: RunArg) -> Iterator[Reach]:
         if "=" not in (value or "") and is_secret_name(value or ""):
             yield variable(value or "")
     elif name in {"env-file", "label-file"}:
-        yield Reach("path", value or "", said, "read-only")
+        yield Reach("path", os.path.realpath(value or ""), said, "read-only", of_files(workspace, [value or ""]))
+        yield from _of_lines(value or "", labels=name == "label-file")
     elif name in _KINDS:
         if value != "false":
             yield Reach(_KINDS[name], value or "", said)
+    elif name == "group-add" and (value or "").startswith("keep"):
+        # Podman's word for all of the person's groups.
+        yield Reach("security", f"{name} {value}", said)
     elif name == "gpus" and "driver" in (value or "").lower():
         yield Reach("device", value or "", said)
     elif name not in _HARMLESS | {"mount", "volume"}:
         yield Reach("option", argument.word, said)
+
+
+def _of_lines(file: str, *, labels: bool) -> Iterator[Reach]:
+    """Yield what the lines of a file of variables, or of labels, are: a name without a value is the host's variable."""
+    if not os.path.isfile(file):  # noqa: PTH113
+        return
+    try:
+        with open(file, encoding="utf-8", errors="replace") as stream:  # noqa: PTH123
+            lines = [line.lstrip() for line in stream.read(_MOST).splitlines()]
+    except (OSError, ValueError):
+        return
+    for name, equals, _ in (line.partition("=") for line in lines if not line.startswith("#")):
+        if labels and is_reserved_label(name):
+            yield Reach("name", name, f"carries the label {name}, by which tools know somebody's container")
+        elif not labels and not equals and (is_secret_name(name) or "*" in name):
+            yield variable(name.strip())
 
 
 def _mounts(argument: RunArg, workspace: Path) -> list[Mount]:

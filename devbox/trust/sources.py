@@ -29,8 +29,10 @@ class Source(NamedTuple):
 
 
 def of_spec(spec: ContainerSpec) -> list[Source]:
-    """Return the sources of a container that docker is to make."""
-    return [Source(one.source or "", one.readonly) for one in mounts_of(spec) if one.type == "bind"]
+    """Return the sources of a container that docker is to make, and the files that docker reads for it."""
+    words = parse(spec.run_args, "/") if spec.run_args else ()
+    read = [Source(one.value or "", readonly=True) for one in words if one.name in {"env-file", "label-file"}]
+    return [*(Source(one.source or "", one.readonly) for one in mounts_of(spec) if one.type == "bind"), *read]
 
 
 def mounts_of(spec: ContainerSpec) -> list[Mount]:

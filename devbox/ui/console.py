@@ -56,8 +56,9 @@ def size(value: float) -> str:
 class Console:
     """The `Reporter` of the command line. It keeps the warnings, for the JSON envelope.
 
-    All that it writes goes through its `mask`, and so does what the application writes beside it. Several threads may
-    pass output on at a time.
+    All that it writes goes through its `mask`, and what a terminal would act on is written out, whoever has said it: a
+    text may come from a checkout, an image, a registry or an engine. So does what the application writes beside it.
+    Several threads may pass output on at a time.
     """
 
     def __init__(
@@ -139,9 +140,9 @@ class Console:
         line = _MOVES.sub("", line)
         text = self.mask(f"{prefix} │ {line}" if prefix else line)
         if self._live and not self.verbose:
-            self._show_tail(self.paint(f"  {_fit(text, -2)}", DIM))
+            self._show_tail(self.paint(f"  {_fit(text, -2)}", DIM), colours=True)
         else:
-            self._line(text)
+            self._line(text, colours=True)
 
     def progress(
         self, done: int, total: int, *, eta: float | None = None, running: Sequence[str] = (), least: bool = False
@@ -182,7 +183,7 @@ class Console:
         self._forget_tail()
         for line in shown:
             self._line(visible(line))
-        answer: bool | None = questionary.confirm(self.mask(question), default=False).ask()
+        answer: bool | None = questionary.confirm(visible(self.mask(question)), default=False).ask()
         return bool(answer)
 
     def choose(self, question: str, choices: Sequence[str]) -> str | None:
@@ -192,7 +193,8 @@ class Console:
         import questionary
 
         self._forget_tail()
-        answer: str | None = questionary.select(question, choices=list(choices)).ask()
+        offers = [questionary.Choice(visible(self.mask(one)), value=one) for one in choices]
+        answer: str | None = questionary.select(visible(self.mask(question)), choices=offers).ask()
         return answer
 
     def title(self, text: str | None) -> None:
@@ -213,18 +215,21 @@ class Console:
         self._end_bar()
         self._forget_tail()
 
-    def _line(self, text: str) -> None:
+    def _line(self, text: str, *, colours: bool = False) -> None:
         with self._lock:
             self._end_bar()
             self._forget_tail()
-            self._stream.write(f"{calm(self.mask(text).expandtabs(8))}\n")
+            # A further line cannot be taken for one of devbox's own.
+            shown = calm(self.mask(text).expandtabs(8), colours=colours).replace("\n", "\n  ")
+            self._stream.write(f"{shown}\n")
             self._stream.flush()
 
-    def _show_tail(self, text: str) -> None:
+    def _show_tail(self, text: str, *, colours: bool = False) -> None:
         with self._lock:
             if self._bar is not None:
                 return
-            self._stream.write(f"{_CLEAR_LINE}{calm(self.mask(text))}")
+            shown = calm(self.mask(text), colours=colours).replace("\n", " ")
+            self._stream.write(f"{_CLEAR_LINE}{shown}")
             self._stream.flush()
             self._tail = True
 

