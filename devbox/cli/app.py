@@ -55,6 +55,7 @@ COMMANDS = {
     "frameworks": ("frameworks", "Look at the frameworks that devbox knows."),
     "devcontainer": ("devcontainer", "Take the reference CLI's command lines."),
     "config": ("config", "Look at the settings and the contract in force."),
+    "completion": ("completion", "Print what a shell loads to complete commands and names."),
 }
 
 
@@ -101,6 +102,8 @@ def _finished(command: Any, summary: str) -> Any:
             # Looked for in all words before the command line is read: errors of reading it are JSON, too.
             said = "Print one JSON envelope on stdout."
             command.params.append(TyperOption(param_decls=["--json"], is_flag=True, expose_value=False, help=said))
+        for parameter in command.params:
+            parameter.shell_complete = partial(_complete, parameter)
         # A command's own option wins: `image run -v` is a volume.
         own = {name for parameter in command.params for name in parameter.opts}
         command.params += [
@@ -114,6 +117,18 @@ def _finished(command: Any, summary: str) -> Any:
             for names in (("--quiet", "-q"), ("--verbose", "-v"), ("--debug",))
         ]
     return command
+
+
+def _complete(parameter: Any, context: Any, incomplete: str) -> Any:
+    """Return what a parameter may be completed to: of what devbox knows, else as typer has it."""
+    from devbox.cli.completion import words
+
+    known = words(parameter, context, incomplete)
+    if known is None:
+        return type(parameter).shell_complete(parameter, context, incomplete)
+    from typer._click.shell_completion import CompletionItem  # typer has no public name for it
+
+    return [CompletionItem(word) for word in known]
 
 
 def panels(command: Any, context: typer.Context) -> dict[str, list[tuple[str, str]]]:
