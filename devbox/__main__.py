@@ -56,6 +56,7 @@ def _command(args: list[str], *, own: bool) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         # A name need not be text in any encoding.
         sys.stdout.reconfigure(errors="surrogateescape" if sys.stdout.encoding == "utf-8" else "backslashreplace")
+    args = _in_context(args)
     if args in (["--version"], ["-V"]):
         from devbox._version import __version__
 
@@ -80,6 +81,19 @@ def _command(args: list[str], *, own: bool) -> int:
     from devbox.cli.app import run
 
     return warm.run(args, lambda: run(args))
+
+
+def _in_context(args: list[str]) -> list[str]:
+    """Have the engine used that `--context NAME` before the command names; return the other arguments."""
+    while args and args[0].partition("=")[0] == "--context":
+        name = args[0].partition("=")[2] or "".join(args[1:2])
+        if not name:
+            break
+        from devbox.engine.address import choose
+
+        choose(name)
+        args = args[1 if "=" in args[0] else 2 :]
+    return args
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from devbox.errors import DevboxError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -71,14 +72,19 @@ def runtime_dir() -> Path:
 
     Only a folder that is this user's is taken, as the XDG Base Directory Specification asks: `su` leaves another's.
     """
+    return _path(runtime_folder())
+
+
+def runtime_folder() -> str:
+    """Return the same as text."""
     base = os.environ.get("XDG_RUNTIME_DIR", "")
     if base.startswith("/") and not os.environ.get("DEVBOX_STATE_DIR"):
         try:
             if os.stat(base).st_uid == os.getuid():  # noqa: PTH116
-                return _path(base) / "devbox"
+                return f"{base}/devbox"
         except OSError:
             pass
-    return state_dir() / "run"
+    return f"{state_folder()}/run"
 
 
 def cache_dir() -> Path:
@@ -95,6 +101,18 @@ def config_dir() -> Path:
         return _path(_user_dir("DEVBOX_CONFIG_DIR", "XDG_CONFIG_HOME", ".config", "config"))
     except UsageError:
         return _path("/nonexistent/devbox")
+
+
+def may_set_context(environ: Mapping[str, str]) -> bool:
+    """Tell in a moment whether the person may have set a docker context for devbox: without reading TOML."""
+    if "DEVBOX_CONTEXT" in environ:
+        return True
+    try:
+        folder = _user_dir("DEVBOX_CONFIG_DIR", "XDG_CONFIG_HOME", ".config", "config")
+        with open(f"{folder}/config.toml", "rb") as file:  # noqa: PTH123
+            return b"context" in file.read()
+    except (OSError, UsageError):
+        return False
 
 
 def _stands_somewhere() -> bool:

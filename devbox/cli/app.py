@@ -116,6 +116,9 @@ def _finished(command: Any, summary: str) -> Any:
             )
             for names in (("--quiet", "-q"), ("--verbose", "-v"), ("--debug",))
         ]
+        if "--context" not in own:
+            named: Any = {"expose_value": False, "hidden": True, "callback": _in_context}
+            command.params.append(TyperOption(param_decls=["--context"], is_eager=True, **named))
     return command
 
 
@@ -182,6 +185,14 @@ def _globally(context: typer.Context, option: TyperOption, value: bool) -> None:
             run_.debug = True
 
 
+def _in_context(_: typer.Context, __: TyperOption, value: str | None) -> None:
+    """Have the engine used that is named after the command."""
+    if value:
+        from devbox.engine.address import choose
+
+        choose(value)
+
+
 class _LazyGroup(TyperGroup):
     """The root command. Its subcommands are imported one at a time."""
 
@@ -215,6 +226,9 @@ def _global_options(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every line of inner commands.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     version: Annotated[bool, typer.Option("--version", "-V", help="Print the version.")] = False,
+    engine: Annotated[  # `devbox.__main__` has taken it already
+        str | None, typer.Option("--context", metavar="NAME", help="Use the engine of this docker context.")
+    ] = None,
 ) -> None:
     if version:
         from devbox._version import __version__

@@ -40,9 +40,10 @@ class Application:
 
     @cached_property
     def engine(self) -> Engine:
-        """The Docker engine that the environment names."""
+        """The Docker engine that the person or the environment names."""
         from devbox.engine.docker import Engine
 
+        see_engine(None)
         return Engine(environ=self.environ)
 
     def settings(
@@ -200,7 +201,33 @@ def named(path: Path | None) -> Path:
     folder = _normal(given)
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}", hint="devbox up PATH   # PATH is a checkout")
+    see_engine(folder)
     return folder
+
+
+_set: list[str] = []
+
+
+def see_engine(folder: Path | None) -> None:
+    """Have the engine used that the person has set for a folder's workspace, or for all. Raises as settings do.
+
+    It goes into this process's environment, in docker's own word for it: so every program that is started means it.
+    """
+    import os
+
+    from devbox.paths import may_set_context
+
+    if may_set_context(os.environ):
+        from devbox.config import context_for
+        from devbox.container.which import workspace as workspace_of
+
+        if _set == [os.environ.get("DOCKER_CONTEXT")]:
+            # What was set for all before the workspace was known.
+            del os.environ["DOCKER_CONTEXT"], _set[:]
+        found = context_for(None if folder is None else workspace_of(folder), os.environ)
+        if found is not None:
+            os.environ["DOCKER_CONTEXT"] = found
+            _set[:] = [found]
 
 
 def _normal(path: Path) -> Path:

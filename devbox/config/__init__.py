@@ -75,6 +75,20 @@ def layers(
             yield Layer(key, read(key, given, TABLE[key].flag), TABLE[key].flag)
 
 
+def context_for(workspace: Path | None, environ: Mapping[str, str]) -> str | None:
+    """Return the docker context that the person has set for `workspace`, or for all; None where docker's choice holds.
+
+    What the environment says to docker comes first. No file of a checkout counts, and it may not say one. Raises as
+    `load` does.
+    """
+    if environ.get("DOCKER_HOST") or environ.get("DOCKER_CONTEXT"):
+        return None
+    own = own_file()
+    found = [*_of_file(own), *(_of_workspace(own, workspace) if workspace is not None else ())]
+    said = [one.value for one in found if one.key == "context"]
+    return environ.get(TABLE["context"].variable) or (str(said[-1]) if said else None)
+
+
 def own_file() -> Path:
     """Return the file of the user's own settings."""
     return config_dir() / _OWN_FILE

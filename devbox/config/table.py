@@ -122,6 +122,7 @@ def _file(path: Path | None, _: object) -> str | None:
 INSIDE = Checkouts("inside")
 FROM_HOST = Checkouts("asked", _file)
 PROXY = Checkouts("asked", _proxy)
+ENGINE = Checkouts("refused", lambda _, __: "says on which machine containers run")
 HOST = Checkouts("refused", lambda _, __: "gives a container more of this machine")
 # By what a storage of a compiler cache knows who asks; the last ones name a file.
 LOGINS = frozenset({
@@ -141,6 +142,9 @@ class Settings:
     # fmt: off
     framework: str | None = _of(
         TEXT, "The framework of the checkout.", default="detected", short="-f", metavar="NAME", checkouts=INSIDE)
+    context: str | None = _of(
+        TEXT, "The docker context of the engine.", more="[More](../reach.md).", default="docker's choice",
+        metavar="NAME", checkouts=ENGINE)
     variant: str | None = _of(
         TEXT, "The framework's variant, such as cuda13 or cpu.", default="the framework's", choice=True,
         metavar="NAME", checkouts=INSIDE)

@@ -15,7 +15,7 @@ from devbox.devcontainer.spelling import host_spelling
 from devbox.engine.api import ask_socket, socket_path
 from devbox.errors import EXIT_INTERRUPTED, DevboxError, UsageError
 from devbox.lean import loads
-from devbox.paths import refused
+from devbox.paths import may_set_context, refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,39 +26,57 @@ if TYPE_CHECKING:
 else:
     from devbox.lean import NamedTuple
 
-USAGE = "devbox exec [--workspace PATH] [--] COMMAND [ARGUMENT]…"
+USAGE = "devbox exec [--workspace PATH] [--context NAME] [--] COMMAND [ARGUMENT]…"
 _OK = 200
 _LIST = "/containers/json?all=1&filters=%7B%22label%22%3A%5B%22devcontainer.local_folder%22%5D%7D"
 
 
 class Arguments(NamedTuple):
-    """The arguments of `exec`, read: the folder that was named, if any, and the command."""
+    """The arguments of `exec`, read: the folder and the docker context that were named, if any, and the command."""
 
     workspace: str | None
     command: tuple[str, ...]
+    context: str | None = None
 
 
 def parse(argv: list[str]) -> Arguments:
     """Read the arguments; options come before the command. Raises UsageError."""
-    workspace = None
+    said: dict[str, str] = {}
     rest = list(argv)
     while rest and rest[0].startswith("-"):
         option = rest.pop(0)
         if option == "--":
             break
         name, equals, value = option.partition("=")
-        if name not in {"-w", "--workspace"}:
+        if name not in {"-w", "--workspace", "--context"}:
             raise UsageError(
                 f"exec has no option {name}", hint=f"{USAGE}   # put -- before a command that starts with -"
             )
         if not equals:
             if not rest:
-                raise UsageError(f"{name} needs a folder", hint=USAGE)
+                raise UsageError(f"{name} needs a {'name' if name == '--context' else 'folder'}", hint=USAGE)
             value = rest.pop(0)
-        workspace = value
+        said[name.lstrip("-")] = value
     if not rest:
         raise UsageError("exec needs a command", hint=USAGE)
-    return Arguments(workspace, tuple(rest))
+    return Arguments(said.get("workspace", said.get("w")), tuple(rest), said.get("context"))
+
+
+def engine_of(folder: str, environ: Mapping[str, str], context: str | None) -> Mapping[str, str]:
+    """Return the environment in which the engine of `folder` is reached: the one that was named, set, or docker's own.
+
+    Raises DevboxError where it cannot be reached, or a setting makes no sense.
+    """
+    from devbox.engine.address import in_context, reached
+
+    if context is None and may_set_context(environ):
+        from pathlib import Path
+
+        from devbox.config import context_for
+        from devbox.container.which import workspace
+
+        context = context_for(workspace(Path(folder)), environ)
+    return reached(environ if context is None else in_context(environ, context))
 
 
 def running(folder: str, environ: Mapping[str, str]) -> Target:
@@ -114,7 +132,7 @@ def _candidate(item: dict[str, object]) -> target.Candidate:
 
 def main(argv: list[str]) -> int:
     """Run `devbox exec ARGV` and return the exit code: the command's own, or devbox's with an error on stderr."""
-    environ = os.environ
+    environ: Mapping[str, str] = os.environ
     try:
         arguments = parse(argv)
         here = target.logical_cwd(environ)
@@ -123,6 +141,8 @@ def main(argv: list[str]) -> int:
             folder = os.path.normpath(os.path.join(here, arguments.workspace))  # noqa: PTH118
             if not os.path.isdir(folder):  # noqa: PTH112
                 raise UsageError(f"there is no folder {folder}", hint=USAGE)
+        if arguments.context is not None or socket_path(environ) is None or may_set_context(environ):
+            environ = engine_of(folder, environ, arguments.context)
         found = running(folder, environ)
         if "SSH_AUTH_SOCK" in environ:
             from devbox.container.person import ssh_agent

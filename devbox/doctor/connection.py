@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from devbox.engine.address import endpoint, origin
+from devbox.engine.address import tls_folder
 from devbox.engine.api import client_setting
 from devbox.errors import EngineError
 from devbox.finding import Finding
@@ -23,8 +24,8 @@ _SLOW_SECONDS = 0.5
 
 def check(patient: Patient) -> Iterator[Finding]:
     """Look at what chooses the engine, at a connection that anybody could listen to, and how long an answer takes."""
-    environ = patient.engine.environ
-    address, chosen = endpoint(environ), origin(environ)
+    environ = patient.engine.named
+    address, chosen, named = patient.engine.address
     context = client_setting(environ, "currentContext")
     by = next((name for name in ("DOCKER_HOST", "DOCKER_CONTEXT") if environ.get(name)), None)
     if by is not None and context not in {None, "", "default", environ.get("DOCKER_CONTEXT")}:
@@ -34,7 +35,8 @@ def check(patient: Patient) -> Iterator[Finding]:
             f"{by} is set to {environ[by]}, so the context {context}, which docker is set to use, is not used",
             f"unset {by}   # to use the context; or docker context use default",
         )
-    if urlsplit(address).scheme == "tcp" and not environ.get("DOCKER_TLS_VERIFY"):
+    verified = environ.get("DOCKER_TLS_VERIFY") if named is None else Path(tls_folder(environ, named)).is_dir()
+    if urlsplit(address).scheme == "tcp" and not verified:
         yield Finding(
             "connection",
             "warning",

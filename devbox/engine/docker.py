@@ -1,8 +1,8 @@
 """The door to Docker. What is only asked over the socket imports next to nothing.
 
-Whatever a person could type goes through the docker CLI as an argv list, so that a dry run prints what would run. The
-one hot question, which containers carry these labels, is asked over the engine's unix socket where there is one:
-starting the CLI costs more than the answer.
+Whatever a person could type goes through the docker CLI as an argv list, so that a dry run prints what would run.
+Questions are asked over the engine's unix socket: starting the CLI costs more than the answer. Where there is none on
+this machine, the docker SDK asks them.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from devbox.engine.address import PROGRAM, Address, address, reached
 from devbox.engine.api import ask_socket, patience, socket_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Container, Mapping, Sequence
 
     from devbox.engine import process
     from devbox.engine.exec import Exec
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 JSON = dict[str, Any]
 
-_FOUND, _NOT_FOUND = 200, 404
+_FOUND = 200
+# Of nothing that there is, and of what cannot be a name.
+_NOTHING = frozenset({400, 404})
 # What only asks the engine something, by its first words, gets so many seconds for an answer: as long as a busy machine
 # may need for one. What is to be done may take its time, and so may buildx, whose builders can be far away.
 ANSWER_SECONDS = 30.0
@@ -77,9 +80,21 @@ class Engine:
     """A Docker engine, reached as the docker CLI would reach it."""
 
     def __init__(self, *, docker: str = "docker", environ: Mapping[str, str] | None = None) -> None:
-        """Take the docker program and the environment that it runs in (the process's own by default)."""
+        """Take the docker program and the environment that names the engine (the process's own by default)."""
         self.docker = docker
-        self.environ: Mapping[str, str] = os.environ if environ is None else environ
+        self.named: Mapping[str, str] = os.environ if environ is None else environ
+
+    @cached_property
+    def environ(self) -> Mapping[str, str]:
+        """The environment in which docker reaches the engine: the one it was given, or see `address.reached`."""
+        if socket_path(self.named) is not None:
+            return self.named
+        return reached(self.named)
+
+    @cached_property
+    def address(self) -> Address:
+        """Where it is, and what chose it."""
+        return address(self.named)
 
     def run(
         self,
@@ -195,35 +210,43 @@ class Engine:
 
         return podman_build_args(build) if self.flavour.podman else build_args(build)
 
+    def ask(
+        self, request: str, *, body: Mapping[str, object] | None = None, timeout: float | None = None
+    ) -> tuple[int, bytes]:
+        """GET `request` from the Engine API, or POST a `body`; return the status and the answer.
+
+        Over the engine's socket, or where it has none on this machine, by the docker SDK. Raises EngineError.
+        """
+        path = socket_path(self.environ)
+        try:
+            if path is not None:
+                return ask_socket(path, request, timeout=timeout, body=body)
+            from devbox.engine import sdk
+
+            seconds = patience(self.environ, ANSWER_SECONDS) if timeout is None else timeout
+            return sdk.ask(self.environ, request, timeout=seconds, body=body)
+        except OSError as error:
+            raise self._unreachable(str(error), permitted=not isinstance(error, PermissionError)) from None
+
     def containers(self, labels: Mapping[str, str | None]) -> tuple[ContainerSummary, ...]:
         """Return the containers that carry all of `labels` (None: any value), newest first, stopped ones too."""
-        wanted = [name if value is None else f"{name}={value}" for name, value in labels.items()]
-        path = socket_path(self.environ)
-        if path is not None:
-            from urllib.parse import quote
+        from urllib.parse import quote
 
-            filters = quote(json.dumps({"label": wanted}, separators=(",", ":")))
-            try:
-                status, body = ask_socket(path, f"/containers/json?all=1&filters={filters}")
-            except OSError as error:
-                raise self._unreachable(str(error), permitted=not isinstance(error, PermissionError)) from None
-            if status == _FOUND:
-                try:
-                    return tuple(_summary(item) for item in json.loads(body))
-                except (ValueError, LookupError, TypeError, AttributeError):
-                    raise self._unreachable("its list of containers makes no sense") from None
-        args = ["ps", "--no-trunc", "--quiet", "--all"]
-        for label in wanted:
-            args += ["--filter", f"label={label}"]
-        ids = self.run(args).stdout.split()
-        return tuple(_summary_of_inspect(item) for item in self.inspect("container", ids))
+        wanted = [name if value is None else f"{name}={value}" for name, value in labels.items()]
+        if self.address.url == PROGRAM:
+            named = [word for label in wanted for word in ("--filter", f"label={label}")]
+            ids = self.run(["ps", "--no-trunc", "--quiet", "--all", *named]).stdout.split()
+            return tuple(map(_summary_of_inspect, self.inspect("container", ids)))
+        filters = quote(json.dumps({"label": wanted}, separators=(",", ":")))
+        found = self._told(f"/containers/json?all=1&filters={filters}", "its list of containers")
+        try:
+            return tuple(map(_summary, found))
+        except (LookupError, TypeError, AttributeError):
+            raise self._unreachable("its list of containers makes no sense") from None
 
     def inspect(self, kind: str, names: Sequence[str]) -> list[JSON]:
         """Return `docker inspect --type KIND` of those of `names` that exist, in their order."""
-        if not names:
-            return []
-        done = self.run(["inspect", "--type", kind, *names], check=False)
-        return cast("list[JSON]", json.loads(done.stdout or "[]"))
+        return [found for name in names if (found := self._one(kind, name)) is not None]
 
     def container(self, name: str) -> JSON | None:
         """Return `docker inspect` of a container, or None if there is none of that name or id."""
@@ -242,25 +265,34 @@ class Engine:
         return self._one("network", name)
 
     def _one(self, kind: str, name: str) -> JSON | None:
-        """Inspect one thing over the socket, which answers ten times as fast as the CLI starts; else by the CLI."""
-        path = socket_path(self.environ)
-        if path is not None:
-            from urllib.parse import quote
+        """Inspect one thing, which the engine answers ten times as fast as the CLI starts."""
+        from urllib.parse import quote
 
-            quoted = quote(name, safe="/:@")
-            routes = {"container": f"/containers/{quoted}/json", "image": f"/images/{quoted}/json"}
-            try:
-                status, body = ask_socket(path, routes.get(kind, f"/{kind}s/{quoted}"))
-            except OSError:
-                status, body = 0, b""
-            if status == _FOUND:
-                try:
-                    return cast("JSON", json.loads(body))
-                except ValueError:
-                    raise self._unreachable(f"what it says of the {kind} {name} makes no sense") from None
-            if status == _NOT_FOUND:
-                return None
-        return next(iter(self.inspect(kind, [name])), None)
+        if self.address.url == PROGRAM:
+            done = self.run(["inspect", "--type", kind, name], check=False)
+            return next(iter(json.loads(done.stdout or "[]")), None)
+        quoted = quote(name, safe="/:@")
+        routes = {"container": f"/containers/{quoted}/json", "image": f"/images/{quoted}/json"}
+        return cast(
+            "JSON | None",
+            self._told(routes.get(kind, f"/{kind}s/{quoted}"), f"what it says of the {kind} {name}", nothing=_NOTHING),
+        )
+
+    def _told(self, request: str, what: str, *, nothing: Container[int] = ()) -> Any:
+        """Return what the engine answers, None where its status says that there is `nothing`. Raises EngineError."""
+        status, body = self.ask(request)
+        if status in nothing:
+            return None
+        try:
+            said = json.loads(body)
+        except ValueError:
+            raise self._unreachable(f"{what} makes no sense") from None
+        if status != _FOUND:
+            from devbox.errors import EngineError
+
+            why = said.get("message") if isinstance(said, dict) else said
+            raise EngineError(f"the engine does not tell {what}: {why}", hint="docker info")
+        return said
 
     def _unreachable(self, said: str, *, permitted: bool = True) -> EngineError:
         from devbox.engine.trouble import unreachable

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from devbox.errors import DevboxError, EngineError, ProgramMissingError, last_lines
 
@@ -93,6 +93,16 @@ def run(
     if check and not done.ok:
         raise CommandError(done)
     return done
+
+
+def leave(argv: Sequence[str], said: IO[bytes]) -> int:
+    """Run a program that leaves a part of itself behind, and return its exit code; what it says goes to a file."""
+    try:
+        return _exit_code(
+            subprocess.run(list(argv), stdin=subprocess.DEVNULL, stdout=said, stderr=said, check=False).returncode
+        )
+    except FileNotFoundError:
+        raise ProgramMissingError(argv[0]) from None
 
 
 def stream(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from devbox.engine.address import endpoint, origin
+from devbox.engine.address import address
 from devbox.errors import EngineError, last_lines
 
 if TYPE_CHECKING:
@@ -84,8 +84,7 @@ def missing_plugin(name: str) -> EngineError:
 
 def unreachable(environ: Mapping[str, str], said: str, *, permitted: bool = True) -> EngineError:
     """Return the error for an engine that does not answer, or that one is not `permitted` to ask."""
-    address, chosen = endpoint(environ), origin(environ)
-    place = f"at {address} ({chosen})" if address else f"({chosen})"
+    place = address(environ)
     if not permitted:
         return EngineError(
             f"you may not use the Docker engine {place}",
@@ -95,6 +94,6 @@ def unreachable(environ: Mapping[str, str], said: str, *, permitted: bool = True
     hint = "sudo systemctl start docker   # or start Docker Desktop"
     if environ.get("DOCKER_HOST"):
         hint = "unset DOCKER_HOST   # takes docker's own choice; or see to the engine there"
-    elif not address or not address.startswith("unix:///var/run/"):
+    elif not place.url.startswith("unix:///var/run/"):
         hint = "docker context ls   # shows what there is; docker context use default takes this machine's own"
     return EngineError(f"the Docker engine {place} does not answer", hint=hint, detail=last_lines(said))

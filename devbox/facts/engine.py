@@ -13,10 +13,8 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
 from devbox.agent.cgroup import read_file
-from devbox.engine.address import endpoint
 from devbox.errors import EngineError
 from devbox.facts import cdi
 from devbox.facts.model import EngineFacts
@@ -39,7 +37,7 @@ def gather(engine: Engine) -> EngineFacts:
     Raises EngineError where the engine does not answer.
     """
     info = _info(engine)
-    facts = read(info, local=_is_local(info, endpoint(engine.environ)), flavour=engine.flavour.name)
+    facts = read(info, local=_is_local(info, here=engine.address.is_here), flavour=engine.flavour.name)
     if not facts.local:
         return facts
     if facts.flavour == "podman":
@@ -136,10 +134,10 @@ def free_storage(facts: EngineFacts) -> int | None:
     return None
 
 
-def _is_local(info: JSON, address: str) -> bool:
+def _is_local(info: JSON, *, here: bool) -> bool:
     # A unix socket may lead into a virtual machine (Docker Desktop) or out of a container; the engine's own host name
     # tells.
-    return urlsplit(address).scheme == "unix" and info.get("Name") == os.uname().nodename
+    return here and info.get("Name") == os.uname().nodename
 
 
 def ceiling(name: str, limits: str, status: str, uid_map: str, *, rootless: bool = False) -> int | None:

@@ -34,9 +34,7 @@ _SMI_SECONDS = 20.0
 def gather(engine: Engine, facts: EngineFacts) -> Gpus:
     """Return the GPUs of the engine's host; `reason` says from which source, or why there are none."""
     if not facts.local:
-        return from_cdi(
-            facts.cdi_devices, f"the engine at {engine.environ.get('DOCKER_HOST') or 'another machine'} names no GPU"
-        )
+        return from_cdi(facts.cdi_devices, f"the engine at {engine.address.url or 'another machine'} names no GPU")
     asked = _nvidia_smi()
     if isinstance(asked, Gpus) and asked.devices:
         return asked

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from devbox import config
 from devbox.config.network import network_of
 from devbox.container import which
+from devbox.container.checkout.elsewhere import must_be_seen
 from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.contract.inforce import claimed, names_taken, with_overlays
 from devbox.container.contract.reach import reach_of
@@ -112,6 +113,7 @@ def _wanted(journal: Journal, workspace: Path) -> tuple[Contract, Merged, Image,
     path = which.contract(workspace, engine, reporter)
     if path is None:
         raise DevboxError(f"{workspace} has no dev container configuration yet", hint="devbox up")
+    must_be_seen(engine, workspace)
     settings = config.load(workspace, environ=engine.environ, flags={})
     contract = with_overlays(with_repository(read(path, workspace, engine.environ)), settings, engine)
     secrets.hide((contract.raw,), engine.environ, reporter)

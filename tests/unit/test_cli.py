@@ -14,6 +14,7 @@ import typer
 
 from devbox.cli.app import app, run
 from devbox.errors import Stopped
+from tests.api import empty_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,14 +77,9 @@ def test_a_commands_own_arguments_are_no_global_options(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".devcontainer.json").write_text('{"image": "here:1"}')
-    # All that a dry run asks is whether the image is there.
-    docker = tmp_path / "bin/docker"
-    docker.parent.mkdir()
-    docker.write_text("""#!/bin/sh\necho '[{"Id": "sha256:1", "Config": {}}]'\n""")
-    docker.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{docker.parent}:{os.environ['PATH']}")
-    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
-    assert run(["run", "--dry-run", "--workspace", str(tmp_path), "ls", "-v", "--nope", "--quiet"]) == 0
+    with empty_engine(tmp_path / "api", ["here:1"]) as host:
+        monkeypatch.setenv("DOCKER_HOST", host)
+        assert run(["run", "--dry-run", "--workspace", str(tmp_path), "ls", "-v", "--nope", "--quiet"]) == 0
     assert capsys.readouterr().out.split()[-5:] == ["ls", "here:1", "-v", "--nope", "--quiet"]
 
 

@@ -24,6 +24,7 @@ from devbox.errors import ContractError, UsageError
 from devbox.frameworks import load
 from devbox.image.base.choose import PACKAGE, plan_base
 from devbox.reporter import Silent
+from tests.api import empty_engine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,8 +134,11 @@ def test_why_up_failed_is_said_where_the_contract_cannot_be_put_back(
     memory.attempt_file(tmp_path).touch()
     (tmp_path / ".devcontainer.json").write_text('{"image": ')
     silent = Silent()
-    with pytest.raises(ContractError, match=r"devcontainer\.json:1"):
-        up(UpRequest(path=tmp_path), Engine(docker="true", environ={"DOCKER_HOST": "tcp://localhost:1"}), silent)
+    with (
+        empty_engine(tmp_path / "api") as host,
+        pytest.raises(ContractError, match=r"devcontainer\.json:1"),
+    ):
+        up(UpRequest(path=tmp_path), Engine(docker="true", environ={"DOCKER_HOST": host}), silent)
     assert ["No space left" in one for one in silent.warnings] == [True]
 
 

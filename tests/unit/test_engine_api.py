@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devbox.engine.address import origin
+from devbox.engine.address import address
 from devbox.engine.api import DEFAULT_SOCKET, patience, socket_path
 from devbox.engine.docker import _only_asks
 
@@ -33,7 +33,7 @@ def test_a_damaged_file_of_the_docker_cli_chooses_no_engine(content: str, tmp_pa
     (tmp_path / "config.json").write_text(content)
     environ = {"DOCKER_CONFIG": str(tmp_path)}
     assert socket_path(environ) == DEFAULT_SOCKET
-    assert origin(environ) == "docker's default"
+    assert address(environ).origin == "docker's default"
 
 
 @pytest.mark.parametrize(

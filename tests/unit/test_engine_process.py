@@ -35,7 +35,7 @@ def test_a_missing_program_is_a_sentence() -> None:
 
 def test_a_missing_docker_is_a_sentence() -> None:
     with pytest.raises(EngineError, match="'no-docker' is not installed"):
-        Engine(docker="no-docker", environ={"DOCKER_HOST": "tcp://127.0.0.1:1"}).containers({"a": None})
+        Engine(docker="no-docker", environ={"DOCKER_HOST": "tcp://127.0.0.1:1"}).run(["info"])
 
 
 def test_stream_passes_on_lines_and_keeps_the_end() -> None:

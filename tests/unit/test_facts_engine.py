@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.engine.address import endpoint
+from devbox.engine.address import address
 from devbox.engine.docker import Engine
 from devbox.errors import EngineError
 from devbox.facts import engine as facts
@@ -107,17 +107,17 @@ def test_memlock_of_any_text_is_unknown_or_a_number(text: str) -> None:
 
 def test_the_endpoint_is_the_one_that_the_cli_would_choose(tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path)}
-    assert endpoint(home) == "unix:///var/run/docker.sock"
-    assert endpoint({"DOCKER_HOST": "ssh://me@builder"}) == "ssh://me@builder"
-    assert endpoint({"DOCKER_HOST": "unix:///run/user/1000/docker.sock"}) == "unix:///run/user/1000/docker.sock"
+    assert address(home).url == "unix:///var/run/docker.sock"
+    assert address({"DOCKER_HOST": "ssh://me@builder"}).url == "ssh://me@builder"
+    assert address({"DOCKER_HOST": "unix:///run/user/1000/docker.sock"}).url == "unix:///run/user/1000/docker.sock"
     folder = tmp_path / ".docker" / "contexts" / "meta" / hashlib.sha256(b"rootless").hexdigest()
     folder.mkdir(parents=True)
     meta = {"Name": "rootless", "Endpoints": {"docker": {"Host": "unix:///run/user/1000/docker.sock"}}}
     (folder / "meta.json").write_text(json.dumps(meta))
-    assert endpoint(home | {"DOCKER_CONTEXT": "rootless"}) == "unix:///run/user/1000/docker.sock"
+    assert address(home | {"DOCKER_CONTEXT": "rootless"}).url == "unix:///run/user/1000/docker.sock"
     (tmp_path / ".docker" / "config.json").write_text('{"currentContext": "rootless"}')
-    assert endpoint(home) == "unix:///run/user/1000/docker.sock"
-    assert endpoint(home | {"DOCKER_CONTEXT": "missing"}) == ""
+    assert address(home).url == "unix:///run/user/1000/docker.sock"
+    assert address(home | {"DOCKER_CONTEXT": "missing"}).url == ""
 
 
 def docker_that_says(tmp_path: Path, answer: str, code: int = 0) -> str:

@@ -6,13 +6,10 @@ machine with eight GPUs: no engine is needed, and a dry run that asks one for mo
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
 import shlex
-import socketserver
 import subprocess
-import threading
 import tomllib
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -25,6 +22,7 @@ import typer
 
 from devbox.agent.drivers.build_wheel import ALIASES, Script
 from devbox.cli.app import app, run
+from tests.api import empty_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -118,17 +116,6 @@ def contains(words: Sequence[str], wanted: str) -> bool:
     )
 
 
-class Empty(http.server.BaseHTTPRequestHandler):
-    """The API of an engine that has no image, no volume and no container."""
-
-    def do_GET(self) -> None:
-        found = self.path.startswith("/containers/json")
-        self.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n[]" if found else b"HTTP/1.0 404 Not Found\r\n\r\n{}")
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with the programs of the recorded machine, and its engine's socket."""
@@ -137,10 +124,8 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     (folder / "docker.info").write_text(json.dumps(INFO))
-    with socketserver.ThreadingUnixStreamServer(str(folder / "docker.sock"), Empty) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with empty_engine(folder / "docker.sock"):
         yield folder
-        server.shutdown()
 
 
 @pytest.fixture

@@ -376,6 +376,7 @@ def test_what_a_checkout_s_settings_name_on_the_host_is_asked_by_every_command(t
 
 # A value for each setting that reaches beyond the container, as a checkout's own file may write it.
 REACHING = {
+    "context": "elsewhere",
     "cache_remote": "s3://bucket?endpoint=http://elsewhere",
     "cache_group": "others",
     "find_links": "/etc",

@@ -30,6 +30,7 @@ def keep(request: BuildRequest, inside: Target, run: Application, *, explain: bo
             "request": order(request, inside).to_line(),
             "seed": request.seed,
             "container": inside.container,
+            "context": os.environ.get("DOCKER_CONTEXT"),
             "started_at": inside.started_at,
             "agent": deliver.name(),
             "json": run.json,
@@ -68,6 +69,9 @@ def build(kept: dict[str, Any]) -> int | None:
         return load(asked.framework, asked.variant or None, target.workspace)
 
     def work() -> int:
+        if kept["context"]:
+            # Named by a setting, which is as it was.
+            os.environ["DOCKER_CONTEXT"] = kept["context"]
         engine = Engine(environ=os.environ)
         done, log = carry_out(asked, target, engine, console, seeded=kept["seed"], framework=framework)
         from devbox.builds.report.summary import report

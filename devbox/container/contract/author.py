@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from devbox.config import Settings
     from devbox.container.contract.gather import Facts
     from devbox.devcontainer.writing.request import Generated, Recipe
-    from devbox.facts.model import EngineFacts
     from devbox.frameworks.model import Framework
     from devbox.image.base.choose import BaseChoice
 
@@ -114,7 +113,6 @@ def draft(facts: Facts, base_image: str) -> Draft:
         *([f"this host has no {' and no '.join(missing)}: the container gets none"] if missing else []),
         *personal.unset(facts.additions, facts.environ),
         *_needs_options(facts.form, recipe),
-        *_remote(facts.engine),
     ]
     return Draft(facts.checkout, framework, facts.form, generated, tuple(notes), agent is not None)
 
@@ -189,7 +187,3 @@ def _needs_options(form: Form, recipe: Recipe) -> tuple[str, ...]:
         return ()
     needs = [name for name, _ in (*recipe.contexts, *recipe.secrets)] + list(recipe.forwarded)
     return (f"the image's build still takes from this machine: {', '.join(needs)}",)
-
-
-def _remote(facts: EngineFacts) -> tuple[str, ...]:
-    return () if facts.local else ("the engine is on another machine: the checkout's folder must exist there, too",)

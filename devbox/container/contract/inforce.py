@@ -137,11 +137,14 @@ def _written(
 
     With `tried` the files are taken back where no container comes up by them.
     """
+    from devbox.container.checkout.elsewhere import must_be_seen
     from devbox.container.contract.author import base_of, draft
     from devbox.container.contract.gather import gather
     from devbox.container.contract.ssh_agent import with_agent
 
     engine, reporter = journal.engine, journal.reporter
+    # The base image may take minutes.
+    must_be_seen(engine, request.path)
     chosen = which.framework(request.path, framework, reporter)
     if chosen.why is not None:
         reporter.info(f"this is {chosen.name}, because {chosen.why}")

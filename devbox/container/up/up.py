@@ -18,6 +18,7 @@ from devbox import config
 from devbox.config.network import network_of
 from devbox.config.table import OF_CHECKOUTS
 from devbox.container import memory, which
+from devbox.container.checkout.elsewhere import must_be_seen
 from devbox.container.contract.inforce import InForce, claimed, in_force, see_consent, see_names
 from devbox.container.desired import Desired, Image, in_short, secret_names
 from devbox.container.hooks import commands, secrets
@@ -248,6 +249,8 @@ def _container(run: Run, force: InForce, settings: Settings) -> Prospect:
     """See to the image, and plan the container."""
     request, runtime = run.request, _runtime(run, force)
     inspected, unfinished = runtime.find()
+    if inspected is None or not run.engine.address.is_here:
+        must_be_seen(run.engine, request.path)
     actual = None if inspected is None else actual_of(inspected)
     if inspected is not None and actual is not None and _is_others(run, runtime, actual, inspected):
         if not request.keep:

@@ -1,0 +1,76 @@
+"""The docker SDK, for an engine that has no socket on this machine: contexts and TLS are its affair.
+
+Imported late: the SDK brings an HTTP library along, which takes longer to load than most of what devbox asks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cache
+from typing import TYPE_CHECKING
+
+from devbox.engine.address import address, tls_folder
+from devbox.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from docker.api.client import APIClient
+
+# No feature of a later one is used, and the SDK then asks for none before the first question.
+_VERSION = "1.41"
+
+
+def ask(
+    environ: Mapping[str, str], request: str, *, timeout: float, body: Mapping[str, object] | None = None
+) -> tuple[int, bytes]:
+    """GET `request` from the Engine API, or POST a `body`; return the status and the answer. Raises OSError."""
+    api = client(environ)
+    url = f"{api.base_url}{request}"
+    headers = {"Content-Type": "application/json"}
+    if body is None:
+        answer = api.get(url, timeout=timeout)
+    else:
+        answer = api.post(url, data=json.dumps(body), headers=headers, timeout=timeout)
+    return int(answer.status_code), bytes(answer.content)
+
+
+def client(environ: Mapping[str, str]) -> APIClient:
+    """Return the SDK's client of the engine that `environ` names. Raises EngineError where that cannot be."""
+    where = address(environ)
+    if not where.url:
+        raise EngineError(f"there is no docker context '{where.context}'", hint="docker context ls")
+    if where.context is None:
+        folder = environ.get("DOCKER_CERT_PATH") or os.path.join(environ.get("HOME", "/"), ".docker")  # noqa: PTH118
+        verified = bool(environ.get("DOCKER_TLS_VERIFY"))
+        return _client(where.url, folder if verified or environ.get("DOCKER_TLS") else None, verified)
+    folder = tls_folder(environ, where.context)
+    return _client(where.url, folder if os.path.isdir(folder) else None, True)  # noqa: PTH112, FBT003
+
+
+@cache
+def _client(url: str, folder: str | None, verified: bool) -> APIClient:  # noqa: FBT001
+    """Return the client of `url`, with the keys and certificates in `folder`, if any, by docker's names for them."""
+    from docker.api.client import APIClient
+    from docker.errors import DockerException
+    from docker.tls import TLSConfig
+
+    try:
+        if folder is None:
+            return _by_itself(APIClient(base_url=url, version=_VERSION))
+        ca, *pair = (os.path.join(folder, name) for name in ("ca.pem", "cert.pem", "key.pem"))  # noqa: PTH118
+        own = tuple(pair) if all(map(os.path.exists, pair)) else None
+        tls = TLSConfig(client_cert=own, ca_cert=ca if os.path.exists(ca) else None, verify=verified)  # noqa: PTH110
+        return _by_itself(APIClient(base_url=url, version=_VERSION, tls=tls))
+    except (DockerException, OSError, ValueError) as error:
+        raise EngineError(f"the Docker engine at {url} cannot be asked: {error}", hint="docker context ls") from None
+
+
+def _by_itself(api: APIClient) -> APIClient:
+    """Return a client to which REQUESTS_CA_BUNDLE, which is for the web, says nothing; proxies hold, as for docker."""
+    from requests.utils import get_environ_proxies
+
+    api.proxies = get_environ_proxies(api.base_url)
+    api.trust_env = False
+    return api

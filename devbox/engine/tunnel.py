@@ -1,0 +1,127 @@
+"""An engine that is reached by ssh, as a socket on this machine: one connection, for this command and the next ones.
+
+The docker CLI starts an ssh for each of its calls. Here OpenSSH's own sharing of connections is used (ControlMaster,
+ssh_config(5)): the first command connects, a master stays behind for `PERSIST_SECONDS` after the last use, and what
+comes to the socket is forwarded to the engine's. Everything that a person may have configured for the host holds: keys,
+jumps, agents. Nothing but this user may enter the folder.
+"""
+
+from __future__ import annotations
+
+import os
+
+from devbox.agent.hashes import sha256
+from devbox.engine.api import FOUND, ask_socket
+from devbox.errors import EngineError, last_lines
+from devbox.paths import runtime_folder
+
+PERSIST_SECONDS = 600
+_CONNECT_SECONDS = 30
+_USUAL = "/var/run/docker.sock"
+# The longest address of a unix socket is 107 bytes, and ssh adds 17 to that of its control socket at first.
+_LONGEST = 107 - 17
+# What the other machine's docker would use: where that is not the usual socket, such as a rootless engine's.
+_WHERE = """echo "${DOCKER_HOST:-$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null)}\""""
+
+
+def socket_to(url: str) -> str:
+    """Return the socket by which the engine at `url` (`ssh://[USER@]HOST[:PORT][/SOCKET]`) is reached.
+
+    Costs one question to the engine where a connection is there. Raises EngineError with what ssh said.
+    """
+    folder = _folder(url)
+    socket = f"{folder}/engine"
+    if _answers(socket):
+        return socket
+    from pathlib import Path
+
+    from devbox.files import lock, private_folder
+
+    private_folder(Path(folder))
+    with lock(Path(folder, "lock"), on_wait=lambda _: None):
+        if not _answers(socket):
+            _connect(url, folder, socket)
+    return socket
+
+
+def _folder(url: str) -> str:
+    name = sha256(url.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    folder = f"{runtime_folder()}/engines/{name}"
+    return folder if len(f"{folder}/control") <= _LONGEST else f"/tmp/devbox-{os.getuid()}/{name}"  # noqa: S108
+
+
+def _answers(socket: str) -> bool:
+    try:
+        return ask_socket(socket, "/_ping")[0] == FOUND
+    except OSError:
+        return False
+
+
+def _connect(url: str, folder: str, socket: str) -> None:
+    """Start the master, and have it forward the socket."""
+    import tempfile
+
+    from devbox.engine import process
+
+    host, destination, there = _destination(url)
+    control = f"{folder}/control"
+    mux = ["ssh", "-S", control]
+    _must_be_own(folder, url)
+    process.run([*mux, "-O", "exit", *destination], check=False, timeout=_CONNECT_SECONDS)
+    for left in (control, socket):
+        if os.path.lexists(left):
+            os.unlink(left)  # noqa: PTH108
+    with tempfile.TemporaryFile() as said:
+        # The master stays, and would hold a pipe open.
+        code = process.leave(
+            [
+                *("ssh", "-M", "-N", "-f", "-S", control, "-o", f"ControlPersist={PERSIST_SECONDS}"),
+                *("-o", f"ConnectTimeout={_CONNECT_SECONDS}", "-o", "ServerAliveInterval=15"),
+                *("-o", "StreamLocalBindMask=0177", *destination),
+            ],
+            said,
+        )
+        said.seek(0)
+        told = said.read().decode("utf-8", "replace")
+    if code != 0:
+        raise EngineError(f"{host} is not reached by ssh", hint=f"ssh {' '.join(destination)}", detail=last_lines(told))
+    if not there:
+        found = process.run([*mux, *destination, _WHERE], check=False, timeout=_CONNECT_SECONDS).stdout.strip()
+        there = found.removeprefix("unix://") if found.startswith("unix://") else _USUAL
+    forwarded = process.run(
+        [*mux, "-O", "forward", "-L", f"{socket}:{there}", *destination], check=False, timeout=_CONNECT_SECONDS
+    )
+    if not forwarded.ok or not _answers(socket):
+        process.run([*mux, "-O", "exit", *destination], check=False, timeout=_CONNECT_SECONDS)
+        raise EngineError(
+            f"no Docker engine answers at {there} on {host}",
+            hint=f"ssh {' '.join(destination)} docker version   # is it there, and may you use it?",
+            detail=last_lines(forwarded.stderr) or None,
+        )
+
+
+def _destination(url: str) -> tuple[str, list[str], str]:
+    """Return the host, the arguments that name it to ssh, and the engine's socket there, if any."""
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or host.startswith("-"):
+        raise EngineError(f"'{url}' names no host", hint="ssh://USER@HOST[:PORT]")
+    options = ["-p", str(port)] if port else []
+    # As written: a name of ssh's configuration has capitals, too.
+    written = parts.netloc.rpartition("@")[2]
+    host = (written if port is None and not written.endswith(":") else written.rpartition(":")[0]).strip("[]")
+    user = ["-l", unquote(parts.username)] if parts.username else []
+    return host, [*options, *user, "--", host], "" if parts.path == "/" else unquote(parts.path)
+
+
+def _must_be_own(folder: str, url: str) -> None:
+    """See that nobody else can put a socket there. Raises EngineError."""
+    status = os.lstat(folder)
+    above = os.lstat(os.path.dirname(folder))  # noqa: PTH120
+    if any(one.st_uid != os.getuid() or one.st_mode & 0o077 for one in (status, above)):
+        raise EngineError(f"{folder}, for the connection to {url}, is not yours alone", hint=f"ls -ld {folder}")
