@@ -176,7 +176,9 @@ class Work:
             cache="" if plan.reasons else cmake_call.cache_digest(self.decided.tree),
             code=-1,
         )
-        self.records.write(self.attempt)
+        # Where nothing is to be done, nothing can be cut off.
+        if plan.reasons or not self.proof.is_still:
+            self.records.write(self.attempt)
 
     def _close(self) -> None:
         """Close the record; what moved while the attempt ran is no proof."""
@@ -193,7 +195,9 @@ class Work:
                 ninja=ninja_identity(self.decided.tree),
                 cache=cmake_call.cache_digest(self.decided.tree),
                 code=self.result["code"],
-            )
+            ),
+            # Only the time of a build that did nothing is new.
+            lasting=not self.proof.is_still,
         )
 
     # The programs.

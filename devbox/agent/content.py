@@ -25,6 +25,8 @@ LARGE = 256 << 20
 FINE_TICK_NS = 20_000_000
 COARSE_TICK_NS = 1_000_000_000
 LINK = "@"
+# How many bytes a hash has.
+DIGEST = 16
 UNKNOWN = ""
 
 
@@ -55,7 +57,7 @@ def digest_file(path: str) -> str:
         with open(path, "rb", buffering=0) as stream:
             if os.fstat(stream.fileno()).st_size > LARGE:
                 return UNKNOWN
-            hasher = blake2b(digest_size=16)
+            hasher = blake2b(digest_size=DIGEST)
             while True:
                 chunk = stream.read(1 << 20)
                 if not chunk:
@@ -72,7 +74,7 @@ def content(path: str, status: os.stat_result) -> str:
             names = sorted(os.listdir(path))
         except OSError:
             return UNKNOWN
-        return blake2b("\0".join(names).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+        return blake2b("\0".join(names).encode("utf-8", "surrogateescape"), digest_size=DIGEST).hexdigest()
     if status.st_size > LARGE:
         return f"{status.st_size:x}.{status.st_mtime_ns:x}.{status.st_ctime_ns:x}.{status.st_ino:x}"
     return digest_file(path)

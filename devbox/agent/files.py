@@ -39,6 +39,21 @@ def stamp_of(path: str) -> Stamp | None:
         return None
 
 
+def stamps_of(names: Iterable[str], folder: str) -> dict[str, Stamp | None]:
+    """Return the stamps of files, whose names are relative to `folder`."""
+    # A tree has tens of thousands of files, and a build with nothing to do looks at each.
+    below = os.path.join(folder, "")
+    stat = os.stat
+    found: dict[str, Stamp | None] = {}
+    for name in names:
+        try:
+            status = stat(name if name.startswith("/") else below + name)
+            found[name] = Stamp(status.st_mtime_ns, status.st_size, status.st_ctime_ns, status.st_ino, 0)
+        except OSError:  # noqa: PERF203
+            found[name] = None
+    return found
+
+
 def read_json(path: str) -> JSON:
     """Return what a JSON file holds; None, which means that nothing is known, if it is missing or unreadable."""
     try:
@@ -57,13 +72,16 @@ def read_bytes(path: str) -> bytes:
         return b""
 
 
-def write_json(path: str, value: JSON) -> None:
+def write_json(path: str, value: JSON, *, lasting: bool = True) -> None:
     """Write a JSON file as `write_bytes` does. Raises OSError; then `path` is what it was before."""
-    write_bytes(path, json.dumps(value, separators=(",", ":")).encode())
+    write_bytes(path, json.dumps(value, separators=(",", ":")).encode(), lasting=lasting)
 
 
-def write_bytes(path: str, content: bytes, *, mode: int = 0o644) -> None:
-    """Write a file: beside it first, synced, then renamed over it, with the folder synced after it."""
+def write_bytes(path: str, content: bytes, *, mode: int = 0o644, lasting: bool = True) -> None:
+    """Write a file: beside it first, synced, then renamed over it, with the folder synced after it.
+
+    Where it need not be `lasting`, nothing is synced: after a loss of power it may be what it was before, or nothing.
+    """
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
     beside = os.path.join(folder, f".{os.path.basename(path)}.{os.getpid()}")
@@ -72,11 +90,14 @@ def write_bytes(path: str, content: bytes, *, mode: int = 0o644) -> None:
             stream.write(content)
             stream.flush()
             os.fchmod(stream.fileno(), mode)
-            os.fsync(stream.fileno())
+            if lasting:
+                os.fsync(stream.fileno())
         os.replace(beside, path)
     except BaseException:
         remove([beside])
         raise
+    if not lasting:
+        return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

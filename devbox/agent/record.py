@@ -7,16 +7,13 @@ It lies beside the trees, in `/build/.devbox/records/<key>/`. `attempt.json` is 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from .files import read_json, stamp_of, write_json
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 SCHEMA = 2
-# `kept` has the first two, `by_time` the last.
-FILES = ("files.json", "made.json", "sources.json")
+# `kept` has the first, and the next two of earlier versions; `by_time` has the last.
+FILES = ("known.bin", "files.json", "made.json", "sources.json")
 ATTEMPT = "attempt.json"
 NINJA_FILES = (".ninja_log", ".ninja_deps")
 
@@ -84,18 +81,9 @@ class Records:
         except TypeError:
             return None
 
-    def contents(self, key: str) -> Mapping[str, str]:
-        """Return what the files that a tree was made from held at its last attempt; {} where nothing is known."""
-        for name in FILES:
-            value = read_json(self.path(key, name))
-            if isinstance(value, dict) and ("look" in value or "files" in value):
-                files = value["look"]["files"] if "look" in value else value["files"]
-                return {path: str(entry[0]) for path, entry in files.items()}
-        return {}
-
-    def write(self, attempt: Attempt) -> None:
-        """Write an attempt, in one step."""
-        write_json(self.path(attempt.key, ATTEMPT), attempt._asdict())
+    def write(self, attempt: Attempt, *, lasting: bool = True) -> None:
+        """Write an attempt, in one step, for `lasting` (see `files.write_bytes`)."""
+        write_json(self.path(attempt.key, ATTEMPT), attempt._asdict(), lasting=lasting)
 
 
 def ninja_identity(tree: str) -> list[Any]:

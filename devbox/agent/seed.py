@@ -21,7 +21,7 @@ from . import history
 from .content import UNKNOWN
 from .files import read_json, write_json
 from .locks import lock_path
-from .proof.kept import adopt, is_as_left
+from .proof.kept import adopt, contents, is_as_left
 from .protocol import Seeded
 from .record import FILES, Attempt, Records, ninja_identity
 from .volume import records_of, state_of
@@ -165,9 +165,9 @@ def _candidates(request: Seed, wanted: Mapping[str, str]) -> tuple[list[Candidat
         if doubt:
             why.append(f"{about}: {doubt}")
             continue
-        contents = records.contents(request.key)
+        held = contents(records.folder_of(request.key))
         inside = os.path.join(attempt.inputs["source"], "")
-        named = {name: content for name, content in contents.items() if name in wanted or name.startswith(inside)}
+        named = {name: content for name, content in held.items() if name in wanted or name.startswith(inside)}
         equal = sum(wanted.get(name) == content != UNKNOWN for name, content in named.items())
         if equal < source.least * len(named):
             why.append(f"{about}: only {equal} of {len(named)} sources are the same there")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import history, seed
 from .files import read_json, write_json
 from .locks import held, lock_path
+from .proof.kept import contents
 from .protocol import Removal, TreeTold, VolumesTold, VolumeTold
 from .record import Records
 from .volume import REPOSITORIES, current_key, records_of, state_of, states_of
@@ -52,7 +53,7 @@ def describe(volume: str, *, sizes: bool = True, details: str | None = None) -> 
         }
         if key == details:
             about.update(
-                sources=_in_checkout(records.contents(key), about["inputs"].get("source", "")),
+                sources=_in_checkout(contents(records.folder_of(key)), about["inputs"].get("source", "")),
                 configured=attempt.configured if attempt else False,
                 arguments=attempt.arguments if attempt else [],
                 environment=attempt.environment if attempt else {},

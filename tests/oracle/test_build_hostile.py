@@ -127,7 +127,13 @@ class TestFiles:
         assert running.result()["compiled"] == 2
         said = [event for event in running.events if "Build files have been written" in str(event.get("line"))]
         assert len(said) == 1
-        assert lab.built(objects=0)["commands"] == 0
+        warned = [event["text"] for event in running.events if event["event"] == "warn"]
+        assert [text.partition(":")[0] for text in warned] == [
+            "the time of shared.h (and 1 more) is 59 min in the future"
+        ]
+        again = lab.start()
+        assert again.result()["commands"] == 0
+        assert not [event for event in again.events if event["event"] == "warn"]
         lab.write("shared.h", "#define SHARED 4\n")
         lab.built(objects=2)
 
@@ -313,6 +319,25 @@ class TestShadows:
         assert says(lab.build()).endswith(" 5")
         (lab.workspace / "maybe.h").unlink()
         assert says(lab.build()).endswith(" 4")
+
+    def test_a_header_that_macros_name(self, lab: Lab) -> None:
+        lab.write("one.h", "#define ONE 1\n#define STRING(x) #x\n#define NAMED(x) STRING(x.h)\n")
+        ask = "#if __has_include({0})\n#include {0}\n#endif\n#ifndef {1}\n#define {1} 3\n#endif\n"
+        lab.write(
+            "one.c", f'#include "one.h"\n{ask.format("NAMED(maybe)", "MAYBE")}int one(void) {{ return MAYBE; }}\n'
+        )
+        lab.write("three.c", f"{ask.format('TOLD', 'THREE')}int three(void) {{ return THREE; }}\n")
+        more = 'set_source_files_properties(three.c PROPERTIES COMPILE_DEFINITIONS TOLD=\\"told.h\\")\n'
+        more += "include_directories(${CMAKE_SOURCE_DIR})\n"
+        lab.write("CMakeLists.txt", CMAKE + more)
+        flags = ("-I", str(lab.workspace), '-DTOLD="told.h"')
+        for name, text in [("maybe.h", "#define MAYBE 5\n"), ("told.h", "#define THREE 5\n"), ("nobody_asks.h", "")]:
+            lab.build()
+            old(lab.write(name, text))
+            result = lab.build()
+            assert result["compiled"] == (name != "nobody_asks.h"), (name, result)
+            said = subprocess.run([f"{result['tree']}/lab"], check=True, capture_output=True, text=True).stdout
+            assert said == lab.from_scratch(*flags)
 
     def test_an_old_build_in_the_source_folder_is_told(self, lab: Lab, tmp_path: Path) -> None:
         """The cache is one that answers by the files that it knows, as ccache does when it may."""

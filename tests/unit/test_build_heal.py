@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+from random import Random
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
 from devbox.agent.content import FINE_TICK_NS, UNKNOWN, Entry
-from devbox.agent.files import stamp_of
+from devbox.agent.files import Stamp, stamp_of
 from devbox.agent.ninja import log as ninja_log
-from devbox.agent.proof import by_time, configured, look, shadows
-from devbox.agent.proof.arrange import plan
+from devbox.agent.ninja.log import Mark
+from devbox.agent.proof import by_time, cmake_files, configured, kept, look, shadows
+from devbox.agent.proof.arrange import apply, plan
 from devbox.agent.proof.by_content import ByContent
+from devbox.agent.proof.configured import Hidden, Pattern
 from devbox.agent.proof.edges import Edges, read_depfile
 from devbox.agent.proof.git import Git
-from devbox.agent.proof.judge import Judged, Seen, judge, names_to_look_at
+from devbox.agent.proof.judge import Judged, Seen, judge, names_to_look_at, to_judge
 from devbox.agent.proof.kept import Kept
 from devbox.agent.proof.look import Eye, Look, Window
+from devbox.agent.proof.made import NOT_PROVEN, Made, version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from devbox.agent.proof.made import Made
 
 SECOND = 1_000_000_000
 NINJA = """\
@@ -69,7 +71,7 @@ class Tree:
         was, self.edges = self.look, Edges(str(self.folder))
         self.look = self.eye.look(names_to_look_at(self.edges), was)
         stamps = {name: stamp_of(str(self.folder / name)) for edge in self.edges.edges for name in edge.outputs}
-        lines, self.log = ninja_log.read(str(self.folder), self.log)
+        lines, self.log, _ = ninja_log.read(str(self.folder), self.log)
         self.seen = Seen(lines, stamps, environment)
         judged = judge(self.edges, self.made, self.seen, Window(was, self.look, self.eye))
         self.made = judged.made
@@ -229,6 +231,49 @@ def entry(content: str = "a", mtime: int = 500, *, ctime: int | None = None, ino
     return Entry(content, mtime, 10, mtime if ctime is None else ctime, inode, 1)
 
 
+def test_what_is_judged_again_says_what_all_would_say(tmp_path: Path) -> None:
+    """Whatever moved: edits, runs, and what people do to outputs and to ninja's record."""
+    tree, rng = Tree(tmp_path), Random(7)
+    more = "build c.o: C a.c | gen.h\nbuild group: phony b.o c.o\nbuild last.so: LINK group all.so | gen.in\n"
+    (tmp_path / "build.ninja").write_text(NINJA + more)
+    outputs = ["gen.h", "a.o", "b.o", "c.o", "all.so", "last.so"]
+    chosen_of_all = 0
+
+    def run(name: str) -> None:
+        tree.write(name, f"{rng.random()}")
+        with (tmp_path / ".ninja_log").open("a") as log:
+            log.write(f"{rng.randrange(99)}\t{rng.randrange(100, 199)}\t{2**61}\t{name}\t{rng.randrange(3)}\n")
+
+    for name in outputs:
+        run(name)
+    tree.judge()
+    for _ in range(60):
+        for _ in range(rng.randrange(1, 4)):
+            step = rng.randrange(6)
+            if step < 2:
+                tree.write(rng.choice(["gen.in", "a.c", "b.c"]), rng.choice("xy"), mtime=rng.choice([1, 2**32]))
+            elif step < 4:
+                run(rng.choice(outputs))
+            elif step == 4:
+                tree.write(rng.choice(outputs), "by hand")
+            else:
+                (tmp_path / rng.choice(outputs)).unlink(missing_ok=True)
+        was, made = tree.look, tree.made
+        judged = tree.judge()
+        window = Window(was, tree.look, tree.eye)
+        chosen = to_judge(tree.edges, made, tree.seen, window)
+        again = judge(tree.edges, made, tree.seen, window, chosen)
+        assert (again.made, again.dirty) == (judged.made, judged.dirty)
+        assert {*judged.clean} - {*again.clean} == {edge for edge in judged.clean if edge not in chosen}
+        both = [
+            plan(tree.edges, judged, tree.seen, tree.look, set(), configured=True, chosen=one) for one in (None, chosen)
+        ]
+        assert both[0] == both[1]
+        chosen_of_all += len(chosen)
+        tree.made, tree.log, _ = apply(both[0], tree.edges, judged.made, tree.look.files, tree.log)
+    assert 0 < chosen_of_all < 60 * len(tree.edges.edges)
+
+
 class TestWindows:
     @pytest.fixture
     def moved(self, tmp_path: Path) -> Callable[..., bool]:
@@ -293,17 +338,74 @@ class TestByTime:
         assert by_time.to_raise({"f": entry("@b", 3000)}, known, seen=2000) == ["f"]
 
 
-def test_a_record_that_lacks_something_says_nothing(tmp_path: Path) -> None:
-    record = Kept(str(tmp_path))
-    record.look = Look({"f": entry()}, {}, SECOND, SECOND)
-    record.save()
-    Kept(str(tmp_path)).load()
-    whole = json.loads((tmp_path / "files.json").read_text())
-    for name in whole:
-        (tmp_path / "files.json").write_text(json.dumps({key: value for key, value in whole.items() if key != name}))
-        again = Kept(str(tmp_path))
+class TestTheRecord:
+    FILES: ClassVar = {
+        "a.c": Entry("0" * 32, 7, 3, 9, 2, 1),
+        "gone": Entry(UNKNOWN, 0, 0, 0, 0, 0),
+        "HEAD\nä\udcff": Entry("refs/heads/main=" + "f" * 40, -1, 2**63, -1, 2**64 - 1, 2),
+        "model": Entry("f.1.2.3", 2**70, 1, 1, 1, 1),
+    }
+    MADE: ClassVar = {
+        "a.o": Made(1, 5, 10**18, "f" * 16, "a" * 32, "9.8.7", Stamp(7, 3, 9, 2)),
+        "b.o": Made(2, 3, 5, "abc", NOT_PROVEN, version(Stamp(7, 1, 7, 5)), Stamp(7, 1, 7, 5)),
+    }
+
+    def kept(self, folder: Path) -> Kept:
+        record = Kept(str(folder))
+        record.look = Look(self.FILES, {"/": Stamp(1, 2, 3, 4, 5)}, SECOND, SECOND)
+        record.made, record.configured_from = self.MADE, ["/w/CMakeLists.txt"]
+        record.hidden = Hidden([Pattern("/w", ["*.c"], recurses=False)], git=True, tags=False, files=["x"], made=["y"])
+        return record
+
+    def read(self, folder: Path) -> Kept:
+        again = Kept(str(folder))
         again.load()
-        assert again.look == look.NOTHING, name
+        return again
+
+    def is_whole(self, folder: Path) -> bool:
+        whole, again = self.kept(folder), self.read(folder)
+        return all(
+            getattr(whole, name) == getattr(again, name) for name in ("look", "made", "hidden", "configured_from")
+        )
+
+    def test_what_is_written_is_read(self, tmp_path: Path) -> None:
+        self.kept(tmp_path).save()
+        assert self.is_whole(tmp_path)
+
+    def test_what_an_earlier_version_wrote_is_read_until_it_is_written_anew(self, tmp_path: Path) -> None:
+        one = self.kept(tmp_path)
+        plain = {name: getattr(one, name) for name in kept.PLAIN}
+        said = {"look": one.look._asdict(), "hidden": one.hidden, "log": [7, "x"], **plain}
+        (tmp_path / kept.FILES).write_text(json.dumps(said))
+        (tmp_path / kept.MADE).write_text(json.dumps(one.made))
+        assert self.is_whole(tmp_path)
+        assert self.read(tmp_path).log == Mark(7, "x")
+        self.read(tmp_path).save()
+        assert [path.name for path in tmp_path.iterdir()] == [kept.KNOWN]
+        assert self.is_whole(tmp_path)
+
+    def test_what_is_damaged_says_nothing(self, tmp_path: Path) -> None:
+        self.kept(tmp_path).save()
+        path = tmp_path / kept.KNOWN
+        whole = path.read_bytes()
+        for end in range(1, len(whole)):
+            path.write_bytes(whole[:end])
+            again = self.read(tmp_path)
+            assert (again.look, again.made) == (look.NOTHING, {}), end
+
+    def test_of_many_files_it_is_small(self, tmp_path: Path) -> None:
+        """Of a source and its object, a fifth of what JSON took."""
+        count, rng = 2000, Random(1)
+        record = Kept(str(tmp_path))
+        for number in range(count):
+            mtime = 1_700_000_000_000_000_000 + rng.randrange(10**12)
+            stamp = Stamp(mtime, rng.randrange(9999), mtime + rng.randrange(10**6), 10**7 + number)
+            path = f"src/part{number // 100}/file{number}.c"
+            record.look.files[f"/workspaces/tree/{path}"] = Entry(rng.randbytes(16).hex(), *stamp)
+            run = (number * 10, number * 10 + 99, mtime - 10**8, rng.randbytes(8).hex(), rng.randbytes(16).hex())
+            record.made[f"CMakeFiles/some.dir/{path}.o"] = Made(*run, version(stamp), stamp)
+        record.save()
+        assert (tmp_path / kept.KNOWN).stat().st_size <= 120 * count
 
 
 class TestTheCourseOfAnAttempt:
@@ -335,7 +437,7 @@ class TestTheCourseOfAnAttempt:
         top = tree.folder.parent
         decided = SimpleNamespace(tree=str(tree.folder), source=str(top), workspace=str(top), key="key")
         records = SimpleNamespace(folder_of=lambda _: str(top / "record"), all_keys=list)
-        context: Any = SimpleNamespace(decided=decided, records=records, reasons=[])
+        context: Any = SimpleNamespace(decided=decided, records=records, reasons=[], events=SimpleNamespace(warn=print))
         return ByContent(context, "", {})
 
     def test_one_that_is_cut_off_while_it_tells_ninja(self, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -403,19 +505,26 @@ def test_a_look_tells_devices_apart_and_a_volume_s_stamps_outlast_a_reboot(tmp_p
         ("file(GLOB A RELATIVE ${X} CONFIGURE_DEPENDS src/*.c *.h)", ["src/a.c", "top.h"]),
         ('file(GLOB_RECURSE A "*.c")', ["src/a.c", "src/deep/b.c"]),
         ("set(D src/deep)\nfile(GLOB A ${D}/*.c)", ["src/deep/b.c"]),
+        ("if(X)\nset(D src)\nelse()\nset(D src/deep)\nendif()\nfile(GLOB A ${D}/*.c)", ["src/a.c", "src/deep/b.c"]),
         ("file(GLOB A ${UNKNOWN}/*.h)", ["src/deep/c.h", "top.h"]),
+        ("file(GLOB A ${ELSEWHERE}/*.y)", ["../outside/b.y", "more/a.y"]),
+        ("set(E ${E}/x)\nfile(GLOB A ${E}/*.z)", []),
         ("file(GLOB_RECURSE A *.x)", ["venv/m.x"]),
         ("file(GLOB A ${UNKNOWN}/*.x)", []),
         ("# file(GLOB A *.h)\naux_source_directory(src A)", ["src/a.c", "src/deep"]),
     ],
 )
 def test_what_a_glob_finds(tmp_path: Path, text: str, names: list[str]) -> None:
-    for name in ("src/a.c", "src/deep/b.c", "src/deep/c.h", "top.h", "venv/m.x", "venv/pyvenv.cfg"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "CMakeLists.txt").write_text(text)
-    hidden = configured.read([str(tmp_path / "CMakeLists.txt")], str(tmp_path), "/tree")
-    assert sorted(name for one in hidden.globs for name in configured.found(one)) == [f"{tmp_path}/{n}" for n in names]
+    top = tmp_path / "top"
+    files = ("src/a.c", "more/a.y", "src/deep/b.c", "src/deep/c.h", "top.h", "venv/m.x", "venv/pyvenv.cfg")
+    for name in (*files, "../outside/b.y"):
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).touch()
+    (top / "CMakeLists.txt").write_text(text)
+    (top / "elsewhere.cmake").write_text("set(ELSEWHERE ${CMAKE_CURRENT_LIST_DIR}/../outside)\n")
+    hidden = cmake_files.read([str(top / "CMakeLists.txt"), str(top / "elsewhere.cmake")], str(top), "/tree")
+    found = sorted(os.path.relpath(name, top) for one in hidden.globs for name in configured.found(one))
+    assert found == names
 
 
 def test_where_git_is_asked_for_a_version(tmp_path: Path) -> None:
@@ -426,7 +535,7 @@ def test_where_git_is_asked_for_a_version(tmp_path: Path) -> None:
         ("find_package(Git)", False),
     ]:
         path.write_text(text)
-        assert configured.read([str(path)], str(tmp_path), "/tree").git == asked
+        assert cmake_files.read([str(path)], str(tmp_path), "/tree").git == asked
 
 
 def test_where_compilers_search() -> None:

@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..ninja import output
-from ..ninja.left import Estimate, kinds_of
 from ..protocol import Progress
 from ..tools import required
 from . import cmake_call
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..install import Install
+    from ..ninja.left import Estimate
     from ..protocol import Rules
     from ..record import Attempt
     from ..tools import Probe
@@ -120,6 +120,8 @@ class CmakeDriver(Driver):
         guesses: list[Estimate | None] = []
 
         def on_progress(now: output.Progress) -> None:
+            from ..ninja.left import Estimate, kinds_of
+
             if not guesses:
                 # ninja foretells well what it has done before.
                 knows = now.eta is not None and output.logged(tree) >= now.total

@@ -13,6 +13,7 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..files import read_bytes, write_bytes
+from .log import NOT_READ, Mark, mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,29 +25,39 @@ HEAD = 12
 
 
 class Deps(NamedTuple):
-    """What the record holds: the paths, and for each output the ids of the files that it was made from."""
+    """What the record holds: the paths, and for each output the ids of the files that it was made from.
+
+    `fresh` are the outputs of which something was appended to what was known, None where that is not its beginning;
+    `mark` is how far the record is known now.
+    """
 
     paths: list[str]
     outputs: list[tuple[int, Sequence[int]]]
+    fresh: set[int] | None = None
+    mark: Mark = NOT_READ
 
 
-def read(tree: str) -> Deps:
-    """Return the last that was recorded of each output."""
+def read(tree: str, known: Mark = NOT_READ) -> Deps:
+    """Return the last that was recorded of each output. `known` is how far the record was known before."""
     paths: list[str] = []
     latest: dict[int, Sequence[int]] = {}
+    fresh: set[int] = set()
     data = read_bytes(os.path.join(tree, NAME))
     view = memoryview(data)
     for is_deps, begin, end in _records(data):
         if is_deps:
             (output,) = struct.unpack_from("<i", data, begin)
             latest[output] = view[begin + HEAD : end].cast("i")
+            if begin > known.size:
+                fresh.add(output)
         else:
             paths.append(_path(data, begin, end))
-    return Deps(paths, list(latest.items()))
+    grew = known == mark_of(view[: known.size])
+    return Deps(paths, list(latest.items()), fresh if grew else None, mark_of(data))
 
 
-def set_times(tree: str, times: Mapping[str, int]) -> None:
-    """Have ninja believe what is recorded of outputs up to the given times."""
+def set_times(tree: str, times: Mapping[str, int]) -> Mark:
+    """Have ninja believe what is recorded of outputs up to the given times, and return how far it is known then."""
     data = bytearray(read_bytes(os.path.join(tree, NAME)))
     wanted: dict[int, int] = {}
     number = 0
@@ -64,6 +75,7 @@ def set_times(tree: str, times: Mapping[str, int]) -> None:
             number += 1
     if changed:
         write_bytes(os.path.join(tree, NAME), bytes(data))
+    return mark_of(data)
 
 
 def _records(data: bytes | bytearray) -> Iterator[tuple[bool, int, int]]:
@@ -81,4 +93,4 @@ def _records(data: bytes | bytearray) -> Iterator[tuple[bool, int, int]]:
 
 
 def _path(data: bytes | bytearray, begin: int, end: int) -> str:
-    return os.fsdecode(bytes(data[begin : end - 4]).rstrip(b"\0"))
+    return data[begin : end - 4].rstrip(b"\0").decode("utf-8", "surrogateescape")

@@ -49,10 +49,11 @@ NOT_READ = Mark(0, "")
 
 
 class Log(NamedTuple):
-    """The last line of each output, and how far the log is known with that."""
+    """The last line of each output, how far the log is known with that, and whether it only `grew` since."""
 
     lines: dict[str, Line]
     mark: Mark
+    grew: bool
 
 
 def read(tree: str, known: Mark = NOT_READ) -> Log:
@@ -61,7 +62,8 @@ def read(tree: str, known: Mark = NOT_READ) -> Log:
     run = latest = 0
     said = read_bytes(os.path.join(tree, NAME))
     tells_start = _version(said) >= STARTS
-    old = said[: known.size] if known == _mark(said[: known.size]) else said
+    grew = known == mark_of(said[: known.size])
+    old = said[: known.size] if grew else said
     for part, fresh in ((old, False), (said[len(old) :], True)):
         for fields in _fields(part):
             start, end, mtime = int(fields[0]), int(fields[1]), int(fields[2])
@@ -70,10 +72,11 @@ def read(tree: str, known: Mark = NOT_READ) -> Log:
                 run += 1
             latest = end
             found[fields[3]] = Line(start, end, mtime, fields[4], run, tells_start, fresh)
-    return Log(found, _mark(said))
+    return Log(found, mark_of(said), grew)
 
 
-def _mark(said: bytes) -> Mark:
+def mark_of(said: bytes | bytearray | memoryview) -> Mark:
+    """Return how far something is known of which this was read."""
     return Mark(len(said), blake2b(said, digest_size=16).hexdigest())
 
 
@@ -98,7 +101,7 @@ def rewrite(tree: str, forgotten: Collection[str], times: Mapping[str, int]) -> 
         kept.append("\t".join(fields) + "\n")
     written = "".join(kept).encode("utf-8", "surrogateescape")
     write_bytes(os.path.join(tree, NAME), written)
-    return _mark(written)
+    return mark_of(written)
 
 
 def _version(said: bytes) -> int:

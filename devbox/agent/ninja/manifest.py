@@ -8,13 +8,14 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Mapping
 
 # A path in a build statement: `$ `, `$:` and `$$` stand for the character itself, `$name` and `${name}` for a variable.
 WORD = re.compile(r"(?:[^\s$:|]|\$\{[\w.-]+\}|\$[\w-]+|\$.)+|:|\|\|?@?")
 ESCAPE = re.compile(r"\$(?:\{([\w.-]+)\}|([\w-]+)|(.))")
 BARS = frozenset({"|", "||", "|@"})
 PHONY = "phony"
+INDENTS = frozenset(" \t")
 
 
 class Statement(NamedTuple):
@@ -71,41 +72,47 @@ def read(path: str) -> Manifest:
 
 
 def _read(path: str, manifest: Manifest) -> None:
+    text = ""
     with contextlib.suppress(OSError), open(path, errors="surrogateescape") as stream:
-        # What an indented line belongs to.
-        scope: dict[str, str] = {}
-        for line in logical(stream):
-            if line.startswith((" ", "\t")):
-                name, equals, value = line.partition("=")
-                if equals:
-                    scope[name.strip()] = value.lstrip()
-            elif line.startswith("build "):
-                scope = {}
-                statement = _statement(line, scope, manifest.variables)
-                if statement is not None:
-                    manifest.statements.append(statement)
-            elif line.startswith("rule "):
-                scope = manifest.rules.setdefault(line[len("rule ") :].strip(), {})
-            elif line.startswith(("include ", "subninja ")):
-                other = expand(line.partition(" ")[2].strip(), manifest.variables)
-                _read(os.path.join(os.path.dirname(path), other), manifest)
-            elif line and not line.startswith("#"):
-                scope = {}
-                name, equals, value = line.partition("=")
-                if equals:
-                    manifest.variables[name.strip()] = expand(value.lstrip(), manifest.variables)
+        text = stream.read()
+    # What an indented line belongs to.
+    scope: dict[str, str] = {}
+    for line in logical(text):
+        if line[:1] in INDENTS:
+            name, equals, value = line.partition("=")
+            if equals:
+                scope[name.strip()] = value.lstrip()
+        elif line.startswith("build "):
+            scope = {}
+            statement = _statement(line, scope, manifest.variables)
+            if statement is not None:
+                manifest.statements.append(statement)
+        elif line.startswith("rule "):
+            scope = manifest.rules.setdefault(line[len("rule ") :].strip(), {})
+        elif line.startswith(("include ", "subninja ")):
+            other = expand(line.partition(" ")[2].strip(), manifest.variables)
+            _read(os.path.join(os.path.dirname(path), other), manifest)
+        elif not line.startswith("#"):
+            scope = {}
+            name, equals, value = line.partition("=")
+            if equals:
+                manifest.variables[name.strip()] = expand(value.lstrip(), manifest.variables)
 
 
-def logical(lines: Iterable[str]) -> Iterator[str]:
-    """Yield lines, joined where one ends with `$`."""
+def logical(text: str) -> list[str]:
+    """Return the lines of a text that are not empty, joined where one ends with `$`."""
+    if "$\n" not in text:
+        return [line for line in text.split("\n") if line]
+    found: list[str] = []
     rest = ""
-    for line in lines:
-        bare = (rest + (line.lstrip() if rest else line)).rstrip("\n")
-        if bare.endswith("$") and (len(bare) - len(bare.rstrip("$"))) % 2:
-            rest = bare[:-1]
-            continue
-        rest = ""
-        yield bare
+    for line in text.split("\n"):
+        whole = rest + (line.lstrip() if rest else line)
+        if whole.endswith("$") and (len(whole) - len(whole.rstrip("$"))) % 2:
+            rest = whole[:-1]
+        else:
+            rest = ""
+            found.append(whole)
+    return [line for line in found if line]
 
 
 def _statement(line: str, bindings: dict[str, str], variables: Mapping[str, str]) -> Statement | None:
@@ -116,7 +123,7 @@ def _statement(line: str, bindings: dict[str, str], variables: Mapping[str, str]
         # Nearly every line: only the colon and the bars have to be words of their own.
         made, _, read_from = text.partition(":")
         raw = [*made.split(), ":", *read_from.split()]
-    if ":" not in raw[:-1]:
+    if ":" not in raw[1:-1]:
         return None
     colon = raw.index(":")
     words = [expand(word, variables) if "$" in word else word for word in raw]

@@ -17,7 +17,7 @@ from ..ninja import log as ninja_log
 from .look import stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from ..files import Stamp
     from ..ninja.log import Mark
@@ -40,16 +40,26 @@ class Arrangement(NamedTuple):
     hidden: set[str]
 
 
-def plan(edges: Edges, judged: Judged, seen: Seen, look: Look, changed: set[str], *, configured: bool) -> Arrangement:
+def plan(
+    edges: Edges,
+    judged: Judged,
+    seen: Seen,
+    look: Look,
+    changed: set[str],
+    *,
+    configured: bool,
+    chosen: Collection[Edge] | None = None,
+) -> Arrangement:
     """Return what to change. `look` is what is there, `changed` are the files that hold something else than before.
 
-    With `configured` cmake need not run, and what it made gets such times as well.
+    With `configured` cmake need not run, and what it made gets such times as well. Of edges that are not `chosen`
+    everything is as ninja was told.
     """
     done = Arrangement(set(), {}, {}, set(), set())
     times = _Times(edges, seen, look)
     clean = {id(edge) for edge in judged.clean}
     dirty = {id(edge) for edge, _ in judged.dirty}
-    for edge in edges.in_order():
+    for edge in edges.in_order(set(edges.edges) if chosen is None else chosen):
         if edge.phony:
             for name in edge.outputs:
                 times[name] = times[name] or times.newest(edge.inputs)
@@ -101,9 +111,9 @@ def _keep(edge: Edge, seen: Seen, times: _Times, done: Arrangement) -> None:
 
 
 def apply(
-    arrangement: Arrangement, edges: Edges, made: Mapping[str, Made], files: dict[str, Entry], mark: Mark
-) -> tuple[dict[str, Made], Mark]:
-    """Make the changes, and return what is known of the outputs and of the log (`mark`) after them.
+    arrangement: Arrangement, edges: Edges, made: Mapping[str, Made], files: dict[str, Entry], log: Mark
+) -> tuple[dict[str, Made], Mark, Mark]:
+    """Make the changes, and return what is known of the outputs, of the log and of the dependencies after them.
 
     `files` of the last look get their stamps.
 
@@ -114,13 +124,13 @@ def apply(
         plain = edges.plain(name)
         if plain in known:
             known[plain] = known[plain]._replace(mtime=time)
-    times = arrangement.on_disk
+    times, deps = arrangement.on_disk, edges.mark
     if times:
         # A compiler may have called its output either way.
         absolute = {edges.path(name): time for name, time in times.items()}
-        ninja_deps.set_times(edges.tree, {**times, **absolute})
+        deps = ninja_deps.set_times(edges.tree, {**times, **absolute})
     if arrangement.forget or arrangement.logged:
-        mark = ninja_log.rewrite(edges.tree, arrangement.forget, arrangement.logged)
+        log = ninja_log.rewrite(edges.tree, arrangement.forget, arrangement.logged)
     touched = set()
     for name, time in times.items():
         path = edges.path(name)
@@ -137,4 +147,4 @@ def apply(
             left = stamp_of(edges.path(name))
             if left is not None and left.size == one.stamp.size and left.inode == one.stamp.inode:
                 known[name] = one._replace(stamp=left)
-    return known, mark
+    return known, log, deps

@@ -8,9 +8,9 @@ person's ninja or a killed build made is proven or dirty by the same rule as wha
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..files import remove, stamp_of
+from ..files import remove, stamps_of
 from ..ninja import log as ninja_log
 from . import configured
 from . import look as looks
@@ -18,15 +18,36 @@ from .git import Git
 from .kept import Kept, ninja_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from ..content import Entry
     from ..context import Context
     from ..files import Stamp
-    from .edges import Edges
+    from .edges import Edge, Edges
     from .judge import Judged, Seen
+    from .shadows import Listing
 
 NAMED = 20
+SECOND_NS = 1_000_000_000
+# Other machines' clocks differ by less.
+AHEAD_NS = 2 * SECOND_NS
+UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+class Glance(NamedTuple):
+    """What was seen of a tree whose edges nobody ran: files, the stamps of outputs, and what lies in folders."""
+
+    look: looks.Look
+    outputs: dict[str, Stamp | None]
+    listed: Listing
+
+
+class Judgement(NamedTuple):
+    """What was judged, from what, and which edges of the tree."""
+
+    judged: Judged
+    seen: Seen
+    chosen: Collection[Edge]
 
 
 class ByContent:
@@ -45,11 +66,14 @@ class ByContent:
         self._record.load()
         self._began = self._record.look
         self._edges: Edges | None = None
-        self._last: tuple[Judged, Seen] | None = None
+        self._last: Judgement | None = None
         self._window: looks.Window | None = None
+        # Whether nothing moved since ninja was told of all: then nothing has to be made.
+        self.is_still = False
         self.foreign = False
         self.generation = ""
         self._changed: set[str] = set()
+        self._ahead: dict[str, int] = {}
         self.newer: dict[str, None] = {}
         self.hidden: dict[str, None] = {}
 
@@ -66,63 +90,79 @@ class ByContent:
         self.foreign = self.foreign or bool(record.ninja and record.ninja[0] != now[0])
         if record.ninja and now[1:] != record.ninja[1:] and self._window is None:
             self._context.reasons.append("ninja ran here by hand, by an IDE or in a build that was cut off")
-        same = record.settled and record.environment == self._environment and now == record.ninja
-        if not (same and self._is_still()):
-            self._judge()
+        there = self._glance() if now == record.ninja and self._is_told() else None
+        self.is_still = there is not None and self._is_what_it_was(there)
+        if there is not None and self.is_still:
+            record.look = there.look
+        else:
+            self._judge(there)
 
-    def _is_still(self) -> bool:
-        """Whether every file and every output is by its stamp what it was: then nothing has to be read or judged."""
+    def _is_told(self) -> bool:
+        """Whether ninja was told of all that was known, and its statements and the environment are still the same."""
         record = self._record
-        below = os.path.join(self._tree, "")
-        for name, one in record.made.items():
-            if stamp_of(name if name.startswith("/") else below + name) != one.stamp:
-                return False
+        same = record.environment == self._environment and record.ninja[:1] == ninja_files(self._tree)[:1]
+        return record.settled and same
+
+    def _glance(self) -> Glance:
+        """See by their stamps whether files, outputs and folders are what they were."""
         from .shadows import listed
 
-        if listed(record.listed, record.listed) != record.listed:
-            return False
-        now = self._eye.look(record.look.files, record.look, self._known)
-        if now.files != record.look.files:
-            self._known.append(now.files)  # what was read need not be read again to judge
-            return False
-        record.look = now
-        return True
-
-    def _judge(self) -> None:
-        from .edges import Edges
-        from .judge import Seen, judge, names_to_look_at
-
         record = self._record
-        self._edges = edges = Edges(self._tree, self._context.decided.workspace, self._edges)
+        there = self._eye.look(record.look.files, record.look, self._known)
+        return Glance(there, stamps_of(record.made, self._tree), listed(record.listed, record.listed))
+
+    def _is_what_it_was(self, there: Glance) -> bool:
+        """Whether nothing moved: then nothing has to be read or judged."""
+        record = self._record
+        if there.look.files != record.look.files or there.listed != record.listed:
+            return False
+        return all(there.outputs[name] == one.stamp for name, one in record.made.items())
+
+    def _judge(self, there: Glance | None = None) -> None:
+        """Judge all edges that may not be what they were. `there` is what was seen of them just now."""
+        from .edges import Edges
+        from .judge import Seen, judge, names_to_look_at, to_judge
+
+        record, was, told = self._record, self._record.look, self._is_told()
+        self._edges = edges = Edges(self._tree, self._context.decided.workspace, self._edges, record.deps)
         others = self._known or list(self._other_looks())
-        was = record.look
-        names, record.hidden = configured.reads(edges.configured_from(), self._source, self._tree, self._eye, self._git)
+        if not told or self._window is None:
+            said = edges.configured_from()
+            reads = configured.reads(said, self._source, self._tree, self._eye, self._git)
+            record.configured_from, record.hidden = reads
         shadowed = self._shadowed(edges)
         log = ninja_log.read(self._tree, record.log)
-        now = self._eye.look([*names_to_look_at(edges), *names], was, others)
-        made: dict[str, Stamp | None] = {
-            name: stamp_of(edges.path(name)) for one in edges.edges if not one.phony for name in one.outputs
-        }
-        seen = Seen(log.lines, made, self._environment, shadowed)
+        names = [*names_to_look_at(edges), *record.configured_from]
+        now = self._eye.look(names, was, others, there.look if there else looks.NOTHING)
+        outputs = dict(there.outputs) if there else {}
+        made = [name for edge in edges.edges if not edge.phony for name in edge.outputs if name not in outputs]
+        outputs.update(stamps_of(made, self._tree))
+        seen = Seen(log.lines, outputs, self._environment, shadowed)
         self._window = window = looks.Window(was, now, self._eye)
-        judged = judge(edges, record.made, seen, window)
+        as_known = told and log.grew and edges.only_appended and was.files.keys() <= now.files.keys()
+        chosen = to_judge(edges, record.made, seen, window) if as_known else set(edges.edges)
+        judged = judge(edges, record.made, seen, window, chosen)
         proven = {edge.outputs[0] for edge in judged.clean}
         record.shadowed = [name for name in dict.fromkeys([*record.shadowed, *seen.shadowed]) if name not in proven]
-        self._last = judged, seen
+        self._last = Judgement(judged, seen, chosen)
         self._changed |= {
             name
             for name, entry in now.files.items()
             if (before := was.files.get(name)) is not None and before.content != entry.content
         }
-        record.look, record.made, record.log = now, judged.made, log.mark
-        record.environment, record.configured_from = self._environment, names
+        late = now.time + AHEAD_NS
+        for name, entry in now.files.items():
+            if entry.mtime > late and name.startswith("/") and entry.mtime != was.files.get(name, looks.ABSENT).mtime:
+                self._ahead[name] = (entry.mtime - now.time) // SECOND_NS
+        record.look, record.made, record.log, record.deps = now, judged.made, log.mark, edges.mark
+        record.environment = self._environment
 
     def _shadowed(self, edges: Edges) -> dict[str, str]:
         """List the folders that compilers search, and return which objects may read something that came there."""
         from . import shadows
 
         record = self._record
-        search = shadows.Search(edges.edges, self._tree, self._environment)
+        search = shadows.Search(edges.edges, edges.discovered(), self._tree, self._environment)
         before, record.listed = record.listed, shadows.listed(search.folders, record.listed)
         came = shadows.new_names(before, record.listed)
         if record.ninja[:1] != ninja_files(self._tree)[:1]:  # cmake ran
@@ -223,11 +263,11 @@ class ByContent:
         """Have ninja see what is dirty and nothing else, and keep what is known. `configured`: cmake need not run."""
         if self._last is None or self._edges is None:
             return
-        judged, seen = self._last
-        self._last = None
-        self._explain(judged)
+        last, self._last = self._last, None
+        self._explain(last.judged)
         if heal:
-            self._tell(self._edges, judged, seen, configured=configured)
+            self._tell(self._edges, last, configured=configured)
+            self._say_ahead()
         self._save(settled=heal)
 
     def _save(self, *, settled: bool) -> None:
@@ -235,18 +275,33 @@ class ByContent:
         record.settled, record.ninja = settled, ninja_files(self._tree)
         record.save()
 
-    def _tell(self, edges: Edges, judged: Judged, seen: Seen, *, configured: bool) -> None:
+    def _tell(self, edges: Edges, last: Judgement, *, configured: bool) -> None:
         from . import arrange
 
         record = self._record
-        plan = arrange.plan(edges, judged, seen, record.look, self._changed, configured=configured)
+        judged, seen, chosen = last
+        plan = arrange.plan(edges, judged, seen, record.look, self._changed, configured=configured, chosen=chosen)
         if plan.forget or plan.logged or plan.on_disk:
             # What ran is known before its times are changed: if this is cut off, they are not taken for a run's.
             if not record.has_written_made():
                 self._save(settled=False)
-            record.made, record.log = arrange.apply(plan, edges, record.made, record.look.files, record.log)
+            told = arrange.apply(plan, edges, record.made, record.look.files, record.log)
+            record.made, record.log, record.deps = told
         self.newer.update(dict.fromkeys(map(self._shown, sorted(plan.newer))))
         self.hidden.update(dict.fromkeys(map(self._shown, sorted(plan.hidden))))
+
+    def _say_ahead(self) -> None:
+        """Say once which files have times of the future, and what was done about that."""
+        if self._ahead:
+            name = max(self._ahead, key=self._ahead.__getitem__)
+            seconds = self._ahead[name]
+            size, unit = next((size, unit) for size, unit in UNITS if seconds >= size)
+            others = f" (and {len(self._ahead) - 1} more)" if len(self._ahead) > 1 else ""
+            self._ahead = {}
+            self._context.events.warn(
+                f"the time of {self._shown(name)}{others} is {seconds // size} {unit} in the future: what is made from "
+                "it gets the same time, so that it is not made anew in each build"
+            )
 
     def _explain(self, judged: Judged) -> None:
         reasons = self._context.reasons
@@ -267,6 +322,7 @@ class ByContent:
         now = ninja_files(self._tree)
         if record.settled and now == record.ninja:
             return configured
+        self.is_still = False
         configured = configured and bool(record.ninja) and now[0] == record.ninja[0]
         reasons = len(self._context.reasons)
         newer, hidden = self.newer, self.hidden

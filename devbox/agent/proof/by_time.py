@@ -56,7 +56,7 @@ class ByTime:
         self._last = last
         self._files: dict[str, Entry] = {}
         self.generation = last.generation if last is not None else ""
-        self.cache_may_lie = False
+        self.cache_may_lie = self.is_still = False
         self.newer: dict[str, None] = {}
         self.hidden: dict[str, None] = {}
         if last is not None:

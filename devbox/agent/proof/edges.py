@@ -9,15 +9,19 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import repeat
+from typing import TYPE_CHECKING
 
 from ..files import stamp_of
 from ..ninja import deps as ninja_deps
 from ..ninja import manifest
+from ..ninja.log import NOT_READ
 from .kept import BUILD_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Sequence
+
+    from ..ninja.log import Mark
 
 CUSTOM = "CUSTOM_COMMAND"
 # The variables of a statement in which CMake writes what a command is told beside inputs and outputs.
@@ -25,25 +29,48 @@ TOLD = ("COMMAND", "FLAGS", "LINK_FLAGS", "LINK_LIBRARIES", "PRE_LINK", "POST_BU
 END_OF_PATH = re.compile(r"[,;:=]")
 
 
-class Edge(NamedTuple):
+class Edge:
     """One command: what it makes, by ninja's `names` and by `outputs`, our own, and what it reads.
 
     `custom` tells a command of the tree's own, or of cmake's for modules, from a compiler or linker: what it makes is a
     source for others, and known by content. `restat` ones may leave their outputs as they were. `generator` is cmake
-    itself. `phony` runs nothing. `flags` is where a compiler is told its include folders. `named` are files of the
+    itself. `phony` runs nothing. `flags` tell a compiler its include folders and macros. `given` are the inputs that
+    its statement and files of the tree name, `ids` those that its compiler said that it read. `named` are files of the
     checkout that stand in the command and are no inputs, such as a script or a linker's list: they are read, or
-    written. Libraries that are told by name and folder are among them.
+    written. Libraries that are told by name and folder are among them. Of `unkept` edges something is read from a file
+    of the tree that nobody looks at. Of what `is_fixed` nothing but `ids` changes with the files that are there.
     """
 
-    names: list[str]
-    outputs: list[str]
-    inputs: list[str]
-    custom: bool
-    restat: bool
-    generator: bool
-    phony: bool
-    flags: str
-    named: list[str]
+    __slots__ = (
+        "_inputs", "_paths", "custom", "flags", "generator", "given", "ids", "is_fixed", "named", "names", "outputs",
+        "phony", "restat", "unkept",
+    )  # fmt: skip
+
+    def __init__(self, statement: manifest.Statement, outputs: list[str], given: list[str]) -> None:
+        """Take the statement, and by our names what it makes and from what."""
+        self.names = list(statement.outputs)
+        self.outputs = outputs
+        self.given = given
+        self.phony = statement.rule == manifest.PHONY
+        self.custom = self.restat = self.generator = self.unkept = False
+        self.is_fixed = True
+        self.flags = ""
+        self.named: list[str] = []
+        self.ids: Sequence[int] = ()
+        self._paths: Sequence[str] = ()
+        self._inputs: list[str] | None = None
+
+    def found(self, paths: Sequence[str], ids: Sequence[int]) -> None:
+        """Note what a compiler said that it read, by the places of the names in `paths`."""
+        self._paths, self.ids, self._inputs = paths, ids, None
+
+    @property
+    def inputs(self) -> list[str]:
+        """All inputs. Of a large tree they are a hundred times the files: they are gathered where they are needed."""
+        if self._inputs is None:
+            paths = self._paths
+            self._inputs = list(dict.fromkeys([*self.given, *[paths[one] for one in self.ids]]))
+        return self._inputs
 
     @property
     def reads(self) -> list[str]:
@@ -54,11 +81,11 @@ class Edge(NamedTuple):
 class Edges:
     """All edges of a tree."""
 
-    def __init__(self, tree: str, checkout: str = "", before: Edges | None = None) -> None:
+    def __init__(self, tree: str, checkout: str = "", before: Edges | None = None, known: Mark = NOT_READ) -> None:
         """Read build.ninja, what compilers and commands said that they read, and dyndep files.
 
         `checkout` is where files lie that commands name. `before` is what was read of the tree already: build.ninja is
-        not read again where it is the same file.
+        not read again where it is the same file. `known` is how far ninja's record of dependencies was known.
         """
         self.tree = tree
         self._checkout = checkout
@@ -72,16 +99,47 @@ class Edges:
             self._said = before._said
         else:
             self._said = manifest.read(os.path.join(tree, BUILD_FILE))
-        said = self._said
-        deps = ninja_deps.read(tree)
-        plain = [self.plain(path) for path in deps.paths]
-        discovered = {plain[made]: [plain[one] for one in inputs] for made, inputs in deps.outputs}
+        self._deps = deps = ninja_deps.read(tree, known)
+        self.mark = deps.mark
+        self._paths = [self.plain(path) for path in deps.paths]
+        discovered = {self._paths[made]: ids for made, ids in deps.outputs}
         dynamic: dict[str, dict[str, manifest.Statement]] = {}
-        for one in said.statements:
-            self._add(said, one, discovered, dynamic)
+        there = before.edges if before is not None and self._said is before._said else repeat(None)
+        for one, last in zip(self._said.statements, there):
+            edge = last if last is not None and last.is_fixed else self._edge(one, dynamic)
+            edge.found(self._paths, discovered.get(edge.outputs[0], ()))
+            self.edges.append(edge)
+            for name in edge.outputs:
+                self.maker[name] = edge
         for edge in self.edges:
             if edge.named:
-                edge.named[:] = [name for name in edge.named if name not in self.maker and name not in edge.inputs]
+                edge.named = [name for name in edge.named if name not in self.maker and name not in edge.inputs]
+
+    @property
+    def only_appended(self) -> bool:
+        """Whether ninja's record of dependencies is what was known of it, and perhaps more."""
+        return self._deps.fresh is not None
+
+    def said_anew(self) -> set[str]:
+        """Return the outputs of which ninja recorded dependencies since that record was known."""
+        return {self._paths[one] for one in self._deps.fresh or ()}
+
+    def discovered(self) -> Sequence[str]:
+        """Return all that compilers said that they read, or did before ninja wrote its record anew."""
+        return self._paths
+
+    def readers(self, names: Collection[str]) -> dict[str, list[Edge]]:
+        """Return for each name which edges read it: of all names that an edge makes, and of those `names`."""
+        found: dict[str, list[Edge]] = {}
+        wanted = {number for number, path in enumerate(self._paths) if path in names or path in self.maker}
+        for edge in self.edges:
+            for name in (*edge.given, *edge.named):
+                if name in self.maker or name in names:
+                    found.setdefault(name, []).append(edge)
+            if not wanted.isdisjoint(edge.ids):
+                for one in wanted.intersection(edge.ids):
+                    found.setdefault(self._paths[one], []).append(edge)
+        return found
 
     def plain(self, name: str) -> str:
         """Return our name of a path."""
@@ -93,58 +151,44 @@ class Edges:
         """Return where a name leads."""
         return os.path.join(self.tree, name)
 
-    def _add(
-        self,
-        said: manifest.Manifest,
-        one: manifest.Statement,
-        discovered: dict[str, list[str]],
-        dynamic: dict[str, dict[str, manifest.Statement]],
-    ) -> None:
-        plain = self.plain
-        outputs = list(dict.fromkeys(map(plain, one.outputs)))
-        phony = one.rule == manifest.PHONY
-        inputs = list(map(plain, one.sources))
-        names = list(one.outputs)
-        flags = ""
-        restat = bool(said.bound(one, "restat"))
-        custom = one.rule == CUSTOM or (restat and not said.bound(one, "generator"))
-        if not phony:
-            if "dyndep" in one.bindings:
-                listing = plain(said.bound(one, "dyndep"))
-                if listing not in dynamic:
-                    found = manifest.read(self.path(listing)).statements
-                    dynamic[listing] = {plain(each.outputs[0]): each for each in found}
-                more = dynamic[listing].get(outputs[0])
-                if more is not None:
-                    inputs += map(plain, more.sources)
-                    names += more.outputs[1:]
-                    outputs = list(dict.fromkeys([*outputs, *map(plain, more.outputs[1:])]))
-                    restat = restat or "restat" in more.bindings
-            if outputs[0] in discovered:
-                inputs += discovered[outputs[0]]
-            elif not said.bound(one, "deps"):
-                depfile = said.bound(one, "depfile")
-                inputs += map(plain, read_depfile(self.path(depfile))) if depfile else ()
-            flags = " ".join(one.bindings[name] for name in ("INCLUDES", "FLAGS") if name in one.bindings)
-        edge = Edge(
-            names,
-            outputs,
-            list(dict.fromkeys(inputs)),
-            custom,
-            restat,
-            bool(said.bound(one, "generator")),
-            phony,
-            flags,
-            [] if phony else self._named_in(said, one),
-        )
-        self.edges.append(edge)
-        for name in outputs:
-            self.maker[name] = edge
+    def _edge(self, one: manifest.Statement, dynamic: dict[str, dict[str, manifest.Statement]]) -> Edge:
+        said, plain = self._said, self.plain
+        edge = Edge(one, list(dict.fromkeys(map(plain, one.outputs))), list(map(plain, one.sources)))
+        if not edge.phony:
+            bindings = one.bindings
+            edge.restat = bool(said.bound(one, "restat"))
+            edge.generator = bool(said.bound(one, "generator"))
+            edge.custom = one.rule == CUSTOM or (edge.restat and not edge.generator)
+            if "dyndep" in bindings:
+                self._add_dynamic(edge, plain(said.bound(one, "dyndep")), dynamic)
+            depfile = "" if said.bound(one, "deps") else said.bound(one, "depfile")
+            if depfile:
+                edge.unkept = True
+                edge.given += map(plain, read_depfile(self.path(depfile)))
+            edge.flags = " ".join([bindings[name] for name in ("INCLUDES", "FLAGS", "DEFINES") if name in bindings])
+            edge.named = self._named_in(one)
+            edge.is_fixed = not (edge.custom or edge.unkept or edge.named or "LINK_LIBRARIES" in bindings)
+        return edge
 
-    def _named_in(self, said: manifest.Manifest, one: manifest.Statement) -> list[str]:
+    def _add_dynamic(self, edge: Edge, listing: str, dynamic: dict[str, dict[str, manifest.Statement]]) -> None:
+        edge.unkept = True
+        if listing not in dynamic:
+            found = manifest.read(self.path(listing)).statements
+            dynamic[listing] = {self.plain(each.outputs[0]): each for each in found}
+        more = dynamic[listing].get(edge.outputs[0])
+        if more is not None:
+            edge.given += map(self.plain, more.sources)
+            edge.names += more.outputs[1:]
+            edge.outputs = list(dict.fromkeys([*edge.outputs, *map(self.plain, more.outputs[1:])]))
+            edge.restat = edge.restat or "restat" in more.bindings
+
+    def _named_in(self, one: manifest.Statement) -> list[str]:
+        said = self._said
         found: list[str] = []
         for name in TOLD:
-            text = one.bindings.get(name, "")
+            text = one.bindings.get(name)
+            if text is None:
+                continue
             if text not in self._named:
                 self._named[text] = named_in(said.bound(one, name), self._checkout)
             found += self._named[text]
@@ -158,20 +202,20 @@ class Edges:
         kept = (f"_deps{os.sep}", os.sep)
         return [name for name in maker.inputs if name.startswith(kept)] if maker is not None else []
 
-    def in_order(self) -> Iterator[Edge]:
-        """Yield the edges, each after those that make what it reads."""
-        done: set[int] = set()
+    def in_order(self, chosen: Collection[Edge]) -> Iterator[Edge]:
+        """Yield the edges that are `chosen`, and those that only name others, each after those that it reads of."""
+        left = {edge for edge in self.edges if edge.phony or edge in chosen}
         for first in self.edges:
-            pending = [(first, iter(first.inputs))]
-            if id(first) in done:
+            if first not in left:
                 continue
-            done.add(id(first))
+            left.remove(first)
+            pending = [(first, iter(first.inputs))]
             while pending:
                 edge, rest = pending[-1]
                 for name in rest:
                     maker = self.maker.get(name)
-                    if maker is not None and id(maker) not in done:
-                        done.add(id(maker))
+                    if maker in left:
+                        left.remove(maker)
                         pending.append((maker, iter(maker.inputs)))
                         break
                 else:

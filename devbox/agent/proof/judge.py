@@ -9,10 +9,10 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..content import UNKNOWN
-from .made import NOT_PROVEN, Made, hashed, together
+from .made import NOT_PROVEN, Made, hashed, together, version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from ..files import Stamp
     from ..ninja.log import Line
@@ -47,26 +47,35 @@ class Judged(NamedTuple):
 
 
 class _Judge:
-    """The state of one judgement: the edges are told one after the other, what makes something before what reads it."""
+    """The state of one judgement: the edges are told one after the other, what makes something before what reads it.
 
-    def __init__(self, edges: Edges, before: Mapping[str, Made], seen: Seen, window: Window) -> None:
+    Of those that are not `chosen` everything is as it was.
+    """
+
+    def __init__(
+        self, edges: Edges, before: Mapping[str, Made], seen: Seen, window: Window, chosen: Collection[Edge]
+    ) -> None:
         self.edges = edges
         self.before = before
         self.seen = seen
         self.window = window
+        self.chosen = chosen
         self.environment = hashed("", seen.environment)
         self.values: dict[str, int] = {}
         self.moved: dict[str, bool] = {}
         self.ran: dict[str, Line] = {}
         self.began: dict[int, int] | None = None
-        self.result = Judged({}, [], [], [])
+        as_it_was = (name for name in before if (maker := edges.maker.get(name)) is not None and maker not in chosen)
+        self.result = Judged({name: before[name] for name in as_it_was}, [], [], [])
 
     def value(self, name: str) -> int:
         """Return the hash of what a file holds; of what nobody knows, one that is like no other."""
         found = self.values.get(name)
         if found is None:
             entry = self.window.after.files.get(name)
-            if entry is None or entry.content == UNKNOWN:
+            if self.is_as_it_was(name):
+                found = hashed(name, self.before[name].version)
+            elif entry is None or entry.content == UNKNOWN:
                 found = hashed(name, os.urandom(16).hex())
             else:
                 found = hashed(name, entry.content)
@@ -76,8 +85,13 @@ class _Judge:
     def has_moved(self, name: str) -> bool:
         found = self.moved.get(name)
         if found is None:
-            found = self.moved[name] = self.window.moved(name)
+            found = self.moved[name] = not self.is_as_it_was(name) and self.window.moved(name)
         return found
+
+    def is_as_it_was(self, name: str) -> bool:
+        """Whether a file is what an edge made that is not judged again."""
+        maker = self.edges.maker.get(name)
+        return name in self.before and maker is not None and maker not in self.chosen
 
     def phony(self, edge: Edge) -> None:
         """Take a name of other files for what they hold, unless there is a file of that name."""
@@ -115,8 +129,8 @@ class _Judge:
         for name, now in there.items():
             one = self.before.get(name)
             as_it_was = one is not None and one.stamp == now
-            version = one.version if one is not None and as_it_was else f"{now.ctime:x}.{now.inode:x}.{now.mtime:x}"
-            made = Made(line.start, line.end, line.mtime, line.command, reads if proven else NOT_PROVEN, version, now)
+            left = one.version if one is not None and as_it_was else version(now)
+            made = Made(line.start, line.end, line.mtime, line.command, reads if proven else NOT_PROVEN, left, now)
             self._note(name, made, moved=self._is_late(edge, name, line, now))
             self.ran[name] = line
         if proven:
@@ -184,7 +198,7 @@ class _Judge:
         """Return when a run of ninja began, as those of its commands tell that wrote their outputs; 0 without any."""
         if self.began is None:
             self.began = {}
-            for edge in self.edges.edges:
+            for edge in self.chosen:
                 line = self.seen.log.get(edge.names[0]) if not (edge.restat or edge.generator) else None
                 known = self.before.get(edge.outputs[0])
                 if line is not None and (known is None or not known.is_of(line)):
@@ -213,13 +227,16 @@ class _Judge:
         return True
 
 
-def judge(edges: Edges, before: Mapping[str, Made], seen: Seen, window: Window) -> Judged:
+def judge(
+    edges: Edges, before: Mapping[str, Made], seen: Seen, window: Window, chosen: Collection[Edge] | None = None
+) -> Judged:
     """Say what is known of the outputs of a tree at the end of a window.
 
-    Edges of which `before` knows nothing ran within the window.
+    Edges of which `before` knows nothing ran within the window. Those that are not `chosen` are as they were.
     """
-    one = _Judge(edges, before, seen, window)
-    for edge in edges.in_order():
+    chosen = set(edges.edges) if chosen is None else chosen
+    one = _Judge(edges, before, seen, window, chosen)
+    for edge in edges.in_order(chosen):
         if edge.phony:
             one.phony(edge)
         elif not edge.generator:
@@ -227,17 +244,55 @@ def judge(edges: Edges, before: Mapping[str, Made], seen: Seen, window: Window) 
     return one.result
 
 
+def to_judge(edges: Edges, before: Mapping[str, Made], seen: Seen, window: Window) -> set[Edge]:
+    """Return the edges that may not be what they were, where all were told to ninja and statements are the same.
+
+    That is each that ran, whose outputs are not as they were, that is not proven, or that reads something which is not
+    what it was; and whatever is made from what these make. In doubt it is one more.
+    """
+    was, now = window.before.files, window.after.files
+    changed = {name for name, entry in now.items() if entry.content == UNKNOWN or entry != was.get(name)}
+    readers = edges.readers(changed)
+    anew = edges.said_anew()
+    found = {edge for name in changed for edge in readers.get(name, ())}
+    for edge in edges.edges:
+        if edge.phony or edge.generator:
+            continue
+        if edge.unkept or edge.outputs[0] in anew or edge.outputs[0] in seen.shadowed:
+            found.add(edge)
+            continue
+        for name in edge.outputs:
+            one = before.get(name)
+            if one is None or one.reads == NOT_PROVEN or one.stamp != seen.outputs[name]:
+                found.add(edge)
+        one = before.get(edge.outputs[0])
+        for name in edge.names:
+            line = seen.log.get(name)
+            if line is None or one is None or not one.is_of(line):
+                found.add(edge)
+    pending = list(found)
+    while pending:
+        for name in pending.pop().outputs:
+            more = [edge for edge in readers.get(name, ()) if edge not in found]
+            found.update(more)
+            pending += more
+    return found
+
+
 def names_to_look_at(edges: Edges) -> list[str]:
     """Return the files that are known by content: all that is read and not made by a compiler or linker."""
     found: dict[str, None] = {}
+    read = dict.fromkeys(edges.discovered())
     for edge in edges.edges:
         if edge.generator:
             continue
         if edge.custom:
             found.update(dict.fromkeys(edge.outputs))
-        found.update(dict.fromkeys(edge.named))
-        for name in edge.inputs:
-            maker = edges.maker.get(name)
-            if maker is None or maker.custom or maker.phony or maker.generator:
-                found[name] = None
+        if edge.named:
+            found.update(dict.fromkeys(edge.named))
+        read.update(dict.fromkeys(edge.given))
+    for name in read:
+        maker = edges.maker.get(name)
+        if maker is None or maker.custom or maker.phony or maker.generator:
+            found[name] = None
     return list(found)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from ..files import read_json, stamp_of, write_json
+from ..files import read_bytes, read_json, remove, stamp_of, stamps_of, write_bytes
 from ..ninja.log import NOT_READ, Mark
 from ..record import ninja_identity
+from . import columns
 from . import look as looks
 from . import made as outputs
 from .configured import NONE, from_json
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from .shadows import Listing
 
 BUILD_FILE = "build.ninja"
+KNOWN = "known.bin"
+# How earlier versions wrote it, which is read as long as nothing newer is there.
 FILES = "files.json"
 MADE = "made.json"
 # What is kept as it is.
@@ -33,7 +36,7 @@ class Kept:
         self.look: Look = looks.NOTHING
         self.made: dict[str, Made] = {}
         self.ninja: list[Any] = []
-        self.log = NOT_READ
+        self.log = self.deps = NOT_READ
         self.environment = ""
         self.configured_from: list[str] = []
         self.listed: Listing = {}
@@ -45,31 +48,50 @@ class Kept:
 
     def load(self) -> None:
         """Read it; where it is not there, damaged, or of another version, nothing is known."""
-        kept = read_json(os.path.join(self._folder, FILES))
+        data = read_bytes(os.path.join(self._folder, KNOWN))
         try:
-            look, hidden, log = looks.from_json(kept["look"]), from_json(kept["hidden"]), Mark(*kept["log"])
-            rest = [kept[name] for name in PLAIN]
-        except (KeyError, TypeError, ValueError):
+            if data:
+                table = columns.Reader(data)
+                said, look, made = table.head, looks.read(table), outputs.read(table)
+            else:
+                said = read_json(os.path.join(self._folder, FILES))
+                look, made = looks.from_json(said["look"]), read_json(os.path.join(self._folder, MADE))
+                made = outputs.from_json(made)
+            hidden, log, deps = from_json(said["hidden"]), Mark(*said["log"]), Mark(*said.get("deps", NOT_READ))
+            rest = [said[name] for name in PLAIN]
+        except Exception:  # noqa: BLE001  # whatever is wrong with it
             return
-        if look is not None:
-            self.look, self.hidden, self.log = look, hidden, log
-            for name, value in zip(PLAIN, rest):
-                setattr(self, name, value)
-            self.made = outputs.from_json(read_json(os.path.join(self._folder, MADE)))
-            self._written = dict(self.made)
+        self.look, self.made, self.hidden, self.log, self.deps = look, made, hidden, log, deps
+        for name, value in zip(PLAIN, rest):
+            setattr(self, name, value)
+        self._written = dict(made)
 
     def has_written_made(self) -> bool:
         """Whether what is known of outputs was written as it is, or read."""
         return self.made == self._written
 
     def save(self) -> None:
-        """Write it: what is known of outputs first, since a look that is older than that proves less, not more."""
-        if not self.has_written_made():
-            write_json(os.path.join(self._folder, MADE), self.made)
-            self._written = dict(self.made)
-        plain = {name: getattr(self, name) for name in PLAIN}
-        kept = {"look": self.look.as_json(), "hidden": self.hidden, "log": self.log, **plain}
-        write_json(os.path.join(self._folder, FILES), kept)
+        """Write it."""
+        table = columns.Writer()
+        head = {
+            **{name: getattr(self, name) for name in PLAIN},
+            **looks.write(self.look, table),
+            **outputs.write(self.made, table),
+            "hidden": self.hidden,
+            "log": self.log,
+            "deps": self.deps,
+        }
+        write_bytes(os.path.join(self._folder, KNOWN), table.done(head))
+        if self._written is None or os.path.exists(os.path.join(self._folder, FILES)):
+            remove(os.path.join(self._folder, name) for name in (FILES, MADE))
+        self._written = dict(self.made)
+
+
+def contents(folder: str) -> dict[str, str]:
+    """Return what the files that a tree was made from held at its last attempt; {} where nothing is known."""
+    record = Kept(folder)
+    record.load()
+    return {name: entry.content for name, entry in record.look.files.items()}
 
 
 def adopt(folder: str, tree: str, original: str = "") -> None:
@@ -79,10 +101,11 @@ def adopt(folder: str, tree: str, original: str = "") -> None:
     """
     record = Kept(folder)
     record.load()
-    for name, one in record.made.items():
-        as_left = not original or stamp_of(os.path.join(original, name)) == one.stamp
-        now = stamp_of(os.path.join(tree, name)) if as_left else None
-        record.made[name] = one._replace(stamp=now or outputs.GONE)
+    there = stamps_of(record.made, original) if original else {}
+    for name, now in stamps_of(record.made, tree).items():
+        one = record.made[name]
+        as_left = not original or there[name] == one.stamp
+        record.made[name] = one._replace(stamp=now if as_left and now else outputs.GONE)
     record.ninja, record.settled = ninja_files(tree), False
     record.save()
 
@@ -91,7 +114,7 @@ def is_as_left(folder: str, tree: str) -> bool:
     """Whether every output of a tree is by its stamp what its record says."""
     record = Kept(folder)
     record.load()
-    return all(stamp_of(os.path.join(tree, name)) == one.stamp for name, one in record.made.items())
+    return stamps_of(record.made, tree) == {name: one.stamp for name, one in record.made.items()}
 
 
 def ninja_files(tree: str) -> list[Any]:

@@ -7,16 +7,18 @@ import stat as stat_
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..content import FINE_TICK_NS, UNKNOWN, Entry, await_tick, content
+from ..content import DIGEST, FINE_TICK_NS, UNKNOWN, Entry, await_tick, content
 from ..files import Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from .columns import Reader, Writer
     from .git import Git
 
 # More than this between the clock and the time since the machine started, and somebody set the clock.
 STEP_NS = 50_000_000
+ABSENT = Entry(UNKNOWN, 0, 0, 0, 0, 0)
 
 
 def stamp(status: os.stat_result) -> Stamp:
@@ -27,8 +29,8 @@ def stamp(status: os.stat_result) -> Stamp:
 class Look(NamedTuple):
     """What was seen: `files` by name, `ways` by the folder or link on the way to one, and when.
 
-    `time` is what the clock said at the end, `since` how long the machine ran then. A file that was not there is in
-    `files` with an unknown content and no inode.
+    `time` is what the clock said at the beginning, `since` how long the machine had run. A file that was not there is
+    in `files` with an unknown content and no inode.
     """
 
     files: dict[str, Entry]
@@ -36,25 +38,45 @@ class Look(NamedTuple):
     time: int
     since: int
 
-    def as_json(self) -> dict[str, Any]:
-        """Return what `from_json` takes."""
-        return self._asdict()
-
 
 NOTHING = Look({}, {}, 0, 0)
 
 
-def from_json(value: Any) -> Look | None:
-    """Return the look in a record; None where there is none that this version understands."""
-    try:
-        return Look(
-            {name: Entry._make(entry) for name, entry in value["files"].items()},
-            {name: Stamp._make(one) for name, one in value["ways"].items()},
-            value["time"],
-            value["since"],
-        )
-    except (TypeError, KeyError, AttributeError):
-        return None
+def write(look: Look, table: Writer) -> dict[str, Any]:
+    """Add a look to the columns of a record, and return what is to be in its head."""
+    entries = look.files.values()
+    table.words(look.files)
+    table.hashes([one.content for one in entries], DIGEST)
+    for column in (
+        [one.mtime for one in entries],
+        [one.size for one in entries],
+        [one.ctime - one.mtime for one in entries],
+        [one.inode for one in entries],
+        [one.device for one in entries],
+    ):
+        table.numbers(column)
+    return {"files": len(look.files), "ways": look.ways, "time": look.time, "since": look.since}
+
+
+def read(table: Reader) -> Look:
+    """Return the look in a record."""
+    said = table.head
+    count = said["files"]
+    names, contents = table.words(count), table.hashes(count, DIGEST)
+    mtimes, sizes, later, inodes, devices = (table.numbers() for _ in range(5))
+    ctimes = map(int.__add__, mtimes, later)
+    files = dict(zip(names, map(Entry, contents, mtimes, sizes, ctimes, inodes, devices)))
+    return Look(files, {name: Stamp._make(one) for name, one in said["ways"].items()}, said["time"], said["since"])
+
+
+def from_json(value: Any) -> Look:
+    """Return the look as earlier versions wrote it."""
+    return Look(
+        {name: Entry._make(entry) for name, entry in value["files"].items()},
+        {name: Stamp._make(one) for name, one in value["ways"].items()},
+        value["time"],
+        value["since"],
+    )
 
 
 def running_ns() -> int:
@@ -75,41 +97,58 @@ class Eye:
         self._ways: dict[str, tuple[str, ...]] = {}
         self._links: dict[str, tuple[str, ...]] = {}
 
-    def look(self, names: Iterable[str], known: Look, more: Sequence[Mapping[str, Entry]] = ()) -> Look:
-        """Look at files; those are read whose stamp is neither that of the `known` look, nor of one of the `more`."""
+    def look(
+        self, names: Iterable[str], known: Look, more: Sequence[Mapping[str, Entry]] = (), begun: Look = NOTHING
+    ) -> Look:
+        """Look at files; those are read whose stamp is neither that of the `known` look, nor of one of the `more`.
+
+        What was looked at in the `begun` look is taken from it, and the look is as old as that.
+        """
+        now, running = (begun.time, begun.since) if begun.time else (time.time_ns(), running_ns())
         files: dict[str, Entry] = {}
         fresh = []
         before = known.files
         below = os.path.join(self._tree, "")
+        lstat, is_link, seen = os.lstat, stat_.S_ISLNK, begun.files
         for name in names:
             # A tree has tens of thousands of files, and a build with nothing to do looks at each.
+            if name in seen:
+                files[name] = seen[name]
+                continue
             path = name if name.startswith("/") else below + name
             try:
-                status = os.lstat(path)
-                if stat_.S_ISLNK(status.st_mode):
+                status = lstat(path)
+                if is_link(status.st_mode):
                     self._links.setdefault(name, ())
                     status = os.stat(path)
             except OSError:
-                files[name] = Entry(UNKNOWN, 0, 0, 0, 0, 0)
+                files[name] = ABSENT
                 continue
-            now = stamp(status)
             entry = before.get(name)
-            if entry is not None and entry[1:] == now:
+            if (
+                entry is not None
+                and entry.mtime == status.st_mtime_ns
+                and entry.ctime == status.st_ctime_ns
+                and entry.inode == status.st_ino
+                and entry.size == status.st_size
+                and entry.device == status.st_dev
+            ):
                 files[name] = entry
                 continue
+            there = stamp(status)
             others = (each.get(name) for each in more)
             # A record of sources does not say the device.
-            said = next((one.content for one in others if one is not None and one[1:5] == now[:4]), UNKNOWN)
+            said = next((one.content for one in others if one is not None and one[1:5] == there[:4]), UNKNOWN)
             if said == UNKNOWN:
                 fresh.append(name)
             else:
-                files[name] = Entry(said, *now)
+                files[name] = Entry(said, *there)
         if fresh:
             self._read(fresh, files)
         for path, name in self._git.items():
             if path in files:
                 files[path] = files[path]._replace(content=self._says.content(name))
-        return Look(files, self._look_at_ways(files), time.time_ns(), running_ns())
+        return Look(files, self._look_at_ways(files), now, running)
 
     def _read(self, names: Sequence[str], files: dict[str, Entry]) -> None:
         stats = {}
@@ -118,7 +157,7 @@ class Eye:
             try:
                 stats[name] = os.stat(path)
             except OSError:
-                files[name] = Entry(UNKNOWN, 0, 0, 0, 0, 0)
+                files[name] = ABSENT
         await_tick(map(stamp, stats.values()))
         now = time.time_ns()
         for name in stats:
@@ -126,7 +165,7 @@ class Eye:
             try:
                 status = os.stat(path)
             except OSError:
-                files[name] = Entry(UNKNOWN, 0, 0, 0, 0, 0)
+                files[name] = ABSENT
                 continue
             said = stamp(status)
             if said.ctime > now:

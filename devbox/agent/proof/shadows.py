@@ -8,9 +8,10 @@ folder in the tree those names count that cmake and commands are to make there.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import time
-from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple
 
 from ..content import await_tick
 from ..files import read_bytes, stamp_of
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 FOLDER_FLAGS = ("-iquote", "-isystem", "-idirafter", "-I")
 # Compilers search these by themselves; the headers of a distribution lie in the second one.
 DEFAULT = ("/usr/local/include", "/usr/include")
+# An include, or a question for one, that names no file.
+COMPUTED = re.compile(
+    rb"#\s*(?:include|include_next|import|embed)\s+[A-Za-z_]|__has_(?:include|include_next|embed)\s*\(\s*[A-Za-z_]"
+)
 IN_ENVIRONMENT = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")
 
 if TYPE_CHECKING:
@@ -51,8 +56,8 @@ def searched(flags: str, tree: str) -> list[str]:
 class Search:
     """Where the compilers of a tree search: all folders, and those of each edge."""
 
-    def __init__(self, edges: Iterable[Edge], tree: str, environment: str) -> None:
-        """Take the edges, the tree, and what compilers read in the environment."""
+    def __init__(self, edges: Iterable[Edge], discovered: Iterable[str], tree: str, environment: str) -> None:
+        """Take the edges, what compilers said that they read, the tree, and what they read in the environment."""
         self._tree = tree
         self._inside = tree + os.sep
         self._more = [*DEFAULT]
@@ -62,7 +67,7 @@ class Search:
                 self._more += [folder for folder in value.split(":") if folder]
         self._by_flags: dict[str, list[str]] = {}
         self.compiles = [edge for edge in edges if edge.flags and not edge.custom and not edge.phony]
-        everything = self._all()
+        everything = self._all({*discovered, *(name for edge in self.compiles for name in edge.given)})
         self.folders = [one for one in everything if not (one + "/").startswith(self._inside)]
         self._generated = [one for one in everything if (one + "/").startswith(self._inside)]
 
@@ -73,14 +78,13 @@ class Search:
             known = self._by_flags[edge.flags] = [*searched(edge.flags, self._tree), *self._more]
         return known
 
-    def _all(self) -> list[str]:
+    def _all(self, read: Iterable[str]) -> list[str]:
         tops: dict[str, None] = dict.fromkeys(self._more)
         beside: dict[str, None] = {}
         inner: dict[str, None] = {}
         for edge in self.compiles:
             tops.update(dict.fromkeys(self.of(edge)))
-        for name in {name for edge in self.compiles for name in edge.inputs if name.startswith("/")}:
-            folder = os.path.dirname(name)
+        for folder in {os.path.dirname(name) for name in read if name.startswith("/")}:
             if folder not in beside and not folder.startswith(("/usr/include", "/usr/lib")):
                 beside[folder] = None
             for top in tops:
@@ -134,21 +138,35 @@ def new_names(before: Listing, now: Listing) -> dict[str, set[str]]:
     return found
 
 
+class _Mentions(NamedTuple):
+    """Which new names stand in a file: as one that is included, or at all; and whether it includes what macros say."""
+
+    written: set[str]
+    bare: set[str]
+    computes: bool
+
+
 def shadowed(search: Search, came: Mapping[str, set[str]], tree: str) -> dict[str, str]:
-    """Return the first output of each edge that may read another file now, with the name that came."""
+    """Return the first output of each edge that may read another file now, with the name that came.
+
+    Where macros say what is included, the name may stand anywhere, without what comes after its first dot.
+    """
     written = {
         name: _ways_to_write(name, inner=os.path.isdir(os.path.join(folder, name)))
         for folder, names in came.items()
         for name in names
     }
-    mentions: dict[str, set[str]] = {}
+    stems = {name: os.fsencode(name.partition(".")[0] or name) for name in written}
+    known: dict[str, _Mentions] = {}
 
-    def mentioned(path: str) -> set[str]:
-        known = mentions.get(path)
-        if known is None:
+    def mentions(path: str) -> _Mentions:
+        found = known.get(path)
+        if found is None:
             text = read_bytes(os.path.join(tree, path))
-            known = mentions[path] = {name for name, ways in written.items() if any(way in text for way in ways)}
-        return known
+            bare = {name for name, stem in stems.items() if stem in text}
+            ways = {name for name in bare if any(way in text for way in written[name])}
+            found = known[path] = _Mentions(ways, bare, COMPUTED.search(text) is not None)
+        return found
 
     found = {}
     for edge in search.compiles:
@@ -161,9 +179,15 @@ def shadowed(search: Search, came: Mapping[str, set[str]], tree: str) -> dict[st
             for name in each
             if f"{folder}/{name}" not in inputs
         }
-        name = next((one for path in edge.inputs for one in names & mentioned(path)), None) if names else None
-        if name is not None:
-            found[edge.outputs[0]] = name
+        if not names:
+            continue
+        said = [mentions(path) for path in edge.inputs]
+        may = {name for one in said for name in one.written}
+        if any(one.computes for one in said):
+            flags = os.fsencode(edge.flags)
+            may.update(*(one.bare for one in said), (name for name in names if stems[name] in flags))
+        if names & may:
+            found[edge.outputs[0]] = min(names & may)
     return found
 
 
