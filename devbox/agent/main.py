@@ -118,6 +118,13 @@ def python(request: protocol.Python, events: Events) -> protocol.PythonDone:
     return act(request, events, Supervisor(0))
 
 
+def foresee(request: protocol.Foresee, events: Events) -> protocol.Foreseen:
+    """Say what a build would do."""
+    from .foresee import foresee as look
+
+    return look(request, events)
+
+
 def test(request: protocol.Test, _: Events) -> protocol.TestCommand:
     """Tell how the tests are run."""
     from .testing import command
@@ -127,6 +134,7 @@ def test(request: protocol.Test, _: Events) -> protocol.TestCommand:
 
 COMMANDS: dict[type[protocol.Request[Any]], Callable[[Any, Events], protocol.Result]] = {
     protocol.Build: build,
+    protocol.Foresee: foresee,
     protocol.Python: python,
     protocol.Test: test,
     protocol.List: trees,

@@ -224,6 +224,36 @@ class Built(Result):
     failure: JSON | None = None
 
 
+class Called(Message):
+    """A program that a build starts: its words, the folder, and what is added to the build's environment."""
+
+    argv: Sequence[str]
+    cwd: str
+    environ: Mapping[str, str] = {}
+
+
+class Foreseen(Result):
+    """What a build of a tree would do; see `devbox.builds.foresee`.
+
+    `there` says whether the tree is there, `inputs` what its key is made from, `reasons` why it is configured (none: it
+    is not), by `configure`, and `environment` what that reads once. `notes` are for people.
+    """
+
+    PARTS: ClassVar[Mapping[str, Any]] = {"configure": Called.of, "build": several(Called)}
+
+    key: str
+    tree: str
+    there: bool
+    inputs: JSON
+    jobs: int
+    jobs_reason: str
+    reasons: Sequence[str] = ()
+    configure: Called | None = None
+    build: Sequence[Called] = ()
+    environment: Mapping[str, str] = {}
+    notes: Sequence[str] = ()
+
+
 class PythonDone(Result):
     """What was done for the Python package; see `devbox.builds.report.summary.PythonReport`."""
 
@@ -546,6 +576,12 @@ class Build(Configured[Built], kind="build"):
     RESULT = Built
 
 
+class Foresee(Configured[Foreseen], kind="foresee"):
+    """Say what a build of one tree would do, and do nothing of it."""
+
+    RESULT = Foreseen
+
+
 class Python(Configured[PythonDone], kind="python"):
     """Install the Python package, or with the action "wheel" make one of it."""
 
@@ -668,7 +704,7 @@ EVENTS: dict[str, type[Event]] = {
 }
 _ABOUT_CACHE = (CountCache, ClearCache, LookAtCache, ExplainCache)
 REQUESTS: dict[str, type[Request[Any]]] = {
-    one.KIND: one for one in (Build, Python, Test, List, Look, Remove, Seed, Report, *_ABOUT_CACHE)
+    one.KIND: one for one in (Build, Foresee, Python, Test, List, Look, Remove, Seed, Report, *_ABOUT_CACHE)
 }
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
+from devbox.agent import protocol
 from devbox.frameworks.model import BuildRules, Step
 from tests.oracle.build_lab import COUNT, FILES, JSON, Lab, path_with_tools
 
@@ -281,6 +282,27 @@ class TestBuildWheel:
         again = lab.build(mode="reconfigure")
         # What cannot configure a folder that is there begins anew.
         assert (again["code"], again["compiled"]) == (0, 3 if era == "0.5" else 0)
+
+    @pytest.mark.parametrize("era", [None, "0.5"])
+    def test_a_dry_run_says_what_is_done_and_does_nothing(self, lab: WheelLab, era: str | None) -> None:
+        if era is not None:
+            lab.make_older(era)
+        said = lab.ask(protocol.Foresee).result()
+        assert (said["there"], said["reasons"]) == (False, ["the tree is new"])
+        assert not Path(said["tree"]).exists()
+        script = str(lab.workspace / "scripts" / "build_wheel.py")
+        assert said["configure"]["argv"][1:3] == [script, "--build_type=Release"]
+        assert ("--clean" in said["configure"]["argv"]) == (era is not None)
+        assert said["configure"]["environ"] == ({"CMAKE_GENERATOR": "Ninja"} if era else {})
+        assert said["build"][0]["argv"][0].endswith("ninja")
+        assert "no --generator" in said["notes"][0] if era else "--generator on line" in said["notes"][0]
+        built = lab.build()
+        assert (built["code"], built["tree"]) == (0, said["tree"])
+        again = lab.ask(protocol.Foresee).result()
+        assert (again["there"], again["reasons"], again["configure"]) == (True, [], None)
+        other = lab.ask(protocol.Foresee, options=[["nccl_root", "/opt/nccl"]]).result()
+        assert other["reasons"] == ["arguments changed: now --nccl_root=/opt/nccl"]
+        assert lab.build()["commands"] == 0
 
     def test_an_older_script_s_build_does_not_hide_what_came_meanwhile(self, lab: WheelLab) -> None:
         """A file with an old time takes a source's place after the script compiled it, before ninja looks at it."""

@@ -52,10 +52,24 @@ ASKED: list[protocol.Request[Any]] = [
     protocol.LookAtCache(cache=CACHE),
     protocol.ExplainCache(cache=CACHE, file="/w/a.c"),
     protocol.Report(key="k"),
+    protocol.Foresee(**CONFIGURED),
 ]  # fmt: skip
 TOLD: list[tuple[protocol.Request[Any], protocol.Event]] = [
     (ASKED[0], protocol.Progress(done=1, total=2, running=["a"], finished=[])),
     (ASKED[0], protocol.Built(code=0, key="k", tree="/t", seconds=1.5, cache=protocol.CacheUse(kind="ccache"))),
+    (
+        ASKED[-1],
+        protocol.Foreseen(
+            key="k",
+            tree="/t",
+            there=False,
+            inputs={"type": "Debug"},
+            jobs=2,
+            jobs_reason="CPUs",
+            configure=protocol.Called(argv=["cmake"], cwd="/w"),
+            build=[protocol.Called(argv=["ninja"], cwd="/t")],
+        ),
+    ),
     (ASKED[3], protocol.TreesTold(trees=[TREE])),
     (
         ASKED[4],

@@ -99,7 +99,9 @@ ROWS = tuple(rows())
 
 
 def dry(args: Sequence[str]) -> bool:
-    """Return whether the command that `args` name has a dry run."""
+    """Return whether the command that `args` name has a dry run. That of a build asks a container that runs."""
+    if args[0] == "build":
+        return False
     words = iter(args)
     found: Any = typer.main.get_command(app)
     while hasattr(found, "commands"):

@@ -45,6 +45,14 @@ class Plan(NamedTuple):
     variables: dict[str, str]
 
 
+class Call(NamedTuple):
+    """A program that a driver starts: its words, the folder, and what is added to the build's environment."""
+
+    argv: Sequence[str]
+    cwd: str
+    environ: Mapping[str, str] = {}
+
+
 class Done(NamedTuple):
     """What was made since `mark`: the commands, and how many of them compiled something."""
 
@@ -110,6 +118,18 @@ class Driver:
         """Whether configuring compiles the tree as well, so that it may miss what is edited meanwhile."""
         return False
 
+    def configuring(self, plan: Plan) -> Call | None:
+        """Return what configures the tree, None where building does it by itself."""
+        raise NotImplementedError
+
+    def building(self, jobs: int) -> list[Call]:
+        """Return what builds the tree with so many jobs, one after the other."""
+        raise NotImplementedError
+
+    def notes(self) -> Sequence[str]:
+        """Return what the checkout says of how it is built, for `--dry-run`."""
+        return ()
+
     def configure(self, plan: Plan) -> Outcome:
         """Configure the tree."""
         raise NotImplementedError
@@ -148,6 +168,10 @@ class Driver:
         """Say that the tree is being configured, and why; the client looks then for what the checkout lacks."""
         title = f"configuring {self._configuration.key} ({plan.reasons[0]})"
         self._events.phase(title, step="configure")
+
+    def _call(self, call: Call, step: str) -> Outcome:
+        """Run a program as `_run` does."""
+        return self._run(call.argv, step, cwd=call.cwd, **call.environ)
 
     def _run(self, argv: Sequence[str], step: str, *, cwd: str | None = None, **environ: str) -> Outcome:
         """Run a program whose output is only lines; if it fails, the last of them are what is shown.

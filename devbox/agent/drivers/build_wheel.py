@@ -23,7 +23,7 @@ from ..ninja.log import identity
 from ..parsers import options
 from ..tools import which
 from . import cmake_call
-from .base import Outcome
+from .base import Call, Outcome
 from .cmake import CmakeDriver
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ class Script:
             raise AgentError(
                 f"{workspace} has no {SCRIPT}", hint="devbox up --framework NAME   # if the framework is another one"
             ) from None
-        self.options = {plain(name): name for option in options(text) for name in option.names}
+        self.declared = options(text)
+        self.options = {plain(name): name for option in self.declared for name in option.names}
         self.has_target = TARGET in text
 
     def has(self, *names: str) -> Iterator[str]:
@@ -155,18 +156,12 @@ class BuildWheelDriver(CmakeDriver):
 
     def configure(self, plan: Plan) -> Outcome:
         """Run the script up to the configured tree, or as a whole where it can do no less."""
-        known, script = self._configuration, self._script
+        known = self._configuration
         self._begin_configuring(plan)
-        arguments = plan.arguments
-        if self._request.mode == "clean":
-            # `--clean` empties the build folder too, with what was downloaded into it.
-            arguments = [*arguments, *([*script.has("generate-fmha")] or script.has("clean"))]
-        elif not [*script.has("configure-only", "configure-cmake")]:
-            arguments = [*arguments, *script.has("clean")]
-        if not self.compiles_to_configure:
-            return self._run_script([*arguments, *script.has("configure-only")], "configure")
         before = identity(known.tree)
-        outcome = self._run_script([*arguments, *script.has("configure-cmake"), *self._linking()], "configure")
+        outcome = self._call(self.configuring(plan), "configure")
+        if not self.compiles_to_configure:
+            return outcome
         if outcome.code == 0:
             self._note_links()
         elif known.ninja and identity(known.tree) != before:
@@ -174,13 +169,32 @@ class BuildWheelDriver(CmakeDriver):
             return Outcome(0)
         return outcome
 
+    def configuring(self, plan: Plan) -> Call:
+        """Return the call of the script that configures, and builds where it can do no less."""
+        script, arguments = self._script, plan.arguments
+        if self._request.mode == "clean":
+            # `--clean` empties the build folder too, with what was downloaded into it.
+            arguments = [*arguments, *([*script.has("generate-fmha")] or script.has("clean"))]
+        elif not [*script.has("configure-only", "configure-cmake")]:
+            arguments = [*arguments, *script.has("clean")]
+        if not self.compiles_to_configure:
+            return self._script_call([*arguments, *script.has("configure-only")])
+        return self._script_call([*arguments, *script.has("configure-cmake"), *self._linking()])
+
+    def notes(self) -> Sequence[str]:
+        """Return which of the options that decide how it is driven this version of the script takes, and where."""
+        asked = ("generator", "configure-only", "configure-cmake", "build-root", "linking-install-binary")
+        lines = {plain(one.names[0]): one.line for one in self._script.declared}
+        words = (f"--{one} on line {lines[one]}" if one in lines else f"no --{one}" for one in asked)
+        return [f"{SCRIPT} has {', '.join(words)}"]
+
     def build(self) -> tuple[Outcome, Jobs]:
         """Build with ninja, and have the script link the libraries where the links in the checkout are not these."""
         outcome, jobs = super().build()
         if outcome.code == 0 and not self._request.targets and self._links and not self._are_linked():
             self._events.phase(f"linking the libraries into {PACKAGE}")
             arguments = self._arguments(self._defines(str(jobs.number)))
-            outcome = self._run_script([*arguments, *self._linking()], "install")
+            outcome = self._call(self._script_call([*arguments, *self._linking()]), "install")
             if outcome.code == 0:
                 self._note_links()
         return outcome, jobs
@@ -222,12 +236,12 @@ class BuildWheelDriver(CmakeDriver):
         said = {plain(str(name)) for name, _ in self._request.options}
         return not said & {"cpp-only", "out-of-tree"}
 
-    def _run_script(self, arguments: Sequence[str], step: str) -> Outcome:
+    def _script_call(self, arguments: Sequence[str]) -> Call:
         known = self._configuration
         jobs = self._script.said("job-count", str(self.jobs.number))
         argv = [known.values["python"] or "python3", self._script.path, *arguments, *jobs]
         generator = {} if [*self._script.has("generator")] else {"CMAKE_GENERATOR": known.rules.generator}
-        return self._run(argv, step, cwd=known.workspace, **generator)
+        return Call(argv, known.workspace, generator)
 
     def _targets(self) -> Sequence[str]:
         asked = super()._targets()

@@ -19,12 +19,12 @@ from ..protocol import Progress
 from ..python import environment
 from ..tools import required, run, which
 from . import cmake_call
-from .base import TAIL_LINES, Done, Driver, Outcome, Plan
+from .base import TAIL_LINES, Call, Done, Driver, Outcome, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from ..protocol import Configured, Rules
+    from ..protocol import Configured, Rules, Step
     from ..record import Attempt
     from ..tools import Probe
 
@@ -86,18 +86,37 @@ class CargoDriver(Driver):
         """Return the crates that were compiled."""
         return Done(self._compiled, len(self._compiled))
 
-    def _build_with(self, jobs: int) -> Outcome:
+    def configuring(self, plan: Plan) -> None:
+        """Return None: cargo decides by itself."""
+
+    def building(self, jobs: int) -> list[Call]:
+        """Return the steps of the build."""
+        return [call for _, call in self._steps(jobs)]
+
+    def _steps(self, jobs: int) -> Iterator[tuple[Step, Call]]:
+        """Yield each step that is done, with its call: of some packages, only cargo's."""
         known = self._configuration
         values = {**known.values, "jobs": str(jobs)}
         packages = self._request.targets
+        environ = {
+            "CARGO_TARGET_DIR": known.tree,
+            "CARGO_BUILD_JOBS": str(jobs),
+            "CARGO_TERM_PROGRESS_WHEN": "always",
+            "CARGO_TERM_PROGRESS_WIDTH": "200",
+            "CARGO_TERM_COLOR": "never",
+        }
         for step in known.rules.steps:
             argv = [fill(word, values) for word in step.command]
             if argv[0] == CARGO:
                 argv = [*only(argv, packages), *self._request.args]
             elif packages:
                 continue
-            with self._python() if step.python else nullcontext(dict(known.environ)) as environ:
-                outcome = self._step(argv, self._folder(step.folder), jobs, environ)
+            yield step, Call(argv, self._folder(step.folder), environ)
+
+    def _build_with(self, jobs: int) -> Outcome:
+        for step, call in self._steps(jobs):
+            with self._python() if step.python else nullcontext(dict(self._configuration.environ)) as environ:
+                outcome = self._step(call, environ)
             if outcome.code:
                 return outcome
         return Outcome(0)
@@ -117,15 +136,9 @@ class CargoDriver(Driver):
         with self._context.lock(environment.NAME, tell=True, state=shared):
             yield environment.ensure(known.volume, shared, known.environ).inside(known.environ)
 
-    def _step(self, argv: Sequence[str], folder: str, jobs: int, environ: dict[str, str]) -> Outcome:
-        known = self._configuration
-        environ.update(
-            CARGO_TARGET_DIR=known.tree,
-            CARGO_BUILD_JOBS=str(jobs),
-            CARGO_TERM_PROGRESS_WHEN="always",
-            CARGO_TERM_PROGRESS_WIDTH="200",
-            CARGO_TERM_COLOR="never",
-        )
+    def _step(self, call: Call, environ: dict[str, str]) -> Outcome:
+        known, argv = self._configuration, call.argv
+        environ.update(call.environ)
         if known.cache.kind == "sccache":
             environ.setdefault("RUSTC_WRAPPER", known.cache.program)
         talk = Conversation(
@@ -133,7 +146,7 @@ class CargoDriver(Driver):
             lambda line: self._events.output(line, argv[0]),
         )
         began = len(talk.commands)
-        code = self._context.supervisor.run(argv, cwd=folder, environ=environ, on_text=talk.feed)
+        code = self._context.supervisor.run(argv, cwd=call.cwd, environ=environ, on_text=talk.feed)
         talk.end()
         self._compiled += talk.commands[began:]
         if code == 0:

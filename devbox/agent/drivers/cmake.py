@@ -9,7 +9,7 @@ from ..ninja import output
 from ..protocol import Progress
 from ..tools import required
 from . import cmake_call
-from .base import Done, Driver, Outcome, Plan
+from .base import Call, Done, Driver, Outcome, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,7 +63,20 @@ class CmakeDriver(Driver):
     def configure(self, plan: Plan) -> Outcome:
         """Run cmake."""
         self._begin_configuring(plan)
-        return self._run(["cmake", *self._arguments(self._defines(str(self.jobs.number)))], "configure")
+        return self._call(self.configuring(plan), "configure")
+
+    def configuring(self, plan: Plan) -> Call:  # noqa: ARG002
+        """Return the call of cmake."""
+        return Call(["cmake", *self._arguments(self._defines(str(self.jobs.number)))], self._configuration.tree)
+
+    def building(self, jobs: int) -> list[Call]:
+        """Return the call of ninja, or of make by way of cmake."""
+        known, tree = self._configuration, self._configuration.tree
+        if known.ninja:
+            return [Call([known.ninja, "-j", str(jobs), *self._request.args, *self._targets()], tree)]
+        targets = ["--target", *self._targets()] if self._targets() else []
+        argv = ["cmake", "--build", tree, "--parallel", str(jobs), *targets]
+        return [Call([*argv, "--", *self._request.args], tree)]
 
     def _begin_configuring(self, plan: Plan) -> None:
         """Say that the tree is being configured, and empty its cache.
@@ -112,10 +125,10 @@ class CmakeDriver(Driver):
         return cmake_call.arguments(known.source, known.tree, known.rules.generator, given)
 
     def _build_with(self, jobs: int) -> Outcome:
-        program = self._configuration.ninja
-        return self._ninja(program, jobs) if program else self._make(jobs)
+        (call,) = self.building(jobs)
+        return self._ninja(call, jobs) if self._configuration.ninja else self._call(call, "build")
 
-    def _ninja(self, program: str, count: int) -> Outcome:
+    def _ninja(self, call: Call, count: int) -> Outcome:
         tree = self._configuration.tree
         guesses: list[Estimate | None] = []
 
@@ -136,16 +149,11 @@ class CmakeDriver(Driver):
         status = output.STATUS_WITH_ETA if self._configuration.start_counts else output.STATUS
         talk = output.Conversation(on_progress, lambda line: self._events.output(line, "ninja"))
         code = self._context.supervisor.run(
-            [program, "-j", str(count), *self._request.args, *self._targets()],
-            cwd=self._configuration.tree,
+            call.argv,
+            cwd=call.cwd,
             environ={**self._configuration.environ, "NINJA_STATUS": status, "TERM": "xterm"},
             on_text=talk.feed,
             terminal=True,
         )
         talk.end()
         return Outcome(code, {"step": "build", **talk.failure._asdict()} if talk.failure and code else None)
-
-    def _make(self, count: int) -> Outcome:
-        targets = ["--target", *self._targets()] if self._targets() else []
-        argv = ["cmake", "--build", self._configuration.tree, "--parallel", str(count), *targets]
-        return self._run([*argv, "--", *self._request.args], "build")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..events import AgentError
 from . import cmake_call
+from .base import Call
 from .cmake import CmakeDriver
 
 if TYPE_CHECKING:
@@ -57,20 +58,27 @@ class ScikitDriver(CmakeDriver):
         """Have scikit-build-core configure the tree; its wheel is thrown away."""
         import shutil
 
-        known = self._configuration
         self._begin_configuring(plan)
+        os.makedirs(self._wheel, exist_ok=True)
+        try:
+            return self._call(self.configuring(plan), "configure")
+        finally:
+            shutil.rmtree(self._wheel, ignore_errors=True)
+
+    def configuring(self, plan: Plan) -> Call:  # noqa: ARG002
+        """Return the call of scikit-build-core."""
+        known = self._configuration
         settings = {
             **dict(one.split("=", 1) for one in self._arguments(self._defines(str(self.jobs.number)))),
             "build.targets": ["help"],
             "install.components": [NOTHING],
         }
-        wheel = os.path.join(known.state, "stage", f"{known.key}.wheel")
-        argv = [known.values["python"], "-c", HOOK, wheel, json.dumps(settings)]
-        os.makedirs(wheel, exist_ok=True)
-        try:
-            return self._run(argv, "configure", cwd=known.source, CMAKE_GENERATOR=known.rules.generator)
-        finally:
-            shutil.rmtree(wheel, ignore_errors=True)
+        argv = [known.values["python"], "-c", HOOK, self._wheel, json.dumps(settings)]
+        return Call(argv, known.source, {"CMAKE_GENERATOR": known.rules.generator})
+
+    @property
+    def _wheel(self) -> str:
+        return os.path.join(self._configuration.state, "stage", f"{self._configuration.key}.wheel")
 
     def _arguments(self, given: Mapping[str, str]) -> list[str]:
         """Return scikit-build-core's settings as `NAME=VALUE`."""

@@ -12,9 +12,10 @@ from devbox.cli.application import application, named
 from devbox.cli.builds import again, python
 from devbox.cli.builds.python import BuildCommand, ForceOption, InstallOption, NoDepsOption, PythonOption, WheelOption
 from devbox.cli.builds.request import define_of, mode_of, options_of, request, seed_of
-from devbox.cli.builds.told import check_trace, outcome, tell, tell_python, write_trace
+from devbox.cli.builds.told import check_trace, outcome, tell, tell_foreseen, tell_python, write_trace
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import RepositoryOption, WorkspaceOption, in_panels
+from devbox.cli.options import DryRunOption, RepositoryOption, WorkspaceOption, in_panels
+from devbox.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +32,7 @@ app = typer.Typer()
 @in_panels(
     {
         "The build tree": "build_type arch define preset benchmarks cpp_only option seed_from",
-        "The build": "target jobs compiler_cache no_cache incremental reconfigure clean watch no_heal",
+        "The build": "target jobs compiler_cache no_cache incremental reconfigure clean watch no_heal dry_run",
         "The Python package": "install python_ wheel precompiled force no_deps",
     }
 )
@@ -99,6 +100,7 @@ def build(
     ] = None,
     force: ForceOption = False,
     no_deps: NoDepsOption = False,
+    dry_run: DryRunOption = False,
     json_events: Annotated[
         bool,
         typer.Option("--json-events", help="Print what happens as lines of JSON, the envelope of --json last."),
@@ -117,8 +119,7 @@ def build(
     choices.check(
         watch=watch, cpp=bool(target or define or args or trace or preset or option or benchmarks or cpp_only)
     )
-    if trace is not None:
-        check_trace(trace)
+    check_trace(trace)
     mode = mode_of(incremental=incremental, clean=clean, reconfigure=reconfigure)
     chosen = {**flags, "compiler_cache": "none"} if no_cache else flags
 
@@ -142,6 +143,12 @@ def build(
             rules_of(made)
         return made
 
+    if dry_run:
+        if watch or choices.actions:
+            raise UsageError("--dry-run shows how the C++ part is built", hint="devbox build --dry-run")
+        inside = place(run.engine, named(path), repository)
+        tell_foreseen(run, replace(asked(inside), mode=mode), inside)
+        return
     on_event = run.event if json_events else None
 
     def once(mode: Mode = mode, on_healed: OnHealed | None = None) -> BuildReport:
@@ -171,8 +178,7 @@ def build(
     if not choices.builds:
         raise typer.Exit(tell_python(run, then()))
     report = once()
-    if trace is not None:
-        write_trace(run, trace, report)
+    write_trace(run, trace, report)
     if report.ok:
         report = report._replace(python=then())
     failed, code = outcome(report)

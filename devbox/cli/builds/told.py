@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devbox.builds.report.summary import BuildReport, PythonReport
+    from devbox.builds.request import BuildRequest
     from devbox.cli.application import Application
+    from devbox.container.target import Target
 
 
 def tell(run: Application, report: BuildReport, *, explain: bool) -> None:
@@ -36,6 +38,16 @@ def tell(run: Application, report: BuildReport, *, explain: bool) -> None:
         _tell_step(run, step)
 
 
+def tell_foreseen(run: Application, request: BuildRequest, inside: Target) -> None:
+    """Say what a build would do: why on stderr, the commands as a shell takes them on stdout."""
+    from devbox.builds.foresee import foresee, lines, reasons
+
+    said = foresee(request, inside, run.engine)
+    for reason in reasons(said):
+        run.console.info(f"note: {reason}")
+    run.show(said.values(), lambda: "\n".join(lines(said)))
+
+
 def _cached(report: BuildReport) -> str:
     """Return what the compiler cache answered: its hit rate, and each language's where there are several."""
     from devbox.builds.caches.choose import hit_rate
@@ -51,10 +63,12 @@ def _cached(report: BuildReport) -> str:
     return f"{text})"
 
 
-def check_trace(path: Path) -> None:
+def check_trace(path: Path | None) -> None:
     """Raise UsageError where a trace could not be written: before the build, not after it."""
     import os
 
+    if path is None:
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -63,8 +77,10 @@ def check_trace(path: Path) -> None:
         raise UsageError(f"{path} cannot be written", hint="--trace FILE")
 
 
-def write_trace(run: Application, path: Path, report: BuildReport) -> None:
-    """Write the trace of a build, and say where."""
+def write_trace(run: Application, path: Path | None, report: BuildReport) -> None:
+    """Write the trace of a build where one was asked for, and say where."""
+    if path is None:
+        return
     import json
 
     from devbox.builds.report.trace import chrome
