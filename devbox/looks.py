@@ -5,9 +5,6 @@ the same. That is the rule by which build trees are proven, for devbox itself. W
 where something could be forgotten: it is watched while the run looks. A run that does anything, such as starting a
 program or writing a file, proves nothing. `devbox.cli.warm` keeps answers by this.
 
-Of an entry of `os.scandir` is seen which kind of file it is, and what it leads to as a link. Its `stat()` is not: code
-that a kept run uses asks `os.stat` of the path.
-
 It is on the way of a warm `up`, so this module imports next to nothing.
 """
 
@@ -42,7 +39,7 @@ _DEEDS = frozenset(
     }
 )
 _CTIME = 7
-_stat, _lstat = os.stat, os.lstat
+_stat, _lstat, _scandir = os.stat, os.lstat, os.scandir
 
 # A place of one's own that is no input: the path begins so.
 Ignored = tuple[str, ...]
@@ -100,6 +97,8 @@ class Looks:
         for name, how in (("stat", STAT), ("lstat", LSTAT), ("access", STAT), ("readlink", LSTAT), ("open", None)):
             self._given_back.append((name, getattr(os, name)))
             setattr(os, name, self._watched(getattr(os, name), how))
+        self._given_back.append(("scandir", os.scandir))
+        os.scandir = self._entries  # type: ignore[assignment]
         self._given_back.append(("statvfs", os.statvfs))
         os.statvfs = self._unprovable(os.statvfs)
         api.heard = self._hear
@@ -169,12 +168,15 @@ class Looks:
             self._did("scandir of a descriptor")
             return
         try:
-            with os.scandir(folder) as entries:  # type: ignore[call-overload]
+            with _scandir(folder) as entries:  # type: ignore[call-overload]
                 for entry in entries:
                     if entry.is_symlink():
                         self._look(STAT, entry.path)
         except OSError:
             return
+
+    def _entries(self, *path: Any) -> _Entries:
+        return _Entries(_scandir(*path), self._look)
 
     def _watched(self, function: Callable[..., Any], how: str | None) -> Callable[..., Any]:
         def watched(path: Any, *args: Any, **more: Any) -> Any:
@@ -233,6 +235,48 @@ class Looks:
         elif event in _DEEDS and not (args and (isinstance(args[0], int) or str(args[0]).startswith(self._ignored))):
             # What a descriptor stands for was opened by its name, and seen then.
             self._did(event)
+
+
+class _Entries:
+    """What `os.scandir` gives, with entries whose questions are seen."""
+
+    def __init__(self, entries: Any, look: Callable[[str, object], None]) -> None:
+        self._entries, self._look = entries, look
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> _Entry:
+        return _Entry(next(self._entries), self._look)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the folder."""
+        self._entries.close()
+
+
+class _Entry:
+    """One entry of a folder. Which kind it is, the folder tells, and what it leads to as a link is looked at then."""
+
+    def __init__(self, entry: Any, look: Callable[[str, object], None]) -> None:
+        self._entry, self._look = entry, look
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._entry, name)
+
+    def __fspath__(self) -> Any:
+        return self._entry.path
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        """Return the entry's status, which is looked at first: what changed in between is then another."""
+        self._look(STAT if follow_symlinks else LSTAT, self._entry.path)
+        status: os.stat_result = self._entry.stat(follow_symlinks=follow_symlinks)
+        return status
 
 
 _watching: Looks | None = None

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from devbox.engine.spec import fields_of
-from devbox.masking import is_secret_name
+from devbox.masking import has_password, is_secret_name
 from devbox.trust.containers import variable
 from devbox.trust.reach import Reach, is_inside, of_path
 
@@ -115,6 +115,13 @@ def of_network(name: str, _: Path) -> Iterator[Reach]:
     """Yield what the network of a build's steps is."""
     if name not in {"none", "default"}:
         yield Reach("build", f"network {name}", f"is built with network: {name}")
+
+
+def of_proxies(proxies: Mapping[str, str]) -> Iterator[Reach]:
+    """Yield the proxies with a password, by their settings' keys, that steps get: these could write it into a layer."""
+    for key, value in proxies.items():
+        if key.endswith("_proxy") and has_password(value):
+            yield Reach("variable", key, f"gives your {key}, which holds a password, to the steps of its image build")
 
 
 def _of_options(words: Sequence[str], workspace: Path) -> Iterator[Reach]:

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from devbox.container.up.complete import _ignore_file
+from devbox.devcontainer.model import BuildRecipe
 from devbox.engine.spec import BuildOptions, ImageBuild
-from devbox.trust.builds import JUDGES, of_image_build
+from devbox.errors import ContractError
+from devbox.trust.builds import JUDGES, of_image_build, of_proxies
 from devbox.trust.names import Names, taken
 
 if TYPE_CHECKING:
@@ -105,3 +108,21 @@ def test_the_names_of_tools_are_asked_for_before_anybody_has_them(tmp_path: Path
 
     assert of(name) == ["name"]
     assert of("registry.example.com/devbox-x:1", "mine:1") == []
+
+
+def test_an_ignore_file_that_is_a_link_is_not_copied_to_where_steps_can_read_it(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    me = tmp_path / "me"
+    me.mkdir()
+    recipe = BuildRecipe(me / "Dockerfile", me)
+    assert _ignore_file(recipe) is None
+    (me / "Dockerfile.dockerignore").symlink_to(tmp_path / "secret")
+    with pytest.raises(ContractError, match="link out of its folder"):
+        _ignore_file(recipe)
+
+
+def test_a_proxys_password_is_asked_for_where_a_checkouts_steps_get_it() -> None:
+    proxies = {"http_proxy": "http://ada:hunter2@proxy:1", "https_proxy": "http://proxy:1", "no_proxy": "localhost"}
+    (one,) = of_proxies(proxies)
+    assert (one.kind, one.value) == ("variable", "http_proxy")
+    assert "hunter2" not in one.said

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from devbox.container.desired import Image, docker_run
 from devbox.devcontainer.merge import merge
-from devbox.masking import has_password
+from devbox.trust.builds import of_proxies
 from devbox.trust.containers import of_container
 from devbox.trust.contracts import bound, of_build, of_contract
-from devbox.trust.reach import Reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from devbox.devcontainer.compose.model import Project
     from devbox.devcontainer.model import Contract
+    from devbox.trust.reach import Reach
 
 JSON = dict[str, Any]
 
@@ -67,7 +67,4 @@ def _of_proxies(contract: Contract, environ: Mapping[str, str]) -> Iterator[Reac
         return
     from devbox.config.network import ambient
 
-    for key, (value, _) in ambient(environ).items():
-        if key.endswith("_proxy") and has_password(value):
-            said = f"gives your {key}, which holds a password, to the steps of its image build"
-            yield Reach("variable", key, said)
+    yield from of_proxies({key: value for key, (value, _) in ambient(environ).items()})

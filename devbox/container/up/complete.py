@@ -34,6 +34,7 @@ from devbox.image.buildkit.build import log_path, run_buildx
 from devbox.image.features.extended import STAGED, extended
 from devbox.image.features.layer import failure_of
 from devbox.paths import cache_dir
+from devbox.trust.reach import is_inside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -223,6 +224,9 @@ def _ignore_file(recipe: BuildRecipe | None) -> str | None:
     if recipe is None:
         return None
     path = recipe.dockerfile.with_name(f"{recipe.dockerfile.name}{_IGNORE}")
+    # It is copied to where the Dockerfile's own steps can read it.
+    if not is_inside(path, recipe.dockerfile.parent):
+        raise ContractError(f"{path} is a link out of its folder", hint=f"ls -l {path}")
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -31,7 +31,7 @@ from devbox.image.platforms import architecture
 from devbox.image.registry.client import is_loopback
 from devbox.paths import cache_dir
 from devbox.trust.ask import Answers, agree
-from devbox.trust.builds import bound, of_image_build
+from devbox.trust.builds import bound, of_image_build, of_proxies
 from devbox.trust.reach import distinct
 
 if TYPE_CHECKING:
@@ -189,6 +189,8 @@ class Maker:
         common = self.common
         given = replace(common, network=common.network or self.request.storage_network)
         found = [reach for one in made for reach in of_image_build(one.build, checkout, given=given, own=own)]
+        if self.request.upstream or any(one.reads_source for one in made):
+            found += of_proxies(self.network.proxies())
         more = [(one.build.args, one.build.target) for one in made]
         self._agree(bound(found, checkout, [one.build.dockerfile for one in made], more))
 
