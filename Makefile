@@ -71,7 +71,11 @@ engine-test: $(STAMP) tools engine reference ## Run the tests that need an engin
 
 .PHONY: slow-test
 slow-test: $(STAMP) tools engine reference ## Run the tests that take minutes: long histories, 100,000 files, CUDA builds
-	$(PYTEST) -m 'slow and not gpu' $(ARGS)
+	$(PYTEST) -m 'slow and not gpu and not reach' $(ARGS)
+
+.PHONY: reach-test
+reach-test: $(STAMP) engine ## Run the main job on other engines, which it starts in a container: rootless Docker, Podman
+	$(PYTEST) -m reach tests/reach $(ARGS)
 
 .PHONY: chaos
 chaos: $(STAMP) engine ## Kill and interrupt commands anywhere, and see that the same ones finish; SEED=, ROUNDS=

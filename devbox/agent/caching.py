@@ -11,7 +11,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from .caches import sccache, setup
+from .caches import sccache, setup, trial
 from .caches.counts import difference, read_log
 from .caches.reach import unreachable
 from .caches.setup import CCACHE, NONE
@@ -118,6 +118,8 @@ class CacheWork:
             found["problem"] = sccache.start(self._cache)
             found["server"] = sccache.statistics(self._cache)
             found["bytes"] = disk_use(folder)
+        if not found["unreachable"] and not found.get("problem"):
+            found.update(trial.attempt(self._cache))
         return found
 
     def _remote(self) -> bool:

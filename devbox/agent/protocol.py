@@ -398,7 +398,8 @@ class CacheCleared(CacheTold):
 class CacheLook(CacheCounts):
     """What tells whether a cache is set up well. `settings` and `by_hand` are ccache's: value and origin of each.
 
-    `unreachable` is why the shared storage does not answer at its address, where it does not.
+    `unreachable` is why the shared storage does not answer at its address, where it does not. Where it was tried, it
+    `took` an object and `gave` it back in `trial_seconds`, or `why` it did not.
     """
 
     exists: bool
@@ -416,6 +417,10 @@ class CacheLook(CacheCounts):
     by_hand: Mapping[str, Sequence[str]] = {}
     problem: str | None = None
     unreachable: str = ""
+    took: bool | None = None
+    gave: bool = False
+    why: str = ""
+    trial_seconds: float = 0.0
 
 
 class CacheExplained(CacheTold):

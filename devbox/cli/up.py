@@ -33,11 +33,11 @@ app = typer.Typer()
 @app.command()
 @in_panels(
     {
-        "The container": f"framework {' '.join(CHOICES)} name config compose flat",
+        "The container": f"framework {' '.join(CHOICES)} name config compose flat builder",
         "Your dotfiles": " ".join(DOTFILES),
     }
 )
-@from_settings("framework", *CHOICES, *DOTFILES)
+@from_settings("framework", *CHOICES, *DOTFILES, "builder")
 def up(
     context: typer.Context,
     path: PathArgument = None,

@@ -115,6 +115,10 @@ def _group(name: str | None, _: object) -> str | None:
     )
 
 
+def _builder(name: str | None, _: object) -> str | None:
+    return f"sends what builds read, secrets among them, to the builder {name}" if name else None
+
+
 def _file(path: Path | None, _: object) -> str | None:
     return None if path is None else f"takes {path} of the host for builds"
 
@@ -219,6 +223,9 @@ class Settings:
     ssh_agent: bool = _of(
         Switch(), "Whether a personal contract mounts the way to your ssh-agent.", value=True, written=True,
         checkouts=INSIDE)
+    builder: str | None = _of(
+        OPTIONAL, "The builder of buildx that builds images, such as one on another machine.",
+        more="[More](../reach.md#builders).", metavar="NAME|none", checkouts=Checkouts("refused", _builder))
     ca_bundle: Path | None = _of(  # noqa: RUF009
         FILE, "A private CA bundle, PEM; `none` for none at all.", default="from the host", written=True,
         metavar="FILE|none", checkouts=FROM_HOST)

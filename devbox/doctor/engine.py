@@ -6,7 +6,8 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from devbox.engine.trouble import PLUGINS
+from devbox.engine.api import socket_path
+from devbox.engine.trouble import PLUGINS, PODMAN_SERVICE
 from devbox.errors import EngineError
 from devbox.facts import fitness
 from devbox.facts.cuda import number
@@ -35,6 +36,14 @@ def check(patient: Patient) -> Iterator[Finding]:
             fitness.must_build(patient.engine)
         except EngineError as error:
             yield of_error("engine", error)
+        if socket_path(patient.engine.environ) is None:
+            yield Finding(
+                "engine",
+                "warning",
+                "Podman's service does not listen: each question starts podman",
+                PODMAN_SERVICE,
+                "devbox exec and a warm up take ten times as long, and docker compose cannot reach it",
+            )
     for plugin in PLUGINS:
         if plugin == "buildx" and patient.engine.flavour.podman:
             continue

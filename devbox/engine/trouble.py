@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from devbox.engine.address import address
+from devbox.engine.address import PROGRAM, address
 from devbox.errors import EngineError, last_lines
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ PLUGINS = {
         "install docker-compose (Debian), docker-compose-v2 (Ubuntu) or docker-compose-plugin (Docker's own packages)",
     ),
 }
+PODMAN_SERVICE = "systemctl --user enable --now podman.socket   # as root without --user"
 # The CLI of 28 and the one before it, on a plugin that is not there: with a flag behind its name, and without.
 _NO_PLUGIN = re.compile(
     r"unknown command: docker |is not a docker command|unknown (shorthand )?flag: .*(docker --help|docker \[OPTIONS\])",
@@ -85,6 +86,10 @@ def missing_plugin(name: str) -> EngineError:
 def unreachable(environ: Mapping[str, str], said: str, *, permitted: bool = True) -> EngineError:
     """Return the error for an engine that does not answer, or that one is not `permitted` to ask."""
     place = address(environ)
+    if place.url == PROGRAM:
+        return EngineError(
+            "Podman's service does not listen, which docker compose needs", hint=PODMAN_SERVICE, detail=last_lines(said)
+        )
     if not permitted:
         return EngineError(
             f"you may not use the Docker engine {place}",

@@ -123,6 +123,8 @@ def test_machines_share_a_cache_through_redis(
     ).start()
     report = other.build(cache=cache)
     assert (report.cached, report.missed) == (COUNT, 0)
+    (told,) = (one for one in findings(cache, other.inside, other.engine) if "shared storage" in one.message)
+    assert f"{redis} took an object and gave it back" in told.message
     assert other.run(f"{report.tree}/small") == "3\n"
     assert PASSWORD not in other.engine.run(["inspect", other.inside.container]).stdout
     assert other.run("sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '").count(PASSWORD) == 0
@@ -167,4 +169,8 @@ def test_a_storage_that_refuses_costs_the_cache_and_not_the_build(redis: str, pl
     cache = CompilerCache("ccache", storage=storage("ccache", redis, {"SCCACHE_REDIS_PASSWORD": "wrong"}))
     report = place.build(cache=cache)
     assert (report.ok, report.missed) == (True, COUNT)
-    assert any("failed" in one.message for one in findings(cache, place.inside, place.engine))
+    found = findings(cache, place.inside, place.engine)
+    assert any("failed" in one.message for one in found)
+    (told,) = (one for one in found if f"the shared storage {redis} takes nothing" in one.message)
+    assert "WRONGPASS" in str(told.why)
+    assert "wrong" not in str(told)

@@ -186,7 +186,7 @@ def test_there_is_no_other_door_to_the_terminal() -> None:
     }
     through = {"cli/application.py", "cli/ending.py", "container/hot.py", "dropin/features.py", "dropin/log.py",
                "dropin/main.py"}  # fmt: skip
-    own_words = {"__main__.py", "cli/app.py", "container/inside/attached.py"}
+    own_words = {"__main__.py", "cli/app.py", "cli/completion.py", "container/inside/attached.py"}
     containers = {"container/logs.py"}
     assert written == through | own_words | containers
     assert all("calm" in (top / name).read_text() for name in through)
@@ -390,6 +390,7 @@ REACHING = {
     "env": ["AWS_SECRET_ACCESS_KEY"],
     "run_args": ["--privileged"],
     "devcontainer_trust": "always",
+    "builder": "far",
 }
 
 

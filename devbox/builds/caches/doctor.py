@@ -74,10 +74,27 @@ def diagnose(said: CacheLook, cache: CompilerCache) -> tuple[Finding, ...]:
             "devbox config show   # cache_remote",
             said.unreachable,
         )
+    _diagnose_trial(said, where, note)
     if not any(one.severity in {"warning", "error"} for one in found):
         rate = hit_rate(statistics.hits, statistics.misses)
         note("ok", f"{statistics.kind} in {said.folder}: {statistics.size >> 20} MiB, hit rate {rate}")
     return tuple(found)
+
+
+def _diagnose_trial(said: CacheLook, where: str, note: Note) -> None:
+    """Say whether the shared storage took an object and gave it back, where that was tried."""
+    if said.took is None:
+        return
+    if said.gave:
+        note("ok", f"the shared storage {where} took an object and gave it back, in {said.trial_seconds:.2f} s")
+        return
+    what = "took an object and did not give it back" if said.took else "takes nothing"
+    note(
+        "error",
+        f"the shared storage {where} {what}",
+        "devbox config show   # cache_remote; its password, database or bucket may be wrong",
+        said.why or "it answers at its address",
+    )
 
 
 def _diagnose_folder(said: CacheLook, cache: CompilerCache, note: Note) -> bool:

@@ -31,6 +31,7 @@ from devbox.files import write_atomically
 from devbox.image.assembly.recipe import site_secrets
 from devbox.image.building import builder
 from devbox.image.buildkit.build import log_path, run_buildx
+from devbox.image.buildkit.handed import handed
 from devbox.image.features.extended import STAGED, extended
 from devbox.image.features.layer import failure_of
 from devbox.paths import cache_dir
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from devbox.config import Settings
     from devbox.config.network import Network
     from devbox.container.up.apply import Journal
     from devbox.devcontainer.compose.model import Project
@@ -117,10 +119,21 @@ def complete(journal: Journal, contract: Contract, wishes: Wishes, *, project: P
             f"{contract.path} starts from {contract.image} itself: each build would add its hooks to it once more",
             hint="devbox prebuild --config FILE   # the contract that it is built by; or another --tag",
         )
-    if wishes.platforms or wishes.cache_to or wishes.outputs:
-        builder.check(builder.gather(journal.engine, wishes.builder), wishes)
-    wishes = replace(wishes, tags=wishes.tags or (f"devbox-{slug(contract.workspace.name)}:prebuilt",))
-    todo, metadata = _plan(journal, contract, wishes, project)
+    settings = config.load(contract.workspace, environ=journal.engine.environ, flags={})
+    wishes = replace(
+        wishes,
+        builder=wishes.builder or settings.builder,
+        tags=wishes.tags or (f"devbox-{slug(contract.workspace.name)}:prebuilt",),
+    )
+    apart = False
+    if wishes.builder or wishes.platforms or wishes.cache_to or wishes.outputs:
+        which = builder.gather(journal.engine, wishes.builder)
+        builder.check(which, wishes)
+        apart = not which.own
+    todo, metadata, bases = _plan(journal, contract, wishes, settings, project)
+    if apart:
+        talk = None if journal.dry_run else journal.reporter
+        todo = replace(todo, build=handed(journal.engine, todo.build, bases, talk))
     if journal.dry_run:
         journal.would(f"Building {' '.join(wishes.tags)}", todo.lines(journal.engine))
         return Complete(wishes.tags, metadata)
@@ -128,14 +141,13 @@ def complete(journal: Journal, contract: Contract, wishes: Wishes, *, project: P
 
 
 def _plan(
-    journal: Journal, contract: Contract, wishes: Wishes, project: Project | None
-) -> tuple[_Todo, tuple[JSON, ...]]:
-    """Return the build, and the entries of its label; what they depend on is pulled first."""
+    journal: Journal, contract: Contract, wishes: Wishes, settings: Settings, project: Project | None
+) -> tuple[_Todo, tuple[JSON, ...], tuple[str, ...]]:
+    """Return the build, the entries of its label, and its base images; what they depend on is pulled first."""
     engine = journal.engine
-    settings = config.load(contract.workspace, environ=engine.environ, flags={})
     network = network_of(settings, engine.environ)
     made = contract if project is None else _of_service(journal, contract, project, wishes)
-    base, text = _base(journal, made, pull=wishes.pull)
+    base, text, bases = _base(journal, made, pull=wishes.pull)
     entries: Sequence[JSON] = image_metadata(base.config.get("Labels"))
     layer = None
     if contract.features:
@@ -148,7 +160,7 @@ def _plan(
         entries = layer.metadata
     metadata = label_entries(contract, entries)
     label = json.dumps(metadata, ensure_ascii=False, separators=(",", ":"))
-    return _todo(made, wishes, text, layer, label=label, network=network), metadata
+    return _todo(made, wishes, text, layer, label=label, network=network), metadata, bases
 
 
 def _constants(contract: Contract) -> tuple[tuple[str, str], ...]:
@@ -174,8 +186,11 @@ def _of_service(journal: Journal, contract: Contract, project: Project, wishes: 
     return image_contract(contract, project, journal.engine.environ)
 
 
-def _base(journal: Journal, contract: Contract, *, pull: bool) -> tuple[Image, str]:
-    """Return the image that Features are installed on, as far as it is known before it is built, and its Dockerfile."""
+def _base(journal: Journal, contract: Contract, *, pull: bool) -> tuple[Image, str, tuple[str, ...]]:
+    """Return the image that Features are installed on, as far as it is known before it is built, and its Dockerfile.
+
+    And what that starts from.
+    """
     look = journal.engine.image
     todo = plan_image(look, contract, pull=pull)
     # Their users and labels are part of what is built.
@@ -183,10 +198,10 @@ def _base(journal: Journal, contract: Contract, *, pull: bool) -> tuple[Image, s
     if contract.build is None:
         name = contract.image or ""
         found = look(name) or {}
-        return Image(name, str(found.get("Id", "")), name, found.get("Config") or {}), f"FROM {name}\n"
+        return Image(name, str(found.get("Id", "")), name, found.get("Config") or {}), f"FROM {name}\n", (name,)
     build = contract.build.image_build
     text = contract.build.dockerfile.read_text(encoding="utf-8")
-    return Image(todo.reference, "", todo.digest, foreseen_config(look, build, text)), text
+    return Image(todo.reference, "", todo.digest, foreseen_config(look, build, text)), text, todo.bases
 
 
 def _todo(contract: Contract, wishes: Wishes, text: str, layer: Layer | None, *, label: str, network: Network) -> _Todo:

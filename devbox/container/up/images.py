@@ -10,6 +10,8 @@ from devbox.container.desired import Image, slug
 from devbox.container.steps import BuildImage, PullImage
 from devbox.container.up.feature_layer import see_features, with_features
 from devbox.errors import ContractError, UsageError
+from devbox.image.building import builder as builders
+from devbox.image.buildkit.handed import handed
 from devbox.image.buildkit.inputs import LABEL, inputs_of, is_made_from
 from devbox.image.dockerfile.stages import base_images, read_stages
 from devbox.image.dockerfile.words import assignments, fill
@@ -33,7 +35,7 @@ class ImagePlan:
     """How a contract's image is had: it is there as `image`, or `pulls` come first, and then a `build` where it is one.
 
     Its Features come on top of that. `digest` stands for what a built image is made from; with `pulls` before it, it is
-    not the last word. `text` is the Dockerfile's.
+    not the last word. `text` is the Dockerfile's, `bases` the images that it starts from.
     """
 
     reference: str
@@ -42,6 +44,7 @@ class ImagePlan:
     pulls: tuple[PullImage, ...] = ()
     build: BuildImage | None = None
     text: str | None = None
+    bases: tuple[str, ...] = ()
 
 
 def plan_image(
@@ -85,14 +88,13 @@ def plan_image(
     no_cache = contract.variation.no_cache
     there = None if pulls or no_cache else look(reference)
     if there is not None and is_made_from(there, digest):
-        return ImagePlan(reference, digest, image_of(reference, there, digest))
+        return ImagePlan(reference, digest, image_of(reference, there, digest), bases=tuple(bases))
     # A proxy is passed on by name: its URL may hold a password.
     forwarded = tuple(name for name in environ or {} if name.isupper())
     wanted = replace(wanted, tags=(reference,), forwarded=forwarded, no_cache=no_cache)
     title = f"Building the image {reference}"
-    return ImagePlan(
-        reference, digest, None, pulls, BuildImage(title, wanted, digest, environ or {}, inputs.notes), text
-    )
+    step = BuildImage(title, wanted, digest, environ or {}, inputs.notes)
+    return ImagePlan(reference, digest, None, pulls, step, text, tuple(bases))
 
 
 def _pull(name: str, found: JSON | None, what: str, hint: str, place: Path) -> PullImage:
@@ -145,12 +147,13 @@ def have_image(
     environ: Mapping[str, str] | None = None,
     pull: bool = False,
     user: str | None = None,
+    builder: str | None = None,
 ) -> Image:
     """Return the image of a contract with its Features, pulled and built first as `todo` says.
 
     In a dry run it is the image as far as it can be foreseen; one that is not there has no id. `environ` are the
-    proxies of a build, `pull` looks for newer Features, `user` is the one that a compose file gives the service. Raises
-    ImageError, and what `with_features` raises.
+    proxies of a build, `pull` looks for newer Features, `user` is the one that a compose file gives the service,
+    `builder` the one of buildx that builds it. Raises ImageError, and what `with_features` raises.
     """
     look = journal.engine.image
     if todo.image is None and contract.features:
@@ -161,7 +164,7 @@ def have_image(
         journal.do(*todo.pulls)
         todo = plan_image(look, contract, dockerfile=dockerfile, environ=environ)
     if todo.build is not None:
-        journal.do(todo.build)
+        journal.do(by_builder(journal, todo, builder))
     image = todo.image
     if image is None:
         found = look(todo.reference)
@@ -171,6 +174,17 @@ def have_image(
             config = {} if todo.build is None else foreseen_config(look, todo.build.build, todo.text or "")
             image = Image(todo.reference, "", todo.digest, config, known=not todo.pulls)
     return with_features(journal, contract, image, environ=environ or {}, user=user, pull=pull)
+
+
+def by_builder(journal: Journal, todo: ImagePlan, name: str | None) -> BuildImage:
+    """Return the build of `todo` by the builder `name`, which is handed what only the engine has. None is its own."""
+    assert todo.build is not None  # noqa: S101  # who asks knows that it is built
+    if name is None:
+        return todo.build
+    wanted, which = todo.build.build, builders.gather(journal.engine, name)
+    if not which.own:
+        wanted = handed(journal.engine, wanted, todo.bases, None if journal.dry_run else journal.reporter)
+    return replace(todo.build, build=replace(wanted, options=("--builder", name, *wanted.options)))
 
 
 def foreseen_config(look: Look, build: ImageBuild, text: str) -> JSON:

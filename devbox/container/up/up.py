@@ -304,7 +304,10 @@ def _image(run: Run, force: InForce, runtime: Runtime, settings: Settings) -> Im
         _preflight(run, contract, builds=todo.build is not None)
     user = runtime.base_config(Image("", "", "")).get("User")
     with run.journal.timed("image"):
-        image = have_image(run.journal, contract, todo, dockerfile=drafted, environ=proxies, pull=pull, user=user)
+        image = have_image(
+            run.journal, contract, todo, dockerfile=drafted, environ=proxies, pull=pull, user=user,
+            builder=settings.builder,
+        )  # fmt: skip
     if not image.known:
         unknown = "# its user, variables and metadata (remoteUser, mounts, hooks, what needs your consent); here: none"
         run.journal.would(f"Unknown until the image {image.reference} is there", [unknown])

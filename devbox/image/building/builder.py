@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from devbox.errors import EngineError, ImageError
+from devbox.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from devbox.engine.docker import Engine
     from devbox.engine.spec import BuildOptions
-    from devbox.image.building.targets import Target
 
 _CREATE = "docker buildx create --name devbox --driver docker-container --bootstrap   # then add --builder devbox"
 _CONTAINERD = "io.containerd.snapshotter"
@@ -72,19 +69,6 @@ def check(builder: Builder, common: BuildOptions) -> None:
             f"the builder '{builder.name}' is the engine's own, which cannot {what}",
             hint=f"{_CREATE}{f'; or {instead}' if instead else ''}",
         )
-
-
-def check_bases(builder: Builder, targets: Iterable[Target], engine: Engine) -> None:
-    """Raise ImageError for a base image that `builder` cannot see: one apart from it sees none of its images."""
-    if builder.own:
-        return
-    for base in dict.fromkeys(base for one in targets for base in one.bases):
-        found = engine.image(base)
-        if found is not None and not found.get("RepoDigests"):
-            raise ImageError(
-                f"the builder '{builder.name}' cannot see the base image {base}, which is only on the engine",
-                hint=f"push {base} to a registry and name it there with --base-image; or leave --builder out",
-            )
 
 
 def _beyond(common: BuildOptions) -> tuple[str, str | None] | None:

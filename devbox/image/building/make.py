@@ -26,6 +26,7 @@ from devbox.image.building.targets import PYTHON, Target, distinct
 from devbox.image.buildkit import bake
 from devbox.image.buildkit.build import log_path, run_buildx
 from devbox.image.buildkit.compiler_cache import SECRET, VARIABLE, CacheUse, use_of
+from devbox.image.buildkit.handed import handed
 from devbox.image.registry import transfer
 from devbox.masking import is_secret_name
 from devbox.paths import cache_dir
@@ -163,7 +164,8 @@ def plan(engine: Engine, request: BuildRequest, settings: Settings, reporter: Re
     if not request.dry_run:
         require(engine, reporter)
     podman = engine.flavour.podman
-    which = builder.gather(engine, request.builder) if request.builder or _asks_more(common) else None
+    name = request.builder or settings.builder
+    which = builder.gather(engine, name) if name or _asks_more(common) else None
     if which is not None:
         builder.check(which, common)
     targets: list[Target] = []
@@ -184,13 +186,12 @@ def plan(engine: Engine, request: BuildRequest, settings: Settings, reporter: Re
         chosen = tuple(
             replace(one, build=replace(one.build, tags=tuple(names[tag] for tag in one.build.tags))) for one in chosen
         )
-    if which is not None:
-        builder.check_bases(which, chosen, engine)
+    if which is not None and not which.own:
+        talk = None if request.dry_run else reporter
+        chosen = tuple(replace(one, build=handed(engine, one.build, one.bases, talk)) for one in chosen)
     notes = tuple(note for maker in makers for note in maker.notes)
     renderings = tuple(maker.rendering for maker in makers if maker.rendering is not None)
-    return BuildPlan(
-        chosen, tuple(files.items()), tuple(checkouts), environ, request.builder, notes, renderings, podman
-    )
+    return BuildPlan(chosen, tuple(files.items()), tuple(checkouts), environ, name, notes, renderings, podman)
 
 
 def _tags(targets: Iterable[Target]) -> Iterator[str]:

@@ -109,7 +109,7 @@ def failure(steps: PlainLog, log: Path) -> EngineError:
     if step.base_image is not None and steps.apart is not None:
         return ImageError(
             f"the base image {step.base_image} cannot be pulled; the builder '{steps.apart}' sees none of the engine's",
-            hint=_OWN_BUILDER,
+            hint=f"--builder {steps.apart}   # hands it the engine's; or: {_OWN_BUILDER}",
             detail=step.error,
         )
     if step.base_image is not None:
