@@ -114,7 +114,7 @@ def docker_run(contract: Contract, merged: Merged, image: Image, name: str | Non
         init=merged.init,
         privileged=merged.privileged,
         cap_add=merged.cap_add,
-        security_opt=merged.security_opt,
+        security_opt=_security(contract, merged),
     )
 
 
@@ -124,6 +124,14 @@ def _mounts(contract: Contract, merged: Merged) -> tuple[str, ...]:
     asked = (Mount.parse(text).beside(str(contract.workspace)).csv() for text in (*workspace, *merged.mounts))
     found = list(asked)
     return (*found[: len(workspace)], *contract.extra_mounts, *found[len(workspace) :], *contract.variation.mounts)
+
+
+def _security(contract: Contract, merged: Merged) -> tuple[str, ...]:
+    if not merged.security_opt:
+        return ()
+    from devbox.engine.run_args import security_option
+
+    return tuple(security_option(option, str(contract.workspace)) for option in merged.security_opt)
 
 
 def _publish(merged: Merged) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from devbox import config
@@ -82,7 +83,10 @@ def prebuild(request: PrebuildRequest, engine: Engine, reporter: Reporter) -> Pr
     project = resolve(engine, contract) if contract.kind == "compose" else None
     journal = Journal(engine, reporter, dry_run=request.answers.dry_run)
     settings = config.load(request.path, environ=engine.environ, flags={})
-    reach = (*of_settings(settings, request.path, engine.environ), *reach_of_build(contract, engine.environ, project))
+    reach = (
+        *of_settings(settings, request.path, engine.environ),
+        *journal.hold(partial(reach_of_build, contract, engine.environ, project)),
+    )
     if project is not None and as_image_contract(contract, project, engine.environ) is None:
         reach += names_taken(contract, engine, of_build(project))
     notes = agree(request.path, path, reach, request.answers, reporter)

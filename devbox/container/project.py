@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER, folder_of
 from devbox.devcontainer.compose.model import OVERRIDE_NAME, Project, without_secrets
-from devbox.devcontainer.compose.mounts import text_of
+from devbox.devcontainer.compose.mounts import escaped, text_of
 from devbox.devcontainer.compose.sealed import sealed, secrets_in
 from devbox.devcontainer.compose.sources import (
     Sources,
@@ -33,10 +33,12 @@ from devbox.devcontainer.compose.sources import (
     unset,
 )
 from devbox.devcontainer.spelling import host_spelling
+from devbox.engine.run_args import security_option
 from devbox.errors import ContractError, RefusedError
 from devbox.files import private_folder, write_atomically
 from devbox.masking import Mask, is_secret, is_secret_name
 from devbox.paths import state_dir
+from devbox.trust.grants import keyed_digest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -53,13 +55,12 @@ _UNSET = re.compile(r'\\"(\w+)\\" variable is not set')
 
 # What was done, which stays true when the files say something else.
 _DONE = ("applied", "built")
-_SCHEMA = 5
+_SCHEMA = 6
 _KEY_LENGTH = 16
 # Of a service and of its build: nothing is judged by what these say.
 _WITHIN = frozenset({
     "configs", "develop", "dns", "dns_opt", "dns_search", "domainname", "environment", "expose", "extra_hosts",
-    "healthcheck", "hostname", "labels", "links", "logging", "networks", "post_start", "pre_stop", "secrets", "sysctls",
-    "working_dir",
+    "healthcheck", "hostname", "labels", "links", "secrets", "sysctls", "working_dir",
 })  # fmt: skip
 _WITHIN_BUILD = frozenset({"args", "dockerfile_inline", "extra_hosts", "labels"})
 # It reads a few files; what takes longer will not end.
@@ -177,8 +178,9 @@ def _secrets(where: Sources, environ: Mapping[str, str]) -> dict[str, str]:
 def _hidden(config: JSON, where: Sources, environ: Mapping[str, str], named: Collection[str]) -> JSON:
     """Return a configuration without the values of secrets, under whatever name, where nothing is judged by them.
 
-    A path, a namespace or an option that a variable like a secret holds is one like any other. Commands have to stay as
-    they are.
+    A path, a namespace or an option that a variable like a secret holds is one like any other. What is shown to a
+    person has a digest beside what is hidden of it: another value is asked for again. Commands have to stay as they
+    are.
     """
 
     def mask(variables: Mapping[str, str]) -> Mask:
@@ -196,6 +198,9 @@ def _hidden(config: JSON, where: Sources, environ: Mapping[str, str], named: Col
             return [without(item, *place) for item in value]
         if _is_within(place):
             return hidden.data(value)
+        if isinstance(value, str) and _is_shown(place):
+            shown = hidden.data(value)
+            return shown if shown == value else f"{shown}#{keyed_digest(value)}"
         # The address of a build context may hold a token of the host's; what the checkout says of it is judged.
         is_address = isinstance(value, str) and "://" in value and not value.startswith("/")
         return in_address.data(value) if is_address else value
@@ -209,14 +214,28 @@ def _is_within(place: tuple[str, ...]) -> bool:
     match place:
         case ("services", _, "build", key, *_):
             return key in _WITHIN_BUILD
+        case ("services", _, "networks", _, key, *_):
+            return key != "driver_opts"
         case ("services", _, key, *_):
             return key in _WITHIN
-        case ("volumes", _, "driver_opts", key):
-            return key != "device"
         case ("secrets" | "configs", _, "content") | (_, _, "labels", *_):
             return True
         case (key, *_):
             return key.startswith("x-")
+    return False
+
+
+def _is_shown(place: tuple[str, ...]) -> bool:
+    """Tell whether what stands at a place of a configuration is shown to a person, and may be with what is hidden."""
+    match place:
+        case ("services", _, "post_start" | "pre_stop", *_) | ("services", _, "networks", _, "driver_opts", _):
+            return True
+        case ("services", _, "logging", "options", _) | ("networks", _, "driver_opts", _):
+            return True
+        case ("networks", _, "ipam", "options", _):
+            return True
+        case ("volumes", _, "driver_opts", key):
+            return key != "device"
     return False
 
 
@@ -242,13 +261,22 @@ def _asked(engine: Engine, files: Sequence[str], services: Sequence[str]) -> Com
     return engine.run(argv, check=False, timeout=_SECONDS)
 
 
-def _json(done: Completed) -> JSON | None:
-    """Return what docker compose said, in which each `$` stands twice, so that it could read it again."""
+def _json(done: Completed, where: Sources) -> JSON | None:
+    """Return what docker compose said, in which each `$` stands twice, so that it could read it again.
+
+    What it leaves relative to the project's folder is named in full.
+    """
     try:
         config = json.loads(done.stdout) if done.ok else None
     except ValueError:
         return None
-    return config if isinstance(config, dict) else None
+    if not isinstance(config, dict):
+        return None
+    for service in (config.get("services") or {}).values():
+        if service.get("security_opt"):
+            folder = escaped(str(where.files[0].parent))
+            service["security_opt"] = [security_option(option, folder) for option in service["security_opt"]]
+    return config
 
 
 def _plain(config: JSON) -> JSON:
@@ -265,7 +293,7 @@ def write(engine: Engine, model: Project, spec: ProjectSpec | None = None) -> di
     """
     from devbox.trust.sources import must_stay, of_services
 
-    said = _json(_asked(engine, ["--project-name", model.name, *model.sources.args()], model.asked))
+    said = _json(_asked(engine, ["--project-name", model.name, *model.sources.args()], model.asked), model.sources)
     salt = model.proof.partition(":")[0]
     if said is None or _proof(_plain(said), salt) != model.proof:
         raise _changed(model.sources)
@@ -293,7 +321,7 @@ def _config(
 ) -> tuple[JSON, list[str]]:
     """Return what docker compose makes of the files and these services, and the variables that it did not find."""
     done = _asked(engine, files, services)
-    config = _json(done)
+    config = _json(done, where)
     if config is not None:
         return _plain(config), list(dict.fromkeys(_UNSET.findall(done.stderr)))
     words = done.stderr.strip()

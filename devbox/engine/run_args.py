@@ -200,6 +200,8 @@ def _checked(name: str, value: str | None, folder: str) -> RunArg:
             _variable(value)
         case "env-file" | "label-file":
             value = absolute(f"{folder}/{value}" if not value.startswith("/") else value)
+        case "security-opt":
+            value = security_option(value, folder)
         case "network":
             from devbox.engine.networks import Network
 
@@ -215,6 +217,14 @@ def _variable(text: str) -> None:
     name, equals, _ = text.partition("=")
     if not name or not (equals or _NAME.fullmatch(name)) or "*" in name:
         raise ContractError(f"runArgs: {text!r} is no variable; it is written as NAME=VALUE, or NAME for the host's")
+
+
+def security_option(text: str, folder: str) -> str:
+    """Return a security option with its file named in full: docker looks for a profile where it is called from."""
+    name, _, value = text.partition("=" if "=" in text else ":")
+    if name != "seccomp" or value in {"", "builtin", "unconfined"}:
+        return text
+    return f"seccomp={absolute(value if value.startswith('/') else f'{folder}/{value}')}"
 
 
 def _label(text: str) -> None:

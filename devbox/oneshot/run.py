@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from devbox import config
@@ -93,6 +94,7 @@ def run(
         return [*first, engine.line(args[1:])]
     names = of_spec(spec) if project is None else of_project(project)
     needs_consent(workspace, contract.path, names_taken(contract, engine, names))
+    journal.see_held()
     environ: Mapping[str, str] = engine.environ
     if composed is not None:
         # It tells of each service that runs already.
@@ -119,11 +121,11 @@ def _wanted(journal: Journal, workspace: Path) -> tuple[Contract, Merged, Image,
     secrets.hide((contract.raw,), engine.environ, reporter)
     needs_consent(workspace, workspace, tuple(of_settings(settings, workspace, engine.environ)))
     proxies = network_of(settings, engine.environ).proxies()
-    needs_consent(workspace, path, reach_of(contract, engine.environ))
+    needs_consent(workspace, path, journal.hold(partial(reach_of, contract, engine.environ)))
     project, made_from, by_compose = None, contract, None
     if contract.kind == "compose":
         project = resolve(engine, contract)
-        needs_consent(workspace, path, reach_of(contract, engine.environ, project=project))
+        needs_consent(workspace, path, journal.hold(partial(reach_of, contract, engine.environ, project=project)))
         by_compose = compose.service_build(engine, contract, project)
         if by_compose is not None:
             needs_consent(workspace, path, names_taken(contract, engine, of_build(project)))
@@ -136,7 +138,7 @@ def _wanted(journal: Journal, workspace: Path) -> tuple[Contract, Merged, Image,
     image = have_image(journal, made_from, todo, environ=proxies, user=user)
     entries = image_metadata(image.config.get("Labels"))
     if entries:
-        needs_consent(workspace, path, reach_of(contract, engine.environ, entries, project))
+        needs_consent(workspace, path, journal.hold(partial(reach_of, contract, engine.environ, entries, project)))
     secrets.hide(entries, engine.environ, reporter)
     return contract, merge(contract, entries, image.config, engine.environ), image, project
 

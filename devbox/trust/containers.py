@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox.devcontainer.identity import workspace_hash
@@ -16,7 +17,6 @@ from devbox.trust.reach import Reach, is_inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from devbox.engine.run_args import RunArg
     from devbox.engine.spec import ContainerSpec
@@ -72,7 +72,13 @@ def of_switches(*, privileged: bool, capabilities: Iterable[str], options: Itera
     for capability in capabilities:
         yield Reach("capability", str(capability), f"has the capability {capability}")
     for option in options:
-        yield Reach("security", str(option), f"sets the security option {option}")
+        yield Reach("security", str(option), f"sets the security option {option}", content=_profile(str(option)))
+
+
+def _profile(option: str) -> str:
+    """Return a digest of the profile that a security option names, "" for any other option."""
+    profile = option.removeprefix("seccomp=")
+    return of_files(Path("/"), [profile]) if profile != option and profile.startswith("/") else ""
 
 
 def of_mount(mount: Mount, workspace: Path) -> Iterator[Reach]:
@@ -175,7 +181,7 @@ def _of_run_arg(argument: RunArg, workspace: Path) -> Iterator[Reach]:
         yield from _of_lines(value or "", labels=name == "label-file")
     elif name in _KINDS:
         if value != "false":
-            yield Reach(_KINDS[name], value or "", said)
+            yield Reach(_KINDS[name], value or "", said, content=_profile(value or ""))
     elif name == "group-add" and (value or "").startswith("keep"):
         # Podman's word for all of the person's groups.
         yield Reach("security", f"{name} {value}", said)

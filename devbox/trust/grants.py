@@ -7,6 +7,7 @@ A file that belongs to somebody else, or that others can write, is not believed.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -138,6 +139,19 @@ def remember_choices(workspace: Path, framework: str, chosen: Mapping[str, objec
     """Keep the choices that devbox writes into a contract. Raises RefusedError if they cannot be kept."""
     data = {"workspace": os.path.realpath(workspace), "choices": {key: str(value) for key, value in chosen.items()}}
     _write(_choices_file(workspace, framework), data)
+
+
+def keyed_digest(text: str) -> str:
+    """Return a digest of a secret by which nobody can guess it who has not this user's key, and not in any short time.
+
+    Raises RefusedError if the key cannot be kept.
+    """
+    path = _folder() / "key"
+    key = (_json(path) or {}).get("key")
+    if not isinstance(key, str):
+        key = os.urandom(32).hex()
+        _write(path, {"key": key})
+    return hashlib.scrypt(text.encode(), salt=key.encode(), n=1 << 14, r=8, p=1, dklen=8).hex()
 
 
 def _folder() -> Path:

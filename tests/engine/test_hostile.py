@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 from dataclasses import replace
@@ -16,6 +17,7 @@ import pytest
 from devbox import paths
 from devbox.cli.app import run as cli
 from devbox.container import hot
+from devbox.container.contract.trusted import show
 from devbox.container.inside.exec import execute
 from devbox.container.up.up import UpRequest, up
 from devbox.engine.docker import Engine
@@ -27,7 +29,7 @@ from devbox.trust import grants
 from tests.engine.hostile import CASES, IMAGE, Case
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 pytestmark = pytest.mark.engine
@@ -445,6 +447,69 @@ def test_a_folder_of_a_service_that_becomes_a_link_after_the_look_is_not_mounted
         engine.run(["compose", "--project-name", project, "down", "--timeout", "0"], check=False)
 
 
+class WhileAsked(Silent):
+    """A person who agrees; a container that works in the checkout uses the time."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        super().__init__()
+        self.meanwhile: list[Callable[[], object]] = [meanwhile]
+
+    def confirm(self, question: str, *, shown: Sequence[str] = ()) -> bool | None:
+        if not self.meanwhile:
+            return False
+        self.meanwhile.pop()()
+        return True
+
+
+@pytest.mark.parametrize("form", ["contract", "service", "compose"])
+@pytest.mark.parametrize("what", ["dockerfile", "dockerfile link", "context", "profile"])
+def test_what_is_exchanged_while_a_person_is_asked_is_not_built(
+    canaries: Canaries, engine_name: Callable[[str], str], form: str, what: str
+) -> None:
+    """A build that reaches the host, of the bytes that were shown; a context and a profile that were the checkout's."""
+    folder, out = canaries.me / ".devcontainer", canaries.out
+    (folder / "ctx").mkdir(parents=True)
+    dockerfile, profile = folder / "ctx/Dockerfile", folder / "profile.json"
+    dockerfile.write_text(f"FROM {IMAGE}\n")
+    profile.write_text("{}")
+    (out.parent / "Dockerfile").write_text(f"FROM {IMAGE}\nCOPY . /stolen\n")
+
+    def exchange() -> None:
+        if what == "profile":
+            profile.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+        elif what == "context":
+            shutil.rmtree(folder / "ctx")
+            (folder / "ctx").symlink_to(out.parent)
+        else:
+            dockerfile.unlink()
+            if what == "dockerfile":
+                dockerfile.write_text(f"FROM {IMAGE}\nRUN --mount=type=bind,from=host,target=/h cp -r /h /stolen\n")
+            else:
+                dockerfile.symlink_to(out.parent / "Dockerfile")
+
+    contexts: dict[str, Any] = {} if what in {"context", "profile"} else {"host": str(out)}
+    if form == "contract":
+        options = [f"--build-context={name}={place}" for name, place in contexts.items()]
+        build = {"context": "ctx", "dockerfile": "ctx/Dockerfile", "options": options}
+        security = [f"seccomp={profile}"] if what == "profile" else []
+        (folder / "devcontainer.json").write_text(
+            json.dumps({"build": build, "securityOpt": security, "remoteEnv": {"A": "${localEnv:HF_TOKEN}"}})
+        )
+    else:
+        name = f"other-{engine_name('exchanged')}".lower()
+        # Only docker compose itself can build one with other tags.
+        tags = {"tags": [f"{name}:1"]} if form == "compose" else {}
+        service: dict[str, Any] = {"build": {"context": "ctx", "additional_contexts": contexts, **tags}}
+        if what == "profile":
+            service["security_opt"] = ["seccomp:profile.json"]
+        service["environment"] = ["HF_TOKEN"]
+        write_project(canaries.me, name, {**service, "image": None})
+    with pytest.raises(RefusedError) as raised:
+        up(UpRequest(path=canaries.me), canaries.engine, WhileAsked(exchange))
+    assert "changed while devbox looked at it" in raised.value.message
+    canaries.see_silent()
+
+
 def test_short_secrets_and_those_of_a_dotenv_are_in_no_file_and_no_label(
     canaries: Canaries, engine_name: Callable[[str], str]
 ) -> None:
@@ -474,6 +539,32 @@ def test_short_secrets_and_those_of_a_dotenv_are_in_no_file_and_no_label(
             assert not [path for path, text in kept.items() if secret in text]
     finally:
         engine.run(["compose", "--project-name", project, "down", "--timeout", "0"], check=False)
+
+
+@pytest.mark.parametrize(
+    ("service", "top"),
+    [
+        ({"logging": {"driver": "syslog", "options": {"syslog-address": "tcp://${X_TOKEN}:514"}}}, {}),
+        ({"volumes": ["vol:/v"]}, {"volumes": {"vol": {"driver_opts": {"type": "nfs", "o": "addr=${X_TOKEN},rw"}}}}),
+        ({}, {"networks": {"default": {"driver_opts": {"parent": "${X_TOKEN}"}}}}),
+        ({"networks": {"default": {"driver_opts": {"of": "${X_TOKEN}"}}}}, {}),
+    ],
+)
+def test_what_is_shown_without_its_secrets_is_bound_to_them(
+    canaries: Canaries, service: dict[str, Any], top: dict[str, Any]
+) -> None:
+    write_project(canaries.me, "sealed", service, **top)
+    seen = []
+    for value in ("of-the-first-look", "of-the-other-look", "of-the-first-look"):
+        (canaries.me / ".devcontainer/.env").write_text(f"X_TOKEN={value}\n")
+        found = show(canaries.engine, canaries.me, Silent()).reach
+        assert found
+        seen.append({(one.kind, one.value) for one in found})
+        for path in paths.state_dir().rglob("*"):
+            assert not (path.is_file() and value in path.read_text(errors="replace")), path
+    assert seen[0] == seen[2] != seen[1]
+    (key,) = (paths.state_dir() / "trust").glob("key")
+    assert key.stat().st_mode & 0o777 == 0o600
 
 
 def test_names_that_somebody_else_has_are_asked_for(canaries: Canaries, engine_name: Callable[[str], str]) -> None:
@@ -535,7 +626,8 @@ def write_project(folder: Path, name: str, service: dict[str, Any], **top: Any) 
     config = folder / ".devcontainer"
     config.mkdir(parents=True, exist_ok=True)
     (config / "devcontainer.json").write_text(json.dumps({"dockerComposeFile": "c.yaml", "service": "a"}))
-    services = {"a": {"image": IMAGE, "command": SLEEP, "init": True, **service}, **top.pop("services", {})}
+    wanted = {key: value for key, value in {"image": IMAGE, "command": SLEEP, **service}.items() if value is not None}
+    services = {"a": {"init": True, **wanted}, **top.pop("services", {})}
     (config / "c.yaml").write_text(json.dumps({"name": name, "services": services, **top}))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from devbox.config import own_file
@@ -193,29 +194,29 @@ def _put(request: UpRequest, made: Draft, journal: Journal, settings: Settings, 
     if not journal.dry_run:
         # The files hold exactly what devbox makes, as it was asked for: there is nothing to ask.
         agree_by_writing(contract, environ)
+        journal.hold(partial(reach_of, contract, environ))
     return InForce(contract, paths, made.notes, drafted if journal.dry_run else {}, texts=drafted)
 
 
 def see_consent(
     request: UpRequest,
     contract: Contract,
-    environ: Mapping[str, str],
-    reporter: Reporter,
+    journal: Journal,
     entries: Sequence[JSON] = (),
     *,
     project: Project | None = None,
 ) -> tuple[str, ...]:
     """See that the person agreed to what a contract, with its image's metadata `entries`, reaches.
 
-    `project` is its compose project where that is known. A dry run asks nothing: what would be asked is returned.
-    Raises RefusedError.
+    `project` is its compose project where that is known. The journal does nothing where it reaches more later. A dry
+    run asks nothing: what would be asked is returned. Raises RefusedError.
     """
-    reach = reach_of(contract, environ, entries, project)
+    reach = journal.hold(partial(reach_of, contract, journal.engine.environ, entries, project))
     if not reach:
         return ()
     from devbox.trust.ask import agree
 
-    return agree(contract.workspace, contract.path, reach, request.answers, reporter)
+    return agree(contract.workspace, contract.path, reach, request.answers, journal.reporter)
 
 
 def see_names(

@@ -28,16 +28,18 @@ from devbox.engine.api import ask_socket, socket_path
 from devbox.engine.exec import Exec
 from devbox.engine.process import CommandError
 from devbox.engine.spec import ContainerSpec, container_args
-from devbox.errors import EngineError, last_lines
+from devbox.errors import EngineError, RefusedError, last_lines
+from devbox.masking import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from devbox.container.steps import Containers, Step
     from devbox.devcontainer.compose.override import ProjectSpec
     from devbox.engine.docker import Engine
     from devbox.engine.process import Completed
     from devbox.reporter import Reporter
+    from devbox.trust.reach import Reach
     from devbox.trust.sources import Source
 
 JSON = dict[str, Any]
@@ -90,6 +92,27 @@ class Journal:
         self.engine, self.reporter, self.dry_run = engine, reporter, dry_run
         self.steps: list[StepDone] = []
         self.notes: list[str] = []
+        self._judged: frozenset[tuple[str, ...]] = frozenset()
+        self._judge: Callable[[], Iterable[Reach]] = tuple
+
+    def hold(self, judge: Callable[[], Iterable[Reach]]) -> tuple[Reach, ...]:
+        """Return what `judge` finds that is reached; nothing is done from now on where it finds more than that.
+
+        Files of the checkout may be others while somebody is asked, or an image is pulled.
+        """
+        found = tuple(judge())
+        self._judge, self._judged = judge, frozenset(one.key for one in found)
+        return found
+
+    def see_held(self) -> None:
+        """See that what was judged is what is done. Raises RefusedError."""
+        more = [visible(one.said) for one in self._judge() if one.key not in self._judged]
+        if more:
+            raise RefusedError(
+                "the contract, or what it names, changed while devbox looked at it: it reaches other things by now",
+                hint="devbox up",
+                detail="\n".join(more),
+            )
 
     def do(self, *steps: Step) -> None:
         """Do steps in their order. Raises EngineError where docker refuses one."""
@@ -97,7 +120,9 @@ class Journal:
             for step in steps:
                 self.would(step.title, step.lines(self.engine))
         else:
-            self.notes += apply(self.engine, steps, self.reporter)
+            for step in steps:
+                self.see_held()
+                self.notes += apply(self.engine, [step], self.reporter)
 
     @contextmanager
     def timed(self, title: str) -> Iterator[None]:

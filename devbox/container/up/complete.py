@@ -137,6 +137,7 @@ def complete(journal: Journal, contract: Contract, wishes: Wishes, *, project: P
     if journal.dry_run:
         journal.would(f"Building {' '.join(wishes.tags)}", todo.lines(journal.engine))
         return Complete(wishes.tags, metadata)
+    journal.see_held()
     return _build(journal.engine, todo, Complete(wishes.tags, metadata), journal.reporter)
 
 

@@ -125,7 +125,7 @@ class ComposeRuntime:
             written = resolve(self.engine, self.contract, drafted=self.force.texts)
             agree_by_writing(self.contract, self.engine.environ, written)
         # What the contract itself reaches is agreed to, or was said, by now.
-        said = see_consent(self.request, self.contract, self.engine.environ, self.reporter, project=self.project)
+        said = see_consent(self.request, self.contract, self.journal, project=self.project)
         self.journal.notes += [note for note in said if note not in self.journal.notes]
 
     def image_contract(self) -> tuple[Contract, bool]:

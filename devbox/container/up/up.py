@@ -214,7 +214,7 @@ def _contract(run: Run, settings: Settings) -> InForce:
         run.reporter.warn(warning)
     if not force.trusted:
         try:
-            run.journal.notes += see_consent(run.request, force.contract, run.engine.environ, run.reporter)
+            run.journal.notes += see_consent(run.request, force.contract, run.journal)
         except RefusedError as error:
             former = which.formerly(run.request.path, force.contract.path)
             if former is not None:
@@ -243,6 +243,8 @@ def _initialize(run: Run, contract: Contract) -> None:
         return
     with run.journal.timed(commands.ON_HOST), run.reporter.step(commands.ON_HOST):
         run.hooks.append(commands.run_on_host(entries, str(contract.workspace), run.engine.environ, run.reporter))
+    # What it has made is judged as what lay there.
+    run.journal.notes += see_consent(run.request, contract, run.journal)
 
 
 def _container(run: Run, force: InForce, settings: Settings) -> Prospect:
@@ -337,7 +339,7 @@ def _merge(run: Run, contract: Contract, image: Image) -> Merged:
 
         entries = [inside(entry, entry, contract.workspace) for entry in entries]
     if entries:
-        run.journal.notes += see_consent(run.request, contract, run.engine.environ, run.reporter, entries)
+        run.journal.notes += see_consent(run.request, contract, run.journal, entries)
     merged = merge(contract, entries, image.config, run.engine.environ)
     secrets.hide(merged.metadata, run.engine.environ, run.reporter)
     visible = secret_names(merged.container_env)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from devbox.devcontainer.compose.model import Project, without_secrets
 from devbox.devcontainer.compose.mounts import driver, escaped, escaped_values, long_form, text_of
+from devbox.engine.run_args import security_option
 from devbox.engine.spec import Mount
 
 if TYPE_CHECKING:
@@ -83,11 +84,11 @@ def override(
         "entrypoint": ["/bin/sh", "-c", escaped(script), "-", *map(escaped, entrypoint)],
         "command": [escaped(word) for word in command],
         "init": merged.init or None,
-        "user": merged.container_user,
+        "user": merged.container_user and escaped(merged.container_user),
         "environment": {name: escaped(value) for name, value in merged.container_env},
         "privileged": merged.privileged or None,
-        "cap_add": list(merged.cap_add),
-        "security_opt": list(merged.security_opt),
+        "cap_add": [escaped(name) for name in merged.cap_add],
+        "security_opt": [escaped(security_option(option, project.workspace)) for option in merged.security_opt],
         "labels": {name: escaped(value) for name, value in labels},
         "volumes": [_volume(mount) for mount in parsed],
         "ports": [escaped(port) for port in merged.publish],
