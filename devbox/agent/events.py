@@ -49,6 +49,6 @@ class Events:
         """Say one line that should not be missed."""
         self.send(protocol.Warn(text=text))
 
-    def output(self, line: str, source: str) -> None:
-        """Pass on one line that the program `source` wrote."""
-        self.send(protocol.Output(line=line, source=source))
+    def output(self, line: str, source: str, step: str = "") -> None:
+        """Pass on one line that the program `source` wrote, in the build step with the title `step`."""
+        self.send(protocol.Output(line=line, source=source, **({"step": step} if step else {})))

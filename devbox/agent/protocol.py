@@ -135,10 +135,11 @@ class Warn(Event, kind="warn"):
 
 
 class Output(Event, kind="output"):
-    """One line that the program `source` wrote."""
+    """One line that the program `source` wrote; `step` is CMake's title of the build step that wrote it, if known."""
 
     line: str
     source: str
+    step: str = ""
 
 
 class Progress(Event, kind="progress"):

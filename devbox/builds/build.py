@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from devbox.agent.protocol import Built, Event, Request, WantSeed
+    from devbox.builds.diagnostics import Collector, Diagnostic
     from devbox.builds.report.summary import BuildReport
     from devbox.builds.request import BuildRequest
     from devbox.builds.talk import Answers
@@ -58,7 +59,7 @@ def build(
     """
     reporter.mask.hide(request.cache.secrets())
     asked = order(request, target)
-    done, log = carry_out(
+    done, log, complaints = carry_out(
         asked,
         target,
         engine,
@@ -74,7 +75,7 @@ def build(
         reporter.warn(f"the compiler cache's shared storage{where} failed {often}: devbox cache doctor   # says why")
     from devbox.builds.report.summary import report
 
-    return report(done, log)
+    return report(done, log, complaints)
 
 
 def order(request: BuildRequest, target: Target) -> protocol.Build:
@@ -98,8 +99,8 @@ def carry_out(
     framework: Callable[[], Framework],
     on_healed: OnHealed | None = None,
     on_event: OnEvent | None = None,
-) -> tuple[Built, Path | None]:
-    """Have the agent build what is asked; return its result, and where the log is.
+) -> tuple[Built, Path | None, tuple[Diagnostic, ...]]:
+    """Have the agent build what is asked; return its result, where the log is, and what compilers complained of.
 
     `seeded` is as in `BuildRequest`, and `framework` says which one it is, where that matters.
     """
@@ -109,7 +110,10 @@ def carry_out(
 
         seed(wanted, seeded, target, engine, reporter)
 
+    complaints = _Complaints(target.folder, on_event)
+
     def note(event: Event) -> None:
+        complaints.take(event)
         if isinstance(event, protocol.Phase) and event.step == "configure":
             # Before a tree is configured, say what the checkout lacks for it. Nothing to do costs nothing.
             from devbox.container.checkout import preflight
@@ -118,7 +122,38 @@ def carry_out(
         elif isinstance(event, protocol.Healed) and on_healed is not None:
             on_healed(event.files)
 
-    return relay(asked, target, engine, reporter, on_event=on_event, note=note, answers={protocol.WantSeed: on_seed})
+    done, log = relay(
+        asked, target, engine, reporter, on_event=on_event, note=note, answers={protocol.WantSeed: on_seed}
+    )
+    return done, log, complaints.found()
+
+
+class _Complaints:
+    """What compilers complain of. A build that has nothing to say does not import what would understand it."""
+
+    def __init__(self, folder: str, on_event: OnEvent | None) -> None:
+        """Take the checkout's folder inside, and who is told of each complaint as it comes."""
+        self._folder = folder
+        self._on_event = on_event
+        self._tree = ""
+        self._collector: Collector | None = None
+
+    def take(self, event: Event) -> None:
+        if isinstance(event, protocol.Tree):
+            self._tree = event.path
+        elif isinstance(event, protocol.Output):
+            if self._collector is None:
+                from devbox.builds.diagnostics import Collector
+
+                self._collector = Collector(self._folder, self._tree, self._tell)
+            self._collector.take(event.line, event.source, event.step)
+
+    def found(self) -> tuple[Diagnostic, ...]:
+        return self._collector.found() if self._collector is not None else ()
+
+    def _tell(self, one: Diagnostic) -> None:
+        if self._on_event is not None:
+            self._on_event("diagnostic", one._asdict())
 
 
 def relay(

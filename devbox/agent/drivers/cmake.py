@@ -147,7 +147,7 @@ class CmakeDriver(Driver):
             self._events.send(Progress(**now._replace(eta=left.seconds)._asdict(), least=left.least))
 
         status = output.STATUS_WITH_ETA if self._configuration.start_counts else output.STATUS
-        talk = output.Conversation(on_progress, lambda line: self._events.output(line, "ninja"))
+        talk = output.Conversation(on_progress, lambda line: self._events.output(line, "ninja", talk.step))
         code = self._context.supervisor.run(
             call.argv,
             cwd=call.cwd,

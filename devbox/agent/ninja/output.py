@@ -62,6 +62,8 @@ class Conversation:
         self._running: list[str] = []
         self._block: list[str] | None = None
         self.failure: Failure | None = None
+        # CMake's title of the step whose output is told: it follows the line that says that the step has ended.
+        self.step = ""
 
     def feed(self, text: str) -> None:
         """Take the next piece of what ninja wrote; progress is told once for each piece."""
@@ -127,6 +129,7 @@ class Conversation:
             self._running.clear()
         if finished > self._counts[1]:
             self._finished.append(f"[{finished}/{total}] {title}")
+            self.step = title
             if title in self._running:
                 self._running.remove(title)
         elif started > self._counts[0]:

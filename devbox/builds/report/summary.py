@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devbox.agent.protocol import Built
+    from devbox.builds.diagnostics import Diagnostic
     from devbox.builds.report.timeline import Timeline
 
 _CUT_OFF = frozenset(128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
@@ -62,7 +63,7 @@ class BuildReport(NamedTuple):
     that look newer than what was made from them and are as built, `raised` those that look older and are not.
     `configured` says why cmake ran (empty if it did not), `seeded` what a new tree started from, and `reasons`
     everything that was decided, for `--explain`. `log` is on the host. `python` is what was done after it for the
-    Python package.
+    Python package. `diagnostics` are what compilers, linkers and CMake complained of.
     """
 
     code: int
@@ -89,6 +90,7 @@ class BuildReport(NamedTuple):
     failure: Failure | None = None
     reasons: tuple[str, ...] = ()
     python: tuple[PythonReport, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -101,13 +103,14 @@ class BuildReport(NamedTuple):
         return self.code in _CUT_OFF
 
 
-def report(result: Built, log: Path | None) -> BuildReport:
-    """Make the report from the agent's result."""
+def report(result: Built, log: Path | None, diagnostics: tuple[Diagnostic, ...] = ()) -> BuildReport:
+    """Make the report from the agent's result, and what was complained of."""
     return BuildReport(
         code=result.code,
         key=result.key,
         tree=result.tree,
         log=log,
+        diagnostics=diagnostics,
         seconds=result.seconds,
         configure_seconds=result.configure_seconds,
         configured=tuple(result.configured),

@@ -73,11 +73,11 @@ def build(kept: dict[str, Any]) -> int | None:
             # Named by a setting, which is as it was.
             os.environ["DOCKER_CONTEXT"] = kept["context"]
         engine = Engine(environ=os.environ)
-        done, log = carry_out(asked, target, engine, console, seeded=kept["seed"], framework=framework)
+        done, log, complaints = carry_out(asked, target, engine, console, seeded=kept["seed"], framework=framework)
         from devbox.builds.report.summary import report
         from devbox.cli.builds.told import outcome, tell
 
-        made = report(done, log)
+        made = report(done, log, complaints)
         failed, code = outcome(made)
         run.show(made, lambda: tell(run, made, explain=kept["explain"]), error=failed, code=code)
         return code

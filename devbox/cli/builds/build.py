@@ -12,7 +12,7 @@ from devbox.cli.application import application, named
 from devbox.cli.builds import again, python
 from devbox.cli.builds.python import BuildCommand, ForceOption, InstallOption, NoDepsOption, PythonOption, WheelOption
 from devbox.cli.builds.request import define_of, mode_of, options_of, request, seed_of
-from devbox.cli.builds.told import check_trace, outcome, tell, tell_foreseen, tell_python, write_trace
+from devbox.cli.builds.told import check_writable, outcome, tell, tell_foreseen, tell_python, write_files
 from devbox.cli.flags import Flags, from_settings
 from devbox.cli.options import DryRunOption, RepositoryOption, WorkspaceOption, in_panels
 from devbox.errors import UsageError
@@ -87,6 +87,10 @@ def build(
         Path | None,
         typer.Option("--trace", metavar="FILE", help="Write a trace of the build for Perfetto or chrome://tracing."),
     ] = None,
+    sarif: Annotated[
+        Path | None,
+        typer.Option("--sarif", metavar="FILE", help="Write what compilers complain of, for code-scanning tools."),
+    ] = None,
     install: InstallOption = False,
     python_: PythonOption = False,
     wheel: WheelOption = False,
@@ -119,7 +123,7 @@ def build(
     choices.check(
         watch=watch, cpp=bool(target or define or args or trace or preset or option or benchmarks or cpp_only)
     )
-    check_trace(trace)
+    check_writable(trace=trace, sarif=sarif)
     mode = mode_of(incremental=incremental, clean=clean, reconfigure=reconfigure)
     chosen = {**flags, "compiler_cache": "none"} if no_cache else flags
 
@@ -154,7 +158,8 @@ def build(
     def once(mode: Mode = mode, on_healed: OnHealed | None = None) -> BuildReport:
         inside = place(run.engine, named(path), repository)
         wanted = replace(asked(inside), mode=mode)
-        if not (watch or json_events or choices.actions or trace is not None or repository is not None):
+        written = trace is not None or sarif is not None
+        if not (watch or json_events or choices.actions or written or repository is not None):
             again.keep(wanted, inside, run, explain=explain)
         return start(
             wanted,
@@ -178,7 +183,7 @@ def build(
     if not choices.builds:
         raise typer.Exit(tell_python(run, then()))
     report = once()
-    write_trace(run, trace, report)
+    write_files(run, report, trace=trace, sarif=sarif)
     if report.ok:
         report = report._replace(python=then())
     failed, code = outcome(report)

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from devbox.container.target import Target
 
 
+# So many lines of output can be seen at once.
+_IN_SIGHT = 20
+
+
 def tell(run: Application, report: BuildReport, *, explain: bool) -> None:
     """Say how the build went: what was compiled, what the cache had, what took longest; on failure the output last."""
     say = run.console.info
@@ -63,24 +67,31 @@ def _cached(report: BuildReport) -> str:
     return f"{text})"
 
 
-def check_trace(path: Path | None) -> None:
-    """Raise UsageError where a trace could not be written: before the build, not after it."""
+def check_writable(**files: Path | None) -> None:
+    """Raise UsageError where a file, by its option, could not be written: before the build, not after it."""
     import os
 
-    if path is None:
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}", hint="--trace FILE") from error
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise UsageError(f"{path} cannot be written", hint="--trace FILE")
+    for option, path in files.items():
+        if path is None:
+            continue
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror}", hint=f"--{option} FILE") from error
+        if path.is_dir() or not os.access(path.parent, os.W_OK):
+            raise UsageError(f"{path} cannot be written", hint=f"--{option} FILE")
 
 
-def write_trace(run: Application, path: Path | None, report: BuildReport) -> None:
-    """Write the trace of a build where one was asked for, and say where."""
-    if path is None:
-        return
+def write_files(run: Application, report: BuildReport, *, trace: Path | None, sarif: Path | None) -> None:
+    """Write what was asked for of a build into files, and say where."""
+    if trace is not None:
+        _write_trace(run, trace, report)
+    if sarif is not None:
+        _write_sarif(run, sarif, report)
+
+
+def _write_trace(run: Application, path: Path, report: BuildReport) -> None:
+    """Write the trace of a build, and say where."""
     import json
 
     from devbox.builds.report.trace import chrome
@@ -93,13 +104,36 @@ def write_trace(run: Application, path: Path | None, report: BuildReport) -> Non
     run.console.info(f"trace: {path}   # open it at https://ui.perfetto.dev or in chrome://tracing")
 
 
+def _write_sarif(run: Application, path: Path, report: BuildReport) -> None:
+    """Write what compilers complained of as a SARIF log, and say where."""
+    import json
+
+    from devbox._version import __version__
+    from devbox.builds.diagnostics import sarif
+    from devbox.files import write_atomically
+
+    write_atomically(path, json.dumps(sarif(report.diagnostics, __version__), indent=2, ensure_ascii=False) + "\n")
+    run.console.info(f"{counted(len(report.diagnostics), 'diagnostic')}: {path}")
+
+
 def _tell_failure(run: Application, report: BuildReport) -> None:
     failure = report.failure
     if failure is None:
         return
     detail = [failure.command] if failure.command else []
     detail += failure.output.rstrip().splitlines()
+    detail += _first_error(report, len(detail))
     run.console.error(_failed(report), hint=_see_log(report.log), detail="\n".join(detail))
+
+
+def _first_error(report: BuildReport, said: int) -> list[str]:
+    """Return the first error again, for who looks at the end of `said` lines; nothing where it is still in sight."""
+    from devbox.builds.diagnostics import first_error
+
+    first = first_error(report.diagnostics)
+    if first is None or said <= _IN_SIGHT:
+        return []
+    return ["", f"the first error: {first.place}{': ' * bool(first.file)}{first.text}", f"  {first.source}".rstrip()]
 
 
 def _failed(report: BuildReport) -> str:
