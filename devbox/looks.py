@@ -175,8 +175,8 @@ class Looks:
         except OSError:
             return
 
-    def _entries(self, *path: Any) -> _Entries:
-        return _Entries(_scandir(*path), self._look)
+    def _entries(self, *path: Any, **named: Any) -> _Entries:
+        return _Entries(_scandir(*path, **named), self._look)
 
     def _watched(self, function: Callable[..., Any], how: str | None) -> Callable[..., Any]:
         def watched(path: Any, *args: Any, **more: Any) -> Any:

@@ -101,7 +101,7 @@ def _proxy(url: str | None, _: object) -> str:
 
 
 def _login(url: str | None, environ: Mapping[str, str]) -> str | None:
-    names = [name for name in sorted(environ) if name in LOGINS and environ[name]]
+    names = [name for name in LOGINS.get((url or "").partition(":")[0], ()) if environ.get(name)]
     return f"hands {', '.join(names)} to builds, and to {masked(url)}" if url and names else None
 
 
@@ -128,11 +128,14 @@ FROM_HOST = Checkouts("asked", _file)
 PROXY = Checkouts("asked", _proxy)
 ENGINE = Checkouts("refused", lambda _, __: "says on which machine containers run")
 HOST = Checkouts("refused", lambda _, __: "gives a container more of this machine")
-# By what a storage of a compiler cache knows who asks; the last ones name a file.
-LOGINS = frozenset({
-    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "SCCACHE_REDIS_USERNAME",
-    "SCCACHE_REDIS_PASSWORD", "SCCACHE_GCS_KEY_PATH", "GOOGLE_APPLICATION_CREDENTIALS",
-})  # fmt: skip
+# By what a storage of a compiler cache knows who asks, by its scheme; Google's names a file.
+_REDIS = ("SCCACHE_REDIS_USERNAME", "SCCACHE_REDIS_PASSWORD")
+LOGINS = {
+    "redis": _REDIS,
+    "rediss": _REDIS,
+    "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    "gs": ("SCCACHE_GCS_KEY_PATH", "GOOGLE_APPLICATION_CREDENTIALS"),
+}
 
 TEXT = One(plain)
 OPTIONAL = One(plain, none=True)

@@ -8,6 +8,7 @@ copied, and BuildKit in turn is sent only that. A build tree, `.git` and caches 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -124,7 +125,7 @@ def names(checkout: Path) -> Iterator[str]:
     # An untracked repository in the checkout is named as a folder.
     for name in found:
         if name and name != ".dockerignore" and not name.endswith("/"):
-            if not _NOWHERE.isdisjoint(name.split("/")):
+            if not _NOWHERE.isdisjoint(name.lower().split("/")):
                 raise ImageError(f"git lists {name} in {checkout}, which is no path of a checkout", hint="git ls-files")
             yield name
 
@@ -210,6 +211,8 @@ def _copy(top: int, name: str, target: Path, status: os.stat_result) -> bool:
         else:
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             with open(os.open(last, flags, dir_fd=folder), "rb") as source, beside.open("wb") as made:  # noqa: PTH123
+                if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+                    raise FileNotFoundError(errno.ENOENT, "it is no file any more", name)
                 shutil.copyfileobj(source, made, _AT_ONCE)
             beside.chmod(stat.S_IMODE(mode))
     os.utime(beside, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
