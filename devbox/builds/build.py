@@ -170,6 +170,11 @@ def relay(
 
     `note` is told each event before that, and `on_event` those that are of use outside.
     """
+    if target.copied:
+        # Of what a build with nothing to do need not import.
+        from devbox.container.sync.send import bring
+
+        bring(target, engine, reporter)
     if target.host_env:
         # A build with nothing to do pays for each import, and mostly nothing is passed.
         from devbox.container.hooks.secrets import hide_passed

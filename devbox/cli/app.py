@@ -42,6 +42,7 @@ COMMANDS = {
     "status": ("status", "List dev containers, build trees and caches."),
     "ps": ("status", "The same as status."),
     "logs": ("life", "Show what the dev container wrote."),
+    "sync": ("sync", "Bring the checkout to its copy on an engine elsewhere."),
     "stop": ("life", "Stop the dev container and the services beside it."),
     "down": ("life", "Remove the dev container; volumes stay."),
     "hooks": ("hooks", "List lifecycle commands, and run them again."),

@@ -31,13 +31,15 @@ def shell(context: typer.Context, path: WorkspaceOption = None) -> None:
     from devbox.container.inside.exec import execute
     from devbox.container.inside.find import running_container
     from devbox.container.person.ssh_agent import ensure
+    from devbox.container.sync.send import bring
     from devbox.container.target import logical_cwd
 
     run_ = application(context)
     target = running_container(run_.engine, named(path))
+    bring(target, run_.engine, run_.console)
     ensure(run_.environ)
     run_.console.close()
-    raise typer.Exit(execute(target, SHELL, environ=run_.environ, cwd=target.inside(logical_cwd(run_.environ))))
+    raise typer.Exit(execute(target, SHELL, environ=run_.engine.environ, cwd=target.inside(logical_cwd(run_.environ))))
 
 
 @app.command("exec", context_settings=_VERBATIM)

@@ -42,6 +42,7 @@ def run_tests(
     from devbox.cli.builds.request import define_of, request
     from devbox.cli.builds.told import tell
     from devbox.container.inside.exec import execute
+    from devbox.container.sync.send import bring
 
     run = application(context)
     inside = place(run.engine, named(path), repository)
@@ -51,6 +52,7 @@ def run_tests(
         tell(run, report, explain=False)
         if not report.ok:
             raise typer.Exit(report.code)
+    bring(inside, run.engine, run.console)
     argv = argv_of_tests(asked, args or (), inside, run.engine)
     run.console.close()
-    raise typer.Exit(execute(inside, argv, environ=run.environ))
+    raise typer.Exit(execute(inside, argv, environ=run.engine.environ))

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from devbox.container.checkout.elsewhere import mounts_there
 from devbox.container.hooks.commands import ONCE
 from devbox.container.inside.probe import CONTRACT_LABEL
 from devbox.devcontainer.compose import model
@@ -121,8 +122,8 @@ def docker_run(contract: Contract, merged: Merged, image: Image, name: str | Non
 def _mounts(contract: Contract, merged: Merged) -> tuple[str, ...]:
     """Return the mounts of a container, each in one spelling; relative sources count from the workspace."""
     workspace = [contract.workspace_mount] if contract.workspace_mount else []
-    asked = (Mount.parse(text).beside(str(contract.workspace)).csv() for text in (*workspace, *merged.mounts))
-    found = list(asked)
+    asked = [Mount.parse(text).beside(str(contract.workspace)) for text in (*workspace, *merged.mounts)]
+    found = [one.csv() for one in (mounts_there(contract, asked) if contract.elsewhere else asked)]
     return (*found[: len(workspace)], *contract.extra_mounts, *found[len(workspace) :], *contract.variation.mounts)
 
 

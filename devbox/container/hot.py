@@ -130,6 +130,18 @@ def _candidate(item: dict[str, object]) -> target.Candidate:
     )
 
 
+def _bring(found: Target, environ: Mapping[str, str]) -> None:
+    """Bring the checkout to its copy, on an engine that does not see it. Raises DevboxError."""
+    from devbox.container.sync.send import bring
+    from devbox.engine.docker import Engine
+    from devbox.masking import calm
+    from devbox.reporter import Silent
+
+    said = Silent()
+    bring(found, Engine(environ=environ), said)
+    sys.stderr.write("".join(calm(f"warning: {text}\n") for text in said.warnings))
+
+
 def main(argv: list[str]) -> int:
     """Run `devbox exec ARGV` and return the exit code: the command's own, or devbox's with an error on stderr."""
     environ: Mapping[str, str] = os.environ
@@ -144,6 +156,8 @@ def main(argv: list[str]) -> int:
         if arguments.context is not None or socket_path(environ) is None or may_set_context(environ):
             environ = engine_of(folder, environ, arguments.context)
         found = running(folder, environ)
+        if found.copied:
+            _bring(found, environ)
         if "SSH_AUTH_SOCK" in environ:
             from devbox.container.person import ssh_agent
 

@@ -154,7 +154,8 @@ def _volume(item: JSON, uid: int, folders: Mapping[str, str], summaries: Iterabl
     name = str(item["Name"])
     title = name.removeprefix(volume_name(uid, ""))
     is_build = title.startswith("build-")
-    workspace = folders.get(title.removeprefix("build-")) if is_build else None
+    # What belongs to one workspace has its hash at the end.
+    workspace = folders.get(title.rpartition("-")[2]) if "-" in title else None
     users = [summary.called for summary in summaries if any(mount.get("Name") == name for mount in summary.mounts)]
     return VolumeStatus(
         name=name,

@@ -86,7 +86,7 @@ class Contract:
     `raw` is the file's own content; `config` has the first two phases of variables substituted. `workspace` is the
     host folder as given, `path` the file. `generated` is true where devbox wrote the file and nobody edited it since.
     `record` is what it says under `customizations.devbox`, `variation` what the call says beside the file. `overlays`
-    are laid over it, the strongest last.
+    are laid over it, the strongest last. `elsewhere` tells that the engine does not see the checkout, and has a copy.
     """
 
     path: Path
@@ -106,6 +106,7 @@ class Contract:
     warnings: tuple[str, ...] = ()
     variation: Variation = Variation()
     overlays: tuple[Overlay, ...] = ()
+    elsewhere: bool = False
 
     @property
     def judged(self) -> Contract:

@@ -178,7 +178,7 @@ class Engine:
         # Only where something failed: a command that works pays for no explanations.
         from devbox.engine.trouble import explain
 
-        return explain(said, self.environ, args)
+        return explain(said, self.named, args)
 
     def raise_known(self, said: str, args: Sequence[str]) -> None:
         """Raise the error for a `docker ARGS` that failed, where `said` shows that the engine was the trouble."""
@@ -223,10 +223,20 @@ class Engine:
                 return ask_socket(path, request, timeout=timeout, body=body)
             from devbox.engine import sdk
 
+            self._must_be_installed()
             seconds = patience(self.environ, ANSWER_SECONDS) if timeout is None else timeout
             return sdk.ask(self.environ, request, timeout=seconds, body=body)
         except OSError as error:
             raise self._unreachable(str(error), permitted=not isinstance(error, PermissionError)) from None
+
+    def _must_be_installed(self) -> None:
+        """See that there is the docker program, without which an engine elsewhere is of no use."""
+        import shutil
+
+        if shutil.which(self.docker, path=self.named.get("PATH")) is None:
+            from devbox.errors import ProgramMissingError
+
+            raise ProgramMissingError(self.docker)
 
     def containers(self, labels: Mapping[str, str | None]) -> tuple[ContainerSummary, ...]:
         """Return the containers that carry all of `labels` (None: any value), newest first, stopped ones too."""
@@ -297,7 +307,7 @@ class Engine:
     def _unreachable(self, said: str, *, permitted: bool = True) -> EngineError:
         from devbox.engine.trouble import unreachable
 
-        return unreachable(self.environ, said, permitted=permitted)
+        return unreachable(self.named, said, permitted=permitted)
 
     def _environ(self, args: Sequence[str], secrets: Mapping[str, str] | None) -> dict[str, str]:
         if args[:1] == ["compose"]:

@@ -37,10 +37,13 @@ def ask(
 
 
 def client(environ: Mapping[str, str]) -> APIClient:
-    """Return the SDK's client of the engine that `environ` names. Raises EngineError where that cannot be."""
+    """Return the SDK's client of the engine that `environ` names.
+
+    Raises EngineError where that cannot be, FileNotFoundError for a context that is not there.
+    """
     where = address(environ)
     if not where.url:
-        raise EngineError(f"there is no docker context '{where.context}'", hint="docker context ls")
+        raise FileNotFoundError(f"there is no docker context '{where.context}'")
     if where.context is None:
         folder = environ.get("DOCKER_CERT_PATH") or os.path.join(environ.get("HOME", "/"), ".docker")  # noqa: PTH118
         verified = bool(environ.get("DOCKER_TLS_VERIFY"))

@@ -8,13 +8,15 @@ own data, switches off what those could still start, and asks for no network, no
 from __future__ import annotations
 
 import os
+import subprocess
+import tempfile
 from typing import TYPE_CHECKING
 
 from devbox.engine import process
-from devbox.errors import DevboxError
+from devbox.errors import DevboxError, EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 # Commands that neither read file contents through filters nor run anything. `status`, `diff` and `log` are not among
@@ -68,10 +70,9 @@ def git(path: Path, *args: str, environ: Mapping[str, str] | None = None) -> pro
     writes = args[:1] == ("config",) and args[1:2] != ("--list",)
     if not args or args[0] not in COMMANDS or writes or not _REFUSED.isdisjoint(args):
         raise ValueError(f"git {' '.join(args)} is not among the commands that are safe in a checkout")
-    settings = [word for setting in _SETTINGS for word in ("-c", setting)]
     try:
         return process.run(
-            ["git", "--no-pager", "--no-replace-objects", *settings, *args],
+            _argv(*args),
             check=False,
             cwd=path,
             environ=environment(os.environ if environ is None else environ),
@@ -79,6 +80,31 @@ def git(path: Path, *args: str, environ: Mapping[str, str] | None = None) -> pro
         )
     except (DevboxError, OSError):
         return None
+
+
+def packed(path: Path, objects: str, *, revisions: bool) -> Iterator[bytes]:
+    """Yield a pack, piece by piece: of `objects` by their names, a line each, or of all that `revisions` reach.
+
+    With `revisions` it may lean on objects that the other end is known to have (git's `--thin`). Raises EngineError.
+    """
+    argv = ["pack-objects", "--stdout", "--delta-base-offset", "-q", *(["--revs", "--thin"] if revisions else [])]
+    with tempfile.TemporaryFile() as wanted, tempfile.TemporaryFile() as said:
+        wanted.write(f"{objects}\n".encode("utf-8", "surrogateescape"))
+        wanted.seek(0)
+        with subprocess.Popen(
+            _argv(*argv), cwd=path, stdin=wanted, stdout=subprocess.PIPE, stderr=said, env=environment(os.environ)
+        ) as running:
+            assert running.stdout is not None  # noqa: S101  # PIPE was asked for
+            while data := running.stdout.read(1 << 20):
+                yield data
+        if running.returncode != 0:
+            said.seek(0)
+            raise EngineError("git could not pack the repository", detail=said.read().decode("utf-8", "replace"))
+
+
+def _argv(*args: str) -> list[str]:
+    settings = [word for setting in _SETTINGS for word in ("-c", setting)]
+    return ["git", "--no-pager", "--no-replace-objects", *settings, *args]
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from devbox import config
 from devbox.config.network import network_of
 from devbox.container import which
-from devbox.container.checkout.elsewhere import must_be_seen
+from devbox.container.checkout.elsewhere import is_seen, must_be_seen, placed
 from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.contract.inforce import claimed, names_taken, with_overlays
 from devbox.container.contract.reach import reach_of
@@ -18,9 +18,11 @@ from devbox.container.desired import Image, container_name, docker_run, slug
 from devbox.container.hooks import secrets
 from devbox.container.inside import supervise
 from devbox.container.inside.exec import run_watched
+from devbox.container.inside.find import running_container
 from devbox.container.inside.probe import remote_env, variables
 from devbox.container.project import resolve, write
 from devbox.container.steps import BuildService
+from devbox.container.sync.send import bring
 from devbox.container.target import ONE_SHOT, Target
 from devbox.container.up import compose
 from devbox.container.up.apply import Journal
@@ -115,9 +117,14 @@ def _wanted(journal: Journal, workspace: Path) -> tuple[Contract, Merged, Image,
     path = which.contract(workspace, engine, reporter)
     if path is None:
         raise DevboxError(f"{workspace} has no dev container configuration yet", hint="devbox up")
-    must_be_seen(engine, workspace)
     settings = config.load(workspace, environ=engine.environ, flags={})
     contract = with_overlays(with_repository(read(path, workspace, engine.environ)), settings, engine)
+    if contract.kind == "compose":
+        must_be_seen(engine, workspace, "a compose project")
+    elif not is_seen(engine, workspace):
+        contract = placed(contract)
+        if not journal.dry_run:
+            bring(running_container(engine, workspace), engine, reporter)
     secrets.hide((contract.raw,), engine.environ, reporter)
     needs_consent(workspace, workspace, tuple(of_settings(settings, workspace, engine.environ)))
     proxies = network_of(settings, engine.environ).proxies()

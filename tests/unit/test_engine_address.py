@@ -133,4 +133,4 @@ def test_an_engine_is_asked_whether_it_sees_a_folder(tmp_path: Path, git: bool) 
     # An engine that does not say, and is reached by a network, is taken for another machine's.
     assert not is_seen(Seeing(folder=tmp_path, image_first=True), tmp_path)
     with pytest.raises(RefusedError, match=r"tcp://far:1 \(DOCKER_HOST\) does not see"):
-        must_be_seen(Seeing(folder=None), tmp_path)
+        must_be_seen(Seeing(folder=None), tmp_path, "a compose project")

@@ -144,20 +144,22 @@ def _written(
     from devbox.container.contract.ssh_agent import with_agent
 
     engine, reporter = journal.engine, journal.reporter
-    # The base image may take minutes.
-    must_be_seen(engine, request.path)
     chosen = which.framework(request.path, framework, reporter)
     if chosen.why is not None:
         reporter.info(f"this is {chosen.name}, because {chosen.why}")
     before = record.at(existing)
     flat = request.flat or (existing is not None and existing.parent == request.path)
+    form = kept_form(before, compose=request.compose or None, flat=flat)
+    if form.compose:
+        # The base image may take minutes.
+        must_be_seen(engine, request.path, "a compose project")
     facts = gather(
         engine,
         request.path,
         settings,
         framework=chosen.name,
         variant=chosen.variant,
-        form=kept_form(before, compose=request.compose or None, flat=flat),
+        form=form,
         container_name=request.name,
         existing=before,
     )

@@ -7,11 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from devbox.container import memory
+from devbox.container.checkout.elsewhere import carry, is_copy
 from devbox.container.desired import canonical
 from devbox.container.hooks import commands, secrets
 from devbox.container.hooks.parallel import Aside
 from devbox.container.inside.probe import Reading, learn, reading
 from devbox.container.person import git_identity, ssh_agent
+from devbox.container.sync.send import sync
+from devbox.container.sync.wire import Place
 from devbox.container.target import Target
 from devbox.container.up.apply import ended, mend
 from devbox.devcontainer.identity import METADATA
@@ -49,6 +52,11 @@ def settle(
         identity = Aside(partial(git_identity.provide, run.engine, read))
         if fresh and merged is not None:
             _mend(run, read)
+        if is_copy(inspected):
+            with run.journal.timed("checkout"):
+                carry(run.engine, read.id, merged.mounts if merged is not None else ())
+                place = Place(read.id, read.folder, read.user)
+                sync(run.engine, place, contract.workspace, run.reporter)
         inside = commands.Inside(run.engine, Target(read.id, read.workspace, read.folder, read.user), run.reporter)
         left = None if hooks is None else Aside(partial(commands.unmarked, inside, hooks))
         target, warning = _target(run, read, fresh=fresh)

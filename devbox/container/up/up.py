@@ -18,7 +18,7 @@ from devbox import config
 from devbox.config.network import network_of
 from devbox.config.table import OF_CHECKOUTS
 from devbox.container import memory, which
-from devbox.container.checkout.elsewhere import must_be_seen
+from devbox.container.checkout.elsewhere import is_copy, is_seen, must_be_seen, placed
 from devbox.container.contract.inforce import InForce, claimed, in_force, see_consent, see_names
 from devbox.container.desired import Desired, Image, in_short, secret_names
 from devbox.container.hooks import commands, secrets
@@ -178,7 +178,8 @@ def _up(run: Run) -> UpResult:
     force = _contract(run, settings)
     _initialize(run, force.contract)
     try:
-        prospect = _container(run, force, settings)
+        force, runtime = _placed(run, force)
+        prospect = _container(run, force, runtime, settings)
     except ContractError as error:
         if not (request.dry_run and not request.skip_hooks and commands.on_host(force.contract)):
             raise
@@ -247,12 +248,25 @@ def _initialize(run: Run, contract: Contract) -> None:
     run.journal.notes += see_consent(run.request, contract, run.journal)
 
 
-def _container(run: Run, force: InForce, settings: Settings) -> Prospect:
+def _placed(run: Run, force: InForce) -> tuple[InForce, Runtime]:
+    """Return how the contract becomes a container where the engine is: it may not see the checkout, and get a copy."""
+    runtime = _runtime(run, force)
+    if run.engine.address.is_here:
+        inspected = runtime.find().inspected
+        if inspected is not None and not is_copy(inspected):
+            return force, runtime
+    if force.contract.kind == "compose":
+        must_be_seen(run.engine, run.request.path, "a compose project")
+    elif not is_seen(run.engine, run.request.path):
+        force = replace(force, contract=placed(force.contract))
+        runtime = _runtime(run, force)
+    return force, runtime
+
+
+def _container(run: Run, force: InForce, runtime: Runtime, settings: Settings) -> Prospect:
     """See to the image, and plan the container."""
-    request, runtime = run.request, _runtime(run, force)
+    request = run.request
     inspected, unfinished = runtime.find()
-    if inspected is None or not run.engine.address.is_here:
-        must_be_seen(run.engine, request.path)
     actual = None if inspected is None else actual_of(inspected)
     if inspected is not None and actual is not None and _is_others(run, runtime, actual, inspected):
         if not request.keep:

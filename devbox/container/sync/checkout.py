@@ -1,0 +1,122 @@
+"""What a checkout holds: the files that git knows, or would, and a hash of each, which is read where it changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from devbox.agent.receiver import OWN, TICK_NS, held, look, stamp
+from devbox.devcontainer.identity import workspace_hash
+from devbox.facts.git import git
+from devbox.files import write_atomically
+from devbox.paths import state_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+# What devbox and its like keep out of git's sight, and a container wants to have.
+_CONTRACT = (".devcontainer", ".devcontainer.json", "devbox.toml", "devbox.local.toml")
+_SCHEMA = 1
+
+
+class Held(NamedTuple):
+    """What a path holds: its kind, a hash of the bytes or a link's target, its mtime, and its size in bytes."""
+
+    kind: str
+    content: str
+    mtime: int
+    size: int
+
+    @property
+    def what(self) -> list[str]:
+        """Kind and content alone."""
+        return [self.kind, self.content]
+
+
+def scan(workspace: Path) -> dict[str, Held]:
+    """Return what the checkout holds, by path below it.
+
+    git's own idea of "unchanged" is not asked. A file is known by its stamp, unless it changed within the running tick
+    of the clock, or in what the clock takes for the future.
+    """
+    cache = state_dir() / "sync" / f"{workspace_hash(workspace)}.json"
+    known, kept, found = _read(cache), {}, {}
+    for path in listed(workspace):
+        full = os.path.join(workspace, path)  # noqa: PTH118
+        status = look(full)
+        if status is None:
+            continue
+        signed = [*stamp(status), status.st_dev, status.st_mode]
+        before = known.get(path)
+        what = before[1:] if before is not None and before[0] == signed else held(full, status)
+        if what is None:
+            continue
+        found[path] = Held(what[0], what[1], status.st_mtime_ns, status.st_size)
+        if time.time_ns() - status.st_ctime_ns > TICK_NS:
+            kept[path] = [signed, *what]
+    if kept != known:
+        write_atomically(cache, json.dumps({"schema": _SCHEMA, "files": kept}, separators=(",", ":")), mode=0o600)
+    return found
+
+
+def listed(workspace: Path) -> Iterator[str]:
+    """Yield the paths that belong to a checkout: tracked, or new and not ignored, in submodules too; and the contract.
+
+    Without git, all that lies there. Names that are no UTF-8 are left out.
+    """
+    yield from dict.fromkeys(path for path in (*_listed(workspace, ""), *_of_contract(workspace)) if _is_sent(path))
+
+
+def _is_sent(path: str) -> bool:
+    return "\ufffd" not in path and not {".git", OWN}.intersection(path.split("/"))
+
+
+def _listed(top: Path, folder: str) -> Iterator[str]:
+    place = top / folder
+    done = git(place, "ls-files", "-z", "--cached", "--others", "--exclude-standard") if _has_git(place) else None
+    if done is None or not done.ok:
+        for below, _, names in os.walk(place):
+            yield from (os.path.relpath(os.path.join(below, name), top) for name in names)  # noqa: PTH118
+        return
+    for name in filter(None, done.stdout.split("\0")):
+        path = os.path.join(folder, name)  # noqa: PTH118
+        if name.endswith("/") or _has_git(top / path):
+            # A submodule, or a repository of its own.
+            yield from _listed(top, path.rstrip("/"))
+        else:
+            yield path
+
+
+def _has_git(folder: Path) -> bool:
+    return os.path.lexists(folder / ".git")
+
+
+def _of_contract(workspace: Path) -> Iterator[str]:
+    for name in _CONTRACT:
+        if (workspace / name).is_file():
+            yield name
+        for below, _, names in os.walk(workspace / name):
+            yield from (os.path.relpath(os.path.join(below, one), workspace) for one in names)  # noqa: PTH118
+
+
+def _read(cache: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(cache.read_text(encoding="utf-8"))
+        return dict(data["files"]) if data["schema"] == _SCHEMA else {}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+
+
+def digest(files: Mapping[str, Held], head: str) -> str:
+    """Return the digest of a checkout that both ends hold: of every path with what it holds and its time, and HEAD."""
+    from devbox.agent.hashes import blake2b
+
+    made = blake2b(digest_size=16)
+    made.update(head.encode())
+    for path in sorted(files):
+        one = files[path]
+        made.update(f"\0{path}\0{one.kind}\0{one.content}\0{one.mtime}".encode("utf-8", "surrogateescape"))
+    return made.hexdigest()

@@ -1,0 +1,341 @@
+"""A checkout and its copy: after whatever was done to it, the copy is the same, and what was edited there is kept.
+
+The receiver runs here, by a stand-in for docker that executes what it is told to execute in a container.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from devbox.agent.receiver import OWN
+from devbox.container.sync.send import _put, compare, sync, take_back
+from devbox.container.sync.wire import CutError, Place
+from devbox.engine.docker import Engine
+from devbox.errors import EngineError, RefusedError
+from devbox.reporter import Silent
+
+if TYPE_CHECKING:
+    from devbox.container.sync.send import Synced
+
+DOCKER = """#!/bin/sh
+while [ "$1" != here ]; do shift; done
+shift
+exec "$@"
+"""
+
+
+class Lab:
+    """A checkout, its copy, and an engine that is reached by the docker program alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.here, self.there = folder / "here", folder / "there"
+        self.here.mkdir()
+        self.there.mkdir()
+        self.docker = folder / "docker"
+        self.docker.write_text(DOCKER)
+        self.docker.chmod(0o755)
+        self.reporter = Silent()
+        self.git("init", "--quiet", "--initial-branch=main")
+
+    def git(self, *args: str, there: bool = False) -> str:
+        who = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
+        done = subprocess.run(
+            ["git", *who, *args], cwd=self.there if there else self.here, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip("\n")
+
+    def write(self, name: str, text: str, *, there: bool = False) -> Path:
+        path = (self.there if there else self.here) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def commit(self, message: str = "x") -> None:
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", message)
+
+    def sync(self, *discard: str, docker: Path | None = None) -> Synced:
+        engine = Engine(docker=str(docker or self.docker), environ={**os.environ, "DOCKER_HOST": "tcp://far:1"})
+        self.reporter.warnings.clear()
+        return sync(engine, Place("here", str(self.there), ""), self.here, self.reporter, discard=discard)
+
+    def must_agree(self) -> None:
+        assert held(self.there) == held(self.here)
+        assert self.git("rev-parse", "HEAD", there=True) == self.git("rev-parse", "HEAD")
+        status = ("status", "--porcelain", "--untracked-files=all")
+        # The index itself stays here: what is staged is a change over there.
+        assert {one[3:] for one in self.git(*status, there=True).splitlines()} == {
+            one[3:] for one in self.git(*status, "--no-renames").splitlines()
+        }
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    monkeypatch.setenv("DEVBOX_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    return Lab(tmp_path)
+
+
+def held(top: Path) -> dict[str, tuple[str, bytes, int]]:
+    """Return kind, content and mtime of all that lies in a folder, without what is each end's own."""
+    found = {}
+    for folder, names, files in os.walk(top):
+        names[:] = [name for name in names if name not in {".git", OWN}]
+        links = [name for name in names if Path(folder, name).is_symlink()]
+        for path in (Path(folder, name) for name in (*files, *links)):
+            kind = "link" if path.is_symlink() else oct(path.stat().st_mode & 0o100)
+            content = os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
+            found[str(path.relative_to(top))] = (kind, content, path.lstat().st_mtime_ns)
+    return found
+
+
+def test_the_first_brings_all_and_the_next_nothing(lab: Lab) -> None:
+    lab.write("a/b.cpp", "int b;")
+    lab.write("run.sh", "#!/bin/sh\n").chmod(0o755)
+    (lab.here / "link").symlink_to("a/b.cpp")
+    lab.write(".gitignore", "out/\n")
+    lab.commit()
+    lab.git("tag", "v1")
+    lab.write("out/left", "here")
+    lab.write("new.cpp", "untracked")
+    lab.write("a/b.cpp", "int c;")
+    first = lab.sync()
+    shutil.rmtree(lab.here / "out")
+    lab.must_agree()
+    assert lab.git("describe", "--tags", there=True) == "v1"
+    # What the commit holds came with it.
+    assert first.sent == 2
+    again = lab.sync()
+    assert (again.sent, again.deleted, again.digest) == (0, 0, first.digest)
+
+
+def test_what_is_not_in_git_is_sent_as_it_lies(lab: Lab) -> None:
+    shutil.rmtree(lab.here / ".git")
+    lab.write("a/b", "1")
+    assert lab.sync().sent == 1
+    (lab.here / "a/b").unlink()
+    (lab.here / "a").rmdir()
+    lab.write("a", "2")
+    assert lab.sync().deleted == 1
+    assert held(lab.there) == held(lab.here)
+
+
+def test_an_edit_over_there_is_told_and_kept_until_it_is_given_up(lab: Lab) -> None:
+    for name in ("kept", "gone", "both", "other"):
+        lab.write(name, "first")
+    lab.commit()
+    lab.sync()
+    lab.write("kept", "theirs", there=True)
+    lab.write("both", "theirs", there=True)
+    (lab.there / "gone").unlink()
+    lab.write("mine", "theirs", there=True)
+    lab.write("both", "ours")
+    lab.write("mine", "ours")
+    lab.write("other", "second")
+    done = lab.sync()
+    assert done.edited == ("both", "gone", "kept", "mine")
+    assert "--back PATH" in lab.reporter.warnings[0]
+    told = {name: (lab.there / name).read_text() for name in ("kept", "both", "mine", "other")}
+    assert told == {"kept": "theirs", "both": "theirs", "mine": "theirs", "other": "second"}
+    assert lab.sync().edited == done.edited
+    # The same at both ends is no edit any more.
+    lab.write("both", "theirs")
+    assert lab.sync().edited == ("gone", "kept", "mine")
+    assert lab.sync("gone", "kept", "mine").edited == ()
+    lab.must_agree()
+    assert lab.sync().edited == ()
+
+
+def test_a_commit_over_there_is_told_and_kept(lab: Lab) -> None:
+    lab.write("a", "1")
+    lab.commit()
+    lab.sync()
+    lab.git("commit", "--quiet", "--allow-empty", "--message", "theirs", there=True)
+    theirs = lab.git("rev-parse", "HEAD", there=True)
+    lab.write("a", "2")
+    lab.commit()
+    assert lab.sync().moved == theirs
+    assert lab.git("rev-parse", "HEAD", there=True) == theirs
+    assert (lab.there / "a").read_text() == "2"
+    lab.git("reset", "--quiet", "--soft", "HEAD~", there=True)
+    assert lab.sync().moved == ""
+    lab.must_agree()
+
+
+def test_a_history_that_is_not_here_is_left_out(lab: Lab, tmp_path: Path) -> None:
+    for number in range(3):
+        lab.write("a", str(number))
+        lab.commit(f"{number}")
+    whole = lab.here.rename(tmp_path / "whole")
+    subprocess.run(["git", "clone", "--quiet", "--depth=2", f"file://{whole}", lab.here], check=True)
+    lab.sync()
+    lab.must_agree()
+    lab.write("b", "new")
+    lab.commit()
+    lab.sync()
+    lab.must_agree()
+    lab.git("checkout", "--quiet", "--detach", "HEAD~2")
+    lab.sync()
+    lab.must_agree()
+    assert lab.git("fsck", there=True) == ""
+
+
+@pytest.mark.parametrize(
+    ("seed", "rounds"), [(7, 8), *(pytest.param(seed, 50, marks=pytest.mark.slow) for seed in range(4))]
+)
+def test_after_any_history_the_copy_is_the_checkout(lab: Lab, seed: int, rounds: int) -> None:
+    """Edits, times, deletions, branches, folders in the place of files; and some receivers that are killed anywhere."""
+    chance = random.Random(seed)
+    names = [f"{folder}{name}" for folder in ("", "d/", "d/e/", "f/") for name in "abc"]
+    for name in names:
+        lab.write(name, name)
+    lab.commit()
+    for branch in ("one", "two"):
+        lab.git("branch", branch)
+    for _ in range(rounds):
+        for _ in range(chance.randint(1, 3)):
+            step(lab, chance, names)
+        if chance.random() < 0.2:
+            cut(lab, chance)
+        done = lab.sync()
+        assert done.edited == (), lab.reporter.warnings
+        lab.must_agree()
+
+
+def step(lab: Lab, chance: random.Random, names: list[str]) -> None:
+    path = lab.here / chance.choice(names)
+    match chance.choice(
+        ("edit", "edit", "same size", "delete", "old", "future", "mode", "link", "branch", "commit", "turn")
+    ):
+        case "edit":
+            put(lab, path, str(chance.random()))
+        case "same size":
+            put(lab, path, chance.choice("xyz") * 8)
+        case "delete":
+            remove(path)
+        case ("old" | "future") as when:
+            put(lab, path, str(chance.random()), at=10**9 if when == "old" else 4 * 10**9)
+        case "mode":
+            put(lab, path, "program", mode=0o755)
+        case "link":
+            remove(path)
+            if not above(lab, path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.symlink_to(chance.choice(names))
+        case "turn":
+            # A folder in the place of a file, and the other way round.
+            folder = lab.here / chance.choice(("d", "f", "a"))
+            remove(folder)
+            put(lab, folder if chance.random() < 0.5 else folder / "b", "turned")
+        case kind:
+            lab.commit()
+            if kind == "branch":
+                lab.git("checkout", "--quiet", chance.choice(("main", "one", "two")))
+
+
+def above(lab: Lab, path: Path) -> bool:
+    """Tell whether something stands in the way of a path."""
+    return any(
+        one.is_symlink() or one.is_file() for one in path.parents if one.is_relative_to(lab.here) and one != lab.here
+    )
+
+
+def put(lab: Lab, path: Path, text: str, *, mode: int = 0o644, at: int | None = None) -> None:
+    if above(lab, path) or (path.is_dir() and not path.is_symlink()):
+        return
+    remove(path)
+    lab.write(str(path.relative_to(lab.here)), text).chmod(mode)
+    if at is not None:
+        os.utime(path, (at, at))
+
+
+def remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        if path.parent.is_dir():
+            path.unlink(missing_ok=True)
+
+
+def cut(lab: Lab, chance: random.Random) -> None:
+    """Have a receiver that is killed after some of its system calls that change something."""
+    killer = lab.docker.with_name("killer")
+    program = (
+        "import os, signal, sys\n"
+        "argv = sys.argv[sys.argv.index('here') + 1:]\n"
+        f"left = [{chance.randint(0, 30)}]\n"
+        "def hook(event, args):\n"
+        "    if event in ('os.rename', 'os.remove', 'os.utime', 'os.mkdir', 'os.rmdir', 'open', 'subprocess.Popen'):\n"
+        "        left[0] -= 1\n"
+        "        if left[0] < 0: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "text, root = argv[-2:]\n"
+        "sys.argv = ['-c', root]\n"
+        "code = compile(text, 'receiver', 'exec')\n"
+        "sys.addaudithook(hook)\n"
+        "exec(code, {'__name__': '__main__'})\n"
+    )
+    killer.write_text(f"#!{shutil.which('python3')}\n{program}")
+    killer.chmod(0o755)
+    with contextlib.suppress(CutError):
+        lab.sync(docker=killer)
+
+
+@pytest.mark.parametrize("path", ["../out", "/etc/x", ".git/hooks/post-checkout", "sub", "link/x", "a\0b"])
+def test_what_is_taken_back_goes_nowhere_else(lab: Lab, tmp_path: Path, path: str) -> None:
+    (lab.here / "sub").mkdir()
+    (lab.here / "link").symlink_to(tmp_path)
+    with pytest.raises((RefusedError, ValueError)):
+        _put(lab.here, path, b"x", program=False)
+    assert sorted(one.name for one in lab.here.iterdir()) == [".git", "link", "sub"]
+
+
+def test_what_was_made_over_there_is_taken_back(lab: Lab) -> None:
+    lab.write("a", "ours")
+    lab.sync()
+    lab.write("a", "theirs", there=True)
+    lab.write("d/new.sh", "made", there=True).chmod(0o755)
+    engine = Engine(docker=str(lab.docker), environ={**os.environ, "DOCKER_HOST": "tcp://far:1"})
+    place = Place("here", str(lab.there), "")
+    assert compare(engine, place, lab.here).edited == ("a",)
+    assert take_back(engine, place, lab.here, ["a", "d", "none"]) == ["a", "d/new.sh"]
+    assert (lab.here / "d/new.sh").stat().st_mode & 0o100
+    assert lab.sync().edited == ()
+    assert held(lab.there) == held(lab.here)
+
+
+def test_a_full_disk_over_there_is_told(lab: Lab) -> None:
+    lab.write("a", "x" * 100_000)
+    small = lab.docker.with_name("small")
+    small.write_text('#!/bin/bash\nulimit -f 20; trap "" XFSZ\nexec ' + str(lab.docker) + ' "$@"\n')
+    small.chmod(0o755)
+    with pytest.raises(EngineError, match="could not be brought to the engine: File too large"):
+        lab.sync(docker=small)
+    lab.sync()
+    assert held(lab.there) == held(lab.here)
+
+
+def test_an_end_that_says_nothing_is_given_up(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEVBOX_TIMEOUT", "0.3")
+    silent = lab.docker.with_name("silent")
+    silent.write_text("#!/bin/sh\nexec sleep 60\n")
+    silent.chmod(0o755)
+    with pytest.raises(EngineError, match=r"said nothing for 0\.3 s"):
+        lab.sync(docker=silent)
+
+
+def test_a_container_without_python_is_told(lab: Lab) -> None:
+    none = lab.docker.with_name("none")
+    none.write_text(
+        "#!/bin/sh\necho 'OCI runtime exec failed: exec: \"python3\": executable file not found' >&2; exit 127\n"
+    )
+    none.chmod(0o755)
+    with pytest.raises(EngineError, match="has no python3"):
+        lab.sync(docker=none)
