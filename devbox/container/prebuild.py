@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from devbox import config
 from devbox.container import which
 from devbox.container.contract.inforce import names_taken
 from devbox.container.contract.reach import reach_of_build
-from devbox.container.project import resolve
+from devbox.container.project import one_shot_files, one_shot_project, resolve
 from devbox.container.up.apply import Journal
 from devbox.container.up.complete import Wishes, complete
 from devbox.devcontainer.compose.model import as_image_contract
@@ -70,6 +71,12 @@ def prebuild(request: PrebuildRequest, engine: Engine, reporter: Reporter) -> Pr
     Raises ContractError where there is none, RefusedError where nobody agreed to what the build reaches on the host,
     and what `complete` raises.
     """
+    name = f"prebuild-{os.getpid()}"
+    with one_shot_files(name):
+        return _prebuild(request, engine, reporter, name)
+
+
+def _prebuild(request: PrebuildRequest, engine: Engine, reporter: Reporter, name: str) -> PrebuildResult:
     path = which.contract(request.path, engine, reporter, config=request.config)
     if path is None:
         raise ContractError(f"{request.path} has no devcontainer.json", hint="devbox generate --shared   # writes one")
@@ -80,7 +87,7 @@ def prebuild(request: PrebuildRequest, engine: Engine, reporter: Reporter) -> Pr
         reporter.warn(
             f"{path} is yours alone: the image's user has your ids. `devbox generate --shared` writes one for everybody"
         )
-    project = resolve(engine, contract) if contract.kind == "compose" else None
+    project = one_shot_project(contract, resolve(engine, contract), name) if contract.kind == "compose" else None
     journal = Journal(engine, reporter, dry_run=request.answers.dry_run)
     settings = config.load(request.path, environ=engine.environ, flags={})
     reach = (

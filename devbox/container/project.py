@@ -11,7 +11,8 @@ import json
 import os
 import re
 import tempfile
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -65,6 +66,8 @@ _WITHIN = frozenset({
 _WITHIN_BUILD = frozenset({"args", "dockerfile_inline", "extra_hosts", "labels"})
 # It reads a few files; what takes longer will not end.
 _SECONDS = 60.0
+# How the files of commands that run beside others begin, and when nobody can be about to read them.
+_ONE_SHOT, _LEFT_SECONDS = "run-", 86400.0
 
 
 def resolve(engine: Engine, contract: Contract, *, drafted: Mapping[Path, str] | None = None) -> Project:
@@ -370,14 +373,30 @@ def override_file(contract: Contract) -> Path:
     return _override(_key(contract))
 
 
-def one_shot_file(contract: Contract) -> Path:
-    """Return where the override of `devbox run` is."""
-    return _folder() / f"run-{_key(contract)}.yml"
+def one_shot_project(contract: Contract, project: Project, name: str) -> Project:
+    """Return `project` for the one command `name`, in a file of its own.
+
+    What another command has judged, and is about to let docker compose read, is none of its.
+    """
+    return replace(project, path=_folder() / f"{_ONE_SHOT}{name}-{_key(contract)}.yml")
 
 
-def one_shot_project(contract: Contract, project: Project) -> Project:
-    """Return `project` for `devbox run`, which leaves the file alone that an `up` may be about to read."""
-    return replace(project, path=_folder() / f"run-project-{_key(contract)}.yml")
+def one_shot_file(project: Project) -> Path:
+    """Return where the override of a project for one command is."""
+    return project.path.with_suffix(".override.yml")
+
+
+@contextmanager
+def one_shot_files(name: str) -> Iterator[None]:
+    """Remove the files of the command `name` at its end, and what one has left that was killed."""
+    try:
+        yield
+    finally:
+        for path in _folder().glob(f"{_ONE_SHOT}*.yml"):
+            with suppress(FileNotFoundError):
+                # Compose reads them when it starts.
+                if path.name.startswith(f"{_ONE_SHOT}{name}-") or time.time() - path.stat().st_mtime > _LEFT_SECONDS:
+                    path.unlink()
 
 
 def recall(contract: Contract) -> JSON | None:
@@ -420,7 +439,8 @@ def forget(labels: Mapping[str, str], *, keep_name: bool) -> None:
     key = _key_of(folder_of(labels), host_spelling(labels.get(CONFIG_FILE, "")))
     known = _read(key)
     for path in _folder().glob(f"*{key}.*"):
-        path.unlink(missing_ok=True)
+        if not path.name.startswith(_ONE_SHOT):
+            path.unlink(missing_ok=True)
     if keep_name and known is not None:
         _write(key, {"workspace": known.get("workspace"), "name": known.get("name"), "down": True})
 

@@ -20,7 +20,7 @@ from devbox.container.inside import supervise
 from devbox.container.inside.exec import run_watched
 from devbox.container.inside.find import running_container
 from devbox.container.inside.probe import remote_env, variables
-from devbox.container.project import resolve, write
+from devbox.container.project import one_shot_files, one_shot_project, resolve, write
 from devbox.container.steps import BuildService
 from devbox.container.sync.send import bring
 from devbox.container.target import ONE_SHOT, Target
@@ -69,16 +69,21 @@ def run(
     returned instead: those that make the image where it is not there, then the container's. Raises DevboxError where
     the workspace has no contract yet.
     """
-    journal = Journal(engine, reporter, dry_run=dry_run)
-    contract, merged, image, project = _wanted(journal, workspace)
+    name = f"devbox-run-{slug(workspace.name)}-{supervise.new_token()[:6]}"
+    with one_shot_files(name):
+        return _run(Journal(engine, reporter, dry_run=dry_run), workspace, argv, name, cwd)
+
+
+def _run(journal: Journal, workspace: Path, argv: Sequence[str], name: str, cwd: Path | None) -> int | list[str]:
+    engine = journal.engine
+    contract, merged, image, project = _wanted(journal, workspace, name)
     uid, gid = contract.ids or (os.getuid(), os.getgid())
     user_image = with_host_ids(journal, merged, image, uid=uid, gid=gid)
     spec, target = one_shot(contract, merged, image, argv)
-    grant = None if project is not None else gpus_for(engine, contract, merged, reporter)
+    grant = None if project is not None else gpus_for(engine, contract, merged, journal.reporter)
     spec = replace(spec, run_args=(*spec.run_args, *(grant.args if grant else ())))
     spec = spec if user_image is None else user_image.used_by(spec)
     terminal = os.isatty(0) and os.isatty(1)
-    name = f"devbox-run-{slug(workspace.name)}-{supervise.new_token()[:6]}"
     place = (target.inside(cwd) if cwd is not None else None) or target.folder
     flags = ["--rm", "--interactive", *(["--tty"] if terminal else []), "--workdir", place]
     for variable, value in target.variables(engine.environ):
@@ -91,7 +96,7 @@ def run(
         own = [flag for flag in flags if flag not in {"--interactive", "--tty"}] + ([] if terminal else ["--no-TTY"])
         named = ["--user", shot.user or "root", "--name", name]
         args = [engine.docker, *composed.args(), "run", *named, *own, project.service, *argv]
-    if dry_run:
+    if journal.dry_run:
         first = [line for step in journal.steps for line in step.lines if not line.startswith("#")]
         return [*first, engine.line(args[1:])]
     names = of_spec(spec) if project is None else of_project(project)
@@ -111,7 +116,7 @@ def run(
         )
 
 
-def _wanted(journal: Journal, workspace: Path) -> tuple[Contract, Merged, Image, Project | None]:
+def _wanted(journal: Journal, workspace: Path, name: str) -> tuple[Contract, Merged, Image, Project | None]:
     """Return the contract in force, its image, built first if it has to be, and its compose project, if any."""
     engine, reporter = journal.engine, journal.reporter
     path = which.contract(workspace, engine, reporter)
@@ -131,7 +136,7 @@ def _wanted(journal: Journal, workspace: Path) -> tuple[Contract, Merged, Image,
     needs_consent(workspace, path, journal.hold(partial(reach_of, contract, engine.environ)))
     project, made_from, by_compose = None, contract, None
     if contract.kind == "compose":
-        project = resolve(engine, contract)
+        project = one_shot_project(contract, resolve(engine, contract), name)
         needs_consent(workspace, path, journal.hold(partial(reach_of, contract, engine.environ, project=project)))
         by_compose = compose.service_build(engine, contract, project)
         if by_compose is not None:

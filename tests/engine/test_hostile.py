@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
@@ -565,6 +566,28 @@ def test_what_is_shown_without_its_secrets_is_bound_to_them(
     assert seen[0] == seen[2] != seen[1]
     (key,) = (paths.state_dir() / "trust").glob("key")
     assert key.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_run_is_of_what_it_has_judged_while_another_one_begins(
+    canaries: Canaries, engine_name: Callable[[str], str]
+) -> None:
+    project, said = f"other-{engine_name('beside')}".lower(), canaries.me / "said"
+    write_project(canaries.me, project, {"environment": {"V": "one"}, "network_mode": "none"})
+    changed, script = canaries.me / ".devcontainer/c.yaml", canaries.me / "docker"
+    # Right before docker compose reads the files of the first one, another one writes its own.
+    inner = f"sed -i s/one/two/ {changed}; cd {canaries.me}; {sys.executable} -m devbox run -- sh -c 'echo $V' > {said}"
+    script.write_text(f"""#!/bin/sh
+case " $* " in *" run "*) [ -e {said} ] || ( {inner} );; esac
+exec docker "$@"
+""")
+    script.chmod(0o755)
+    engine = Engine(docker=str(script), environ=canaries.engine.environ)
+    try:
+        assert run(engine, canaries.me, ["sh", "-c", 'test "$V" = one'], Silent()) == 0
+        assert said.read_text().strip() == "two"
+        assert not [*paths.state_dir().rglob("run-*.yml")]
+    finally:
+        engine.run(["compose", "--project-name", project, "down", "--timeout", "0"], check=False)
 
 
 def test_names_that_somebody_else_has_are_asked_for(canaries: Canaries, engine_name: Callable[[str], str]) -> None:

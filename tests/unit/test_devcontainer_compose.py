@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox.container.desired import Image, desired_service
-from devbox.container.project import one_shot_file, one_shot_project, override_file
+from devbox.container.project import forget, one_shot_file, one_shot_files, one_shot_project, override_file
 from devbox.devcontainer.compose import model, mounts, sources
 from devbox.devcontainer.compose import override as overriding
 from devbox.devcontainer.compose.model import Project
@@ -23,6 +23,7 @@ from devbox.devcontainer.compose.override import ProjectSpec
 from devbox.devcontainer.compose.reading import documents
 from devbox.devcontainer.compose.sealed import sealed
 from devbox.devcontainer.compose.sources import Sources
+from devbox.devcontainer.identity import id_labels
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.model import Variation
 from devbox.devcontainer.read import read
@@ -221,11 +222,23 @@ def test_a_short_secret_that_the_files_name_is_sealed() -> None:
     assert set(secrets.values()) == {"hunter2"}
 
 
-def test_a_run_leaves_the_file_alone_that_an_up_may_read(tmp_path: Path) -> None:
+def test_a_run_leaves_the_files_alone_that_an_up_or_another_run_may_read(tmp_path: Path) -> None:
     one, made = contract(tmp_path), project()
-    own = one_shot_project(one, made)
-    assert own.path not in {made.path, one_shot_file(one), override_file(one)}
-    assert own == replace(made, path=own.path)
+    first, second = (one_shot_project(one, made, name) for name in ("a", "b"))
+    files = [made.path, override_file(one), first.path, one_shot_file(first), second.path, one_shot_file(second)]
+    assert len(set(files)) == len(files)
+    assert first == replace(made, path=first.path)
+    for file in files[1:]:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    with one_shot_files("a"):
+        forget(dict(id_labels(one.workspace, one.path)), keep_name=False)
+        assert [file.exists() for file in files[1:]] == [False, True, True, True, True]
+    assert [file.exists() for file in files[2:]] == [False, False, True, True]
+    os.utime(second.path, (0, 0))
+    with one_shot_files("c"):
+        pass
+    assert [file.exists() for file in files[4:]] == [False, True]
 
 
 def test_secrets_of_a_dotenv(tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from devbox.container.contract.inforce import agree_by_writing, claimed, see_con
 from devbox.container.desired import Desired, Image, UserImage, canonical, desired_service, run_args_value
 from devbox.container.project import (
     one_shot_file,
-    one_shot_project,
     override_file,
     recall,
     remember,
@@ -366,9 +365,8 @@ def one_shot_spec(
     `shot` is the container as `docker run` would make it.
     """
     whole = _with_repository(contract, project)
-    own = one_shot_project(contract, project)
     own_image = UserImage(shot.image, run_args_value(shot.run_args, "--userns"))
-    wanted = desired_service(whole, merged, image, own, path=one_shot_file(contract), own_image=own_image)
+    wanted = desired_service(whole, merged, image, project, path=one_shot_file(project), own_image=own_image)
     assert isinstance(wanted.spec, ProjectSpec)  # noqa: S101  # a service is nothing else
     return one_shot(wanted.spec, labels=shot.labels, env=shot.env, ulimits=_lowered(contract, project.service))
 
