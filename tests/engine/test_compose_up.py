@@ -426,6 +426,15 @@ def test_bad_files_are_named_with_composes_own_words(work: Work, text: str, conf
     assert str(work.path / ".devcontainer") in caught.value.message
 
 
+def test_a_folder_that_compose_cannot_mount_is_named(work: Work, tmp_path: Path) -> None:
+    other = Work(tmp_path / f"{work.path.name}:b", work.engine)
+    other.path.mkdir()
+    other.write_project({"app": {**ALONE, "volumes": ["..:/c"]}})
+    with pytest.raises(EngineError, match=r"cannot mount .*:b:/c:rw: its source has a colon"):
+        other.up(trust=True, skip_hooks=True)
+    work.engine.run(["network", "rm", f"{work.path.name}b_devcontainer_default"])
+
+
 @pytest.mark.parametrize("lacks", ["env_file", "label_file"])
 def test_what_nobody_wants_stops_nobody(work: Work, lacks: str) -> None:
     hidden = {"profiles": ["mine"]}

@@ -176,6 +176,16 @@ def stand_in() -> list[str]:
     return made
 
 
+def tidy(copy: Path) -> None:
+    """Remove the containers that a suite left of the folders of its copy, with what belongs to their projects."""
+    listed = '{{.ID}}\t{{.Label "devcontainer.local_folder"}}\t{{.Label "com.docker.compose.project"}}'
+    rows = [line.split("\t") for line in must(["docker", "ps", "--all", "--format", listed]).splitlines()]
+    ours = [row for row in rows if row[1].startswith(f"{copy}/")]
+    projects = {project for *_, project in ours if project}
+    for name in [one for one, folder, project in rows if folder.startswith(f"{copy}/") or project in projects]:
+        run(["docker", "rm", "--force", "--volumes", name])
+
+
 def suite(copy: Path, file: str, who: str, program: str, standins: StandIns, grep: str) -> Result:
     """Run the tests of a suite that `grep` fits against a program, that of `who`. What came of it is kept beside."""
     somebody = person(copy.parent)
@@ -197,6 +207,7 @@ def suite(copy: Path, file: str, who: str, program: str, standins: StandIns, gre
         **{_PROGRAM: program},
     )  # fmt: skip
     report.with_suffix(".log").write_text(done.stdout + done.stderr)
+    tidy(copy)
     if not report.is_file():
         return Result({f"{file} itself": False})
     found = json.loads(report.read_text())

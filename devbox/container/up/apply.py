@@ -313,6 +313,12 @@ def _project_refused(engine: Engine, text: str, step: ComposeUp) -> EngineError:
         return EngineError(
             "docker has no 'compose' command, which the contract needs", hint="install docker-compose-plugin (v2)"
         )
+    if (odd := re.search("invalid volume specification: '([^']*)'", text)) is not None:
+        return EngineError(
+            f"docker compose cannot mount {odd[1]}: its source has a colon in its name",
+            hint="mv it to a name without one",
+            detail=odd[0],
+        )
     pulled = _NO_IMAGE.search(text)
     if pulled and step.spec is not None:
         image = step.spec.project.config["services"].get(pulled[1], {}).get("image", "")
