@@ -89,6 +89,11 @@ gpu-test: $(STAMP) tools engine ## Run the tests that need an NVIDIA GPU; DEVBOX
 reference-suite: $(STAMP) tools engine reference ## Run the reference CLI's own suites through it and devbox; TREE=its checkout
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.reference.suite $(TREE) $(ARGS)
 
+.PHONY: conformance
+conformance: $(STAMP) ## Record what a project's own script would run beside devbox; TREE=its checkout, which it runs in
+	@$(BIN)/python -m tests.trees.conformance $(TREE)
+	@$(BIN)/python docs/generate.py
+
 .PHONY: trees
 trees: $(STAMP) engine ## Build parts of real source trees (llama.cpp, vLLM); takes an hour, and a network
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.trees.real $(ARGS)

@@ -6,8 +6,6 @@ machine with eight GPUs: no engine is needed, and a dry run that asks one for mo
 
 from __future__ import annotations
 
-import json
-import os
 import shlex
 import subprocess
 import tomllib
@@ -22,35 +20,13 @@ import typer
 
 from devbox.agent.drivers.build_wheel import ALIASES, Script
 from devbox.cli.app import app, run
-from tests.api import empty_engine
+from tests.machine import programs_in, stand_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 DATA = Path(__file__).parents[1] / "data" / "migration"
 PAGES = {file.stem: tomllib.loads(file.read_text(encoding="utf-8")) for file in sorted(DATA.glob("*.toml"))}
-# What the engine and the driver of the recorded machine say; the engine is on the machine where the test runs.
-INFO = {
-    "ServerVersion": "28.3.0",
-    "Name": os.uname().nodename,
-    "Runtimes": {"runc": {}, "nvidia": {}},
-    "DockerRootDir": "/var/lib/docker",
-}
-GPUS = "".join(f"{index}, GPU-{index}, NVIDIA H100 80GB HBM3, 81559, 580.65.06, 9.0\n" for index in range(8))
-# Beside the facts a dry run may ask for the builder and the platform. It starts no other program.
-DOCKER = """#!/bin/sh
-case "$*" in
-"info --format {{json .}}") cat "$0.info" ;;
-"buildx inspect"*) printf 'Name: multi-builder\\nDriver: docker-container\\n' ;;
-"version --format"*) echo linux/amd64 ;;
-*) echo "a dry run asks the engine: docker $*" | tee -a "$0.asked" >&2; exit 1 ;;
-esac
-"""
-NVIDIA_SMI = f"#!/bin/sh\nprintf '%s' '{GPUS}'\n"
-# What a developer's environment may say of images, networks and tokens.
-HIDDEN: tuple[str, ...] = ("IMAGE_WITH_TAG", "DOCKER_PULL", "HF_TOKEN")
-HIDDEN += ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
-HIDDEN += tuple(name for word in ("http_proxy", "https_proxy", "no_proxy") for name in (word, word.upper()))
 
 
 @dataclass(frozen=True)
@@ -121,25 +97,14 @@ def contains(words: Sequence[str], wanted: str) -> bool:
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with the programs of the recorded machine, and its engine's socket."""
-    folder = tmp_path_factory.mktemp("machine")
-    for name, text in {"docker": DOCKER, "nvidia-smi": NVIDIA_SMI}.items():
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
-    (folder / "docker.info").write_text(json.dumps(INFO))
-    with empty_engine(folder / "docker.sock"):
+    with programs_in(tmp_path_factory.mktemp("machine")) as folder:
         yield folder
 
 
 @pytest.fixture
 def machine(programs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A machine that is always the same, but for the limits, ports and folders of the one on which the test runs."""
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{programs}/docker.sock")
-    monkeypatch.setattr("devbox.facts.engine._limits", lambda **_: dict.fromkeys(("memlock", "stack", "nofile")))
-    monkeypatch.setattr("devbox.oneshot.image_run._must_be_free", lambda *_: None)
-    monkeypatch.setattr("devbox.container.contract.personal._is_there", lambda *_: True)
-    for name in HIDDEN:
-        monkeypatch.delenv(name, raising=False)
+    """A machine that is always the same, but for ports and folders of the one on which the test runs."""
+    stand_on(programs, monkeypatch)
     yield
     assert not (programs / "docker.asked").exists(), (programs / "docker.asked").read_text()
 

@@ -1,0 +1,253 @@
+"""What a project's own script would run beside what devbox runs, from a real checkout: `make conformance TREE=…`.
+
+The lines are those of the migration pages; the script runs in its own dry run (`make -n`), on this machine. What each
+hands to docker is recorded in tests/data/conformance as facts, with the checkout's revision and the day, and what moved
+since the last recording is shown. The pages of docs/ are written from it, with the reasons of the migration page.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from devbox.cli.app import run
+from devbox.facts.makefile import read_makefile
+from devbox.facts.stated import assigned
+from tests.machine import programs_in, stand_on
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+# Options of docker that stand alone; all others take a value.
+_ALONE = frozenset(
+    {"--pull", "--load", "--push", "--rm", "-it", "-i", "-t", "--interactive", "--tty", "--init", "--detach"}
+)
+_ALONE |= {"--no-cache", "--amend"}
+# What is only shown, or only devbox's own to know its images by.
+_SHOWN = ("build progress", "build --load", "build label", "run label")
+# How an option is told, where one thing has several.
+_NAMES = {"--volume": "mount", "-v": "mount", "--mount": "mount", "-p": "port", "--publish": "port", "-f": "file"}
+_COMMANDS = (("buildx", "imagetools", "create"), ("buildx", "build"), ("manifest", "create"), ("manifest", "push"))
+_IF = ("if", "[", "left", "=", "right", "]")
+
+
+class Difference(NamedTuple):
+    """A fact that only one side has, and why; "" where no reason is known. `same`: what comes of it is the same."""
+
+    side: str
+    fact: str
+    why: str
+    same: bool = False
+
+
+def facts(text: str, tree: Path, folder: str = "") -> list[str]:
+    """Return what the docker commands in `text` say, sorted. They run in `folder` of the tree."""
+    found: set[str] = set()
+    for words in _docker(text):
+        found |= set(_facts(words, tree / folder))
+    return sorted({_plain(fact, tree) for fact in found if not fact.startswith(_SHOWN)})
+
+
+def _docker(text: str) -> Iterator[list[str]]:
+    """Yield the words after `docker` of each command, less those of a shell's branch that is not taken."""
+    lexer = shlex.shlex(re.sub(r"\\\n", " ", text), posix=True, punctuation_chars=";&\n")
+    lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t", True, ""
+    skipped = False
+    for separates, group in itertools.groupby(lexer, key=lambda word: not word.strip(";&\n")):
+        words = [] if separates else list(group)
+        words = words[1:] if words[:1] == ["then"] else words
+        if len(words) == len(_IF) and (words[0], words[3]) == ("if", "="):
+            skipped = words[2] != words[4]
+        elif words[:1] == ["fi"]:
+            skipped = False
+        while words and re.fullmatch(r"\w+=\S*", words[0]):
+            words.pop(0)
+        if words[:1] == ["docker"] and not skipped:
+            yield words[1:]
+
+
+def _facts(words: Sequence[str], folder: Path) -> Iterator[str]:
+    command = next((one for one in _COMMANDS if tuple(words[: len(one)]) == one), (words[0],))
+    name = " ".join(command).removeprefix("buildx ")
+    rest, place = list(words[len(command) :]), list[str]()
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("-") or (place and name == "run"):
+            place.append(word)
+            continue
+        option, equals, value = word.partition("=") if word.startswith("--") else (word, "", "")
+        if word in _ALONE:
+            yield f"{name} {word}"
+            continue
+        value = value if equals else rest.pop(0)
+        option = _NAMES.get(option, option.lstrip("-"))
+        if option == "mount":
+            value = next(iter([*re.findall(r"(?:target|dst)=([^,]+)", value), *value.split(":")[1:2], value]))
+        yield f"{name} {option} {os.path.normpath(folder / value) if option == 'file' else value}"
+    if name == "build":
+        place = [os.path.normpath(folder / one) for one in place]
+    yield f"{name} of {' '.join(place)}"
+
+
+def _plain(fact: str, tree: Path) -> str:
+    """Return a fact without what differs from one machine and one run to the next."""
+    text = fact.replace(str(tree), "{tree}").replace("{tree}/", "")
+    text = re.sub(r"\b[0-9a-f]{40}\b", "{commit}", text)
+    text = re.sub(r"-j \d+", "-j {jobs}", text)
+    return re.sub(r"\bdevbox-image-[0-9a-f]{8}\b", "devbox-image-{token}", text)
+
+
+def lines_of(page: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """Yield of a migration page what is replaced, its target, the script's own dry run, and devbox's command."""
+    rule = page.get("conformance", {})
+    for table in page["tables"]:
+        for row in table["rows"]:
+            was = re.sub(r" \([^()]*\)$", "", row["was"]).partition(",")[0]
+            if (
+                rule
+                and "devbox" in row
+                and "tree" not in row
+                and was.startswith(rule["prefix"])
+                and "unshown" not in row
+            ):
+                asked = was.removeprefix(rule["prefix"])
+                yield row["was"], asked.split()[0], rule["dry"] + asked, row["devbox"]
+
+
+def differences(page: dict[str, Any], row: dict[str, Any]) -> list[Difference]:
+    """Return in what a recorded line differs, each with the first reason of its page that fits.
+
+    Where devbox refuses, or builds stages of its own, that is the one difference. What both sides say, and say
+    differently, is told as changed: a reason for what one side lacks is none for that.
+    """
+    there, here = set(row["there"]), set(row["here"])
+    refused = [("here", fact) for fact in sorted(here) if fact.startswith("error: ")]
+    if "image build" in row["devbox"] and "--upstream" not in row["devbox"]:
+        refused = [("here", "stages of devbox's own")]
+    only = [("there", one) for one in sorted(there - here)] + [("here", one) for one in sorted(here - there)]
+    keys = [_key(fact) for _, fact in only]
+    told = [
+        (side, f"changed {fact}" if key and keys.count(key) > 1 else fact)
+        for (side, fact), key in zip(only, keys, strict=True)
+    ]
+    return [Difference(side, fact, *_why(page["reasons"], f"{side} {fact}")) for side, fact in refused or told]
+
+
+def _key(fact: str) -> str:
+    """Return what a fact gives a value, "" for one that may be there several times."""
+    found = re.match(r"build (?:build-arg \w+(?==)|target\b|file\b)", fact)
+    return found[0] if found else ""
+
+
+def _why(reasons: Sequence[dict[str, Any]], text: str) -> tuple[str, bool]:
+    found: dict[str, Any] = next((one for one in reasons if fnmatchcase(text, one["what"])), {})
+    return found.get("why", ""), found.get("same", False)
+
+
+def record(tree: Path, name: str, page: dict[str, Any]) -> dict[str, Any]:
+    """Run both sides of each line in a checkout, and return what they say."""
+    revision = subprocess.run(["git", "-C", str(tree), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    version = assigned(tree, page["conformance"]["version"], "__version__")
+    makefile = read_makefile(tree, f"{page['conformance']['folder']}/Makefile", {})
+    rows = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        programs_in(Path(folder)) as programs,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        stand_on(programs, patch)
+        patch.chdir(tree)
+        for was, target, dry, devbox in lines_of(page):
+            if makefile is not None and target.rpartition("_")[0] not in makefile.prefixes():
+                continue  # `%_build` takes any name: a target that this checkout does not know builds what nobody meant
+            asked = shlex.split(dry)
+            environ = {"PATH": "/usr/bin:/bin", "HOME": "/home/kim", "USER": "kim"}
+            there = subprocess.run(asked, cwd=tree, env=environ, capture_output=True, text=True, check=False).stdout
+            rows.append(
+                {
+                    "was": was,
+                    "devbox": devbox,
+                    "there": facts(there, tree, page["conformance"]["folder"]),
+                    "here": _here(devbox, tree),
+                }
+            )
+    return {
+        "system": name,
+        "version": version.value if version else "",
+        "revision": revision.stdout.strip(),
+        "date": time.strftime("%Y-%m-%d"),
+        "rows": rows,
+    }
+
+
+def _here(line: str, tree: Path) -> list[str]:
+    """Return what devbox's commands would have docker do, or what it says instead."""
+    found: list[str] = []
+    for command in line.split(" && "):
+        args = shlex.split(command)[1:]
+        if args[0] not in {"up", "image"}:
+            continue
+        end = args.index("--") if "--" in args else len(args)
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = run([*args[:end], *(["--trust"] if args[0] == "up" else []), "--dry-run", *args[end:]])
+        said = next((text for text in err.getvalue().splitlines() if text.startswith("error: ")), "")
+        made = facts(out.getvalue(), tree) if code == 0 else [said]
+        # What `up` builds first is of devbox's own stages.
+        found += [fact for fact in made if args[0] != "up" or not fact.startswith(("build ", "pull "))]
+    return sorted(set(found))
+
+
+def moved(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    """Yield what is not as it was recorded, line by line."""
+    old = {row["was"]: row for row in before.get("rows", ())}
+    for row in now["rows"]:
+        for side in ("there", "here"):
+            was, is_now = set(old.get(row["was"], {}).get(side, ())), set(row[side])
+            yield from (f"{row['was']}: {side} no more: {fact}" for fact in sorted(was - is_now))
+            yield from (f"{row['was']}: {side} now: {fact}" for fact in sorted(is_now - was))
+
+
+def main(trees: Iterable[str]) -> int:
+    """Record each checkout, and show what moved and what has no reason."""
+    code = 0
+    for tree in (Path(one).resolve() for one in trees):
+        name, page = next(
+            (file.stem, page)
+            for file in sorted((DATA / "migration").glob("*.toml"))
+            if "conformance" in (page := tomllib.loads(file.read_text(encoding="utf-8")))
+            and all((tree / one).exists() for one in page["conformance"]["known_by"])
+        )
+        now = record(tree, name, page)
+        file = DATA / "conformance" / f"{name}-{now['version'] or now['revision'][:12]}.json"
+        before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        for text in moved(before, now):
+            print(text)
+        unexplained = [(row["was"], one) for row in now["rows"] for one in differences(page, row) if not one.why]
+        for was, one in unexplained:
+            print(f"no reason: {was}: {one.side} alone: {one.fact}")
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
+        print(f"{file}: {len(now['rows'])} lines, {len(unexplained)} differences without a reason")
+        code |= bool(unexplained)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
