@@ -81,6 +81,10 @@ reach-test: $(STAMP) engine ## Run the main job on other engines, which it start
 chaos: $(STAMP) engine ## Kill and interrupt commands anywhere, and see that the same ones finish; SEED=, ROUNDS=
 	SEED="$(SEED)" ROUNDS="$(ROUNDS)" $(PYTEST) -m slow -rP tests/engine/test_chaos.py $(ARGS)
 
+.PHONY: words
+words: $(STAMP) engine ## Hand 6,400 hostile words to docker itself, and compare what it makes with what was judged
+	$(PYTEST) -m slow tests/engine/test_docker_words.py -rP $(ARGS)
+
 .PHONY: gpu-test
 gpu-test: $(STAMP) tools engine ## Run the tests that need an NVIDIA GPU; DEVBOX_GPU_IMAGE names an image with nvcc and cmake
 	$(PYTEST) -m gpu $(ARGS)

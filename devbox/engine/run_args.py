@@ -198,6 +198,9 @@ def _checked(name: str, value: str | None, folder: str) -> RunArg:
             _label(value)
         case "env":
             _variable(value)
+        case "device" if value.startswith("/"):
+            place, colon, rest = value.partition(":")
+            value = f"{absolute(place)}{colon}{rest}"
         case "env-file" | "label-file":
             value = absolute(f"{folder}/{value}" if not value.startswith("/") else value)
         case "security-opt":

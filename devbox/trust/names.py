@@ -206,7 +206,7 @@ def taken(
         yield Reach("network", f"{name} {subnet}", said)
     tools = [name for name in names.images if _TOOLS.match(name) and f"image {name}" not in there.claims]
     for name in tools:
-        yield Reach("name", name, f"gives the name {name}, by which tools know their own images, to one of its own")
+        yield Reach("name", name, f"gives the name {name} to an image of its own; by such names tools know theirs")
     for name in (name for name, _ in there.others("image") if name not in tools):
         yield Reach("name", name, f"gives the name {name} to an image of its own; another one has it now")
 

@@ -459,6 +459,21 @@ CASES = [
     ),
     *services("file", "of the host", {"secrets": ["s"]}, secrets={"s": {"file": "{out}/secret"}}),
     *services("file", "of the host", {"configs": ["s"]}, configs={"s": {"file": "{out}/secret"}}),
+    # what steps ask BuildKit for, which nobody has given them
+    *[
+        Case(
+            "steps",
+            {"build": {"dockerfile": "Dockerfile"}},
+            "network.host is not allowed|ssh forward key|not found|invalid reference",
+            {".devcontainer/Dockerfile": f"FROM {{image}}\n{step}\n"},
+        )
+        for step in (
+            "RUN --network=host exec 3<>/dev/tcp/127.0.0.1/{port}",
+            "RUN --mount=type=ssh,required=true true",
+            "RUN --mount=type=secret,id=HF_TOKEN,required=true true",
+            "COPY --from={out} secret /x",
+        )
+    ],
     # settings of the checkout
     *[
         Case(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -235,7 +236,7 @@ def device(random_: random.Random, number: int, folder: str) -> Case:
 
     def holds(inspected: dict[str, Any]) -> bool:
         devices = [one["PathOnHost"] for one in inspected["HostConfig"]["Devices"] or ()]
-        shown = all(place in map(os.path.normpath, reach.value.split(":")) for place in devices)
+        shown = all(place == reach.value.partition(":")[0] for place in devices)
         return reach.kind == "device" and shown and stays(inspected, "Devices", "DeviceRequests")
 
     return Case(text, [made.word], holds)
@@ -245,9 +246,9 @@ KINDS = [mount, volume, port, label, network, env, limit, device]
 ALONE = {network, env, limit, device}
 
 
-def cases(count: int, folder: str) -> tuple[list[tuple[Any, Case]], int]:
+def cases(count: int, folder: str, seed: int) -> tuple[list[tuple[Any, Case]], int]:
     """Return what devbox takes of `count` texts, and how many it refused."""
-    random_ = random.Random(SEED)
+    random_ = random.Random(seed)
     taken, refused = [], 0
     for number in range(count):
         kind = KINDS[number % len(KINDS)]
@@ -345,10 +346,10 @@ def made(engine: Engine, image: str, group: list[Case]) -> dict[str, Any] | None
     return inspected
 
 
-def compare(engine: Engine, image: str, count: int, folder: Path) -> None:
+def compare(engine: Engine, image: str, count: int, folder: Path, *, seed: int = SEED) -> None:
     for name in ("a b", "c,d", "x"):
         (folder / name).mkdir()
-    taken, refused = cases(count, str(folder))
+    taken, refused = cases(count, str(folder), seed)
     assert refused > count / 10, "the texts are too tame to prove anything"
     assert len(taken) > count / 5, "almost nothing is taken, so nothing is compared"
     groups = [[case for kind, case in taken if kind is one] for one in KINDS if one not in ALONE]
@@ -365,6 +366,7 @@ def compare(engine: Engine, image: str, count: int, folder: Path) -> None:
         for case in group:
             compared += 1
             assert case.holds(inspected), (case.text, case.words, inspected)
+    sys.stdout.write(f"{count} texts: {refused} refused by devbox, {compared} made by docker as they were judged\n")
     assert compared > len(taken) / 3
 
 
@@ -373,7 +375,6 @@ def test_what_docker_makes_is_what_was_judged(engine: Engine, image: str, tmp_pa
 
 
 @pytest.mark.slow
-def test_what_docker_makes_of_more_than_six_thousand_is_what_was_judged(
-    engine: Engine, image: str, tmp_path: Path
-) -> None:
-    compare(engine, image, 6400, tmp_path)
+@pytest.mark.parametrize("part", range(8))
+def test_what_docker_makes_of_many_is_what_was_judged(engine: Engine, image: str, tmp_path: Path, part: int) -> None:
+    compare(engine, image, 800, tmp_path, seed=SEED + 1 + part)
