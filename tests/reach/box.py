@@ -172,7 +172,7 @@ class Seat:
 
     def compiled(self) -> int:
         """Build, and return how many objects were compiled, or taken from the compiler cache."""
-        report = json.loads(self.run("devbox", "build", "--json").stdout)["data"]
+        report = json.loads(self.run("devbox", "build", "--seed-from", "none", "--json").stdout)["data"]
         return int(report["compiled"])
 
     def median(self, *argv: str, times: int = 5) -> float:

@@ -78,7 +78,8 @@ def test_the_main_job(box: Box, figures: Figures, flavour: Flavour) -> None:
         "one edit": at.median("sh", "-c", edit),
     }
     at.devbox("down", "--volumes", "--yes")
-    assert at.run("docker", "ps", "--all", "--quiet").stdout == ""
+    mine = f"label=devcontainer.local_folder={at.folder}"
+    assert at.run("docker", "ps", "--all", "--quiet", "--filter", mine).stdout == ""
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS, ids=IDS[1:])

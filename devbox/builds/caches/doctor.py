@@ -51,7 +51,9 @@ def diagnose(said: CacheLook, cache: CompilerCache) -> tuple[Finding, ...]:
         found.append(Finding("cache", severity, message, remedy, why))
 
     where = cache.storage.url if cache.storage is not None else ""
-    if not _diagnose_folder(said, cache, note):
+    # With a storage sccache keeps nothing in its folder.
+    elsewhere = said.kind == "sccache" and cache.storage is not None
+    if not elsewhere and not _diagnose_folder(said, cache, note):
         return tuple(found)
     if said.kind == "ccache":
         _diagnose_ccache(said, note)
