@@ -91,6 +91,10 @@ class PackageWork:
                 f"{environment.link(self.volume)}/bin is not on PATH: devbox up writes that into its own contract; "
                 "in another one, remoteEnv has to say it"
             )
+        if self.request.precompiled is not None:
+            precompiled.compare_abi(
+                self.request.precompiled, self.layer.python, self.layer.inside(self.environ), self.events
+            )
         failed = self._wheel() if self.request.action == "wheel" else self._install()
         if failed is not None:
             self.result.update(failed._asdict())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.agent import testing
-from devbox.agent.events import AgentError
+from devbox.agent import protocol, testing
+from devbox.agent.events import AgentError, Events
 from devbox.agent.python import environment, precompiled, wheel
 from devbox.builds.precompiled import Precompiled, named
 from devbox.cli.app import run
@@ -115,6 +116,27 @@ class TestVersionOfWheel:
     )
     def test_the_commit_comes_before_the_version(self, place: str, version: str | None) -> None:
         assert precompiled.version_of(place) == version
+
+
+class TestAbi:
+    NEW = b"\0_ZN3c105ErrorC2ENS_14SourceLocationENSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE\0"
+    OLD = b"\0_ZN3c105ErrorC2ENS_14SourceLocationESs\0"
+
+    @pytest.mark.parametrize(("content", "abi"), [(NEW, True), (OLD, False), (NEW + OLD, None), (b"\x7fELF", None)])
+    def test_a_wheel_s_libraries_tell_it(self, content: bytes, abi: bool | None, tmp_path: Path) -> None:
+        wheel = write_wheel(tmp_path / "a-1-cp312-cp312-linux_x86_64.whl", {"a/libs/libth.so": content, "a/b.py": b""})
+        assert precompiled.abi_of(str(wheel)) is abi
+        assert precompiled.abi_of(str(tmp_path)) is None
+
+    @pytest.mark.parametrize(("content", "torch", "warned"), [(OLD, 1, True), (NEW, 0, True), (NEW, 1, False)])
+    def test_another_one_than_torch_s_is_warned_of(
+        self, content: bytes, torch: int, warned: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "torch.py").write_text(f"def compiled_with_cxx11_abi(): return bool({torch})\n")
+        wheel = write_wheel(tmp_path / "a-1-cp312-cp312-linux_x86_64.whl", {"a/libs/libth.so": content})
+        named = protocol.Precompiled(kind="location", value=str(wheel))
+        precompiled.compare_abi(named, sys.executable, {"PYTHONPATH": str(tmp_path)}, Events())
+        assert ("its libraries will not load" in capfd.readouterr().out) is warned
 
 
 class TestEnvironmentVariables:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import zipfile
 from typing import TYPE_CHECKING
 
 from ..events import AgentError
+from ..tools import run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +26,10 @@ MAIN = (
 WHEEL_VERSION = re.compile(r"/?[^/-]+-([^/-]+)-[^/]*\.whl(?:$|[?#])")
 LOCAL_COMMIT = re.compile(r"(?:\+|%2B|\.)g([0-9a-f]{7,40})\b", re.IGNORECASE)
 NAMED = 8
+# How std::string is called in the symbols of a library, by the two ABIs of libstdc++ (_GLIBCXX_USE_CXX11_ABI).
+NEW_STRING, OLD_STRING = re.compile(rb"NSt7__cxx1112basic_string"), re.compile(rb"_ZN\w*?Ss\w*|\w+RKSs\w*")
+ABI_OF_TORCH = "import torch; print(int(torch.compiled_with_cxx11_abi()))"
+MOST_BYTES = 1 << 28
 
 
 def pairs(rules: PythonRules, named: Precompiled) -> Sequence[Sequence[str]]:
@@ -104,6 +110,38 @@ def _merge_base(workspace: str, environ: Mapping[str, str]) -> tuple[str | None,
         if base:
             return base, f"the last commit that is also in {ref.split('/', 2)[2]} ({base[:9]})"
     return None, "there is no branch main or master to compare with"
+
+
+def compare_abi(named: Precompiled, python: str, environ: Mapping[str, str], events: Events) -> None:
+    """Warn where a wheel's libraries were compiled for the other ABI of libstdc++ than the torch of `python`.
+
+    They would not load: each function with a std::string has another name. What cannot be told is no warning.
+    """
+    if named.kind != "location" or not os.path.isfile(named.value):
+        return
+    abi = abi_of(named.value)
+    torch = run([python, "-c", ABI_OF_TORCH], environ) if abi is not None else ""
+    if torch in {"0", "1"} and abi is not bool(int(torch)):
+        name = os.path.basename(named.value)
+        events.warn(
+            f"{name} is compiled with _GLIBCXX_USE_CXX11_ABI={int(bool(abi))}, and the torch here with {torch}: its "
+            "libraries will not load. Take one of the same kind, or build: devbox build --install"
+        )
+
+
+def abi_of(wheel: str) -> bool | None:
+    """Return whether the libraries of a wheel have the new ABI of libstdc++, None where they do not tell."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            libraries = [one for one in archive.infolist() if ".so" in one.filename and one.file_size < MOST_BYTES]
+            for one in sorted(libraries, key=lambda one: one.file_size):
+                data = archive.read(one)
+                new, old = bool(NEW_STRING.search(data)), bool(OLD_STRING.search(data))
+                if new != old:
+                    return new
+    except (OSError, zipfile.BadZipFile):
+        pass
+    return None
 
 
 def version_of(place: str) -> str | None:
