@@ -26,6 +26,7 @@ JSON = dict[str, Any]
 # `//` inside a string is never taken for a comment.
 _TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/|,', re.DOTALL)
 _CLOSING = re.compile(r"\s*[\]}]")
+_TRAILING = re.compile(r",\s*[\]}]")
 _NOT_SPACE = re.compile(r"[^\s]")
 # What no argv and no file can carry: JSON can escape both.
 _UNFIT = re.compile("[\0\ud800-\udfff]")
@@ -120,10 +121,12 @@ def _twice(value: object, keys: tuple[str | int, ...]) -> Iterator[tuple[str | i
             if key in seen:
                 yield (*keys, key)
             seen.add(key)
-            yield from _twice(item, (*keys, key))
+            if isinstance(item, list):
+                yield from _twice(item, (*keys, key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _twice(item, (*keys, index))
+            if isinstance(item, list):
+                yield from _twice(item, (*keys, index))
 
 
 def unfit(value: object) -> str | None:
@@ -210,7 +213,9 @@ def _without_comments(text: str) -> str:
         token = match.group()
         return _NOT_SPACE.sub(" ", token) if token.startswith("/") else token
 
-    uncommented = _TOKEN.sub(blank, text)
+    uncommented = _TOKEN.sub(blank, text) if "//" in text or "/*" in text else text
+    if _TRAILING.search(uncommented) is None:
+        return uncommented
 
     def drop(match: re.Match[str]) -> str:
         trailing = (

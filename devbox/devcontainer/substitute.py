@@ -117,12 +117,10 @@ def doubts(value: Any, environ: Mapping[str, str], keys: Keys = ()) -> Iterator[
 
     That is a default that ends early, and a variable of the host that is not set where nothing can be made of that.
     """
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from doubts(item, environ, (*keys, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from doubts(item, environ, (*keys, index))
+    if isinstance(value, (dict, list)):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if not _is_plain(item):
+                yield from doubts(item, environ, (*keys, key))
     elif isinstance(value, str):
         for match in _VARIABLE.finditer(value):
             kind, *arguments = match[1].split(":")
@@ -135,6 +133,11 @@ def doubts(value: Any, environ: Mapping[str, str], keys: Keys = ()) -> Iterator[
                 yield keys, f"the default in {match[0]} ends at its colon: it is '{arguments[1]}'"
             elif len(arguments) == 1 and host and _needed(keys, value):
                 yield keys, f"{arguments[0]} is not set on this machine, so {match[0]} is empty"
+
+
+def _is_plain(value: object) -> bool:
+    """Tell whether a value is a text without a variable, as most are."""
+    return isinstance(value, str) and "${" not in value
 
 
 def _needed(keys: Keys, value: str) -> bool:
@@ -150,7 +153,7 @@ def _walk(value: Any, lookup: Lookup) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(_walk(item, lookup) for item in value)
     if isinstance(value, dict):
-        return {key: _walk(item, lookup) for key, item in value.items()}
+        return {key: item if _is_plain(item) else _walk(item, lookup) for key, item in value.items()}
     return value
 
 
