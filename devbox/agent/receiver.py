@@ -25,7 +25,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import IO, Any, Dict, Iterator, List, Sequence
+    from typing import IO, Any, Container, Dict, Iterator, List, Sequence
 
     # What a path holds: its kind, and a hash of the bytes or a link's target.
     Held = List[str]
@@ -82,6 +82,7 @@ class Receiver:
         os.makedirs(self.own, 0o700, exist_ok=True)
         self._lock = os.open(os.path.join(self.own, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)  # the kernel drops it with this process
+        self._sweep({"record", "pending"})
         self.record: JSON = self._read("record") or {"digest": "", "head": "", "files": {}}
         self.files: dict[str, list[Any]] = self.record["files"]
         self._recover()
@@ -127,8 +128,12 @@ class Receiver:
         if 0 <= age < tick:
             time.sleep((tick - age) / 1e9)
         self._write("record", self.record)
+        self._sweep({"record"})
+
+    def _sweep(self, kept: Container[str]) -> None:
+        """Remove what a run has left here: half a file may be all that a full disk has no room for."""
         for name in os.listdir(self.own):
-            if name not in {"record", "lock"}:
+            if name not in kept and name != "lock":
                 os.unlink(os.path.join(self.own, name))
 
     def edits(self) -> Iterator[tuple[str, Held | None]]:

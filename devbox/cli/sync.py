@@ -44,6 +44,8 @@ def sync(
     place = Place(target.container, target.folder, target.user)
     if back:
         taken = send.take_back(run.engine, place, target.workspace, [_below(target.workspace, one) for one in back])
+        # So it is no edit of there any more.
+        send.sync(run.engine, place, target.workspace, run.console)
         run.show({"copied": True, "taken": taken}, lambda: "\n".join(taken) or "there is nothing of that name there")
         return
     if status:

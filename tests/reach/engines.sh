@@ -45,7 +45,24 @@ USER
 mkdir -p /etc/docker
 echo '{"features": {"cdi": true}, "cdi-spec-dirs": ["/etc/cdi"]}' >/etc/docker/daemon.json
 
-setsid dockerd >/var/log/dockerd.log 2>&1 </dev/null &
+# Another machine reaches root's Docker by TLS, too. What it needs for that is in /share/tls.
+mkdir -p /share/tls && cd /share/tls
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout authority.pem -out ca.pem \
+    -addext keyUsage=critical,keyCertSign 2>/dev/null
+signed() { # signed NAME EXTENSIONS: makes NAME-key.pem and NAME-cert.pem
+    openssl req -newkey rsa:2048 -nodes -subj "/CN=$1" -keyout "$1-key.pem" -out "$1.csr" 2>/dev/null
+    printf '%b' "$2" >extensions
+    openssl x509 -req -days 2 -in "$1.csr" -CA ca.pem -CAkey authority.pem -CAcreateserial -extfile extensions -out "$1-cert.pem" 2>/dev/null
+}
+signed server "subjectAltName=IP:$(hostname -i | cut -d' ' -f1)\nextendedKeyUsage=serverAuth\n"
+signed client "extendedKeyUsage=clientAuth\n"
+cp client-cert.pem cert.pem
+cp client-key.pem key.pem
+chmod 644 ./*.pem
+tls="--tlsverify --tlscacert /share/tls/ca.pem --tlscert /share/tls/server-cert.pem --tlskey /share/tls/server-key.pem"
+cd /
+
+setsid dockerd -H unix:///run/docker.sock -H tcp://0.0.0.0:2376 $tls >/var/log/dockerd.log 2>&1 </dev/null &
 setsid podman system service --time=0 unix:///run/podman/podman.sock >/var/log/podman.log 2>&1 </dev/null &
 su dev -c 'sh /opt/rootless.sh'
 

@@ -318,6 +318,10 @@ def test_a_full_disk_over_there_is_told(lab: Lab) -> None:
     small.chmod(0o755)
     with pytest.raises(EngineError, match="could not be brought to the engine: File too large"):
         lab.sync(docker=small)
+    assert (lab.there / OWN / "file").exists()
+    lab.write("a", "small")
+    lab.sync(docker=small)
+    assert not (lab.there / OWN / "file").exists()
     lab.sync()
     assert held(lab.there) == held(lab.here)
 

@@ -56,10 +56,15 @@ def placed(contract: Contract) -> Contract:
     mount = Mount.parse(contract.workspace_mount) if contract.workspace_mount else None
     if mount is None or mount.type != "bind":
         return contract
-    volume = volume_name(os.getuid(), _KIND, contract.workspace)
+    volume = volume_of(contract.workspace)
     # Nothing of the image's gets into it.
     copy = Mount("volume", contract.workspace_folder, volume, options=(("volume-nocopy", "true"),))
     return replace(contract, workspace_mount=copy.csv(), extra_mounts=(), elsewhere=True)
+
+
+def volume_of(workspace: Path) -> str:
+    """Return the name of the volume that has the copy of a checkout."""
+    return volume_name(os.getuid(), _KIND, workspace)
 
 
 def is_copy(inspected: Mapping[str, Any]) -> bool:

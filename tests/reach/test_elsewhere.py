@@ -1,0 +1,288 @@
+"""The main job on an engine of another machine, by TLS and by ssh: it sees nothing of this one's folders.
+
+devbox runs here; the box is the other machine. What it compiles is compared with a clean build of an engine that sees
+the checkout.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from devbox.container.checkout.elsewhere import volume_of
+from tests.reach.conftest import ARCHIVE, BASE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.reach.box import Box
+    from tests.reach.conftest import Figures
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.reach]
+
+CMAKE = """
+cmake_minimum_required(VERSION 3.16)
+project(small CXX)
+add_library(small SHARED src/a.cpp src/b.cpp src/c.cpp)
+"""
+SSH = """
+Host *
+  User dev
+  IdentityFile {0}/key
+  StrictHostKeyChecking no
+  UserKnownHostsFile {0}/known
+  LogLevel ERROR
+"""
+# The compiler's command for each source is the same in both places, and so are the paths.
+CLEAN = """
+mkdir -p /workspaces; cp -r /here {0}
+cmake -S {0} -B /tmp/b -G Ninja -DCMAKE_BUILD_TYPE=Release >/dev/null
+ninja -C /tmp/b >/dev/null
+cd /tmp/b
+"""
+SUM = "cat CMakeFiles/small.dir/src/*.o | sha256sum"
+
+
+@dataclass(frozen=True)
+class Here:
+    """A checkout of this machine, and the environment that names the engine."""
+
+    folder: Path
+    environ: dict[str, str]
+
+    def run(self, *argv: str, code: int | None = 0) -> str:
+        done = subprocess.run(
+            argv,
+            cwd=self.folder,
+            env=self.environ,
+            text=True,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        assert code in {None, done.returncode}, f"{argv}\n{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
+
+    def devbox(self, *args: str, code: int | None = 0) -> str:
+        return self.run(sys.executable, "-m", "devbox", *args, code=code)
+
+    def started(self, *args: str) -> subprocess.Popen[str]:
+        argv = [sys.executable, "-m", "devbox", *args]
+        return subprocess.Popen(
+            argv, cwd=self.folder, env=self.environ, text=True, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
+        )
+
+    def compiled(self) -> int:
+        report = self.run(sys.executable, "-m", "devbox", "build", "--json")
+        return int(json.loads(report.splitlines()[0])["data"]["compiled"])
+
+    def median(self, *argv: str, times: int = 5) -> float:
+        def once() -> float:
+            begun = time.perf_counter()
+            self.run(*argv)
+            return time.perf_counter() - begun
+
+        return statistics.median(once() for _ in range(times))
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / name).write_text(text)
+
+    def git(self, *args: str) -> None:
+        self.run("git", "-c", "user.name=t", "-c", "user.email=t@localhost", *args)
+
+
+@pytest.fixture(scope="session")
+def ways(box: Box, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    """Let a person of this machine in: by TLS, and as `dev` by ssh. Returns the variables that name either way."""
+    tools = tmp_path_factory.mktemp("ssh")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tools / "key")], check=True)
+    (tools / "config").write_text(SSH.format(tools))
+    (tools / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {tools}/config "$@"\n')
+    (tools / "ssh").chmod(0o755)
+    key = (tools / "key.pub").read_text().strip()
+    box.sh(f"install -d -o dev -m 700 /home/dev/.ssh; echo '{key}' >>/home/dev/.ssh/authorized_keys")
+    box.sh("usermod --append --groups docker dev; mkdir -p /run/sshd; ssh-keygen -A >/dev/null; /usr/sbin/sshd")
+    box.sh(f"docker image inspect {BASE} >/dev/null 2>&1 || docker load --quiet --input {ARCHIVE}")
+    address = box.sh("hostname -i").split()[0]
+    tls = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(box.share / "tls")}
+    return {
+        "TLS": {"DOCKER_HOST": f"tcp://{address}:2376", **tls},
+        "ssh": {"DOCKER_HOST": f"ssh://dev@{address}", "PATH": f"{tools}:{os.environ['PATH']}"},
+    }
+
+
+@pytest.fixture
+def here(request: pytest.FixtureRequest, ways: dict[str, dict[str, str]], tmp_path: Path) -> Iterator[Here]:
+    """A small checkout, on the engine of the test's parameter; what it left on that is removed."""
+    way = getattr(request, "param", "ssh")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
+    at = Here(folder, {**environ, "DEVBOX_STATE_DIR": str(tmp_path / "state"), **ways[way]})
+    at.write("CMakeLists.txt", CMAKE)
+    for name in "abc":
+        at.write(f"src/{name}.cpp", f'#include "h.h"\nint {name}() {{ return V; }}\n')
+    at.write("src/h.h", "#define V 1\n")
+    at.git("init", "--quiet", "--initial-branch=main")
+    at.git("add", "--all")
+    at.git("commit", "--quiet", "--message", "Small")
+    at.git("checkout", "--quiet", "-b", "other")
+    at.write("src/c.cpp", "int c() { return 3; }\n")
+    at.git("commit", "--quiet", "--all", "--message", "Other")
+    at.git("checkout", "--quiet", "main")
+    try:
+        yield at
+    finally:
+        at.devbox("down", "--volumes", "--yes", code=None)
+        at.run("docker", "volume", "rm", "--force", volume_of(folder))
+
+
+def up(at: Here, *more: str) -> str:
+    return at.devbox("up", "--yes", "--variant", "cpu", "--base-image", BASE, *more)
+
+
+@pytest.mark.parametrize("here", ["TLS", "ssh"], indirect=True)
+def test_the_main_job(request: pytest.FixtureRequest, here: Here, figures: Figures) -> None:
+    planned = up(here, "--dry-run")
+    assert f"type=bind,source={here.folder}" not in planned
+    assert f"type=volume,source={volume_of(here.folder)}" in planned
+    up(here)
+    assert here.compiled() == 3
+    here.write("src/b.cpp", "int b() { return 2; }\n")
+    assert here.compiled() == 1
+    assert here.compiled() == 0
+    here.git("checkout", "--quiet", "src/b.cpp")
+    here.compiled()
+    here.git("checkout", "--quiet", "other")
+    here.git("checkout", "--quiet", "main")
+    assert here.compiled() == 0, "a branch there and back"
+    up(here, "--recreate")
+    assert here.compiled() == 0, "a new container"
+    assert here.devbox("exec", "--", "git", "log", "--format=%s").strip() == "Small"
+    here.devbox("exec", "--", "sh", "-c", "exit 7", code=7)
+    assert "Up" in here.devbox("status")
+    python = (sys.executable, "-m", "devbox")
+    edit = f"echo \"int b() {{ return $(date +%N | sed 's/^0*//'); }}\" >src/b.cpp; {sys.executable} -m devbox build"
+    figures[request.node.callspec.params["here"]] = {
+        "exec": here.median(*python, "exec", "--", "true"),
+        "warm up": here.median(*python, "up"),
+        "no-op build": here.median(*python, "build"),
+        "one edit": here.median("sh", "-c", edit),
+    }
+    here.devbox("down", "--volumes", "--yes")
+    assert "no dev container" in here.devbox("status")
+
+
+def test_what_was_edited_there_is_kept(here: Here) -> None:
+    up(here)
+    here.devbox("exec", "--", "sh", "-c", "echo 'int b() { return 9; }' >src/b.cpp")
+    assert "src/b.cpp" in here.devbox("sync", "--status")
+    here.write("src/b.cpp", "int b() { return 8; }\n")
+    assert "stays as it is there" in here.devbox("build")
+    assert "return 9" in here.devbox("exec", "--", "cat", "src/b.cpp")
+    here.devbox("sync", "--back", "src/b.cpp")
+    assert "return 9" in (here.folder / "src/b.cpp").read_text()
+    assert "the copy is this checkout" in here.devbox("sync", "--status")
+
+
+def test_after_any_history_objects_are_those_of_a_clean_build(here: Here) -> None:
+    """200 edits, deletions, branches and times of other clocks; what is compiled over there is what is here."""
+    chance = random.Random(11)
+    up(here)
+    local = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
+    for number in range(40):
+        for _ in range(5):
+            path = here.folder / f"src/{chance.choice('abc')}.cpp"
+            match chance.choice(("edit", "header", "old", "future", "branch", "delete")):
+                case "header":
+                    here.write("src/h.h", f"#define V {chance.randint(1, 3)}\n")
+                case "branch":
+                    here.git("add", "--all")
+                    here.git("commit", "--quiet", "--allow-empty", "--message", "x")
+                    here.git("checkout", "--quiet", chance.choice(("main", "other")))
+                case "delete":
+                    path.unlink()
+                    here.git("checkout", "--quiet", "HEAD", "--", "src")
+                case kind:
+                    path.write_text(f'#include "h.h"\nint {path.stem}() {{ return V + {chance.randint(1, 3)}; }}\n')
+                    if kind != "edit":
+                        at = 10**9 if kind == "old" else 4 * 10**9
+                        os.utime(path, (at, at))
+        here.devbox("build")
+        tree = here.devbox("exec", "--", "sh", "-c", f"pwd; cd /build/release-*; {SUM}")
+        inside, made = tree.split()[:2]
+        argv = ["docker", "run", "--rm", "--volume", f"{here.folder}:/here:ro", BASE, "sh", "-ec"]
+        clean = subprocess.run(
+            [*argv, f"{CLEAN.format(inside)}{SUM}"], env=local, check=True, capture_output=True, text=True
+        )
+        assert clean.stdout.split()[0] == made, number
+
+
+@pytest.mark.parametrize("how", ["killed", "connection cut"])
+def test_a_sync_that_is_cut_off_is_finished_by_the_next(here: Here, how: str) -> None:
+    up(here)
+    (here.folder / "large.bin").write_bytes(random.Random(1).randbytes(1 << 20) * 256)
+    with here.started("sync") as running:
+        assert running.stderr is not None
+        while "Sending" not in running.stderr.readline():
+            assert running.poll() is None
+        if how == "killed":
+            running.send_signal(signal.SIGKILL)
+        else:
+            masters = [path.parent for path in Path(here.environ["DEVBOX_STATE_DIR"]).rglob("control")]
+            masters += [path.parent for path in Path(f"/tmp/devbox-{os.getuid()}").rglob("control")]
+            for folder in masters:
+                here.run("ssh", "-S", f"{folder}/control", "-O", "exit", "x", code=None)
+        said = running.stderr.read()
+        assert running.wait() != 0
+    assert how == "killed" or "devbox sync" in said
+    here.devbox("sync")
+    assert "the copy is this checkout" in here.devbox("sync", "--status")
+    there = here.devbox("exec", "--", "sha256sum", "large.bin").split()[0]
+    assert there == here.run("sha256sum", "large.bin").split()[0]
+
+
+def test_a_full_disk_there_is_told(here: Here) -> None:
+    options = ("--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=4m")
+    here.run("docker", "volume", "create", *options, volume_of(here.folder))
+    up(here)
+    (here.folder / "large.bin").write_bytes(random.Random(1).randbytes(8 << 20))
+    assert "the engine's disk is full" in here.devbox("sync", code=3)
+    (here.folder / "large.bin").unlink()
+    assert here.compiled() == 3
+
+
+def test_a_first_sync_takes_what_its_bytes_take(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
+    """64 MiB of history in 2,000 files, and 64 MiB that git does not have yet: no file costs a round of its own."""
+    data = random.Random(2)
+    for number in range(2000):
+        here.write(f"data/{number % 50}/{number}", data.randbytes(16 << 10).hex())
+    here.git("add", "--all")
+    here.git("commit", "--quiet", "--message", "Data")
+    up(here)
+    here.devbox("exec", "--", "sh", "-c", "rm -rf .git .devbox-sync * .[a-z]*")
+    (here.folder / "large.bin").write_bytes(data.randbytes(64 << 20))
+    begun = time.monotonic()
+    here.devbox("sync")
+    first = time.monotonic() - begun
+    begun = time.monotonic()
+    here.write("data/1/1", "edited")
+    here.devbox("sync")
+    with capsys.disabled():
+        sys.stderr.write(f"\na first sync of 128 MiB: {first:.1f} s; one edit: {time.monotonic() - begun:.1f} s\n")
+    assert "the copy is this checkout" in here.devbox("sync", "--status")
+    status = here.devbox("exec", "--", "git", "status", "--porcelain").split()
+    assert status == ["M", "data/1/1", "??", "large.bin"]
