@@ -99,7 +99,7 @@ def _run(journal: Journal, workspace: Path, argv: Sequence[str], name: str, cwd:
     if journal.dry_run:
         first = [line for step in journal.steps for line in step.lines if not line.startswith("#")]
         return [*first, engine.line(args[1:])]
-    names = of_spec(spec) if project is None else of_project(project)
+    names = of_spec(spec) if project is None else of_project(project, composed)
     needs_consent(workspace, contract.path, names_taken(contract, engine, names))
     journal.see_held()
     environ: Mapping[str, str] = engine.environ

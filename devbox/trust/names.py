@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devbox.devcontainer.compose.model import Project
+    from devbox.devcontainer.compose.override import ProjectSpec
     from devbox.engine.docker import ContainerSummary, Engine
     from devbox.engine.spec import ContainerSpec
 
@@ -57,12 +58,15 @@ def of_spec(spec: ContainerSpec) -> Names:
     return Names(volumes=_named(one.source for one in mounts_of(spec) if one.type == "volume"))
 
 
-def of_project(project: Project) -> Names:
-    """Return the names of all that docker compose uses or makes for a project."""
+def of_project(project: Project, spec: ProjectSpec | None = None) -> Names:
+    """Return the names of all that docker compose uses or makes for a project, with the override of `spec` on top."""
 
     def named(kind: str) -> dict[str, JSON]:
         found = project.config.get(kind) or {}
-        return {str((item or {}).get("name") or key): item or {} for key, item in found.items()}
+        # A contract's own volume gets the name that docker compose makes of the project's and it.
+        more = {key.replace("$$", "$"): None for key in (spec.override if spec else {}).get(kind) or {}}
+        whole = {**{key: {"name": f"{project.name}_{key}"} for key in more}, **found}
+        return {str((item or {}).get("name") or key): item or {} for key, item in whole.items()}
 
     # Whoever names a network that is there is asked for it by its name.
     networks = {name: network for name, network in named("networks").items() if not network.get("external")}
@@ -203,7 +207,7 @@ def taken(
         yield Reach("network", name, said)
     for name, subnet, route in there.routes():
         said = f"the network {name} takes the addresses {subnet}, and with them the host's way to {route}"
-        yield Reach("network", f"{name} {subnet}", said)
+        yield Reach("network", f"{name} {subnet}", said, route)
     tools = [name for name in names.images if _TOOLS.match(name) and f"image {name}" not in there.claims]
     for name in tools:
         yield Reach("name", name, f"gives the name {name} to an image of its own; by such names tools know theirs")
@@ -219,7 +223,7 @@ def claim(names: Names, engine: Engine, workspace: Path) -> None:
         for kind in ("volume", "network", "image")
         for name, it in there.found(kind)
     }
-    project = {} if names.project is None else {f"project {names.project}": names.folder}
+    project = {f"project {names.project}": names.folder} if names.folder else {}
     grants.claim(workspace, {**things, **project})
 
 

@@ -21,6 +21,8 @@ from devbox.container import hot
 from devbox.container.contract.trusted import show
 from devbox.container.inside.exec import execute
 from devbox.container.up.up import UpRequest, up
+from devbox.devcontainer.compose.model import PROJECT, SERVICE
+from devbox.devcontainer.identity import id_labels
 from devbox.engine.docker import Engine
 from devbox.errors import ContractError, DevboxError, RefusedError
 from devbox.facts.routes import gather
@@ -648,7 +650,8 @@ def write_project(folder: Path, name: str, service: dict[str, Any], **top: Any) 
     """Write a contract of one service, `a`, that does nothing."""
     config = folder / ".devcontainer"
     config.mkdir(parents=True, exist_ok=True)
-    (config / "devcontainer.json").write_text(json.dumps({"dockerComposeFile": "c.yaml", "service": "a"}))
+    contract = {"dockerComposeFile": "c.yaml", "service": "a", **top.pop("contract", {})}
+    (config / "devcontainer.json").write_text(json.dumps(contract))
     wanted = {key: value for key, value in {"image": IMAGE, "command": SLEEP, **service}.items() if value is not None}
     services = {"a": {"init": True, **wanted}, **top.pop("services", {})}
     (config / "c.yaml").write_text(json.dumps({"name": name, "services": services, **top}))
@@ -657,7 +660,7 @@ def write_project(folder: Path, name: str, service: dict[str, Any], **top: Any) 
 @pytest.fixture
 def somebody(canaries: Canaries, engine_name: Callable[[str], str]) -> Iterator[str]:
     """A compose project of somebody else: its name, of whose volumes `NAME_app_data` is the project `NAME_app`'s."""
-    engine, name = canaries.engine, engine_name("theirs").lower()
+    engine, name = canaries.engine, f"other-{engine_name('theirs')}".lower()
     for thing, owner in {f"{name}_app_data": f"{name}_app", f"{name}_db": name, f"{name}_plain": ""}.items():
         engine.run(["volume", "create", *([f"--label=com.docker.compose.project={owner}"] if owner else []), thing])
     engine.run(["network", "create", f"--label=com.docker.compose.project={name}", f"{name}_default"])
@@ -679,6 +682,7 @@ BUILD = {"context": ".", "dockerfile_inline": f"FROM {IMAGE}"}
     [
         ("a volume of the compose project {name}_app", {"volumes": ["app_data:/v"]}, {"volumes": {"app_data": None}}),
         ("a volume of the compose project {name}", {"volumes": ["db:/v"]}, {"volumes": {"db": None}}),
+        ("a volume of the compose project {name}_app", {}, {"contract": {"mounts": ["source=app_data,target=/v"]}}),
         (
             "mounts {name}_plain, a volume that is there already",
             {"volumes": ["vol:/v"]},
@@ -741,6 +745,25 @@ def test_a_project_of_somebody_else_is_not_taken_over(canaries: Canaries, somebo
             up(UpRequest(path=canaries.me, yes=True, recreate=recreate), engine, Silent())
         assert f"calls its compose project {somebody}" in (raised.value.detail or "")
     assert [one.id for one in engine.containers({"com.docker.compose.project": somebody})] == [theirs]
+
+
+def test_the_services_of_somebody_else_s_project_are_not_started(canaries: Canaries, somebody: str) -> None:
+    """An image can say of its container that it is of any project."""
+    engine, image = canaries.engine, f"{somebody}-b"
+    engine.run(["build", "--tag", image, "-"], input_text=f"FROM {IMAGE}\nLABEL {PROJECT}={somebody}\n")
+    theirs = engine.run(["create", f"--label={PROJECT}={somebody}", f"--label={SERVICE}=db", IMAGE, "true"]).stdout
+    write_project(canaries.me, f"{somebody}-p", {"image": image, "network_mode": "none"})
+    labels = id_labels(canaries.me, canaries.me / ".devcontainer/devcontainer.json")
+    mount = f"--mount=type=bind,source={canaries.me},target=/w"
+    mine = engine.run(["create", *(f"--label={name}={value}" for name, value in labels), mount, image, *SLEEP]).stdout
+    engine.run(["start", mine.strip()])
+    engine.run(["stop", "--time", "0", mine.strip()])
+    with pytest.raises(RefusedError) as raised:
+        up(UpRequest(path=canaries.me, yes=True), engine, Silent())
+    assert f"calls its compose project {somebody}, which is that of" in (raised.value.detail or "")
+    found = engine.container(theirs.strip())
+    assert found is not None
+    assert found["State"]["Status"] == "created"
 
 
 def test_what_a_workspace_has_made_is_its_own_until_another_has_the_name(canaries: Canaries, somebody: str) -> None:

@@ -19,8 +19,11 @@ import devbox
 from devbox.cli.application import Application
 from devbox.config import load
 from devbox.config.table import TABLE, Setting
+from devbox.container.steps import LockFeatures
 from devbox.container.target import Candidate, mounts_of, nearest
+from devbox.container.up.apply import Journal
 from devbox.devcontainer.writing.write import keep_out
+from devbox.engine.docker import Engine
 from devbox.engine.steering import for_compose
 from devbox.errors import ConfigError, RefusedError, UsageError
 from devbox.facts.checkout import gather
@@ -255,6 +258,24 @@ def test_only_what_is_new_is_asked_and_kept_once_it_is_agreed_to(tmp_path: Path)
     with pytest.raises(RefusedError):
         agree(tmp_path, tmp_path, [COMMAND, ETC], Answers(), Asked(answer=False))
     assert grants.missing(tmp_path / "other", [COMMAND]) == (COMMAND,)
+
+
+def test_nothing_is_done_where_any_of_what_was_judged_reaches_more(tmp_path: Path) -> None:
+    reached = [COMMAND]
+    journal, made = Journal(Engine(), Silent()), tmp_path / "made"
+    step = LockFeatures(made, "")
+    assert journal.hold(lambda: tuple(reached)) == (COMMAND,)
+    journal.hold(tuple)
+    journal.do(step)
+    reached.append(ETC)
+    made.unlink()
+    with pytest.raises(RefusedError, match="changed while") as raised:
+        journal.do(step)
+    assert raised.value.detail == ETC.said
+    assert not made.exists()
+    journal.release()
+    journal.do(step)
+    assert made.exists()
 
 
 @pytest.mark.parametrize(

@@ -92,8 +92,7 @@ class Journal:
         self.engine, self.reporter, self.dry_run = engine, reporter, dry_run
         self.steps: list[StepDone] = []
         self.notes: list[str] = []
-        self._judged: frozenset[tuple[str, ...]] = frozenset()
-        self._judge: Callable[[], Iterable[Reach]] = tuple
+        self._held: list[tuple[Callable[[], Iterable[Reach]], frozenset[tuple[str, ...]]]] = []
 
     def hold(self, judge: Callable[[], Iterable[Reach]]) -> tuple[Reach, ...]:
         """Return what `judge` finds that is reached; nothing is done from now on where it finds more than that.
@@ -101,12 +100,16 @@ class Journal:
         Files of the checkout may be others while somebody is asked, or an image is pulled.
         """
         found = tuple(judge())
-        self._judge, self._judged = judge, frozenset(one.key for one in found)
+        self._held.append((judge, frozenset(one.key for one in found)))
         return found
+
+    def release(self) -> None:
+        """Forget what was judged, because what the person agreed to may have changed it."""
+        self._held.clear()
 
     def see_held(self) -> None:
         """See that what was judged is what is done. Raises RefusedError."""
-        more = [visible(one.said) for one in self._judge() if one.key not in self._judged]
+        more = [visible(one.said) for judge, known in self._held for one in judge() if one.key not in known]
         if more:
             raise RefusedError(
                 "the contract, or what it names, changed while devbox looked at it: it reaches other things by now",

@@ -245,6 +245,7 @@ def _initialize(run: Run, contract: Contract) -> None:
     with run.journal.timed(commands.ON_HOST), run.reporter.step(commands.ON_HOST):
         run.hooks.append(commands.run_on_host(entries, str(contract.workspace), run.engine.environ, run.reporter))
     # What it has made is judged as what lay there.
+    run.journal.release()
     run.journal.notes += see_consent(run.request, contract, run.journal)
 
 
@@ -432,15 +433,16 @@ def _apply(run: Run, contract: Contract, prospect: Prospect) -> JSON | None:
 
 def _names(step: Step) -> Names | None:
     """Return the names that a step uses, which somebody else may have."""
-    from devbox.trust.names import of_build, of_project, of_spec
+    from devbox.trust.names import Names, of_build, of_project, of_spec
 
     match step:
         case BuildService():
             return of_build(step.build.project)
         case ComposeUp():
-            return None if step.model is None else of_project(step.model)
+            return Names(step.project) if step.model is None else of_project(step.model, step.spec)
         case CreateContainer() | Replace():
-            return of_spec(step.spec) if isinstance(step.spec, ContainerSpec) else of_project(step.spec.project)
+            spec = step.spec
+            return of_spec(spec) if isinstance(spec, ContainerSpec) else of_project(spec.project, spec)
     return None
 
 
