@@ -5,7 +5,6 @@ set -eu
 if ! iptables-nft -t nat -L >/dev/null 2>&1; then
     update-alternatives --set iptables /usr/sbin/iptables-legacy >/dev/null
     update-alternatives --set ip6tables /usr/sbin/ip6tables-legacy >/dev/null
-    firewall='firewall_driver="iptables"'
 fi
 chmod 666 /dev/net/tun /dev/fuse
 mount --make-rshared /
@@ -18,7 +17,7 @@ cat >/etc/containers/containers.conf <<CONF
 [containers]
 default_ulimits=["nofile=$(ulimit -Hn):$(ulimit -Hn)", "nproc=$(ulimit -Hu):$(ulimit -Hu)"]
 [network]
-${firewall:-}
+firewall_driver="iptables"
 CONF
 
 printf '#!/bin/sh\nexec podman "$@"\n' >/opt/as-podman/docker

@@ -45,7 +45,7 @@ def doctor(at: Seat, kind: str, url: str) -> str:
 
 def test_two_engines_share_a_storage_that_the_doctor_has_proved(box: Box) -> None:
     address = box.sh(_SERVERS).split()[-1]
-    one, other = (seat(box, flavour, "shared") for flavour in (LOCAL, FLAVOURS[2]))
+    one, other = (seat(box, flavour, "shared") for flavour in (LOCAL, FLAVOURS[1]))
     for at in (one, other):
         at.sh(TREE.format(at.folder))
         at.devbox("up", "--yes", "--base-image", BASE)

@@ -140,7 +140,7 @@ def _diagnose_space(said: CacheLook, statistics: CacheStats, note: Note) -> None
             'ccache_size = "50G"   # in devbox.toml',
             "old results go early",
         )
-    if said.free < _LITTLE:
+    if said.exists and said.free < _LITTLE:
         note("warning", f"only {said.free >> 20} MiB are free where the cache lies", "devbox builds prune --all")
 
 
