@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from devbox.engine.spec import VOLUME_NAME, Mount, absolute, plain, switched
+from devbox.engine.spec import PROPAGATIONS, VOLUME_NAME, Mount, absolute, plain, switched
 from devbox.errors import ContractError
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ class Volume:
     def mount(self) -> Mount:
         """What it mounts, as the other form says it."""
         is_bind = (self.source or "").startswith("/")
-        return Mount("bind" if is_bind else "volume", self.target, self.source, readonly="ro" in self.modes)
+        spread = tuple(("bind-propagation", mode) for mode in self.modes if mode in PROPAGATIONS)
+        return Mount("bind" if is_bind else "volume", self.target, self.source, "ro" in self.modes, spread)
 
     @classmethod
     def parse(cls, text: str, folder: str) -> Volume:

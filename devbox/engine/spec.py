@@ -15,6 +15,8 @@ from devbox.errors import ContractError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+# How mounts below a bind mount spread. Docker takes them in any case.
+PROPAGATIONS = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
 MountType = Literal["bind", "volume", "tmpfs"]
 # The keys of `--mount`, each with its one name. Source: `opts/mount.go` of docker's client.
 _MOUNT_KEYS = {
@@ -99,6 +101,8 @@ class Mount:
                 raise ContractError(f"the mount {text!r} has '{item}', which is no option of a mount")
             if name in fields and name not in _MOUNT_REPEATED:
                 raise ContractError(f"the mount {text!r} says '{name}' twice")
+            if name == "bind-propagation" and (value := value.lower()) not in PROPAGATIONS:
+                raise ContractError(f"the mount {text!r} has '{item}', which is no propagation")
             fields[name] = value if equals else None
             last = name
             if name not in _MOUNT_OWN:

@@ -84,7 +84,7 @@ def _profile(option: str) -> str:
 def of_mount(mount: Mount, workspace: Path) -> Iterator[Reach]:
     """Yield what a mount reaches: folders by their real path, with how they can be used."""
     options = dict(mount.options)
-    if options.get("bind-propagation") in _SHARED:
+    if (options.get("bind-propagation") or "").lower() in _SHARED:
         yield Reach("option", f"{mount.target} shared", f"shares what is mounted below {mount.target} with the host")
     for key, value in mount.options:
         if key == "volume-label" and is_reserved_label((value or "").partition("=")[0]):

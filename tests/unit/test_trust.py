@@ -375,3 +375,21 @@ def test_the_files_of_variables_and_labels_are_read_as_docker_reads_them(tmp_pat
 
 def spec(workspace: Path, words: list[str]) -> ContainerSpec:
     return ContainerSpec(image="x", run_args=tuple(one.word for one in parse(words, str(workspace))))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--mount=type=bind,source={me},target=/x,bind-propagation=RSHARED"],
+        ["--mount", "type=bind,source={me},target=/x,Bind-Propagation=Shared"],
+        ["-v", "{me}:/x:rshared"],
+        ["-v={me}:/x:ro,shared"],
+    ],
+)
+def test_a_mount_that_is_shared_with_the_host_is_asked_for_however_it_is_written(
+    tmp_path: Path, words: list[str]
+) -> None:
+    filled = [word.replace("{me}", str(tmp_path)) for word in words]
+    assert [one.kind for one in of_container(spec(tmp_path, filled), tmp_path)] == ["option"]
+    with pytest.raises(ContractError, match=r"no propagation"):
+        parse([f"--mount=type=bind,source={tmp_path},target=/x,bind-propagation=ishared"], str(tmp_path))
