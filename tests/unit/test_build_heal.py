@@ -18,7 +18,7 @@ from devbox.agent.proof import by_time, cmake_files, configured, kept, look, sha
 from devbox.agent.proof.arrange import apply, plan
 from devbox.agent.proof.by_content import ByContent
 from devbox.agent.proof.configured import Hidden, Pattern
-from devbox.agent.proof.edges import Edges, read_depfile
+from devbox.agent.proof.edges import Edges, libraries, named_in, read_depfile
 from devbox.agent.proof.git import Git
 from devbox.agent.proof.judge import Judged, Seen, judge, names_to_look_at, to_judge
 from devbox.agent.proof.kept import Kept
@@ -525,6 +525,74 @@ def test_what_a_glob_finds(tmp_path: Path, text: str, names: list[str]) -> None:
     hidden = cmake_files.read([str(top / "CMakeLists.txt"), str(top / "elsewhere.cmake")], str(top), "/tree")
     found = sorted(os.path.relpath(name, top) for one in hidden.globs for name in configured.found(one))
     assert found == names
+
+
+@pytest.mark.parametrize(
+    ("text", "there", "comes"),
+    [
+        ("if(EXISTS ${CMAKE_SOURCE_DIR}/new)", "a", "new"),
+        ("if(A AND NOT IS_DIRECTORY new)", "a", "new/b"),
+        ("include(new.cmake OPTIONAL)", "a", "new.cmake"),
+        ("find_file(F new.txt PATHS ${CMAKE_SOURCE_DIR}/early NO_DEFAULT_PATH)", "early/a", "early/new.txt"),
+        ("find_library(F NAMES new HINTS early)", "early/a", "early/libnew.a"),
+        ("file(COPY folder DESTINATION ${CMAKE_BINARY_DIR})", "folder/a", "folder/inner/new"),
+    ],
+)
+def test_what_cmake_asks_for_and_comes(tmp_path: Path, text: str, there: str, comes: str) -> None:
+    def hidden() -> list[str]:
+        return [name for one in cmake_files.read([str(path)], str(tmp_path), "/tree").globs for name in found(one)]
+
+    path = tmp_path / "CMakeLists.txt"
+    path.write_text(text)
+    found = configured.found
+    for name in (there, comes):
+        before = hidden()
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert hidden() != before
+
+
+@pytest.mark.parametrize(
+    "text", ["file(COPY_FILE x.in o)", "file(INSTALL folder x.in DESTINATION o)", "file(COPY folder)"]
+)
+def test_what_cmake_copies(tmp_path: Path, text: str) -> None:
+    (tmp_path / "folder").mkdir()
+    for name in ("x.in", "folder/y.in", "CMakeLists.txt"):
+        (tmp_path / name).write_text(text)
+    files = cmake_files.read([str(tmp_path / "CMakeLists.txt")], str(tmp_path), "/tree").files
+    assert {*files} == {str(tmp_path / name) for name in ("x.in", "folder/y.in") if name.partition("/")[0] in text}
+
+
+def test_files_that_commands_name(tmp_path: Path) -> None:
+    top, tree = tmp_path / "a checkout", tmp_path / "tree"
+    for folder in (top / "late", top / "early", tree):
+        folder.mkdir(parents=True)
+    for name in ("run.sh", "l.ld", "late/libz.a", "late/z.o"):
+        (top / name).touch()
+    (top / "inner.rsp").write_text(f"'-I{top}/late'")
+    (top / "flags.rsp").write_text(f"-DX '@{top}/inner.rsp' @none")
+    for command, names in [
+        (f"cc '@{top}/flags.rsp' -c x", ["flags.rsp", "inner.rsp"]),
+        (f"$LAUNCH '{top}/run.sh' cc $FLAGS", ["run.sh"]),
+        ("cc -Wl,-T,'../a checkout/l.ld'", ["l.ld"]),
+        (f"cd '{top}' && sh run.sh '{top}/late'", ["run.sh"]),
+        ("cc x.c", []),
+    ]:
+        assert named_in(command, str(top), str(tree)) == [str(top / name) for name in names], command
+    link = f"'-L{top}/early' '-L{top}/late' -lz -l:z.o"
+    assert libraries(link) == [str(top / "late/libz.a"), str(top / "late/z.o")]
+    (top / "early/z.o").touch()
+    assert libraries(link)[1:] == [str(top / "early/z.o"), str(top / "late/z.o")]
+    assert shadows.searched(f"'@{top}/flags.rsp'", str(tree)) == [str(top / "late")]
+    assert shadows.searched("--sysroot=/r -I=/x", "/t") == ["/r/x", "/r/usr/local/include", "/r/usr/include"]
+
+
+def test_a_file_that_becomes_a_folder_is_a_name_that_comes(tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
+    known = shadows.listed([str(tmp_path)], {})
+    (tmp_path / "x").unlink()
+    (tmp_path / "x").mkdir()
+    assert shadows.new_names(known, shadows.listed([str(tmp_path)], known)) == {str(tmp_path): {"x/"}}
 
 
 def test_where_git_is_asked_for_a_version(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from .configured import Hidden, Pattern
+from .configured import Hidden, Pattern, found
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,8 +22,14 @@ COMMENT = re.compile(r"#.*")
 GLOB = re.compile(r"\bfile\s*\(\s*GLOB(_RECURSE)?\s+[^\s)]+([^)]*)\)", re.IGNORECASE)
 AUX = re.compile(r"\baux_source_directory\s*\(\s*([^\s)]+)", re.IGNORECASE)
 READ = re.compile(
-    r"\b(?:file\s*\(\s*(?:READ|STRINGS|MD5|SHA\d+|SHA3_\d+)\b|execute_process\s*\()([^)]*)\)", re.IGNORECASE
+    r"\b(?:file\s*\(\s*(?:READ|STRINGS|MD5|SHA\d+|SHA3_\d+|COPY_FILE)\b|execute_process\s*\()([^)]*)\)", re.IGNORECASE
 )
+COPIES = re.compile(r"\bfile\s*\(\s*(?:COPY|INSTALL)\b((?:(?!\bDESTINATION\b)[^)])*)", re.IGNORECASE)
+ASKED = re.compile(
+    r"\b(?:EXISTS|IS_DIRECTORY)\s+(\"[^\"]*\"|[^\s)]+)|\binclude\s*\(\s*(\"[^\"]*\"|[^\s)]+)(?=\s[^)]*\bOPTIONAL\b)",
+    re.IGNORECASE,
+)
+FIND = re.compile(r"\bfind_(?:file|path|library|program)\s*\(([^)]*)\)", re.IGNORECASE)
 COPY = re.compile(r"\bconfigure_file\s*\(([^)]*)\)", re.IGNORECASE)
 SET = re.compile(r"\bset\s*\(\s*(\w+)\s+\"?([^\s\")]+)\"?\s*\)", re.IGNORECASE)
 WORD = re.compile(r'"([^"]*)"|([^\s"]+)')
@@ -34,7 +40,10 @@ GIT = re.compile(
 )
 TAGS = re.compile(r"\bdescribe\b|--tags\b|show-ref|\bgit\b.{0,40}\btag\b", re.IGNORECASE)
 # One of these is in a file that has anything else to say.
-WORDS = ("GLOB", "AUX_SOURCE", "EXECUTE_PROCESS", "CONFIGURE_FILE", "READ", "STRINGS", "MD5", "SHA")
+WORDS = (
+    "GLOB", "AUX_SOURCE", "EXECUTE_PROCESS", "CONFIGURE_FILE", "READ", "STRINGS", "MD5", "SHA", "COPY", "INSTALL",
+    "EXISTS", "IS_DIRECTORY", "OPTIONAL", "FIND_",
+)  # fmt: skip
 FLAGS = frozenset({"CONFIGURE_DEPENDS", "FOLLOW_SYMLINKS"})
 WITH_VALUE = frozenset({"LIST_DIRECTORIES", "RELATIVE"})
 DEEPEST = 8
@@ -81,6 +90,12 @@ class _Variables:
             pending += [(word[: match.start()] + value + word[match.end() :], depth + 1) for value in values]
         return list(found)
 
+    def paths(self, words: str, source: str) -> list[str]:
+        """Return which places in the project the words may name, whether something is there or not."""
+        ways = [way for quoted, bare in WORD.findall(words) for way in self.ways(quoted or bare) if "$" not in way]
+        paths = (os.path.normpath(os.path.join(self.here, way)) for way in ways)
+        return [path for path in paths if path.startswith(source + os.sep)]
+
 
 def read(files: Iterable[str], source: str, tree: str) -> Hidden:
     """Read CMake files of the project whose top folder is `source`, and which is configured in `tree`."""
@@ -105,9 +120,11 @@ def read(files: Iterable[str], source: str, tree: str) -> Hidden:
         if not any(word in loud for word in WORDS):
             continue
         variables = _Variables(text, os.path.dirname(path), source, tree, others)
-        for one in _patterns(text, variables):
+        copied = list(_copied(text, variables, source))
+        for one in (*_patterns(text, variables), *_asked(text, variables, source), *copied):
             globs[one.folder, "/".join(one.parts), one.recurses] = one
         named.update(dict.fromkeys(_named(text, variables, source)))
+        named.update(dict.fromkeys(path for one in copied for path in found(one) if os.path.isfile(path)))
         made.update(dict.fromkeys(_made(text, variables, tree)))
     return Hidden(list(globs.values()), git, tags, list(named), list(made))
 
@@ -122,11 +139,33 @@ def _texts(files: Iterable[str]) -> Iterator[tuple[str, str]]:
 def _named(text: str, variables: _Variables, source: str) -> Iterator[str]:
     """Yield the files of the project that CMake is told to read, or that a program is given which it runs."""
     for words in READ.findall(text):
-        for quoted, bare in WORD.findall(words):
-            for way in variables.ways(quoted or bare):
-                path = os.path.normpath(os.path.join(variables.here, way))
-                if path.startswith(source + os.sep) and os.path.isfile(path):
-                    yield path
+        yield from filter(os.path.isfile, variables.paths(words, source))
+
+
+def _copied(text: str, variables: _Variables, source: str) -> Iterator[Pattern]:
+    """Yield what of the project is copied: a file, or all below a folder."""
+    for words in COPIES.findall(text):
+        for path in variables.paths(words, source):
+            yield Pattern(path, ["*"], recurses=True, guessed=True) if os.path.isdir(path) else _exactly(path)
+
+
+def _asked(text: str, variables: _Variables, source: str) -> Iterator[Pattern]:
+    """Yield patterns of what CMake asks for in the project, whether it is there or not."""
+    for given in ASKED.findall(text):
+        yield from map(_exactly, variables.paths("".join(given), source))
+    for words in FIND.findall(text):
+        ways = [way for quoted, bare in WORD.findall(words)[1:] for way in variables.ways(quoted or bare)]
+        names = [_literal(way) for way in ways if "/" not in way and "$" not in way and not way.isupper()]
+        for folder in variables.paths(words, source):
+            yield from (Pattern(folder, [f"*{name}*"], recurses=False) for name in names)
+
+
+def _exactly(path: str) -> Pattern:
+    return Pattern(os.path.dirname(path), [_literal(os.path.basename(path))], recurses=False)
+
+
+def _literal(name: str) -> str:
+    return re.sub(r"([*?\[])", r"[\1]", name)
 
 
 def _made(text: str, variables: _Variables, tree: str) -> Iterator[str]:

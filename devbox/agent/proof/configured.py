@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .look import Eye
 
 
+MAGIC = frozenset("*?[")
+
+
 class Pattern(NamedTuple):
     """A pattern of files: below `folder` the components `parts`, or `parts` in any folder below where it `recurses`.
 
@@ -75,7 +78,10 @@ def found(pattern: Pattern) -> list[str]:
     if not pattern.recurses:
         places = [pattern.folder]
         for part in pattern.parts:
-            places = [f"{place}/{name}" for place in places for name in _names(place) if fnmatch(name, part)]
+            if MAGIC.isdisjoint(part):
+                places = [path for place in places if os.path.exists(path := f"{place}/{part}")]
+            else:
+                places = [f"{place}/{name}" for place in places for name in _names(place) if fnmatch(name, part)]
         return sorted(places)
     result = []
     for folder, folders, names in os.walk(pattern.folder):

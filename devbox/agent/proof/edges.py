@@ -12,7 +12,7 @@ import shlex
 from itertools import repeat
 from typing import TYPE_CHECKING
 
-from ..files import stamp_of
+from ..files import read_bytes, stamp_of
 from ..ninja import deps as ninja_deps
 from ..ninja import manifest
 from ..ninja.log import NOT_READ
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 CUSTOM = "CUSTOM_COMMAND"
 # The variables of a statement in which CMake writes what a command is told beside inputs and outputs.
 TOLD = ("COMMAND", "FLAGS", "LINK_FLAGS", "LINK_LIBRARIES", "PRE_LINK", "POST_BUILD")
+LINKED = ("LINK_FLAGS", "LINK_PATH", "LINK_LIBRARIES")
 END_OF_PATH = re.compile(r"[,;:=]")
+# How deep files of words may name each other.
+DEEPEST = 8
 
 
 class Edge:
@@ -167,7 +170,7 @@ class Edges:
                 edge.given += map(plain, read_depfile(self.path(depfile)))
             edge.flags = " ".join([bindings[name] for name in ("INCLUDES", "FLAGS", "DEFINES") if name in bindings])
             edge.named = self._named_in(one)
-            edge.is_fixed = not (edge.custom or edge.unkept or edge.named or "LINK_LIBRARIES" in bindings)
+            edge.is_fixed = not (edge.custom or edge.unkept or edge.named) and bindings.keys().isdisjoint(LINKED)
         return edge
 
     def _add_dynamic(self, edge: Edge, listing: str, dynamic: dict[str, dict[str, manifest.Statement]]) -> None:
@@ -190,10 +193,15 @@ class Edges:
             if text is None:
                 continue
             if text not in self._named:
-                self._named[text] = named_in(said.bound(one, name), self._checkout)
+                self._named[text] = named_in(said.bound(one, name), self._checkout, self.tree)
             found += self._named[text]
-        if "LINK_LIBRARIES" in one.bindings:
-            found += libraries(f"{said.bound(one, 'LINK_PATH')} {said.bound(one, 'LINK_LIBRARIES')}")
+        # What all statements of a rule run, such as a launcher.
+        text = said.rules.get(one.rule, {}).get("command", "")
+        if text not in self._named:
+            self._named[text] = named_in(text, self._checkout, self.tree)
+        found += self._named[text]
+        if not one.bindings.keys().isdisjoint(LINKED):
+            found += libraries(" ".join([said.bound(one, name) for name in LINKED]))
         return found
 
     def configured_from(self) -> list[str]:
@@ -223,32 +231,55 @@ class Edges:
                     yield edge
 
 
-def named_in(command: str, checkout: str) -> list[str]:
-    """Return the files of a checkout that stand in a command line, also behind `cd`."""
-    if not checkout or checkout not in command.replace("\\", ""):
-        return []
+def words_of(command: str, folder: str, files: list[str] | None = None, depth: int = 0) -> list[str]:
+    """Return the words of a command line, with those of the files that it names by `@`, which are added to `files`.
+
+    Relative names are those of `folder`.
+    """
     try:
         words = shlex.split(command)
     except ValueError:
         words = command.split()
-    found = []
-    place = ""
+    if "@" not in command or depth == DEEPEST:
+        return words
+    found: list[str] = []
+    for word in words:
+        path = os.path.join(folder, word[word.find("@") + 1 :]) if word.startswith(("@", "-Wl,@")) else ""
+        text = read_bytes(path) if path else b""
+        if text:
+            if files is not None:
+                files.append(path)
+            found += words_of(os.fsdecode(text), folder, files, depth + 1)
+        else:
+            found.append(word)
+    return found
+
+
+def named_in(command: str, checkout: str, tree: str = "") -> list[str]:
+    """Return the files of a checkout that stand in a command line that runs in `tree`, also behind `cd`."""
+    if not checkout or not (checkout in command.replace("\\", "") or "../" in command or "@" in command):
+        return []
+    paths: list[str] = []
+    words = words_of(command, tree, paths)
+    place = tree
     for before, word in zip(["", *words], words):
         if before == "cd":
-            place = word
-        start = word.find(checkout)
-        path = END_OF_PATH.split(word[start:])[0] if start >= 0 else os.path.join(place, word)
-        if path.startswith(checkout + os.sep) and os.path.isfile(path):
-            found.append(os.path.normpath(path))
-    return found
+            place = os.path.join(tree, word)
+        start = max(word.find(checkout), word.find("../"))
+        paths.append(END_OF_PATH.split(word[start:])[0] if start >= 0 else word)
+        paths[-1] = os.path.normpath(os.path.join(place, paths[-1]))
+    return [
+        path for path in map(os.path.normpath, paths) if path.startswith(checkout + os.sep) and os.path.isfile(path)
+    ]
 
 
 def libraries(command: str) -> list[str]:
     """Return the libraries that a linker is told to find by their names in folders that it is told as well."""
-    words = command.split() if "-l" in command else []
+    words = words_of(command, "") if "-l" in command else []
     folders = [word[2:] for word in words if word.startswith("-L/")]
     names = [word[2:] for word in words if word.startswith("-l")]
-    paths = (f"{folder}/lib{name}{end}" for name in names for folder in folders for end in (".so", ".a"))
+    files = [[name[1:]] if name.startswith(":") else [f"lib{name}.so", f"lib{name}.a"] for name in names]
+    paths = (f"{folder}/{name}" for each in files for folder in folders for name in each)
     return [os.path.normpath(path) for path in paths if os.path.isfile(path)]
 
 

@@ -59,6 +59,9 @@ class Kept:
                 made = outputs.from_json(made)
             hidden, log, deps = from_json(said["hidden"]), Mark(*said["log"]), Mark(*said.get("deps", NOT_READ))
             rest = [said[name] for name in PLAIN]
+            if not data:
+                # Folders have two names, which earlier versions did not know of.
+                rest[PLAIN.index("listed")] = _with_folders(said["listed"])
         except Exception:  # noqa: BLE001  # whatever is wrong with it
             return
         self.look, self.made, self.hidden, self.log, self.deps = look, made, hidden, log, deps
@@ -85,6 +88,14 @@ class Kept:
         if self._written is None or os.path.exists(os.path.join(self._folder, FILES)):
             remove(os.path.join(self._folder, name) for name in (FILES, MADE))
         self._written = dict(self.made)
+
+
+def _with_folders(listed: Listing) -> Listing:
+    """Return a listing in which each name may be that of a folder."""
+    return {
+        place: (stamp, [each for name in names for each in (name, f"{name}/")])
+        for place, (stamp, names) in listed.items()
+    }
 
 
 def contents(folder: str) -> dict[str, str]:

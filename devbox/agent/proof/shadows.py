@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import time
 from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Tuple
 
 from ..content import await_tick
 from ..files import read_bytes, stamp_of
+from .edges import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..files import Stamp
     from .edges import Edge
 
+ROOT = "--sysroot="
 FOLDER_FLAGS = ("-iquote", "-isystem", "-idirafter", "-I")
 # Compilers search these by themselves; the headers of a distribution lie in the second one.
 DEFAULT = ("/usr/local/include", "/usr/include")
@@ -38,19 +39,18 @@ if TYPE_CHECKING:
 
 def searched(flags: str, tree: str) -> list[str]:
     """Return the folders that a compiler with these flags searches."""
-    try:
-        words = shlex.split(flags.replace("$$", "$"))
-    except ValueError:
-        words = flags.split()
+    words = words_of(flags.replace("$$", "$"), tree)
     found = []
+    root = next((word[len(ROOT) :] for word in words if word.startswith(ROOT)), "")
     rest = iter(words)
     for word in rest:
         for flag in FOLDER_FLAGS:
             if word.startswith(flag):
-                folder = word[len(flag) :].lstrip("=") or next(rest, "")
+                folder = word[len(flag) :] or next(rest, "")
+                folder = f"{root}/{folder[1:].lstrip('/')}" if folder.startswith("=") else folder
                 found.append(os.path.normpath(os.path.join(tree, folder)))
                 break
-    return found
+    return [*found, *(f"{root}{folder}" for folder in DEFAULT if root)]
 
 
 class Search:
@@ -122,10 +122,17 @@ def listed(folders: Iterable[str], known: Listing) -> Listing:
             # The clock was set back: a name that comes may leave the very same stamp.
             now = now._replace(ctime=-1)
         try:
-            found[folder] = (list(now) if now else None, sorted(os.listdir(folder)) if now else [])
+            found[folder] = (list(now) if now else None, _names_in(folder) if now else [])
         except OSError:
             found[folder] = (None, [])
     return found
+
+
+def _names_in(folder: str) -> list[str]:
+    """Return the names in a folder, those of folders a second time with a slash: a file may become one."""
+    with os.scandir(folder) as entries:
+        names = [(entry.name, entry.is_dir()) for entry in entries]
+    return sorted([*(name for name, _ in names), *(f"{name}/" for name, inner in names if inner)])
 
 
 def new_names(before: Listing, now: Listing) -> dict[str, set[str]]:
@@ -152,11 +159,11 @@ def shadowed(search: Search, came: Mapping[str, set[str]], tree: str) -> dict[st
     Where macros say what is included, the name may stand anywhere, without what comes after its first dot.
     """
     written = {
-        name: _ways_to_write(name, inner=os.path.isdir(os.path.join(folder, name)))
+        name: _ways_to_write(name.rstrip("/"), inner=os.path.isdir(os.path.join(folder, name)))
         for folder, names in came.items()
         for name in names
     }
-    stems = {name: os.fsencode(name.partition(".")[0] or name) for name in written}
+    stems = {name: os.fsencode(name.rstrip("/").partition(".")[0] or name) for name in written}
     known: dict[str, _Mentions] = {}
 
     def mentions(path: str) -> _Mentions:
