@@ -437,6 +437,13 @@ class TestFailures:
         lab.check(result)
         assert result["compiled"] <= 2
 
+    def test_what_a_failed_build_never_began_is_clean_when_its_header_is_put_back(self, lab: Lab) -> None:
+        lab.built(objects=COUNT)
+        lab.write("shared.h", "#error broken\n")
+        assert lab.build(jobs=1)["code"] != 0
+        lab.write("shared.h", FILES["shared.h"])
+        assert lab.built(objects=0)["commands"] == 0
+
     def test_the_first_build_of_a_second_key_after_another_branch(self, lab: Lab) -> None:
         lab.branch("other", {"shared.h": "#define SHARED 7\n"})
         lab.built(objects=COUNT)

@@ -7,6 +7,7 @@ three are the tree's own, so that ninja can be told what to make without a time 
 from __future__ import annotations
 
 import os
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..files import read_bytes, write_bytes
@@ -88,10 +89,22 @@ def identity(tree: str) -> str:
     return hasher.hexdigest()
 
 
-def rewrite(tree: str, forgotten: Collection[str], times: Mapping[str, int]) -> Mark:
-    """Forget outputs, which ninja then makes anew, and set the times of others; the rest stays as it is."""
+def rewrite(
+    tree: str,
+    forgotten: Collection[str],
+    times: Mapping[str, int],
+    recalled: Mapping[str, tuple[int, int, int, str]] = MappingProxyType({}),
+) -> Mark:
+    """Forget outputs, which ninja then makes anew, and set the times of others; the rest stays as it is.
+
+    `recalled` are runs that were forgotten: when they started and ended, their times, and the commands.
+    """
     said = read_bytes(os.path.join(tree, NAME))
-    kept = [said.partition(b"\n")[0].decode("utf-8", "surrogateescape") + "\n"]
+    head = said.partition(b"\n")[0].decode("utf-8", "surrogateescape") + "\n"
+    kept = [head]
+    if _version(said):
+        for name, (start, end, mtime, command) in recalled.items():
+            kept.append("\t".join([str(start), str(end), str(mtime), name, command]) + "\n")
     for fields in _fields(said):
         name = fields[3]
         if name in forgotten:

@@ -30,12 +30,14 @@ if TYPE_CHECKING:
 class Arrangement(NamedTuple):
     """What to change: outputs to `forget` in the log, times `logged` there, and times of outputs `on_disk`.
 
-    `newer` are the sources that look newer than what is clean, `hidden` those dirty ones that ninja would not see.
+    `recalled` are runs that were forgotten, and whose outputs are clean again. `newer` are the sources that look newer
+    than what is clean, `hidden` those dirty ones that ninja would not see.
     """
 
     forget: set[str]
     logged: dict[str, int]
     on_disk: dict[str, int]
+    recalled: dict[str, Made]
     newer: set[str]
     hidden: set[str]
 
@@ -55,7 +57,7 @@ def plan(
     With `configured` cmake need not run, and what it made gets such times as well. Of edges that are not `chosen`
     everything is as ninja was told.
     """
-    done = Arrangement(set(), {}, {}, set(), set())
+    done = Arrangement(set(), {}, {}, {}, set(), set())
     times = _Times(edges, seen, look)
     clean = {id(edge) for edge in judged.clean}
     dirty = {id(edge) for edge, _ in judged.dirty}
@@ -64,7 +66,10 @@ def plan(
             for name in edge.outputs:
                 times[name] = times[name] or times.newest(edge.inputs)
         elif id(edge) in clean or (configured and edge.generator):
-            _keep(edge, seen, times, done)
+            need = _keep(edge, seen, times, done)
+            if not edge.generator and edge.names[0] not in seen.log:
+                runs = [(name, judged.made[edges.plain(name)]) for name in edge.names]
+                done.recalled.update((name, one._replace(mtime=max(one.mtime, need))) for name, one in runs)
         elif id(edge) in dirty:
             done.forget.update(edge.names)
             known = min((seen.log[name].mtime for name in edge.names if name in seen.log), default=0)
@@ -93,7 +98,8 @@ class _Times(Dict[str, int]):
         return max(map(self.__getitem__, names), default=0)
 
 
-def _keep(edge: Edge, seen: Seen, times: _Times, done: Arrangement) -> None:
+def _keep(edge: Edge, seen: Seen, times: _Times, done: Arrangement) -> int:
+    """Give an edge the times by which ninja sees it clean, and return the time of the newest of its inputs."""
     low = need = times.newest(edge.inputs)
     for name in edge.names:
         line = seen.log.get(name)
@@ -108,6 +114,7 @@ def _keep(edge: Edge, seen: Seen, times: _Times, done: Arrangement) -> None:
                 done.on_disk[name] = times[name] = need
     if low < need:
         done.newer.update(name for name in edge.inputs if times[name] > low and name not in seen.outputs)
+    return need
 
 
 def apply(
@@ -120,7 +127,8 @@ def apply(
     An output whose time cannot be set stays as it is: ninja makes it anew.
     """
     known = dict(made)
-    for name, time in arrangement.logged.items():
+    recalled = arrangement.recalled
+    for name, time in (*arrangement.logged.items(), *((name, one.mtime) for name, one in recalled.items())):
         plain = edges.plain(name)
         if plain in known:
             known[plain] = known[plain]._replace(mtime=time)
@@ -129,8 +137,9 @@ def apply(
         # A compiler may have called its output either way.
         absolute = {edges.path(name): time for name, time in times.items()}
         deps = ninja_deps.set_times(edges.tree, {**times, **absolute})
-    if arrangement.forget or arrangement.logged:
-        log = ninja_log.rewrite(edges.tree, arrangement.forget, arrangement.logged)
+    if arrangement.forget or arrangement.logged or recalled:
+        lines = {name: (one.start, one.end, one.mtime, one.command) for name, one in recalled.items()}
+        log = ninja_log.rewrite(edges.tree, arrangement.forget, arrangement.logged, lines)
     touched = set()
     for name, time in times.items():
         path = edges.path(name)

@@ -281,7 +281,7 @@ class ByContent:
         record = self._record
         judged, seen, chosen = last
         plan = arrange.plan(edges, judged, seen, record.look, self._changed, configured=configured, chosen=chosen)
-        if plan.forget or plan.logged or plan.on_disk:
+        if plan.forget or plan.logged or plan.on_disk or plan.recalled:
             # What ran is known before its times are changed: if this is cut off, they are not taken for a run's.
             if not record.has_written_made():
                 self._save(settled=False)

@@ -105,6 +105,11 @@ class _Judge:
         log, outputs = self.seen.log, self.seen.outputs
         lines = [log[name] for name in edge.names if name in log]
         there = {name: now for name in edge.outputs if (now := outputs[name]) is not None}
+        if not lines and self._is_only_forgotten(edge, there):
+            for name in there:
+                self._note(name, self.before[name], moved=False)
+            self.result.clean.append(edge)
+            return
         if not lines or not there:
             self._absent(edge)
             return
@@ -152,6 +157,14 @@ class _Judge:
                 why = why or ""
         return why
 
+    def _is_only_forgotten(self, edge: Edge, there: Mapping[str, Stamp]) -> bool:
+        """Whether an edge was dirty, so that ninja was to make it, and is clean again with what it made before."""
+        if len(there) < len(edge.outputs) or edge.outputs[0] in self.seen.shadowed:
+            return False
+        reads = together([self.environment, *map(self.value, edge.reads)])
+        known = [(self.before.get(name), now) for name, now in there.items()]
+        return all(one is not None and (one.stamp, one.reads) == (now, reads) for one, now in known)
+
     def _absent(self, edge: Edge) -> None:
         """Ninja makes by itself what is not there, or what it does not know.
 
@@ -160,11 +173,10 @@ class _Judge:
         for name in edge.outputs:
             self.moved[name] = True
             one, now = self.before.get(name), self.seen.outputs[name]
-            if edge.custom and one is not None and one.stamp == now:
-                self.result.made[name] = one
-                self.values[name] = hashed(name, one.version)
-            else:
-                self.values[name] = hashed(name, os.urandom(16).hex())
+            left = one if one is not None and one.stamp == now else None
+            if left is not None:
+                self.result.made[name] = left
+            self.values[name] = hashed(name, left.version if left and edge.custom else os.urandom(16).hex())
 
     def _note(self, name: str, made: Made, *, moved: bool) -> None:
         self.result.made[name] = made
