@@ -203,8 +203,8 @@ def test_after_any_history_objects_are_those_of_a_clean_build(here: Here) -> Non
     chance = random.Random(11)
     up(here)
     local = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
-    for number in range(40):
-        for _ in range(5):
+    for number in range(20):
+        for _ in range(10):
             path = here.folder / f"src/{chance.choice('abc')}.cpp"
             match chance.choice(("edit", "header", "old", "future", "branch", "delete")):
                 case "header":
