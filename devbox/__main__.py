@@ -52,7 +52,8 @@ def _command(args: list[str], *, own: bool) -> int:
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             # A closed stream would be the next file that is opened: nothing comes from it, and what goes there is lost.
-            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8", errors="backslashreplace"))  # noqa: PTH123, SIM115
     if hasattr(sys.stdout, "reconfigure"):
         # A name need not be text in any encoding.
         sys.stdout.reconfigure(errors="surrogateescape" if sys.stdout.encoding == "utf-8" else "backslashreplace")

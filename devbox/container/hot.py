@@ -173,7 +173,10 @@ def main(argv: list[str]) -> int:
         hint = f"hint: {error.hint}\n" if error.hint else ""
         from devbox.masking import calm
 
-        sys.stderr.write(calm(f"{detail}error: {error.message}\n{hint}"))
+        try:  # noqa: SIM105  # contextlib is not imported for that
+            sys.stderr.write(calm(f"{detail}error: {error.message}\n{hint}"))
+        except OSError:
+            pass  # nobody listens
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import threading
@@ -203,12 +204,11 @@ class Console:
             return
         if text is not None:
             # xterm keeps a stack of titles; terminals without one ignore what they do not know.
-            self._stream.write("" if self._titled else _KEEP_TITLE)
-            self._stream.write(f"\x1b]0;{''.join(filter(str.isprintable, text))}\x07")
+            keep = "" if self._titled else _KEEP_TITLE
+            self._put(f"{keep}\x1b]0;{''.join(filter(str.isprintable, text))}\x07")
         elif self._titled:
-            self._stream.write(_GIVE_BACK_TITLE)
+            self._put(_GIVE_BACK_TITLE)
         self._titled = text is not None
-        self._stream.flush()
 
     def close(self) -> None:
         """Leave the terminal as it was found."""
@@ -221,22 +221,26 @@ class Console:
             self._forget_tail()
             # A further line cannot be taken for one of devbox's own.
             shown = calm(self.mask(text).expandtabs(8), colours=colours).replace("\n", "\n  ")
-            self._stream.write(f"{shown}\n")
-            self._stream.flush()
+            self._put(f"{shown}\n")
 
     def _show_tail(self, text: str, *, colours: bool = False) -> None:
         with self._lock:
             if self._bar is not None:
                 return
             shown = calm(self.mask(text), colours=colours).replace("\n", " ")
-            self._stream.write(f"{_CLEAR_LINE}{shown}")
-            self._stream.flush()
+            self._put(f"{_CLEAR_LINE}{shown}")
             self._tail = True
 
     def _forget_tail(self) -> None:
         if self._tail:
-            self._stream.write(_CLEAR_LINE)
+            self._put(_CLEAR_LINE)
             self._tail = False
+
+    def _put(self, text: str) -> None:
+        # Whoever listens may have gone, or a disk be full: what was to be done is done all the same.
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+            self._stream.flush()
 
     def _end_bar(self) -> None:
         if self._bar is not None:
