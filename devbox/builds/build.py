@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
 from devbox.agent import protocol
 from devbox.builds.talk import ask
+from devbox.container import memory
 from devbox.devcontainer.identity import workspace_hash
 from devbox.errors import UsageError
 from devbox.paths import state_dir
@@ -122,6 +123,7 @@ def carry_out(
         elif isinstance(event, protocol.Healed) and on_healed is not None:
             on_healed(event.files)
 
+    memory.forget_looks()
     done, log = relay(
         asked, target, engine, reporter, on_event=on_event, note=note, answers={protocol.WantSeed: on_seed}
     )

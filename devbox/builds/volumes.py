@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 from devbox.agent import protocol
 from devbox.builds.helper import ask_helper, helper_images, say_phases
 from devbox.builds.trees import BuildTree, TreeDetails, details_of, tree_of
+from devbox.container import memory
 from devbox.container.status import status
 from devbox.container.target import LOCAL_FOLDER, VOLUME
 from devbox.engine.spec import Mount
-from devbox.errors import BuildError, EngineError, UsageError
+from devbox.errors import EngineError, UsageError
 from devbox.files import may_exist
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from devbox.agent.protocol import TreeTold, VolumeTold
+    from devbox.container.status import Status
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
 
@@ -82,9 +84,9 @@ class Removal:
     kept: tuple[Doomed, ...]
 
 
-def build_volumes(engine: Engine) -> tuple[BuildVolume, ...]:
-    """Return the user's build volumes by workspace, without looking into them."""
-    everything = status(engine, sizes=False)
+def build_volumes(engine: Engine, known: Status | None = None) -> tuple[BuildVolume, ...]:
+    """Return the user's build volumes by workspace, without looking into them; `known` is the status just asked for."""
+    everything = known or status(engine, sizes=False)
     found = {
         one.name: BuildVolume(one.name, one.workspace, one.workspace_exists is False, one.used_by)
         for one in everything.volumes
@@ -126,15 +128,6 @@ def of_workspace(engine: Engine, workspace: str | None, *, sizes: bool = True) -
     named = tuple(volume for volume in volumes if workspace in {None, volume.workspace})
     found = with_trees(named or volumes, engine, sizes=sizes)
     return found if named else tuple(volume for volume in found if volume.workspace == workspace)
-
-
-def all_trees(engine: Engine) -> dict[str, tuple[BuildTree, ...]]:
-    """Return the build trees in all of the user's volumes, by what these are called; none where no helper starts."""
-    try:
-        found = with_trees(build_volumes(engine), engine)
-    except BuildError:
-        return {}
-    return {volume.title: volume.trees for volume in found if volume.trees}
 
 
 def details(volume: BuildVolume, key: str, engine: Engine) -> TreeDetails:
@@ -260,6 +253,7 @@ def remove(doomed: Sequence[Doomed], engine: Engine, reporter: Reporter) -> Remo
 
     Raises BuildError, EngineError, KeyboardInterrupt; the same command then finishes what was begun.
     """
+    memory.forget_looks()
     removed = [one for one in doomed if one.key is None and _remove_volume(one, engine, reporter)]
     kept = [
         replace(one, reason="a container uses its volume") for one in doomed if one.key is None and one not in removed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from devbox.cli.application import application, workspace
 from devbox.cli.options import AllOption, PathArgument
 from devbox.ui.console import size
-from devbox.ui.tables import age, table
+from devbox.ui.tables import age, ago, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +23,9 @@ FastOption = Annotated[bool, typer.Option("--fast", help="Leave out the sizes, w
 
 app = typer.Typer()
 
+# So long ago is not worth a word.
+_OLD_SECONDS = 60.0
+
 
 @app.command()
 @app.command("ps", hidden=True)
@@ -32,19 +36,24 @@ def status(
     fast: FastOption = False,
 ) -> None:
     """List a checkout's dev container, build trees and caches with sizes and ages; with --all everybody's."""
+    from devbox.builds.looked import in_all_volumes
     from devbox.builds.trees import trees_of
-    from devbox.builds.volumes import all_trees
     from devbox.container.status import status as ask
 
     run = application(context)
     folder = None if everything else str(workspace(path))
     found = ask(run.engine, sizes=not fast, workspace=folder)
     trees: Mapping[str, Sequence[BuildTree]] = {}
-    if not fast:
-        running = [one for one in found.containers if one.state == "running"]
-        trees = all_trees(run.engine) if everything else trees_of(run.engine, running)
-    data = {"containers": found.containers, "volumes": found.volumes, "build_trees": trees}
+    looked = found.sized
+    if everything and not fast:
+        trees, looked = in_all_volumes(run.engine, found)
+    elif not fast:
+        trees = trees_of(run.engine, [one for one in found.containers if one.state == "running"])
+    old = min(looked, found.sized)
+    data = {"containers": found.containers, "volumes": found.volumes, "build_trees": trees, "looked_at": old}
     run.show(data, lambda: _text(found, trees) or _nothing(run, folder))
+    if time.time() - old > _OLD_SECONDS:
+        run.console.info(f"trees and sizes are those of {ago(old)}; devbox builds list --all looks again")
 
 
 def _nothing(run: Application, folder: str | None) -> str:

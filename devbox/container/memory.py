@@ -300,6 +300,28 @@ def remember_mounts_it(container: str, started_at: str, file: Path) -> None:
     _write(_container_file(container, ".mounted.json"), {"started_at": started_at, "stamp": stamp(file)})
 
 
+def remember_look(what: str, data: dict[str, Any]) -> None:
+    """Keep what was seen of volumes, `trees` or `sizes`; where nothing can be kept, it is looked at again."""
+    try:
+        _write(_folder("looks") / f"{what}.json", data)
+    except (OSError, UsageError):
+        return
+
+
+def recall_look(what: str) -> dict[str, Any] | None:
+    """Return what was seen of volumes, where nothing of devbox's has changed one since."""
+    return _read(f"{_place()}/looks/{what}.json")
+
+
+def forget_looks() -> None:
+    """Forget what was seen of volumes: one of them is about to change."""
+    for what in ("trees", "sizes"):
+        try:
+            os.unlink(f"{_place()}/looks/{what}.json")  # noqa: PTH108
+        except OSError:
+            continue
+
+
 def forget_container(container: str) -> None:
     """Forget a container that is gone."""
     for suffix in (".json", ".env", ".git.json", ".hooks.json", ".runs.json", ".hooks.log", ".mounted.json"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,8 +26,12 @@ JSON = dict[str, Any]
 
 # The engine walks through all volumes to learn their sizes.
 _SIZES_SECONDS = 60.0
-# Of one workspace nobody waits for that.
+# Of one workspace nobody waits for that, nor where they are known from the last hour.
 _SOON_SECONDS = 0.3
+_FRESH_SECONDS = 3600.0
+# What was added up a moment ago is not added up again.
+_NOW_SECONDS = 30.0
+_SIZES = "sizes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +89,18 @@ class VolumeStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Everything of the user's that devbox knows of."""
+    """Everything of the user's that devbox knows of; the volumes' sizes are of the moment `sized` (Unix time)."""
 
     containers: tuple[ContainerStatus, ...]
     volumes: tuple[VolumeStatus, ...]
+    sized: float = 0.0
 
 
 def status(engine: Engine, *, sizes: bool = True, workspace: str | None = None) -> Status:
     """Ask the engine for the dev containers and the user's volumes: all, or those of one workspace and what it mounts.
 
-    `sizes` takes the engine a while on large volumes; with a `workspace` they are left out where it takes long.
+    `sizes` takes the engine a while on large volumes: where it takes long, they are what it said within the last hour,
+    and with a `workspace` left out else.
     """
     summaries = engine.containers({LOCAL_FOLDER: None})
     if workspace is not None:
@@ -104,7 +111,7 @@ def status(engine: Engine, *, sizes: bool = True, workspace: str | None = None) 
         sorted((_container(one, members) for one in summaries), key=lambda one: (one.workspace, one.name))
     )
     uid = os.getuid()
-    listed = _volumes(engine, uid, sizes=sizes, seconds=_SIZES_SECONDS if workspace is None else _SOON_SECONDS)
+    listed, sized = _volumes(engine, uid, sizes=sizes, patient=workspace is None)
     found = [item for item in listed if str(item["Name"]).startswith(volume_name(uid, ""))]
     folders = _folders(one.workspace for one in containers)
     if workspace is not None:
@@ -112,7 +119,8 @@ def status(engine: Engine, *, sizes: bool = True, workspace: str | None = None) 
         names = {*mounted, volume_name(uid, "build", workspace)}
         found = [item for item in found if item["Name"] in names]
         folders[workspace_hash(workspace)] = workspace
-    return Status(containers, tuple(sorted((_volume(item, uid, folders, summaries) for item in found), key=_order)))
+    volumes = tuple(sorted((_volume(item, uid, folders, summaries) for item in found), key=_order))
+    return Status(containers, volumes, sized)
 
 
 def _order(volume: VolumeStatus) -> tuple[str, str, str]:
@@ -177,10 +185,24 @@ def _seconds(text: str) -> int:
         return 0
 
 
-def _volumes(engine: Engine, uid: int, *, sizes: bool, seconds: float) -> list[JSON]:
-    """Return the volumes of the engine, with a `Size` in bytes where it is asked for and told within `seconds`."""
-    found = usage.of_kind(engine, "Volumes", seconds=seconds) if sizes else None
+def _volumes(engine: Engine, uid: int, *, sizes: bool, patient: bool) -> tuple[list[JSON], float]:
+    """Return the user's volumes, and of when their `Size` in bytes is, where they have one.
+
+    Who is `patient` waits for sizes where there are none from the last hour.
+    """
+    # First: as long as the engine adds sizes up, it may not answer what volumes there are.
+    listed, now = engine.volumes(volume_name(uid, "")), time.time()
+    if not sizes:
+        return listed, now
+    before = memory.recall_look(_SIZES) or {}
+    old = now - before.get("at", 0)
+    is_known = 0 <= old < _FRESH_SECONDS and isinstance(before.get("sizes"), dict)
+    if is_known and old < _NOW_SECONDS:
+        return [{**one, "Size": before["sizes"].get(one["Name"])} for one in listed], before["at"]
+    found = usage.of_kind(engine, "Volumes", seconds=_SIZES_SECONDS if patient and not is_known else _SOON_SECONDS)
     if found is not None:
-        return found
-    listed = engine.run(["volume", "ls", "--quiet", "--filter", f"name={volume_name(uid, '')}"]).stdout.split()
-    return engine.inspect("volume", listed)
+        before = {"at": now, "sizes": {str(one["Name"]): one["Size"] for one in found}}
+        memory.remember_look(_SIZES, before)
+    elif not is_known:
+        return listed, now
+    return [{**one, "Size": before["sizes"].get(one["Name"])} for one in listed], before["at"]

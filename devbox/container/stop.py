@@ -220,6 +220,7 @@ def down(engine: Engine, plan: Down, reporter: Reporter) -> Down:
     What others have removed meanwhile is no failure: of several at once, each finds what it wanted.
     """
     with memory.lock(Path(plan.workspace), reporter):
+        memory.forget_looks()
         by_name = {one.called: one for one in containers_of(engine, plan.workspace)}
         for name in plan.containers:
             if name in by_name:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from devbox import units
+from devbox.container import memory
 from devbox.container.desired import slug
 from devbox.container.inside.find import labelled
 from devbox.container.status import Status, status
@@ -92,6 +93,7 @@ def measure(engine: Engine) -> Usage:
 
     Raises EngineError.
     """
+    memory.forget_looks()  # sizes that are known from before would do for others
     known, found = images(engine), status(engine)
     layers = _layers(engine, known)
     caches = [*_caches(engine, found), *_folders()]

@@ -270,6 +270,27 @@ class Engine:
         """Return `docker inspect` of a volume, or None if it does not exist."""
         return self._one("volume", name)
 
+    def volumes(self, prefix: str) -> list[JSON]:
+        """Return the volumes whose name begins with `prefix`, as `docker inspect` shows them."""
+        path = socket_path(self.environ)
+        if path is not None:
+            from urllib.parse import quote
+
+            try:
+                # While it adds up sizes, for whomever, the engine may be slow to answer this.
+                limit = patience(self.environ, ANSWER_SECONDS)
+                status, body = ask_socket(
+                    path, f"/volumes?filters={quote(json.dumps({'name': [prefix]}))}", timeout=limit
+                )
+                found = json.loads(body)["Volumes"] or [] if status == _FOUND else []
+            except OSError as error:
+                raise self._unreachable(str(error), permitted=not isinstance(error, PermissionError)) from None
+            except (ValueError, LookupError, TypeError):
+                raise self._unreachable("its list of volumes makes no sense") from None
+        else:
+            found = self.inspect("volume", self.run(["volume", "ls", "--quiet"]).stdout.split())
+        return [one for one in found if str(one["Name"]).startswith(prefix)]
+
     def network(self, name: str) -> JSON | None:
         """Return `docker inspect` of a network, or None if it does not exist."""
         return self._one("network", name)

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from devbox.builds import looked
+from devbox.builds import volumes as trees
+from devbox.container import memory, status
 from devbox.container.target import LOCAL_FOLDER, ONE_SHOT
 from devbox.devcontainer.identity import volume_name, workspace_hash
 from devbox.disk import prune, usage
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from devbox.builds.volumes import BuildVolume
     from devbox.engine.docker import Engine
 
 pytestmark = pytest.mark.engine
@@ -132,3 +136,33 @@ def test_with_all_what_a_workspace_left_that_is_gone_goes_in_one_plan(held: Held
     assert [engine.container(name) for name in held.names] == [None, None]
     assert engine.volume(held.volume) is None
     assert engine.image(held.image) is None
+
+
+def test_a_second_look_at_all_workspaces_starts_no_container_and_waits_for_no_sizes(
+    held: Held, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+
+    def with_trees(volumes: tuple[BuildVolume, ...], engine: Engine) -> tuple[BuildVolume, ...]:
+        looks.append(len(volumes))
+        return trees.with_trees([one for one in volumes if one.name == held.volume], engine)
+
+    monkeypatch.setattr(looked, "with_trees", with_trees)
+    first = status.status(engine)
+    (size,) = (one.size for one in first.volumes if one.name == held.volume)
+    assert size is not None
+    assert size >= 65536
+    found, at = looked.in_all_volumes(engine, first)
+    assert looked.in_all_volumes(engine, first) == (found, at)
+    assert len(looks) == 1
+    # As where the engine takes long: what it said before is told, with the time of that.
+    monkeypatch.setattr(status, "_NOW_SECONDS", 0.0)
+    monkeypatch.setattr(status, "_SOON_SECONDS", 0.0)
+    second = status.status(engine)
+    assert second.sized == first.sized
+    assert [one.size for one in second.volumes if one.name == held.volume] == [size]
+    assert [one.size for one in status.status(engine, workspace=str(held.path)).volumes] == [size]
+    memory.forget_looks()  # as before each build and removal
+    looked.in_all_volumes(engine, first)
+    assert len(looks) == 2
+    assert [one.size for one in status.status(engine, workspace=str(held.path)).volumes] == [None]
