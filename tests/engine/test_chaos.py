@@ -198,7 +198,8 @@ def yard(
         engine.run(["rm", "--force", "--volumes", *made.containers], check=False)
     engine.run(["compose", "-p", f"{made.path.name}_devcontainer", "down", "--timeout", "0"], check=False)
     engine.run(["volume", "rm", f"{made.path.name}-data"], check=False)
-    engine.run(["image", "rm", f"{name}:made"], check=False)
+    images = engine.run(["image", "ls", "--quiet", f"devbox-{name}"], check=False).stdout.split()
+    engine.run(["image", "rm", "--force", f"{name}:made", *images], check=False)
 
 
 def test_a_command_that_was_cut_anywhere_is_finished_by_the_same_command(yard: Yard) -> None:
