@@ -153,17 +153,58 @@ def vllm(cache: Path, work: Path, *, keep: bool) -> None:
 TREES: dict[str, Callable[..., None]] = {"llama": llama, "vllm": vllm}
 
 
+def stated(tree: Path) -> None:
+    """See that what is read of a checkout of TensorRT-LLM is what its own tools say, and what devbox's data says."""
+    from devbox.agent.drivers.build_wheel import Script
+    from devbox.facts.makefile import read_makefile
+    from devbox.frameworks.load import load
+    from devbox.frameworks.stated import version
+    from tests.trees.conformance import facts
+
+    print(f"\n{tree}")
+    asked = subprocess.run(
+        [sys.executable, tree / "scripts" / "build_wheel.py", "--help"], capture_output=True, text=True, check=True
+    )
+    options = {name for name in Script(str(tree)).options.values() if name in asked.stdout}
+    expect(options == set(Script(str(tree)).options.values()), f"its script's --help has {len(options)} options")
+    commit = subprocess.run(["git", "-C", tree, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
+    makefile = read_makefile(tree, "docker/Makefile", {"GIT_COMMIT": commit.strip()})
+    expect(makefile is not None, "it has a Makefile")
+    for prefix in makefile.prefixes() if makefile is not None else ():
+        said = subprocess.run(
+            ["make", "-n", "-C", tree / "docker", f"{prefix}_build"], capture_output=True, text=True, check=True
+        )
+        given = {fact for fact in facts(said.stdout, tree, "docker") if fact.startswith("build build-arg ")}
+        read = makefile.arguments(f"{prefix}_build").values() if makefile is not None else ()
+        words = " ".join(f"--build-arg {one.name}='{one.value}'" for one in read if one is not None)
+        expect(given == {*facts(f"docker build {words} .", tree)} - {"build of {tree}"}, f"make {prefix}_build")
+    framework = load("trtllm")
+    own = version(framework, tree)
+    rows = [row for row in framework.compatibility if own is not None and own.value.startswith(row.version)]
+    base = [one.value if one else "" for one in map(makefile.stated, ("BASE_IMAGE", "BASE_TAG"))] if makefile else []
+    for row in rows:
+        expect(row.base_image == ":".join(base), f"{row.base_image} is the base of {row.version}")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the named trees, all by default."""
     parser = argparse.ArgumentParser(prog="python -m tests.trees.real", description=__doc__)
     parser.add_argument(
-        "trees", nargs="*", default=sorted(TREES), metavar="TREE", help=f"of {', '.join(sorted(TREES))}"
+        "trees",
+        nargs="*",
+        default=sorted(TREES),
+        metavar="TREE",
+        help=f"of {', '.join(sorted(TREES))}; or the path of a checkout of TensorRT-LLM",
     )
     parser.add_argument(
         "--cache", type=Path, default=Path.home() / ".cache" / "devbox-trees", help="where sdists are kept"
     )
     parser.add_argument("--keep", action="store_true", help="keep checkouts, containers and volumes")
     arguments = parser.parse_args(argv)
+    paths = [Path(name).resolve() for name in arguments.trees if (Path(name) / "scripts/build_wheel.py").is_file()]
+    for path in paths:
+        stated(path)
+    arguments.trees = [] if paths else arguments.trees
     if unknown := set(arguments.trees) - set(TREES):
         parser.error(f"no such tree: {', '.join(sorted(unknown))}")
     work = Path(tempfile.mkdtemp(prefix="devbox-trees-"))
