@@ -14,7 +14,7 @@ from devbox.container import memory, target
 from devbox.devcontainer.spelling import host_spelling
 from devbox.engine.api import ask_socket, socket_path
 from devbox.errors import EXIT_INTERRUPTED, DevboxError, UsageError
-from devbox.lean import loads
+from devbox.lean import dumps, loads
 from devbox.paths import may_set_context, refused
 
 TYPE_CHECKING = False
@@ -28,7 +28,9 @@ else:
 
 USAGE = "devbox exec [--workspace PATH] [--context NAME] [--] COMMAND [ARGUMENT]…"
 _OK = 200
-_LIST = "/containers/json?all=1&filters=%7B%22label%22%3A%5B%22devcontainer.local_folder%22%5D%7D"
+_LISTED = "/containers/json?all=1&filters=%7B%22label%22%3A%5B"
+_LIST = f"{_LISTED}%22devcontainer.local_folder%22%5D%7D"
+_PLAIN = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/"
 
 
 class Arguments(NamedTuple):
@@ -97,10 +99,7 @@ def running(folder: str, environ: Mapping[str, str]) -> Target:
 
 def _ask(path: str, folder: str) -> Target | None:
     try:
-        status, body = ask_socket(path, _LIST)
-        if status != _OK:
-            return None
-        candidates = [one for one in map(_candidate, loads(body)) if one.mounted or memory.has_used(one.id)]
+        candidates = _candidates(path, _labelled(folder)) or _candidates(path, _LIST)
         found = target.nearest(candidates, folder, preferred=memory.last_contract)
         if found is None or not found.running:
             # Said by the ordinary way, which also knows the contract that a workspace last used.
@@ -112,6 +111,25 @@ def _ask(path: str, folder: str) -> Target | None:
         return memory.recall_target(found.id, state["StartedAt"]) if state["Running"] else None
     except (OSError, ValueError, KeyError):
         return None
+
+
+def _labelled(folder: str) -> str:
+    """Return the question for the dev containers of exactly this folder: however many others there are, it costs that.
+
+    In a WSL distribution the label may spell the folder in another way.
+    """
+    if "WSL_DISTRO_NAME" in os.environ:
+        return _LIST
+    label = dumps(f"devcontainer.local_folder={folder}").encode("utf-8", "surrogateescape")
+    quoted = "".join(chr(one) if chr(one) in _PLAIN else f"%{one:02X}" for one in label)
+    return f"{_LISTED}{quoted}%5D%7D"
+
+
+def _candidates(path: str, request: str) -> list[target.Candidate]:
+    status, body = ask_socket(path, request)
+    if status != _OK:
+        raise ValueError(status)
+    return [one for one in map(_candidate, loads(body)) if one.mounted or memory.has_used(one.id)]
 
 
 def _candidate(item: dict[str, object]) -> target.Candidate:

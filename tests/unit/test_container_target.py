@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from devbox import config
 from devbox.container import hot, memory
@@ -198,3 +202,10 @@ def test_a_command_is_executed_where_nothing_can_be_remembered(
     said = refused(error) if isinstance(error, OSError) else error
     assert isinstance(said, DevboxError)
     assert str(said.hint).startswith("export ")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30))
+def test_exec_asks_for_the_containers_of_one_folder_alone(name: str) -> None:
+    asked = hot._labelled(f"/{name}")  # what the engine is asked
+    filters = json.loads(parse_qs(urlsplit(asked).query)["filters"][0])
+    assert filters == {"label": [f"devcontainer.local_folder=/{name}"]}
