@@ -208,7 +208,11 @@ def taken(
     for name, subnet, route in there.routes():
         said = f"the network {name} takes the addresses {subnet}, and with them the host's way to {route}"
         yield Reach("network", f"{name} {subnet}", said, route)
-    tools = [name for name in names.images if _TOOLS.match(name) and f"image {name}" not in there.claims]
+    # What docker compose calls an image by itself is no name of theirs, which have a tag.
+    begins = f"{names.project}-" if (names.project or "").startswith("devbox-") else "-"
+    plain = {name for name in names.images if name.startswith(begins) and ":" not in name}
+    known = {name for name in names.images if f"image {name}" in there.claims}
+    tools = [name for name in names.images if _TOOLS.match(name) and name not in plain | known]
     for name in tools:
         yield Reach("name", name, f"gives the name {name} to an image of its own; by such names tools know theirs")
     for name in (name for name, _ in there.others("image") if name not in tools):
