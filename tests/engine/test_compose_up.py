@@ -453,7 +453,8 @@ def test_a_variable_that_is_not_set_is_said_with_where_it_is(work: Work) -> None
     work.write_project({"app": {**ALONE, "image": "debian:${TAG}"}})
     (work.path / ".env").write_text("TAG=12\n")
     for _ in range(2):
-        work.up(dry_run=True)
+        with pytest.raises(ContractError, match=r"the service app of .*: 'debian:' is no name of an image"):
+            work.up(dry_run=True)
         (warning,) = work.said.warnings
         assert f"TAG, which is set nowhere and counts as empty: {work.path}/.env has it" in warning
     (work.path / ".devcontainer/.env").write_text("TAG=12\n")

@@ -18,7 +18,6 @@ from devbox.image.dockerfile.words import assignments, fill
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from devbox.container.up.apply import Journal
     from devbox.devcontainer.jsonc import JSON
@@ -66,7 +65,9 @@ def plan_image(
         if found is not None and not pull:
             return ImagePlan(reference, "", image_of(reference, found, ""))
         hint = f"docker pull {reference}   # or name another image in {contract.path}"
-        return ImagePlan(reference, "", None, (_pull(reference, found, "image", hint, contract.path),))
+        service = contract.config.get("service")
+        place = f"the service {service} of {contract.path}" if service else str(contract.path)
+        return ImagePlan(reference, "", None, (_pull(reference, found, "image", hint, place),))
     recipe, wanted = contract.build, contract.build.image_build
     try:
         text = recipe.dockerfile.read_text(encoding="utf-8") if dockerfile is None else dockerfile
@@ -81,7 +82,7 @@ def plan_image(
     # devbox made from packages is in no registry.
     hint = "devbox image base   # makes one from packages; or choose another with --base-image"
     pulls = tuple(
-        _pull(name, found, "base image", hint, recipe.dockerfile)
+        _pull(name, found, "base image", hint, str(recipe.dockerfile))
         for name, found in bases.items()
         if found is None or (pull and not name.startswith(_OWN))
     )
@@ -97,7 +98,7 @@ def plan_image(
     return ImagePlan(reference, digest, None, pulls, step, text, tuple(bases))
 
 
-def _pull(name: str, found: JSON | None, what: str, hint: str, place: Path) -> PullImage:
+def _pull(name: str, found: JSON | None, what: str, hint: str, place: str) -> PullImage:
     """Return the step that pulls an image which `place` names. Raises ContractError where that is no image's name."""
     if found is None:
         from devbox.image.registry.reference import parse
@@ -105,7 +106,7 @@ def _pull(name: str, found: JSON | None, what: str, hint: str, place: Path) -> P
         try:
             parse(name)
         except UsageError as wrong:
-            raise ContractError(f"{place}: {wrong.message}", hint=f"edit {place}") from None
+            raise ContractError(f"{place}: {wrong.message}", hint=wrong.hint) from None
     return PullImage(name, found is not None, what, hint)
 
 
