@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,4 +53,6 @@ def figures(request: pytest.FixtureRequest) -> Iterator[Figures]:
     for name, times in found.items():
         cells = (f"{seconds:.2f} s ({seconds / local[what]:.2f} x)" for what, seconds in times.items())
         lines.append(f"{name:28}" + "".join(f"{cell:>22}" for cell in cells))
-    reporter.write_line("\n" + "\n".join(lines))
+    capture = request.config.pluginmanager.get_plugin("capturemanager")
+    with nullcontext() if capture is None else capture.global_and_fixture_disabled():
+        reporter.write_line("\n" + "\n".join(lines))
