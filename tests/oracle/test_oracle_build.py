@@ -11,10 +11,9 @@ import pytest
 
 from devbox.container.prebuild import PrebuildRequest, prebuild
 from devbox.container.up.complete import Wishes
-from devbox.engine.docker import Engine
 from devbox.reporter import Silent
 from devbox.trust.ask import Answers
-from tests.oracle.up_lab import CASES, CORPUS, RECORDER, Lab, label_of_dockerfile, parse_log, selected
+from tests.oracle.up_lab import CASES, CORPUS, Lab, label_of_dockerfile, parse_log, selected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,7 +65,7 @@ def test_the_label_of_a_complete_image_is_the_references(case: str, built: Built
     lab, recorded = built(case)
     theirs: Any = json.loads(label_of_dockerfile(recorded) or "[]")
 
-    engine = Engine(docker=str(RECORDER), environ=lab.environ("devbox-build"))
+    engine = lab.engine("devbox-build")
     answers = Answers(trust=True, dry_run=True)
     ours = prebuild(PrebuildRequest(lab.workspace, Wishes(), answers=answers), engine, Silent()).metadata
 

@@ -16,10 +16,9 @@ from devbox.devcontainer.read import read
 from devbox.devcontainer.substitute import IdVariables, substitute
 from devbox.dropin.configuration import configuration as written
 from devbox.dropin.configuration import filled, merged, workspace
-from devbox.engine.docker import Engine
 from devbox.errors import ContractError
 from devbox.reporter import Silent
-from tests.oracle.up_lab import CASES, CORPUS, ENVIRON, RECORDER, Lab, selected
+from tests.oracle.up_lab import CASES, CORPUS, ENVIRON, Lab, selected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -195,7 +194,7 @@ def _comparable_reference(theirs: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_command_line_shows_what_is_read(tmp_path: Path) -> None:
     lab = Lab.of(tmp_path, CORPUS / "environment.json", base="labelled:1")
-    engine = Engine(docker=str(RECORDER), environ=lab.environ("log"))
+    engine = lab.engine("log")
 
     alone = describe(engine, lab.workspace, Silent())
     assert (alone.source, alone.merged) == (None, None)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbox.container.up.up import UpRequest, up
+from devbox.engine.address import PROGRAM, Address
 from devbox.engine.docker import Engine
 from devbox.errors import DevboxError
 from devbox.reporter import Silent
@@ -131,6 +132,12 @@ class Lab:
             "RECORDER_INFO": str(self.folder / "info"),
         }
 
+    def engine(self, log: str) -> Engine:
+        """Return an engine whose every question goes to the docker program, which the recorder is."""
+        engine = Engine(docker=str(RECORDER), environ=self.environ(log))
+        vars(engine)["address"] = Address(PROGRAM, "the recorder")
+        return engine
+
     def reference(self, cli: str, command: str, *options: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the reference CLI on the workspace. It reaches no network."""
         manifest = self.folder / f"tmp/devcontainercli-{getpass.getuser()}/control-manifest.json"
@@ -151,7 +158,7 @@ class Lab:
 
     def devbox_up(self) -> Recorded:
         """Return what `up` of devbox tells docker."""
-        engine = Engine(docker=str(RECORDER), environ=self.environ("devbox-up"))
+        engine = self.engine("devbox-up")
         try:
             up(UpRequest(path=self.workspace, trust=True, skip_hooks=True), engine, Silent())
         except DevboxError as error:
