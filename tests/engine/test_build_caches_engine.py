@@ -166,11 +166,11 @@ def test_two_users_that_build_at_once_share_without_harm(
 
 
 def test_a_storage_that_refuses_costs_the_cache_and_not_the_build(redis: str, place: Place) -> None:
-    cache = CompilerCache("ccache", storage=storage("ccache", redis, {"SCCACHE_REDIS_PASSWORD": "wrong"}))
+    cache = CompilerCache("ccache", storage=storage("ccache", redis, {"SCCACHE_REDIS_PASSWORD": "sesame7"}))
     report = place.build(cache=cache)
     assert (report.ok, report.missed) == (True, COUNT)
     found = findings(cache, place.inside, place.engine)
     assert any("failed" in one.message for one in found)
     (told,) = (one for one in found if f"the shared storage {redis} takes nothing" in one.message)
     assert "WRONGPASS" in str(told.why)
-    assert "wrong" not in str(told)
+    assert "sesame7" not in str(told)
