@@ -107,6 +107,14 @@ def may_exist(folder: Path | str) -> bool:
         return True
 
 
+def in_real_folder(checkout: Path, folder: str, known: dict[str, bool]) -> bool:
+    """Whether no part of `folder`, below `checkout`, is a link. `known` remembers."""
+    if folder not in known:
+        above = in_real_folder(checkout, os.path.dirname(folder), known)  # noqa: PTH120
+        known[folder] = above and not (checkout / folder).is_symlink()
+    return known[folder]
+
+
 def folder_size(folder: Path) -> int:
     """Return the bytes of the files below a folder, links not followed; 0 for what is not there."""
     total = 0

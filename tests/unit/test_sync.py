@@ -6,6 +6,7 @@ The receiver runs here, by a stand-in for docker that executes what it is told t
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import random
 import shutil
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devbox.agent.receiver import OWN
+from devbox.container.sync.checkout import scan
+from devbox.container.sync.repository import _exclude, _is_here, head_of
 from devbox.container.sync.send import _put, compare, sync, take_back
 from devbox.container.sync.wire import CutError, Place
 from devbox.engine.docker import Engine
@@ -343,3 +346,63 @@ def test_a_container_without_python_is_told(lab: Lab) -> None:
     none.chmod(0o755)
     with pytest.raises(EngineError, match="has no python3"):
         lab.sync(docker=none)
+
+
+def test_nothing_from_outside_of_the_checkout_is_sent(lab: Lab, tmp_path: Path) -> None:
+    """Links for folders, and paths that only git's index has, lead to files of the person's."""
+    home = tmp_path / "home"
+    (home / ".git").mkdir(parents=True)
+    (home / "id_rsa").write_text("KEY")
+    lab.write("a/id_rsa", "x")
+    lab.write("ab_home_id_rsa", "x")
+    lab.commit()
+    shutil.rmtree(lab.here / "a")
+    (lab.here / "ab_home_id_rsa").unlink()
+    for name in ("a", "b", ".devcontainer"):
+        (lab.here / name).symlink_to("../home")
+    index = lab.here / ".git/index"
+    planted = index.read_bytes()[:-20].replace(b"ab_home_id_rsa", b"../home/id_rsa")
+    index.write_bytes(planted + hashlib.sha1(planted, usedforsecurity=False).digest())
+    assert "../home/id_rsa" in lab.git("ls-files").splitlines()
+    assert {path: one.kind for path, one in scan(lab.here).items()} == dict.fromkeys(("a", "b", ".devcontainer"), "l")
+
+
+@pytest.mark.parametrize("way", ["file", "link", "commondir", "refs"])
+def test_no_other_repository_of_the_persons_is_sent(lab: Lab, tmp_path: Path, way: str) -> None:
+    lab.write("a", "x")
+    lab.commit()
+    assert head_of(lab.here) is not None
+    own, other = lab.here / ".git", tmp_path / "other" / ".git"
+    shutil.copytree(lab.here, other.parent)
+    if way == "refs":
+        (own / "objects/info/alternates").write_text(f"{other}/objects\n")
+        (own / "refs/heads/main").unlink()
+        (own / "refs/heads/main").symlink_to(other / "refs/heads/main")
+    elif way == "commondir":
+        (own / "commondir").write_text(f"{other}\n")
+    else:
+        shutil.rmtree(own)
+        own.symlink_to(other) if way == "link" else own.write_text(f"gitdir: {other}\n")
+    assert lab.git("rev-parse", "HEAD")
+    assert head_of(lab.here) is None
+
+
+def test_a_worktree_has_its_repository(lab: Lab, tmp_path: Path) -> None:
+    lab.commit()
+    lab.git("worktree", "add", "--quiet", str(tmp_path / "tree"))
+    assert head_of(tmp_path / "tree") == head_of(lab.here)._replace(ref="refs/heads/tree")  # type: ignore[union-attr]
+
+
+def test_what_git_is_to_ignore_is_no_file_of_the_persons(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("KEY")
+    place = lab.here / ".git/info/exclude"
+    place.unlink(missing_ok=True)
+    place.parent.mkdir(exist_ok=True)
+    place.symlink_to(tmp_path / "key")
+    assert _exclude(lab.here) == ""
+
+
+def test_a_commit_over_there_is_a_hash(lab: Lab) -> None:
+    lab.commit()
+    assert _is_here(lab.here, lab.git("rev-parse", "HEAD"))
+    assert not _is_here(lab.here, ":/x|\nrefs/heads/main")

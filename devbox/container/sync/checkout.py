@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from devbox.agent.receiver import OWN, TICK_NS, held, look, stamp
 from devbox.devcontainer.identity import workspace_hash
 from devbox.facts.git import git
-from devbox.files import write_atomically
+from devbox.files import in_real_folder, write_atomically
 from devbox.paths import state_dir
 
 if TYPE_CHECKING:
@@ -65,13 +65,17 @@ def scan(workspace: Path) -> dict[str, Held]:
 def listed(workspace: Path) -> Iterator[str]:
     """Yield the paths that belong to a checkout: tracked, or new and not ignored, in submodules too; and the contract.
 
-    Without git, all that lies there. Names that are no UTF-8 are left out.
+    Without git, all that lies there. Names that are no UTF-8 are left out, and so is what a link or git's index, which
+    are the checkout's word, name outside of it: a link is sent as a link.
     """
-    yield from dict.fromkeys(path for path in (*_listed(workspace, ""), *_of_contract(workspace)) if _is_sent(path))
+    real = {"": True}
+    for path in dict.fromkeys((*_listed(workspace, ""), *_of_contract(workspace))):
+        if _is_sent(path) and in_real_folder(workspace, os.path.dirname(path), real):  # noqa: PTH120  # text
+            yield path
 
 
 def _is_sent(path: str) -> bool:
-    return "\ufffd" not in path and not {".git", OWN}.intersection(path.split("/"))
+    return "\ufffd" not in path and not {"", ".", "..", ".git", OWN}.intersection(path.rstrip("/").split("/"))
 
 
 def _listed(top: Path, folder: str) -> Iterator[str]:
@@ -83,7 +87,9 @@ def _listed(top: Path, folder: str) -> Iterator[str]:
         return
     for name in filter(None, done.stdout.split("\0")):
         path = os.path.join(folder, name)  # noqa: PTH118
-        if name.endswith("/") or _has_git(top / path):
+        if not _is_sent(path):
+            continue
+        if name.endswith("/") or (_has_git(top / path) and not (top / path).is_symlink()):
             # A submodule, or a repository of its own.
             yield from _listed(top, path.rstrip("/"))
         else:

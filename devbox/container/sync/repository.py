@@ -6,9 +6,13 @@ all here, is left out: then each commit that HEAD is put to over there has its f
 
 from __future__ import annotations
 
+import os
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from devbox.facts.checkout import gather
 from devbox.facts.git import git, packed
+from devbox.trust.reach import is_inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,11 +30,28 @@ class Head(NamedTuple):
 
 
 def head_of(workspace: Path) -> Head | None:
-    """Return where HEAD is; None outside git, in a part of a repository, and before the first commit."""
-    if not (workspace / ".git").exists():
+    """Return where HEAD is; None outside git, in a part of a repository, and before the first commit.
+
+    None, too, where `.git` leads to a repository that does not know this checkout: a checkout's own files may say that
+    of any repository of the person's.
+    """
+    if not (workspace / ".git").exists() or not _is_own(workspace):
         return None
     commit = _said(workspace, "rev-parse", "--verify", "--quiet", "HEAD")
     return Head(commit, _said(workspace, "symbolic-ref", "--quiet", "HEAD")) if commit else None
+
+
+def _is_own(workspace: Path) -> bool:
+    common = os.path.realpath(workspace / _said(workspace, "rev-parse", "--git-common-dir"))
+    known = gather(workspace)
+    if known.git_dir is None or (known.git_common_dir is None and not is_inside(common, workspace)):
+        return False
+    # git follows links of these, and takes what is there for its own.
+    links = [f"{common}/{name}" for name in ("packed-refs", "refs", "reftable")]
+    for place in ("refs", "reftable"):
+        for folder, folders, names in os.walk(f"{common}/{place}"):
+            links += (f"{folder}/{name}" for name in (*folders, *names))
+    return not any(map(os.path.islink, links))
 
 
 def commits(workspace: Path, head: Head, state: dict[str, Any]) -> tuple[dict[str, Any], Iterator[bytes]]:
@@ -67,14 +88,19 @@ def _size(workspace: Path) -> int:
 
 
 def _is_here(workspace: Path, commit: str) -> bool:
-    done = git(workspace, "cat-file", "-e", commit)
+    # What the other end says is a container's word, and git knows many more names of commits than hashes.
+    done = git(workspace, "cat-file", "-e", commit) if re.fullmatch("[0-9a-f]{40,64}", commit) else None
     return done is not None and done.ok
 
 
 def _exclude(workspace: Path) -> str:
     """Return what this checkout hides from git beside its `.gitignore`: devbox's own files are among it."""
+    file = workspace / _said(workspace, "rev-parse", "--git-path", "info/exclude")
+    if file.is_symlink() or file.parent.is_symlink():
+        # It may lead to any file of the person's.
+        return ""
     try:
-        return (workspace / _said(workspace, "rev-parse", "--git-path", "info/exclude")).read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from devbox.devcontainer.identity import absolute, workspace_hash
 from devbox.errors import ImageError
 from devbox.facts.git import git
-from devbox.files import lock
+from devbox.files import in_real_folder, lock
 from devbox.frameworks import stated
 from devbox.paths import cache_dir, state_dir
 from devbox.trust.reach import is_inside
@@ -143,7 +143,7 @@ def _mirror(checkout: Path, folder: Path, wanted: Iterable[str]) -> Source:
     real = {"": True}
     for name in wanted:
         # git still lists what was in a folder that is a link now, and leads elsewhere.
-        if not _in_real_folder(checkout, os.path.dirname(name), real):  # noqa: PTH120  # thousands of them
+        if not in_real_folder(checkout, os.path.dirname(name), real):  # noqa: PTH120  # thousands of them
             continue
         try:
             status = (checkout / name).lstat()
@@ -159,14 +159,6 @@ def _mirror(checkout: Path, folder: Path, wanted: Iterable[str]) -> Source:
     finally:
         os.close(top)
     return Source(folder, len(found), sum(status.st_size for status in found.values()), copied)
-
-
-def _in_real_folder(checkout: Path, folder: str, known: dict[str, bool]) -> bool:
-    """Whether no part of `folder`, below `checkout`, is a link. `known` remembers."""
-    if folder not in known:
-        above = _in_real_folder(checkout, os.path.dirname(folder), known)  # noqa: PTH120
-        known[folder] = above and not (checkout / folder).is_symlink()
-    return known[folder]
 
 
 def _remove_others(folder: Path, wanted: dict[str, os.stat_result]) -> None:
