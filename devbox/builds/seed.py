@@ -13,8 +13,9 @@ from devbox.container.target import VOLUME
 from devbox.devcontainer.identity import absolute, volume_name
 from devbox.engine.spec import Mount
 from devbox.errors import BuildError, UsageError
-from devbox.facts.git import git
+from devbox.facts.checkout import gather
 from devbox.paths import expanded
+from devbox.trust.reach import is_inside
 
 if TYPE_CHECKING:
     from devbox.agent.protocol import WantSeed
@@ -100,6 +101,11 @@ def _repository_of(volume: BuildVolume) -> Path | None:
 
 
 def repository(workspace: Path) -> Path | None:
-    """Return the folder that all worktrees of a checkout's repository share, or None without git."""
-    done = git(workspace, "rev-parse", "--git-common-dir")
-    return (workspace / done.stdout.strip()).resolve() if done is not None and done.ok else None
+    """Return the folder that all worktrees of a checkout's repository share, or None without git.
+
+    None, too, where that repository knows nothing of the checkout: a container may write into `.git` whose it is.
+    """
+    found = gather(workspace)
+    if found.git_common_dir is not None or found.git_dir is None or found.git_top is None:
+        return found.git_common_dir
+    return found.git_dir.resolve() if is_inside(found.git_dir, found.git_top) else None

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from devbox.agent import seed
 from devbox.agent.protocol import Seed, Source
 from devbox.agent.record import SCHEMA, Attempt, Records, ninja_identity
+from devbox.builds.seed import repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    import pytest
 
 KEY = "key"
 
@@ -60,3 +62,21 @@ def test_two_trees_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert [path.name for path in tree.iterdir()] == ["x.o"]
     assert done.seeded == ""
     assert done.why[-1] == f"second: {tree}, from a copy that failed, cannot be deleted"
+
+
+@pytest.mark.parametrize("way", ["file", "commondir"])
+def test_whoever_says_that_it_is_a_sibling_is_none(tmp_path: Path, way: str) -> None:
+    """A container may write into `.git` whose it is; that repository has to know it."""
+    run = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost"]
+    for name in ("mine", "hostile"):
+        subprocess.run([*run, "init", "-q", str(tmp_path / name)], check=True)
+    mine, hostile = tmp_path / "mine", tmp_path / "hostile"
+    subprocess.run([*run, "commit", "-q", "--allow-empty", "-m", "x"], cwd=mine, check=True)
+    subprocess.run([*run, "worktree", "add", "-q", str(tmp_path / "tree")], cwd=mine, check=True)
+    assert repository(mine) == repository(tmp_path / "tree") == mine / ".git"
+    if way == "commondir":
+        (hostile / ".git/commondir").write_text(f"{mine}/.git\n")
+    else:
+        shutil.rmtree(hostile / ".git")
+        (hostile / ".git").write_text(f"gitdir: {mine}/.git\n")
+    assert repository(hostile) != repository(mine)
