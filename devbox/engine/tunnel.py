@@ -31,13 +31,16 @@ def socket_to(url: str) -> str:
     """
     folder = _folder(url)
     socket = f"{folder}/engine"
-    if _answers(socket):
-        return socket
+    if os.path.lexists(folder):
+        _must_be_own(folder, url)
+        if _answers(socket):
+            return socket
     from pathlib import Path
 
     from devbox.files import lock, private_folder
 
     private_folder(Path(folder))
+    _must_be_own(folder, url)
     with lock(Path(folder, "lock"), on_wait=lambda _: None):
         if not _answers(socket):
             _connect(url, folder, socket)
@@ -66,7 +69,6 @@ def _connect(url: str, folder: str, socket: str) -> None:
     host, destination, there = _destination(url)
     control = f"{folder}/control"
     mux = ["ssh", "-S", control]
-    _must_be_own(folder, url)
     process.run([*mux, "-O", "exit", *destination], check=False, timeout=_CONNECT_SECONDS)
     for left in (control, socket):
         if os.path.lexists(left):

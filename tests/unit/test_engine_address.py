@@ -134,3 +134,17 @@ def test_an_engine_is_asked_whether_it_sees_a_folder(tmp_path: Path, git: bool) 
     assert not is_seen(Seeing(folder=tmp_path, image_first=True), tmp_path)
     with pytest.raises(RefusedError, match=r"tcp://far:1 \(DOCKER_HOST\) does not see"):
         must_be_seen(Seeing(folder=None), tmp_path, "a compose project")
+
+
+def test_a_socket_in_a_folder_of_somebody_elses_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The short folder is below `/tmp`, where anybody may have made it before."""
+    folder = tmp_path / "engines/x"
+    folder.mkdir(parents=True)
+    folder.parent.chmod(0o777)
+    monkeypatch.setattr(tunnel, "_folder", lambda _: str(folder))
+    monkeypatch.setattr(tunnel, "_answers", lambda _: True)
+    with pytest.raises(EngineError, match="not yours alone"):
+        tunnel.socket_to("ssh://far")
+    folder.parent.chmod(0o700)
+    folder.chmod(0o700)
+    assert tunnel.socket_to("ssh://far") == f"{folder}/engine"
