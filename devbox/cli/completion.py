@@ -23,6 +23,7 @@ app = typer.Typer()
 _BREAKS = re.compile(r"[=:@]")
 # The words of a metavar that are meant as they are: `ccache|sccache|none`, and not `PATH`, `90` or `redis,etcd`.
 _LITERAL = re.compile(r"[a-z][a-z-]*")
+_PLAIN = re.compile(r"[\w@%+=:,./-]+")
 _BUILD_TYPES = ("Debug", "Release", "RelWithDebInfo", "MinSizeRel")
 # How long the container may take to say what it has: nobody waits longer for a key that was pressed.
 _SECONDS = 3.0
@@ -83,9 +84,9 @@ def candidates(run: Application, typed: Sequence[str]) -> list[tuple[str, str]]:
     *before, last = typed or [""]
     search = BashComplete(typer.main.get_command(root), {"obj": run}, "devbox", "")
     found = [one for one in search.get_completions(before, last) if one.type == "plain"]
-    # A name may come from a checkout: what would be a line or a column of its own is none.
+    # A name may come from a checkout, and bash puts it into the line as it is: what a shell would act on is none.
     begun = last[: last.find("=") + 1] if last.startswith("--") else ""
-    return [(f"{begun}{one.value}", visible(one.help or "")) for one in found if one.value == visible(one.value)]
+    return [(f"{begun}{one.value}", visible(one.help or "")) for one in found if _PLAIN.fullmatch(one.value)]
 
 
 def words(parameter: Any, context: Any, incomplete: str) -> list[str] | None:
@@ -103,7 +104,7 @@ def words(parameter: Any, context: Any, incomplete: str) -> list[str] | None:
             known = tuple(known)
             if not known:
                 return None
-        return sorted(word for word in known if word.startswith(incomplete))
+        return sorted(word for word in known if word.startswith(incomplete) and not word.startswith("-"))
     except (DevboxError, OSError, ValueError):
         return []
 

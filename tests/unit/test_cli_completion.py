@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from devbox.__main__ import main
+from devbox.cli import completion
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +73,12 @@ def test_bash_is_given_what_it_puts_behind_its_own_breaks(line: str, found: str)
         ["bash", "--norc", "-c", script, "bash", line], env=environ, capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == found
+
+
+def test_what_a_shell_would_act_on_is_no_word(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container says which targets there are, and bash puts a word into the line as it is."""
+    said = ["all", "$(id)", "x;id", "a b", "`id`", "-x", "a|b", "a\nb", "a>b"]
+    monkeypatch.setitem(completion._SOURCES, ("build", "target"), lambda _: said)
+    assert told(capsys, "build", "--target", "") == ["all"]
