@@ -35,7 +35,8 @@ def sees(engine: Engine, folder: Path) -> bool | None:
         return True
     name = f".devbox-{secrets.token_hex(8)}"
     # In the repository's own folder it is in no listing and no watcher's way.
-    place = folder / ".git" if (folder / ".git").is_dir() else folder
+    own = folder / ".git"
+    place = own if own.is_dir() and not own.is_symlink() else folder
     marker = place / name
     try:
         os.close(os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
