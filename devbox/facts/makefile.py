@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # Stands in a text for what is not known.
 _UNKNOWN = "\0"
 _DEEP = 40
+# So many variables are expanded for a value, and no value is longer: each of some lines can double what is before it.
+_MOST, _LONGEST = 10_000, 1 << 14
 _ASSIGNMENT = re.compile(
     r"(?:(?P<target>[^:=#\s]+)\s*:(?!=)\s*)?(?:(?:override|export)\s+)?(?P<name>[\w.-]+)\s*(?P<how>\?|\+|::?)?=\s*(?P<value>.*)"
 )
@@ -62,6 +64,7 @@ class Makefile:
     given: Mapping[str, str] = field(default_factory=dict)
     definitions: list[Definition] = field(default_factory=list)
     recipes: dict[str, list[str]] = field(default_factory=dict)
+    _left: int = field(default=_MOST, init=False)
 
     def prefixes(self) -> tuple[str, ...]:
         """Return what stands before `_build` in the targets that it knows by a pattern such as `devel_%`, in order."""
@@ -110,6 +113,8 @@ class Makefile:
     # Expanding.
 
     def _expanded(self, text: str, targets: tuple[str, ...], depth: int = 0) -> str:
+        if not depth:
+            self._left = _MOST
         if depth > _DEEP:
             return _UNKNOWN
         found, at = [], 0
@@ -144,11 +149,15 @@ class Makefile:
     def _variable(self, name: str, targets: tuple[str, ...], depth: int) -> str:
         if name in self.given:
             return self.given[name]
+        self._left -= 1
+        if self._left < 0:
+            return _UNKNOWN
         found = self._definition(name, targets)
         if found is None:
             return ""
         more = [one.value for one in self.definitions if one.name == name and one.adds and one.target is None]
-        return self._expanded(" ".join([found.value, *more]), targets, depth)
+        value = self._expanded(" ".join([found.value, *more]), targets, depth)
+        return value if len(value) <= _LONGEST else _UNKNOWN
 
     def _shell(self, line: str) -> str:
         """Return what a line of shell prints that does nothing but read a file of the checkout."""
@@ -182,7 +191,10 @@ class Makefile:
         lines = before if before is not None else text.splitlines() if text is not None else None
         if lines is None:
             return None
-        pattern = re.compile(words[1])
+        try:
+            pattern = re.compile(words[1])
+        except re.error:
+            return None
         return [match[0] if only else line for line in lines if (match := pattern.search(line))]
 
     def _text(self, name: str) -> str | None:

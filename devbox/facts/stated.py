@@ -38,7 +38,8 @@ def text_of(checkout: Path, name: str) -> str | None:
     """Return the beginning of a file of the checkout; None where there is none, or where it leads out of it."""
     path = checkout / posixpath.normpath(name)
     try:
-        if not path.resolve().is_relative_to(checkout.resolve()):
+        # What is no file, such as a pipe, would be waited for.
+        if not path.resolve().is_relative_to(checkout.resolve()) or not path.is_file():
             return None
         with path.open("rb") as stream:
             return stream.read(_MOST_BYTES).decode("utf-8", "replace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -181,3 +182,18 @@ def test_it_is_read_as_make_reads_it(tree: Path, target: str, given: dict[str, s
     found = read(tree, **given).arguments(f"{target}_build")
     # Where the local user's own suffix is decided, make takes what is said for it.
     assert {name: one.value for name, one in found.items() if one} == pairs
+
+
+def test_a_makefile_takes_no_time_and_no_pattern_breaks_it(tmp_path: Path) -> None:
+    lines = ["V0 =", "W0 = x" * 9, *(f"V{one} = {f'$(V{one - 1})' * 9}" for one in range(1, 30))]
+    lines += [f"W{one} = {f'$(W{one - 1})' * 9}" for one in range(1, 30)]
+    (tmp_path / "Makefile").write_text("\n".join([*lines, "B = $(shell grep '[' Makefile)", "C = c", ""]))
+    found = read_makefile(tmp_path, "Makefile", {})
+    assert found is not None
+    assert [found.stated(name) for name in ("V29", "W29", "B")] == [None, None, None]
+    assert found.stated("C") == Stated("C", "c", "Makefile", len(lines) + 2)
+
+
+def test_a_pipe_states_nothing(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert text_of(tmp_path, "pipe") is None
