@@ -291,7 +291,9 @@ def cut(lab: Lab, chance: random.Random) -> None:
         lab.sync(docker=killer)
 
 
-@pytest.mark.parametrize("path", ["../out", "/etc/x", ".git/hooks/post-checkout", "sub", "link/x", "a\0b"])
+@pytest.mark.parametrize(
+    "path", ["../out", "/etc/x", ".git/hooks/post-checkout", "sub/.GIT/config", "sub", "link/x", "a\0b"]
+)
 def test_what_is_taken_back_goes_nowhere_else(lab: Lab, tmp_path: Path, path: str) -> None:
     (lab.here / "sub").mkdir()
     (lab.here / "link").symlink_to(tmp_path)

@@ -124,7 +124,8 @@ def take_back(engine: Engine, place: Place, workspace: Path, paths: Sequence[str
 def _put(workspace: Path, path: str, content: bytes, *, program: bool) -> None:
     parts = path.split("/")
     target = workspace / path
-    if {"", ".", "..", ".git"}.intersection(parts) or target.is_dir():
+    # Some file systems do not tell .GIT from it.
+    if "\0" in path or {"", ".", "..", ".git"}.intersection(path.lower().split("/")) or target.is_dir():
         raise RefusedError(f"{path} cannot be taken back: it is a folder here, or git's own")
     for folder in (workspace.joinpath(*parts[:end]) for end in range(1, len(parts))):
         if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
