@@ -34,7 +34,7 @@ HARMLESS: Final = _of(
     top="name version",
     services="attach blkio_config cap_drop command configs container_name cpu_count cpu_percent cpu_period cpu_quota "
     "cpu_shares cpus cpuset depends_on dns dns_opt dns_search domainname entrypoint environment expose extra_hosts "
-    "group_add healthcheck hostname image init links mac_address mem_limit mem_reservation mem_swappiness "
+    "healthcheck hostname image init links mac_address mem_limit mem_reservation mem_swappiness "
     "memswap_limit pids_limit platform ports profiles pull_policy pull_refresh_after read_only scale secrets shm_size "
     "stdin_open stop_grace_period stop_signal storage_opt sysctls tmpfs tty ulimits user working_dir",
     services__blkio_config="device_read_bps device_read_iops device_write_bps device_write_iops weight weight_device",
@@ -83,8 +83,8 @@ HARMLESS: Final = _of(
 # `projects` looks at it, or `names` or `sources` right before it is used.
 JUDGED: Final = _of(
     top="services networks volumes secrets configs",
-    services="build cap_add cgroup deploy devices gpus ipc labels logging network_mode networks pid post_start "
-    "pre_stop privileged provider restart security_opt use_api_socket userns_mode uts volumes",
+    services="build cap_add cgroup deploy devices gpus group_add ipc labels logging network_mode networks pid "
+    "post_start pre_stop privileged provider restart security_opt use_api_socket userns_mode uts volumes",
     services__build="additional_contexts args cache_from cache_to context dockerfile dockerfile_inline network secrets "
     "tags target",
     services__build__secrets="source",

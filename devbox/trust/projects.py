@@ -92,6 +92,10 @@ def _of_service(service: JSON, volumes: JSON, secrets: JSON, workspace: Path) ->
     if (driver := str((service.get("logging") or {}).get("driver") or "")) not in _LOGS:
         yield Reach("option", f"logging {_text(service['logging'])}", f"sends what it says elsewhere, by {driver}")
     yield from _of_devices(service)
+    for group in map(str, service.get("group_add") or ()):
+        if group.startswith("keep"):
+            # Podman's word for all of the person's groups.
+            yield Reach("security", f"group-add {group}", f"sets group_add: {group}")
     yield from _of_labels(service.get("labels"), "carries")
     for key, value in sorted(service.items()):
         # Of another service of the project is as good as its own.

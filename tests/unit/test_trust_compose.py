@@ -53,6 +53,7 @@ def test_what_is_asked_for_is_shown(key: str) -> None:
     ("service", "kind", "said"),
     [
         ({"unheard_of": False}, "option", "unheard_of: false"),
+        ({"group_add": ["keep-groups"]}, "security", "sets group_add: keep-groups"),
         ({"healthcheck": {"test": ["CMD", "a"], "on_host": True}}, "option", "healthcheck.on_host: true"),
         ({"volumes": [{"type": "tmpfs", "target": "/t", "tmpfs": {"of": "host"}}]}, "option", "volumes.tmpfs.of: host"),
         ({"depends_on": {"b": {"run": "x"}}}, "option", "depends_on.b.run: x"),
