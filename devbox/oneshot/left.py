@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from devbox.container.target import HELPER, ONE_SHOT
+from devbox.container.target import HELPER, LOCAL_FOLDER, ONE_SHOT
 
 if TYPE_CHECKING:
     from devbox.engine.docker import ContainerSummary, Engine
@@ -19,4 +19,6 @@ def left_over(engine: Engine, workspace: str | None) -> tuple[ContainerSummary, 
     """Return what commands for a workspace left, or for any where it is None; helpers belong to none."""
     asked = ({HELPER: None}, {ONE_SHOT: workspace})
     found = (one for labels in asked for one in engine.containers(labels))
-    return tuple(one for one in found if one.state in _ENDED and time.time() - one.created > FRESH_SECONDS)
+    # An image can carry any label: a dev container is nobody's helper.
+    own = (one for one in found if LOCAL_FOLDER not in one.labels)
+    return tuple(one for one in own if one.state in _ENDED and time.time() - one.created > FRESH_SECONDS)
