@@ -131,6 +131,23 @@ def test_what_is_not_in_git_is_sent_as_it_lies(lab: Lab) -> None:
     assert held(lab.there) == held(lab.here)
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_links_to_folders_are_sent_as_links(lab: Lab, tmp_path: Path, *, known: bool) -> None:
+    (tmp_path / "other/.git").mkdir(parents=True)
+    (tmp_path / "other/theirs").write_text("no")
+    lab.write("python/a", "1")
+    lab.write("conf/devcontainer.json", "{}")
+    (lab.here / "python/self").symlink_to("..")
+    (lab.here / "other").symlink_to(tmp_path / "other")
+    (lab.here / ".devcontainer").symlink_to("conf")
+    if known:
+        lab.commit()
+    else:
+        shutil.rmtree(lab.here / ".git")
+    assert lab.sync().edited == ()
+    assert held(lab.there) == held(lab.here)
+
+
 def test_an_edit_over_there_is_told_and_kept_until_it_is_given_up(lab: Lab) -> None:
     for name in ("kept", "gone", "both", "other"):
         lab.write(name, "first")

@@ -80,10 +80,11 @@ def _is_sent(path: str) -> bool:
 
 def _listed(top: Path, folder: str) -> Iterator[str]:
     place = top / folder
-    done = git(place, "ls-files", "-z", "--cached", "--others", "--exclude-standard") if _has_git(place) else None
+    # The checkout itself may be called by a link.
+    known = _has_git(place) if folder else os.path.lexists(top / ".git")
+    done = git(place, "ls-files", "-z", "--cached", "--others", "--exclude-standard") if known else None
     if done is None or not done.ok:
-        for below, _, names in os.walk(place):
-            yield from (os.path.relpath(os.path.join(below, name), top) for name in names)  # noqa: PTH118
+        yield from _walked(top, folder)
         return
     for name in filter(None, done.stdout.split("\0")):
         path = os.path.join(folder, name)  # noqa: PTH118
@@ -96,16 +97,25 @@ def _listed(top: Path, folder: str) -> Iterator[str]:
             yield path
 
 
+def _walked(top: Path, folder: str) -> Iterator[str]:
+    for below, folders, names in os.walk(top / folder):
+        # A link to a folder is among the folders.
+        links = (name for name in folders if os.path.islink(os.path.join(below, name)))  # noqa: PTH114, PTH118
+        yield from (os.path.relpath(os.path.join(below, name), top) for name in (*names, *links))  # noqa: PTH118
+        folders[:] = [name for name in folders if name not in {".git", OWN}]
+
+
 def _has_git(folder: Path) -> bool:
-    return os.path.lexists(folder / ".git")
+    # A link is sent as one: what it leads to is another's, or the checkout itself.
+    return os.path.lexists(folder / ".git") and not folder.is_symlink()
 
 
 def _of_contract(workspace: Path) -> Iterator[str]:
     for name in _CONTRACT:
-        if (workspace / name).is_file():
+        if (workspace / name).is_symlink() or (workspace / name).is_file():
             yield name
-        for below, _, names in os.walk(workspace / name):
-            yield from (os.path.relpath(os.path.join(below, one), workspace) for one in names)  # noqa: PTH118
+        else:
+            yield from _walked(workspace, name)
 
 
 def _read(cache: Path) -> dict[str, Any]:
