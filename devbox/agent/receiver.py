@@ -156,7 +156,8 @@ class Receiver:
         return {
             "digest": self.record["digest"],
             "head": self.record["head"],
-            "moved": head if head != self.record["head"] else "",
+            "moved": head if head not in {self.record["head"], self.record.get("coming", "")} else "",
+            "cut": "coming" in self.record,
             "git": self._git("--version") != "",
             "shallow": os.path.exists(self._path(".git/shallow")),
             "edited": edited,
@@ -281,6 +282,13 @@ class Receiver:
             with open(self._path(".git/info/exclude"), "a", encoding="utf-8", errors="surrogateescape") as stream:
                 stream.write(order["exclude"] + f"/{OWN}/\n")
         self._must("index-pack", "--stdin", "--fix-thin", frames=self.frames())
+        cut = "coming" in self.record
+        if cut:
+            # Of a git that was killed with the run before.
+            with contextlib.suppress(OSError):
+                os.unlink(self._path(".git/index.lock"))
+        self.record["coming"] = order["head"]
+        self._settle()
         if order["shallow"]:
             with open(self._path(".git/shallow"), "a+", encoding="utf-8") as stream:
                 stream.seek(0)
@@ -298,13 +306,14 @@ class Receiver:
         else:
             # What the commit holds need not be sent as files, too.
             self._must("read-tree", "HEAD")
-            self._must("checkout-index", "--all", "--quiet")
+            # Half of it may lie there, of a run that was cut off.
+            self._must("checkout-index", "--all", "--quiet", *(["--force"] if cut else []))
             for path in self._git("ls-files", "-z").split("\0"):
                 status = look(self._path(path)) if path else None
                 found = None if status is None else held(self._path(path), status)
                 if status is not None and found is not None:
                     self.files[path] = [*found, status.st_mtime_ns, stamp(status)]
-        self.record["head"] = order["head"]
+        self.record["head"] = self.record.pop("coming")
         self.record["digest"] = ""
         self._settle()
         return self.state({"known": ""})

@@ -190,6 +190,32 @@ def test_a_commit_over_there_is_told_and_kept(lab: Lab) -> None:
     lab.must_agree()
 
 
+@pytest.mark.parametrize("verb", ["reset", "checkout-index"])
+def test_a_move_of_head_that_was_cut_off_is_finished(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    lab.write("a", "1")
+    lab.write("b", "1")
+    lab.commit()
+    if verb == "reset":
+        lab.sync()
+        lab.write("a", "2")
+        lab.commit()
+    (tmp_path / "bin").mkdir()
+    killer = tmp_path / "bin/git"
+    half = f"[ {verb} = reset ] || echo half > a; echo > .git/index.lock; kill -9 $PPID"
+    killer.write_text(
+        f'#!/bin/sh\ncase " $* " in *" {verb} "*) {half}; exit 1;; esac\nexec {shutil.which("git")} "$@"\n'
+    )
+    killer.chmod(0o755)
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+        with pytest.raises(CutError):
+            lab.sync()
+    assert lab.sync().moved == ""
+    lab.must_agree()
+
+
 def test_a_history_that_is_not_here_is_left_out(lab: Lab, tmp_path: Path) -> None:
     for number in range(3):
         lab.write("a", str(number))

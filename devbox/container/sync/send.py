@@ -56,7 +56,8 @@ def sync(engine: Engine, place: Place, workspace: Path, reporter: Reporter, *, d
             files = scan(workspace)
             wanted = digest(files, head.commit if head is not None else "")
             state = wire.ask({"ask": "state", "known": wanted})
-            if head is not None and state["git"] and not state["moved"] and state["head"] != head.commit:
+            may_move = state["git"] and not state["moved"]
+            if head is not None and may_move and (state["cut"] or state["head"] != head.commit):
                 order, pack = commits(workspace, head, state)
                 with reporter.step("Sending the repository"):
                     state = wire.ask(order, _frames(pack))
