@@ -139,11 +139,11 @@ class Session:
             return None
         return iter([(1, memoryview(data))]) if self._tty else self._frames.split(memoryview(data))
 
-    def exit_code(self) -> int | None:
+    def exit_code(self, until: float | None = None) -> int | None:
         """Return the command's exit code when its output has ended; None where it goes on without its terminal.
 
-        A command may close its output and live on: without a terminal its end is waited for. Raises EngineError where
-        the engine does not say.
+        A command may close its output and live on: without a terminal its end is waited for, `until` a time of the
+        monotonic clock at most. Raises EngineError where the engine does not say, TimeoutError.
         """
         deadline = time.monotonic() + SETTLE_SECONDS
         while True:
@@ -159,6 +159,8 @@ class Session:
                 return int(said["ExitCode"] or 0)
             if self._tty and time.monotonic() > deadline:
                 return None
+            if until is not None and time.monotonic() > until:
+                raise TimeoutError
             time.sleep(0.005)
 
     def close(self) -> None:
@@ -182,13 +184,25 @@ def captured(session: Session, data: bytes, seconds: float | None) -> tuple[int,
             session.end_input()
         while True:
             if not session.has_more and _wait(session.connection, until, writing=bool(left)) & select.POLLOUT:
-                left = left[session.connection.send(left) :]
+                try:
+                    left = left[session.connection.send(left) :]
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    # It has ended without reading all of it. What it said is still to come.
+                    left = left[:0]
                 if not left:
                     session.end_input()
                 continue
-            pieces = session.receive()
+            try:
+                pieces = session.receive()
+            except ConnectionResetError:
+                # Its end, where it has left input unread. The exit code is the engine's to say.
+                pieces = None
+            except OSError as error:
+                raise EngineError(f"the engine was lost: {error.strerror or error}", hint="docker ps") from None
             if pieces is None:
-                return session.exit_code() or 0, bytes(written[1]), bytes(written[2])
+                return session.exit_code(until) or 0, bytes(written[1]), bytes(written[2])
             for stream, piece in pieces:
                 written[stream] += piece
     finally:

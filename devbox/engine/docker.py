@@ -153,8 +153,10 @@ class Engine:
         except RefusedByEngineError as error:
             return process.Completed(argv, 1, "", f"Error response from daemon: {error.message}\n")
         except TimeoutError:
+            # Without a limit it is the engine that does not answer.
+            within = "in time" if timeout is None else f"within {timeout:g} s"
             raise process.NoAnswerError(
-                f"{self.docker} exec {asked.container[:12]} … gave no answer within {timeout:g} s"
+                f"{self.docker} exec {asked.container[:12]} … gave no answer {within}"
             ) from None
         out, err = (text.decode("utf-8", "replace") for text in said)
         return process.Completed(argv, code, out, err)
