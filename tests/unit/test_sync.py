@@ -349,7 +349,7 @@ def test_what_was_made_over_there_is_taken_back(lab: Lab) -> None:
     lab.write("a", "ours")
     lab.sync()
     lab.write("a", "theirs", there=True)
-    lab.write("d/new.sh", "made", there=True).chmod(0o755)
+    lab.write("d/new.sh", "made" * (4 << 20), there=True).chmod(0o755)
     engine = Engine(docker=str(lab.docker), environ={**os.environ, "DOCKER_HOST": "tcp://far:1"})
     place = Place("here", str(lab.there), "")
     assert compare(engine, place, lab.here).edited == ("a",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 # The other end says something every few seconds.
 SECONDS = 60.0
+# The deadline is one for each piece: a slow line needs long for all of a large message.
+_PIECE = 1 << 16
 _NO_SPACE = frozenset({28, 122})
 AGAIN = "devbox sync   # goes on from there"
 
@@ -58,7 +61,10 @@ class Wire:
     def __enter__(self) -> Self:
         self._session = prepared(self._asked, self._engine.environ)
         if self._session is not None:
-            self._session.start(timeout=self._seconds)
+            try:
+                self._session.start(timeout=self._seconds)
+            except TimeoutError:
+                raise self._lost(f"was not asked within {self._seconds:g} s") from None
             self._connection = self._session.connection
         else:
             self._connection = self._by_client()
@@ -101,9 +107,9 @@ class Wire:
     def ask(self, message: dict[str, Any], contents: Iterable[bytes] = ()) -> dict[str, Any]:
         """Send a message and the frames behind it; return the answer. Raises EngineError."""
         try:
-            self._connection.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")
-            for frame in contents:
-                self._connection.sendall(frame)
+            for data in chain([json.dumps(message, separators=(",", ":")).encode() + b"\n"], contents):
+                for begin in range(0, len(data), _PIECE):
+                    self._connection.sendall(memoryview(data)[begin : begin + _PIECE])
         except TimeoutError:
             raise self._lost(f"took nothing for {self._seconds:g} s") from None
         except OSError:
@@ -113,12 +119,16 @@ class Wire:
 
     def hear(self) -> dict[str, Any]:
         """Return the next message that says something. Raises EngineError for a fault, and for silence."""
+        looked = 0
         while True:
-            head, newline, rest = self._line.partition(b"\n")
-            if not newline:
+            # A file that is taken back is one line: what was looked through is not looked through for each piece.
+            end = self._line.find(b"\n", looked)
+            if end < 0:
+                looked = len(self._line)
                 self._receive()
                 continue
-            self._line = rest
+            head, looked = bytes(self._line[:end]), 0
+            del self._line[: end + 1]
             try:
                 said = json.loads(head)
             except ValueError:
