@@ -174,6 +174,18 @@ def test_an_edit_over_there_is_told_and_kept_until_it_is_given_up(lab: Lab) -> N
     assert lab.sync().edited == ()
 
 
+def test_edits_in_a_folder_are_given_up_together(lab: Lab) -> None:
+    for name in ("d/a", "d/e/b", "da"):
+        lab.write(name, "ours")
+    lab.commit()
+    lab.sync()
+    for name in ("d/a", "d/e/b", "da"):
+        lab.write(name, "theirs", there=True)
+    assert lab.sync("d").edited == ("da",)
+    assert (lab.there / "d/e/b").read_text() == "ours"
+    assert (lab.there / "da").read_text() == "theirs"
+
+
 def test_a_commit_over_there_is_told_and_kept(lab: Lab) -> None:
     lab.write("a", "1")
     lab.commit()

@@ -47,7 +47,8 @@ class Synced(NamedTuple):
 def sync(engine: Engine, place: Place, workspace: Path, reporter: Reporter, *, discard: Collection[str] = ()) -> Synced:
     """Bring the checkout at `workspace` to its copy, and say what was edited there. Raises EngineError.
 
-    `discard` are paths whose edits there are given up. One that was cut off anywhere is finished by the next.
+    `discard` are paths, also of folders, whose edits there are given up. One that was cut off anywhere is finished by
+    the next.
     """
     done = Synced("")
     head = head_of(workspace)
@@ -62,14 +63,15 @@ def sync(engine: Engine, place: Place, workspace: Path, reporter: Reporter, *, d
                 with reporter.step("Sending the repository"):
                     state = wire.ask(order, _frames(pack))
                 wanted = digest(files, head.commit)
-            order = _order(files, state, wanted, discard)
+            given_up = {*discard, *(path for path, *_ in state["edited"] if _is_among(path, discard))}
+            order = _order(files, state, wanted, given_up)
             size = sum(files[path].size for path, *_ in order["files"])
             kept: list[str] = []
             missed: list[str] = []
             if any(order[key] for key in ("delete", "touch", "files")) or state["digest"] != wanted:
                 answer = _take(wire, workspace, order, size, reporter)
                 kept, missed = answer["kept"], answer["missed"]
-            edited = {path for path, *what in state["edited"] if path not in discard and not _is(files, path, what)}
+            edited = {path for path, *what in state["edited"] if path not in given_up and not _is(files, path, what)}
             done = Synced(
                 wanted,
                 done.sent + len(order["files"]) - len(kept) - len(missed),
@@ -114,7 +116,7 @@ def take_back(engine: Engine, place: Place, workspace: Path, paths: Sequence[str
         said = wire.ask({"ask": "give", "paths": list(paths)})
         while "file" in said:
             path = str(said["file"])
-            if not any(path == one or path.startswith(f"{one}/") for one in paths):
+            if not _is_among(path, paths):
                 raise RefusedError(f"the engine sent {path!r}, which was not asked for")
             _put(workspace, path, base64.b64decode(said["content"]), program=bool(said["program"]))
             taken.append(path)
@@ -145,6 +147,10 @@ def bring(target: Target, engine: Engine, reporter: Reporter) -> None:
     """Bring the checkout of a dev container to its copy, if it has one. Raises as `sync` does."""
     if target.copied:
         sync(engine, Place(target.container, target.folder, target.user), target.workspace, reporter)
+
+
+def _is_among(path: str, named: Collection[str]) -> bool:
+    return any(path == one or path.startswith(f"{one}/") for one in named)
 
 
 def _is(files: Mapping[str, Held], path: str, what: list[str]) -> bool:
