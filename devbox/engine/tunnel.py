@@ -42,8 +42,9 @@ def socket_to(url: str) -> str:
     private_folder(Path(folder))
     _must_be_own(folder, url)
     with lock(Path(folder, "lock"), on_wait=lambda _: None):
-        if not _answers(socket):
-            _connect(url, folder, socket)
+        answers = _answers(socket)
+        if not answers:
+            _connect(url, folder, socket, is_slow=answers is None)
     return socket
 
 
@@ -53,15 +54,28 @@ def _folder(url: str) -> str:
     return folder if len(f"{folder}/control") <= _LONGEST else f"/tmp/devbox-{os.getuid()}/{name}"  # noqa: S108
 
 
-def _answers(socket: str) -> bool:
+def _answers(socket: str) -> bool | None:
+    """Tell whether an engine answers; None where nothing comes in time."""
     try:
         return ask_socket(socket, "/_ping")[0] == FOUND
+    except TimeoutError:
+        return None
     except OSError:
         return False
 
 
-def _connect(url: str, folder: str, socket: str) -> None:
-    """Start the master, and have it forward the socket."""
+def _lives(argv: list[str]) -> bool:
+    """Tell whether the other machine is reached by the connection that is there: no other one is made for that."""
+    from devbox.engine import process
+
+    try:
+        return process.run([*argv[:1], "-o", "ProxyCommand=false", *argv[1:], "true"], check=False, timeout=10).ok
+    except process.NoAnswerError:
+        return False
+
+
+def _connect(url: str, folder: str, socket: str, *, is_slow: bool) -> None:
+    """Start the master, and have it forward the socket. One that `is_slow` stays while the other machine is reached."""
     import tempfile
 
     from devbox.engine import process
@@ -69,6 +83,9 @@ def _connect(url: str, folder: str, socket: str) -> None:
     host, destination, there = _destination(url)
     control = f"{folder}/control"
     mux = ["ssh", "-S", control]
+    if is_slow and _lives([*mux, *destination]):
+        # Other commands use the connection: to make it anew would end them.
+        raise EngineError(f"the Docker engine on {host} takes too long to answer", hint="export DEVBOX_TIMEOUT=60")
     process.run([*mux, "-O", "exit", *destination], check=False, timeout=_CONNECT_SECONDS)
     for left in (control, socket):
         if os.path.lexists(left):

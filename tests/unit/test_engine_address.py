@@ -148,3 +148,23 @@ def test_a_socket_in_a_folder_of_somebody_elses_is_not_asked(tmp_path: Path, mon
     folder.parent.chmod(0o700)
     folder.chmod(0o700)
     assert tunnel.socket_to("ssh://far") == f"{folder}/engine"
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_a_connection_that_others_use_is_not_ended_because_the_engine_is_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, lives: bool
+) -> None:
+    log, program = tmp_path / "log", tmp_path / "ssh"
+    program.write_text(
+        f'#!/bin/sh\necho "$@" >> {log}\ncase "$*" in *true) exit {0 if lives else 255};; esac\nexit 1\n'
+    )
+    program.chmod(0o755)
+    tmp_path.chmod(0o700)
+    folder = tmp_path / "engine"
+    folder.mkdir(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(tunnel, "_folder", lambda _: str(folder))
+    monkeypatch.setattr(tunnel, "_answers", lambda _: None)
+    with pytest.raises(EngineError, match="takes too long" if lives else "not reached by ssh"):
+        tunnel.socket_to("ssh://box")
+    assert ("-O exit" in log.read_text()) is not lives
