@@ -55,7 +55,9 @@ def sync(
     given_up = [_below(target.workspace, one) for one in discard or ()]
 
     def once() -> Synced:
-        return send.sync(run.engine, place, target.workspace, run.console, discard=given_up)
+        # What is edited over there after the first time is another edit.
+        discarded, given_up[:] = tuple(given_up), []
+        return send.sync(run.engine, place, target.workspace, run.console, discard=discarded)
 
     if watch:
         raise typer.Exit(_watch(run, target.workspace, once))

@@ -174,6 +174,18 @@ def test_an_edit_over_there_is_told_and_kept_until_it_is_given_up(lab: Lab) -> N
     assert lab.sync().edited == ()
 
 
+def test_what_is_kept_counts_as_neither_sent_nor_deleted(lab: Lab) -> None:
+    lab.write("a", "1")
+    lab.write("b", "1")
+    lab.sync()
+    lab.write("a", "theirs", there=True)
+    lab.write("b", "theirs", there=True)
+    (lab.here / "a").unlink()
+    lab.write("b", "2")
+    done = lab.sync()
+    assert (done.sent, done.deleted, done.edited) == (0, 0, ("a", "b"))
+
+
 def test_edits_in_a_folder_are_given_up_together(lab: Lab) -> None:
     for name in ("d/a", "d/e/b", "da"):
         lab.write(name, "ours")

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # A file that changes while it is sent is looked at again.
 _TRIES = 5
 _NAMED = 5
+# A pipe that has come in a file's place is not waited for.
+_AS_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # From so many bytes on it is said what is sent, before it is.
 _MUCH = 1 << 20
 
@@ -74,9 +76,9 @@ def sync(engine: Engine, place: Place, workspace: Path, reporter: Reporter, *, d
             edited = {path for path, *what in state["edited"] if path not in given_up and not _is(files, path, what)}
             done = Synced(
                 wanted,
-                done.sent + len(order["files"]) - len(kept) - len(missed),
+                done.sent + len({path for path, *_ in order["files"]}.difference(kept, missed)),
                 done.size + size,
-                done.deleted + len(order["delete"]),
+                done.deleted + len(set(order["delete"]).difference(kept)),
                 tuple(sorted(edited | set(kept))),
                 state["moved"],
             )
@@ -190,7 +192,7 @@ def _contents(workspace: Path, files: Sequence[Sequence[Any]]) -> Iterator[bytes
         if kind == LINK:
             continue
         try:
-            descriptor = os.open(os.path.join(workspace, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)  # noqa: PTH118
+            descriptor = os.open(os.path.join(workspace, path), _AS_FILE)  # noqa: PTH118
             with os.fdopen(descriptor, "rb", buffering=0) as stream:
                 yield from _frames(iter(lambda: stream.read(CHUNK), b""))
         except OSError:
