@@ -22,7 +22,7 @@ from devbox.container.sync.repository import _exclude, _is_here, head_of
 from devbox.container.sync.send import _put, compare, sync, take_back
 from devbox.container.sync.wire import CutError, Place
 from devbox.engine.docker import Engine
-from devbox.errors import EngineError, RefusedError
+from devbox.errors import DevboxError, EngineError, RefusedError
 from devbox.reporter import Silent
 
 if TYPE_CHECKING:
@@ -172,6 +172,15 @@ def test_an_edit_over_there_is_told_and_kept_until_it_is_given_up(lab: Lab) -> N
     assert lab.sync("gone", "kept", "mine").edited == ()
     lab.must_agree()
     assert lab.sync().edited == ()
+
+
+def test_nothing_is_sent_where_git_does_not_tell_what_is_ignored(lab: Lab) -> None:
+    lab.write(".gitignore", "secret\n")
+    lab.write("secret", "x")
+    lab.write(".git/index", "garbage")
+    with pytest.raises(DevboxError, match="does not tell which files belong"):
+        lab.sync()
+    assert held(lab.there) == {}
 
 
 def test_what_is_kept_counts_as_neither_sent_nor_deleted(lab: Lab) -> None:

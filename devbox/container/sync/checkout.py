@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox.agent.receiver import OWN, TICK_NS, held, look, stamp
 from devbox.devcontainer.identity import workspace_hash
+from devbox.errors import DevboxError
 from devbox.facts.git import git
 from devbox.files import in_real_folder, write_atomically
 from devbox.paths import state_dir
@@ -65,8 +67,8 @@ def scan(workspace: Path) -> dict[str, Held]:
 def listed(workspace: Path) -> Iterator[str]:
     """Yield the paths that belong to a checkout: tracked, or new and not ignored, in submodules too; and the contract.
 
-    Without git, all that lies there. Names that are no UTF-8 are left out, and so is what a link or git's index, which
-    are the checkout's word, name outside of it: a link is sent as a link.
+    Outside git, all that lies there. Names that are no UTF-8 are left out, and so is what a link or git's index, which
+    are the checkout's word, name outside of it: a link is sent as a link. Raises DevboxError if git does not answer.
     """
     real = {"": True}
     for path in dict.fromkeys((*_listed(workspace, ""), *_of_contract(workspace))):
@@ -82,10 +84,17 @@ def _listed(top: Path, folder: str) -> Iterator[str]:
     place = top / folder
     # The checkout itself may be called by a link.
     known = _has_git(place) if folder else os.path.lexists(top / ".git")
-    done = git(place, "ls-files", "-z", "--cached", "--others", "--exclude-standard") if known else None
-    if done is None or not done.ok:
+    if not known:
         yield from _walked(top, folder)
         return
+    done = git(place, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    if done is None or not done.ok:
+        # All that lies there may be far more than belongs to it, and secrets.
+        raise DevboxError(
+            f"git does not tell which files belong to {place}, so none is sent",
+            hint=f"git -C {shlex.quote(str(place))} status",
+            detail=done.stderr.strip() if done is not None else None,
+        )
     for name in filter(None, done.stdout.split("\0")):
         path = os.path.join(folder, name)  # noqa: PTH118
         if not _is_sent(path):
