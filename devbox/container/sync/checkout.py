@@ -99,7 +99,7 @@ def _listed(top: Path, folder: str) -> Iterator[str]:
         path = os.path.join(folder, name)  # noqa: PTH118
         if not _is_sent(path):
             continue
-        if name.endswith("/") or (_has_git(top / path) and not (top / path).is_symlink()):
+        if name.endswith("/") or _has_git(top / path):
             # A submodule, or a repository of its own.
             yield from _listed(top, path.rstrip("/"))
         else:
