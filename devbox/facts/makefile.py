@@ -17,30 +17,34 @@ from typing import TYPE_CHECKING
 from devbox.facts.stated import Stated, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
 # Stands in a text for what is not known.
 _UNKNOWN = "\0"
 _DEEP = 40
-# So many variables are expanded for a value, and no value is longer: each of some lines can double what is before it.
-_MOST, _LONGEST = 10_000, 1 << 14
 _ASSIGNMENT = re.compile(
-    r"(?:(?P<target>[^:=#\s]+)\s*:(?!=)\s*)?(?:(?:override|export)\s+)?(?P<name>[\w.-]+)\s*(?P<how>\?|\+|::?)?=\s*(?P<value>.*)"
+    r"(?:(?P<target>[^:=#\s]+)\s*:(?!=)\s*)?(?:(?:override|export)\s+)?(?P<name>[\w.-]+)\s*(?P<how>\?|\+|!|::?)?=\s*(?P<value>.*)"
 )
 _RULE = re.compile(r"(?P<targets>[^:=#\t]+?)\s*:(?![=:])")
-_CONDITION = re.compile(r"(?P<how>ifn?eq)\s*\((?P<left>.*),\s*(?P<right>.*)\)|(?P<word>ifn?def)\s+(?P<name>\S+)")
+_CONDITION = re.compile(r"(?P<how>ifn?eq)\b\s*(?P<sides>.*)|(?P<word>ifn?def)\s+(?P<name>\S+)")
+_QUOTED_SIDES = re.compile(r"([\"'])(?P<left>.*?)\1\s*([\"'])(?P<right>.*?)\3")
 _ARGUMENT = re.compile(r"--build-arg\s+(?P<name>\w+)=[\"']?\$[({](?P<variable>\w+)[)}]")
 _COMMENT = re.compile(r"(?<!\\)\s*#.*")
 _BUILD = re.compile(r"\bdocker\s+(?:buildx\s+)?build\b")
-# What grep's patterns and Python's mean differently.
-_NOT_PLAIN = re.compile(r"[\\+?|(){}]")
+# What grep's patterns and Python's mean differently, and what tr takes for more than the characters themselves.
+_NOT_PLAIN = re.compile(r"[\\+?|(){}]|\[[:.=]")
+_NOT_CHARACTERS = re.compile(r"[\\\[]|.-.")
+_NAME = re.compile(r"[\w.-]+")
+# A text that grows beyond this is taken for one that is not known.
+_LONGEST = 1 << 16
 _SOURCED = re.compile(r"\.\s+(?P<file>\S+)\s*&&\s*echo\s+\$(?P<name>\w+)")
 _FUNCTIONS: Mapping[str, Callable[..., str]] = {
-    "filter": lambda patterns, text="": " ".join(word for word in text.split() if word in patterns.split()),
+    "filter": lambda patterns, text="": " ".join(word for word in text.split() if _fits(patterns.split(), word)),
     "findstring": lambda wanted, text="": wanted if wanted in text else "",
-    "strip": lambda text, *_: " ".join(text.split()),
+    "strip": lambda text: " ".join(text.split()),
 }
+_MOST_ARGUMENTS = {"filter": 2, "findstring": 2, "strip": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,8 @@ class Makefile:
     given: Mapping[str, str] = field(default_factory=dict)
     definitions: list[Definition] = field(default_factory=list)
     recipes: dict[str, list[str]] = field(default_factory=dict)
-    _left: int = field(default=_MOST, init=False)
+    # Each variable's value; while it is made, unknown, so that one made of itself ends.
+    _values: dict[tuple[object, ...], str] = field(default_factory=dict, init=False)
 
     def prefixes(self) -> tuple[str, ...]:
         """Return what stands before `_build` in the targets that it knows by a pattern such as `devel_%`, in order."""
@@ -113,8 +118,6 @@ class Makefile:
     # Expanding.
 
     def _expanded(self, text: str, targets: tuple[str, ...], depth: int = 0) -> str:
-        if not depth:
-            self._left = _MOST
         if depth > _DEEP:
             return _UNKNOWN
         found, at = [], 0
@@ -128,13 +131,16 @@ class Makefile:
                 end = start + 1
                 found.append("$" if opened == "$" else self._variable(opened, targets, depth + 1))
             at = end + 1
-        return "".join([*found, text[at:]])
+        whole = "".join([*found, text[at:]])
+        return whole if len(whole) <= _LONGEST else _UNKNOWN
 
     def _reference(self, inner: str, targets: tuple[str, ...], depth: int) -> str:
         function, space, rest = inner.partition(" ")
         if not space:
             return self._variable(self._expanded(inner, targets, depth), targets, depth)
         arguments = _split(rest)
+        if most := _MOST_ARGUMENTS.get(function):
+            arguments[most - 1 :] = [",".join(arguments[most - 1 :])] if arguments[most - 1 :] else []
         if function == "shell":
             return self._shell(self._expanded(rest, targets, depth))
         if function == "if":
@@ -149,18 +155,21 @@ class Makefile:
     def _variable(self, name: str, targets: tuple[str, ...], depth: int) -> str:
         if name in self.given:
             return self.given[name]
-        self._left -= 1
-        if self._left < 0:
-            return _UNKNOWN
         found = self._definition(name, targets)
         if found is None:
-            return ""
-        more = [one.value for one in self.definitions if one.name == name and one.adds and one.target is None]
-        value = self._expanded(" ".join([found.value, *more]), targets, depth)
-        return value if len(value) <= _LONGEST else _UNKNOWN
+            # Such as `$(NAME:a=b)`, or `$@`.
+            return "" if _NAME.fullmatch(name) else _UNKNOWN
+        known = (name, targets, len(self.definitions))
+        if known not in self._values:
+            self._values[known] = _UNKNOWN
+            more = [one.value for one in self.definitions if one.name == name and one.adds and one.target is None]
+            self._values[known] = self._expanded(" ".join([found.value, *more]), targets, depth)
+        return self._values[known]
 
     def _shell(self, line: str) -> str:
         """Return what a line of shell prints that does nothing but read a file of the checkout."""
+        if _UNKNOWN in line:
+            return _UNKNOWN
         if sourced := _SOURCED.fullmatch(line.strip()):
             text = self._text(sourced["file"])
             values = re.findall(rf"^{sourced['name']}=(.*)$", text or "", re.MULTILINE)
@@ -176,24 +185,22 @@ class Makefile:
         """Return the lines that one program of a pipe passes on; None for a program that is not known here."""
         try:
             words = shlex.split(part)
-        except ValueError:
+            only, words = "-o" in words[1:2], [word for word in words if word != "-o"]
+            pattern = re.compile(words[1] if words[:1] == ["grep"] and len(words) > 1 else "")
+        except (ValueError, re.error):
             return None
-        only, words = "-o" in words[1:2], [word for word in words if word != "-o"]
-        if words[:2] == ["tr", "-d"] and len(words) == 3 and before is not None:
-            return [line.translate(dict.fromkeys(map(ord, words[2]))) for line in before]
         if (
-            words[:1] != ["grep"]
-            or len(words) != (2 if before is not None else 3)
-            or re.search(r"[\\+?|(){}]", words[1])
+            words[:2] == ["tr", "-d"]
+            and len(words) == 3
+            and before is not None
+            and not _NOT_CHARACTERS.search(words[2])
         ):
+            return [line.translate(dict.fromkeys(map(ord, words[2]))) for line in before]
+        if words[:1] != ["grep"] or len(words) != (2 if before is not None else 3) or _NOT_PLAIN.search(words[1]):
             return None
         text = None if before is not None else self._text(words[2])
         lines = before if before is not None else text.splitlines() if text is not None else None
         if lines is None:
-            return None
-        try:
-            pattern = re.compile(words[1])
-        except re.error:
             return None
         return [match[0] if only else line for line in lines if (match := pattern.search(line))]
 
@@ -209,6 +216,8 @@ class Makefile:
     def read(self, text: str) -> None:
         """Read the lines of the file, but for those that a conditional leaves out."""
         kept: list[bool] = []
+        # Whether one of a conditional's parts was kept: those after it are not.
+        had: list[bool] = []
         rule: list[str] = []
         inside_define = False
         for number, line in _logical(text):
@@ -219,17 +228,19 @@ class Makefile:
                 if all(kept):
                     rule.append(line.strip())
             elif words[:1] == ["endif"]:
-                del kept[-1:]
+                del kept[-1:], had[-1:]
             elif words[:1] == ["else"] and kept:
-                kept[-1] = not kept[-1]
+                condition = _CONDITION.match(line.strip()[4:].lstrip())
+                kept[-1] = not had[-1] and (condition is None or self._holds(condition))
+                had[-1] |= kept[-1]
             elif condition := _CONDITION.match(line.strip()):
                 kept.append(self._holds(condition))
+                had.append(kept[-1])
             elif not all(kept) or not words or line.startswith("#"):
                 continue
             elif found := _ASSIGNMENT.fullmatch(line.strip()):
-                value = (
-                    re.sub(r"(?<!\\)\s*#.*", "", found["value"]) if "$(shell" not in found["value"] else found["value"]
-                )
+                value = found["value"] if "$(shell" in found["value"] else _COMMENT.sub("", found["value"])
+                value = f"$(shell {value})" if found["how"] == "!" else value
                 adds, weak = found["how"] == "+", found["how"] == "?"
                 self.definitions.append(Definition(found["name"], value, number, found["target"], adds, weak))
             elif heading := _RULE.match(line):
@@ -239,7 +250,11 @@ class Makefile:
     def _holds(self, condition: re.Match[str]) -> bool:
         if condition["word"]:
             return bool(self._expanded(f"$({condition['name']})", ())) == (condition["word"] == "ifdef")
-        left, right = (self._expanded(condition[side].strip(), ()) for side in ("left", "right"))
+        sides = condition["sides"]
+        quoted = _QUOTED_SIDES.match(sides)
+        inner = _split(sides[1 : _closing(sides, 0)]) if sides.startswith("(") else []
+        pair = [quoted["left"], quoted["right"]] if quoted else inner
+        left, right = (self._expanded(side.strip(), ()) for side in (*pair, "", "")[:2])
         return (left == right) == (condition["how"] == "ifeq")
 
 
@@ -260,6 +275,15 @@ def _stem(pattern: str | None, target: str) -> int | None:
         return 0 if pattern == target else None
     fits = len(target) > len(before) + len(after) and target.startswith(before) and target.endswith(after)
     return len(target) - len(before) - len(after) if fits else None
+
+
+def _fits(patterns: Iterable[str], word: str) -> bool:
+    """Return whether a word is one of those that `filter` lets through: its `%` may stand for nothing."""
+    pairs = ((one, *one.partition("%")) for one in patterns)
+    return any(
+        one == word or (percent and len(word) >= len(one) - 1 and word.startswith(before) and word.endswith(after))
+        for one, before, percent, after in pairs
+    )
 
 
 def _logical(text: str) -> Iterator[tuple[int, str]]:

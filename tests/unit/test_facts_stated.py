@@ -190,10 +190,47 @@ def test_a_makefile_takes_no_time_and_no_pattern_breaks_it(tmp_path: Path) -> No
     (tmp_path / "Makefile").write_text("\n".join([*lines, "B = $(shell grep '[' Makefile)", "C = c", ""]))
     found = read_makefile(tmp_path, "Makefile", {})
     assert found is not None
-    assert [found.stated(name) for name in ("V29", "W29", "B")] == [None, None, None]
+    assert [found.stated(name) for name in ("W29", "B")] == [None, None]
+    assert found.stated("V29") == Stated("V29", "", "Makefile", 31)
     assert found.stated("C") == Stated("C", "c", "Makefile", len(lines) + 2)
 
 
 def test_a_pipe_states_nothing(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert text_of(tmp_path, "pipe") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("R = $(filter a,b,a c)", ""),
+        ("R = $(filter 1.%,1.2 3)", "1.2"),
+        ("R = $(strip a,b)", "a,b"),
+        ("X = 1\nifneq (,$(filter 2,$(X)))\nR = yes\nelse\nR = no\nendif", "no"),
+        ('X = 1\nifeq "$(X)" "1"\nR = yes\nelse\nR = no\nendif', "yes"),
+        ("X = 1\nifeq ($(X),1)\nR = 1\nelse ifeq ($(X),2)\nR = 2\nelse\nR = 3\nendif", "1"),
+        ("X = 3\nifeq ($(X),1)\nR = 1\nelse ifeq ($(X),2)\nR = 2\nelse\nR = 3\nendif", "3"),
+        # What is not understood is not known, and nothing is made up for it.
+        ("X = v1\nR = $(X:v%=%)", None),
+        ("R != echo 1", None),
+        ("X = $(shell uname)\nR = $(shell grep a $(X))", None),
+        ("R = $(shell grep '[' file)", None),
+        ("R = $(shell grep a file | tr -d '\\n')", None),
+    ],
+)
+def test_odd_lines_are_read_as_make_reads_them_or_not_at_all(tmp_path: Path, text: str, value: str | None) -> None:
+    (tmp_path / "file").write_text("banana\n")
+    (tmp_path / "Makefile").write_text(f"{text}\n")
+    makefile = read_makefile(tmp_path, "Makefile", {})
+    assert makefile is not None
+    found = makefile.stated("R")
+    assert (None if found is None else found.value) == value
+
+
+def test_a_variable_made_of_itself_or_of_very_many_ends(tmp_path: Path) -> None:
+    doubled = "\n".join(f"A{number} = $(A{number - 1})$(A{number - 1})" for number in range(1, 36))
+    (tmp_path / "Makefile").write_text(f"R := $(if $(R),$(R),y)\nA0 = x\n{doubled}\n")
+    makefile = read_makefile(tmp_path, "Makefile", {})
+    assert makefile is not None
+    assert makefile.stated("R") is None
+    assert makefile.stated("A35") is None
