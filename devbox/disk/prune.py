@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -26,7 +27,7 @@ from devbox.oneshot.left import left_over
 from devbox.paths import cache_dir, state_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from devbox.builds.volumes import Doomed
     from devbox.container.stop import Down
@@ -51,7 +52,10 @@ class Going:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Files below a folder of devbox's own in the home that nobody has read or written for long, and their bytes."""
+    """What lies below a folder of devbox's own in the home and nobody has read or written for long, and its bytes.
+
+    `paths` are files, or whole folders.
+    """
 
     folder: Path
     paths: tuple[Path, ...]
@@ -128,13 +132,10 @@ def plan(engine: Engine, workspace: Path | None, *, now: float, older_than: floa
     free = tuple(replace(one, used_by=tuple(name for name in one.used_by if name not in going)) for one in known)
     volumes = trees.of_workspace(engine, only)
     held = tuple(replace(one, used_by=tuple(name for name in one.used_by if name not in going)) for one in volumes)
-    folders = (
-        [state_dir() / "logs"] if workspace is None else [state_dir() / "logs" / "build" / workspace_hash(only or "")]
-    )
-    if workspace is None:
-        with contextlib.suppress(OSError):
-            folders += sorted(one for one in cache_dir().iterdir() if one.is_dir() and one != copies_dir())
-    files = (unused_files(folder, now - older_than) for folder in folders)
+    logs = state_dir() / "logs"
+    files = [unused_files(logs if only is None else logs / "build" / workspace_hash(only), now - older_than)]
+    if only is None:
+        files += [unused_files(folder, now - older_than, whole=True) for folder in _caches()]
     return Plan(
         left=left_over(engine, only),
         downs=downs,
@@ -159,18 +160,34 @@ def _gone(engine: Engine) -> tuple[Down, ...]:
     return tuple(downs)
 
 
-def unused_files(folder: Path, before: float) -> Files:
-    """Return the files below a folder that were neither read nor written since `before` (seconds since the epoch)."""
-    found, size = [], 0
+def _caches() -> Iterator[Path]:
+    """Yield the folders of what was downloaded or made from it, each with one thing by each name."""
+    with contextlib.suppress(OSError):
+        for one in sorted(cache_dir().iterdir()):
+            if one.is_dir() and one != copies_dir():
+                yield from (
+                    sorted(inner for inner in one.iterdir() if inner.is_dir()) if one.name == "features" else [one]
+                )
+
+
+def unused_files(folder: Path, before: float, *, whole: bool = False) -> Files:
+    """Return the files below a folder that were neither read nor written since `before` (seconds since the epoch).
+
+    With `whole`, of each name in the folder all or nothing: what is half there would be taken for all of it.
+    """
+    found: dict[Path, int] = {}
+    used = set()
     for parent, _, names in os.walk(folder):
         for name in names:
             path = Path(parent, name)
+            one = folder / path.relative_to(folder).parts[0] if whole else path
             with contextlib.suppress(OSError):
                 seen = path.lstat()
-                if max(seen.st_atime, seen.st_mtime) < before:
-                    found.append(path)
-                    size += seen.st_size
-    return Files(folder, tuple(found), size)
+                found[one] = found.get(one, 0) + seen.st_size
+                if max(seen.st_atime, seen.st_mtime) >= before:
+                    used.add(one)
+    going = {path: size for path, size in found.items() if path not in used}
+    return Files(folder, tuple(going), sum(going.values()))
 
 
 def remove(todo: Plan, engine: Engine, reporter: Reporter) -> tuple[tuple[Going, ...], tuple[Going, ...]]:
@@ -200,7 +217,12 @@ def _remove_files(top: Path, paths: Sequence[Path]) -> None:
     """Remove files, and the folders below `top` that are empty then. What somebody else has removed is gone, too."""
     for path in paths:
         with contextlib.suppress(OSError):
-            path.unlink()
+            if path.is_dir():
+                # So that nobody ever finds half of it.
+                going = path.rename(path.with_name(f".{path.name}.going"))
+                shutil.rmtree(going, ignore_errors=True)
+            else:
+                path.unlink()
     for folder in _above(top, paths):
         with contextlib.suppress(OSError):  # not empty
             folder.rmdir()
