@@ -26,7 +26,7 @@ def options(text: str) -> list[Option]:
     """Return the options that the source `text` declares by `add_argument`, in their order."""
     try:
         tree = ast.parse(text)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return [
             Option((found[1],), number)
             for number, line in enumerate(text.splitlines(), 1)
@@ -56,5 +56,5 @@ def _value(node: ast.expr) -> Any:
     """Return a literal's value, None for what is computed."""
     try:
         return ast.literal_eval(node)
-    except ValueError:
+    except (ValueError, TypeError):  # such as a set of lists
         return None

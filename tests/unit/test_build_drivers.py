@@ -148,6 +148,7 @@ def test_a_parser_s_options_are_read_and_not_run() -> None:
         """
     )
     assert options(text) == [Option(("--device",), 3, ("cuda", "xpu"), "cuda"), Option(("--jobs",), 9)]
+    assert options("add_argument('--odd', choices=[{[]}])\n") == [Option(("--odd",), 1)]
     # A newer Python's script is read by its lines.
     assert options("match a:\n  case = 'x'\nadd('--jobs')\n") == [Option(("--jobs",), 3)]
 
