@@ -29,13 +29,6 @@ _OWN_NAMESPACES = frozenset({"private", "shareable", "none"})
 # Where docker keeps what a container says by itself; every other driver sends it on.
 _LOGS = frozenset({"", "json-file", "local", "none"})
 _GPU_DRIVERS = frozenset({None, "", "nvidia"})
-_DRIVERS = frozenset({None, "", "nvidia"})
-# What of a build does not leave it, or is looked at by itself; its tags where they are given (`names`).
-_BUILD = frozenset({
-    "additional_contexts", "args", "cache_from", "cache_to", "context", "dockerfile", "dockerfile_inline",
-    "extra_hosts", "labels", "network", "no_cache", "platforms", "pull", "secrets", "shm_size", "tags", "target",
-    "ulimits",
-})  # fmt: skip
 _TOP = frozenset({"name", "version", "services", "networks", "volumes", "secrets", "configs"})
 _NETWORK = frozenset({"name", "driver", "driver_opts", "external", "internal", "attachable", "enable_ipv6", "ipam",
                       "labels"})  # fmt: skip
