@@ -128,6 +128,15 @@ class TestAbi:
         assert precompiled.abi_of(str(wheel)) is abi
         assert precompiled.abi_of(str(tmp_path)) is None
 
+    def test_a_damaged_wheel_does_not(self, tmp_path: Path) -> None:
+        wheel = tmp_path / "a-1-cp312-cp312-linux_x86_64.whl"
+        with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.so", self.NEW * 100)
+        content = bytearray(wheel.read_bytes())
+        content[34:40] = b"\xff" * 6
+        wheel.write_bytes(content)
+        assert precompiled.abi_of(str(wheel)) is None
+
     @pytest.mark.parametrize(("content", "torch", "warned"), [(OLD, 1, True), (NEW, 0, True), (NEW, 1, False)])
     def test_another_one_than_torch_s_is_warned_of(
         self, content: bytes, torch: int, warned: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]

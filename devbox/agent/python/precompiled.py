@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import zipfile
+import zlib
 from typing import TYPE_CHECKING
 
 from ..events import AgentError
@@ -27,7 +28,7 @@ WHEEL_VERSION = re.compile(r"/?[^/-]+-([^/-]+)-[^/]*\.whl(?:$|[?#])")
 LOCAL_COMMIT = re.compile(r"(?:\+|%2B|\.)g([0-9a-f]{7,40})\b", re.IGNORECASE)
 NAMED = 8
 # How std::string is called in the symbols of a library, by the two ABIs of libstdc++ (_GLIBCXX_USE_CXX11_ABI).
-NEW_STRING, OLD_STRING = re.compile(rb"NSt7__cxx1112basic_string"), re.compile(rb"_ZN\w*?Ss\w*|\w+RKSs\w*")
+NEW_STRING, OLD_STRING = re.compile(rb"NSt7__cxx1112basic_string"), re.compile(rb"_ZN\w{0,999}?Ss|\wRKSs")
 ABI_OF_TORCH = "import torch; print(int(torch.compiled_with_cxx11_abi()))"
 MOST_BYTES = 1 << 28
 
@@ -139,8 +140,8 @@ def abi_of(wheel: str) -> bool | None:
                 new, old = bool(NEW_STRING.search(data)), bool(OLD_STRING.search(data))
                 if new != old:
                     return new
-    except (OSError, zipfile.BadZipFile):
-        pass
+    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError):
+        pass  # damaged, or packed in a way that this Python does not know
     return None
 
 
