@@ -63,19 +63,28 @@ def _authorities(patient: Patient) -> Iterator[Finding]:
             )  # fmt: skip
 
 
+def _parts(url: str) -> tuple[str, str | None, int | None]:
+    try:
+        parts = urlsplit(url)
+        found = parts.scheme, parts.hostname, parts.port
+    except ValueError:  # such as a port that is no number
+        found = "", None, None
+    return found
+
+
 def _proxies(patient: Patient) -> Iterator[Finding]:
     network, facts = patient.network, patient.engine_facts
     for name, url in (("http_proxy", network.http_proxy), ("https_proxy", network.https_proxy)):
         if not url:
             continue
-        parts = urlsplit(url)
-        if parts.scheme not in _SCHEMES or not parts.hostname:
+        scheme, host, port = _parts(url)
+        if scheme not in _SCHEMES or not host:
             yield Finding("network", "warning", f"{name} is no URL of a proxy: {masked(url)}",
                           f"export {name}=http://HOST:PORT", "programs read it in different ways")  # fmt: skip
-        elif parts.hostname in _HERE:
+        elif host in _HERE:
             yield Finding(
                 "network", "warning", f"{name} is {masked(url)}: in a container that is the container itself",
-                f'{name} = "http://172.17.0.1:{parts.port or 80}"   # in config.toml: this machine, to containers',
+                f'{name} = "http://172.17.0.1:{port or 80}"   # in config.toml: this machine, to containers',
                 "it has to listen there, too",
             )  # fmt: skip
     if (network.http_proxy or network.https_proxy) and facts is not None and facts.local and not facts.proxy:

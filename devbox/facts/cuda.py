@@ -2,7 +2,8 @@
 
 Source: the tables "CUDA Toolkit and Corresponding Driver Versions" and "... Minimum Required Driver Version for CUDA
 Minor Version Compatibility" of https://docs.nvidia.com/cuda/cuda-toolkit-release-notes/, for Linux; for what
-`cuda-compat` can do, https://docs.nvidia.com/deploy/cuda-compatibility/forward-compatibility.html.
+`cuda-compat` can do, https://docs.nvidia.com/deploy/cuda-compatibility/forward-compatibility.html. Those of 13.2 and
+13.3 are what their installers are called after, `cuda_13.3.0_610.43.02_linux.run` (seen on 2026-11-30).
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ DRIVERS = {
     "12.9": "575.51.03",
     "13.0": "580.65.06",
     "13.1": "590.44.01",
+    "13.2": "595.45.04",
+    "13.3": "610.43.02",
 }
 # The first driver that runs programs of all releases of a major version, without what is new in them, such as PTX.
 MINOR = {11: "450.80.02", 12: "525.60.13", 13: "580.65.06"}
@@ -59,6 +62,10 @@ def fit(driver: str, cuda: str, gpu: str) -> Fit:
     whole = wanted(cuda)
     if not ours or least is None:
         return "unknown"
+    # A driver runs all that came before it, so one of the next major version has all of this one.
+    following = MINOR.get(number(cuda)[0] + 1)
+    if following is not None and ours >= number(following):
+        return "full"
     if whole is not None and ours >= number(whole):
         return "full"
     if ours >= number(least):

@@ -117,6 +117,7 @@ BROKEN_FACTS: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     "proxy": ("network", {"network": Network(http_proxy="http://me:secret@127.0.0.1:3128")},
               {"network": Network(http_proxy="http://proxy:3128"), "engine_facts": replace(FACTS, proxy="http://proxy")},
               "172.17.0.1:3128"),
+    "no port": ("network", {"network": Network(http_proxy="http://localhost:port")}, {}, "export http_proxy=http://HOST"),
     "no URL": ("network", {"network": Network(https_proxy="proxy:3128")}, {}, "export https_proxy=http://HOST:PORT"),
 }  # fmt: skip
 
@@ -140,6 +141,9 @@ def test_facts_that_are_wrong_are_found_with_the_remedy(
         ("535.104.05", "13.0", "NVIDIA H200", "forward"),
         ("535.104.05", "13.0", "NVIDIA GeForce RTX 4090", "none"),
         ("390.1", "12.0", "NVIDIA H100", "none"),
+        ("535.104.05", "11.7.1", "NVIDIA H100", "full"),
+        ("580.65.06", "12.7", "NVIDIA H100", "full"),
+        ("595.45.04", "13.3", "NVIDIA H100", "minor"),
         ("580.65.06", "99.1", "NVIDIA H100", "unknown"),
         ("", "12.0", "", "unknown"),
     ],
