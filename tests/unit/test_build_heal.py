@@ -640,3 +640,16 @@ def test_what_a_dyndep_file_says_is_of_the_edge(tmp_path: Path) -> None:
     assert (made.names, made.outputs, made.restat) == (["m.o", "m.gcm"], ["m.o", "m.gcm"], True)
     assert (user.inputs, user.restat) == (["user.cc", "m.gcm"], False)
     assert edges.maker["m.gcm"] is made
+
+
+def test_a_variable_with_more_values_than_are_followed_stands_for_any(tmp_path: Path) -> None:
+    """A file that comes where the 64th or a later value leads is a reason to configure, too."""
+    for number in range(99):
+        (tmp_path / f"part{number}").mkdir()
+    lines = [f"set(PART part{number})" for number in range(99)]
+    (tmp_path / "CMakeLists.txt").write_text("\n".join([*lines, "file(GLOB SOURCES ${PART}/*.cpp)"]))
+    (tmp_path / "part1/new.cpp").touch()
+    (tmp_path / "part98/new.cpp").touch()
+    hidden = cmake_files.read([str(tmp_path / "CMakeLists.txt")], str(tmp_path), str(tmp_path / "build"))
+    seen = {path for one in hidden.globs for path in configured.found(one)}
+    assert {str(tmp_path / "part1/new.cpp"), str(tmp_path / "part98/new.cpp")} <= seen

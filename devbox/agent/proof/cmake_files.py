@@ -75,6 +75,7 @@ class _Variables:
     def ways(self, word: str) -> list[str]:
         """Return what a word may stand for. A variable that the file does not set stays, beside what others set."""
         found: dict[str, None] = {}
+        whole = word
         pending = [(word, 0)]
         while pending and len(found) + len(pending) < WAYS:
             word, depth = pending.pop()
@@ -88,6 +89,9 @@ class _Variables:
                 found[word] = None
                 values = self._others().get(name, ())
             pending += [(word[: match.start()] + value + word[match.end() :], depth + 1) for value in values]
+        if pending:
+            # Of so many it stands for any.
+            found[whole] = None
         return list(found)
 
     def paths(self, words: str, source: str) -> list[str]:
