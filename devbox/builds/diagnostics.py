@@ -21,7 +21,7 @@ _ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|\x1b\]8;[^\x07\x1b]*(?:\x07|\x1b\\)
 _GNU = re.compile(
     r"(?P<file>(?!In file included from |\s)[^:\n]+):(?P<line>\d+)(?::(?P<column>\d+))?: "
     r"(?P<severity>fatal error|error|warning|note|sorry, unimplemented|internal compiler error): (?P<text>.+?)"
-    r"(?: \[(?P<option>-W[^\]]+|-f[^\]]+)\])?"
+    r"(?: \[(?P<option>-W[^\][]+|-f[^\][]+)\])?"
 )
 _NVCC = re.compile(
     r"(?P<file>\S.*?)\((?P<line>\d+)\): (?P<severity>catastrophic error|internal error|error|warning|remark)"

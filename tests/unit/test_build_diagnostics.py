@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -173,3 +174,10 @@ def test_a_sarif_log_names_places_below_the_root() -> None:
     }
     assert second["locations"][0]["physicalLocation"]["artifactLocation"] == {"uri": "file:///usr/x.h"}
     assert run["tool"]["driver"]["rules"] == [{"id": "-Wx"}]
+
+
+def test_a_long_line_takes_no_longer_than_it_is() -> None:
+    """Of 100 KB: a pattern that looks at each part of it again would take minutes."""
+    begun = time.monotonic()
+    (found,) = collected(f"x.c:1: error: {' [-W' * 25_000} [-Wall]")
+    assert (found.option, time.monotonic() - begun < 5) == ("-Wall", True)
