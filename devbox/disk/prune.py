@@ -141,7 +141,7 @@ def plan(engine: Engine, workspace: Path | None, *, now: float, older_than: floa
         downs=downs,
         trees=trees.prunable(held, now=now, older_than=older_than),
         images=life.prunable(free, now=now, older_than=None, everything=unused, bases=False),
-        copies=copies.prunable(kept, now=now),
+        copies=copies.prunable(kept, now=now, older_than=older_than),
         files=tuple(one for one in files if one.paths),
         days=round(older_than / 86400),
     )

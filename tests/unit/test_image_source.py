@@ -262,6 +262,7 @@ def test_a_copy_says_whose_it_is_and_goes_when_nobody_needs_it(checkout: Path, t
     assert [why for _, why in copies.prunable([old], now=now + 31 * 86400)] == [
         "no image was built from it for 31 days"
     ]
+    assert copies.prunable([old], now=now + 31 * 86400, older_than=90 * 86400) == ()
     # A build came in between.
     os.utime(source.record_of(old.folder), (now + 99, now + 99), follow_symlinks=False)
     assert not copies.remove(old)

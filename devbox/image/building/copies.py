@@ -53,13 +53,15 @@ def copies() -> tuple[CheckoutCopy, ...]:
     return tuple(sorted((_copy(folder) for folder in folders if folder.is_dir()), key=lambda one: one.used))
 
 
-def prunable(found: Iterable[CheckoutCopy], *, now: float) -> tuple[tuple[CheckoutCopy, str], ...]:
-    """Return the copies that may go, each with the reason: the checkout is gone, or no build used it for 30 days."""
+def prunable(
+    found: Iterable[CheckoutCopy], *, now: float, older_than: float = UNUSED_SECONDS
+) -> tuple[tuple[CheckoutCopy, str], ...]:
+    """Return the copies that may go, each with the reason: the checkout is gone, or no build used it for so long."""
     doomed = []
     for one in found:
         if one.checkout is not None and not may_exist(one.checkout):
             doomed.append((one, "the checkout is gone"))
-        elif now - one.used > UNUSED_SECONDS:
+        elif now - one.used > older_than:
             doomed.append((one, f"no image was built from it for {int((now - one.used) // 86400)} days"))
     return tuple(doomed)
 
