@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox import config
-from devbox.agent.caches import counts, launcher
+from devbox.agent import protocol
+from devbox.agent.caches import counts, launcher, setup, trial
 from devbox.agent.caches.reach import unreachable
 from devbox.agent.caches.sccache import reason
 from devbox.agent.protocol import CacheLook
@@ -364,3 +365,13 @@ Backtrace:
 def test_rates() -> None:
     assert choose.hit_rate(2, 1) == "67 %"
     assert choose.hit_rate(0, 0) == "-"
+
+
+def test_a_cache_that_cannot_be_tried_says_why(tmp_path: Path) -> None:
+    """As one does whose program hangs, writes no log, or is gone."""
+    cache = setup.Cache(
+        "ccache", "/bin/true", {}, str(tmp_path), "", "", protocol.Storage(url="redis://127.0.0.1:1"), group=False
+    )
+    found = trial.attempt(cache)
+    assert (found["took"], found["gave"]) == (False, False)
+    assert "log" in found["why"]

@@ -43,7 +43,10 @@ def attempt(cache: Cache) -> dict[str, Any]:
             stream.write(f"int devbox_{uuid.uuid4().hex};\n")
         argv = [cache.program, compiler, "-c", source, "-o", os.path.join(folder, "trial.o")]
         begun = time.monotonic()
-        found = _by_sccache(cache, argv, environ) if cache.kind == "sccache" else _by_ccache(argv, environ, folder)
+        try:
+            found = _by_sccache(cache, argv, environ) if cache.kind == "sccache" else _by_ccache(argv, environ, folder)
+        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+            found = {"took": False, "gave": False, "why": str(error)}
         return {**found, "trial_seconds": round(time.monotonic() - begun, 3)}
 
 
