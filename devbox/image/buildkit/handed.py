@@ -48,7 +48,7 @@ def handed(engine: Engine, build: ImageBuild, bases: Iterable[str], reporter: Re
 
 
 def _write(engine: Engine, name: str, folder: Path) -> None:
-    """Write an image as an OCI layout. What others hold in the same place goes: a base is made anew now and then."""
+    """Write an image as an OCI layout. Where another build has written it meanwhile, that one stays."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as beside:
         archive, layout = Path(beside, "image.tar"), Path(beside, "layout")
@@ -65,4 +65,8 @@ def _write(engine: Engine, name: str, folder: Path) -> None:
                 hint="Docker Engine 25 or newer can; or push it to a registry, and name it with --base-image",
             ) from None
         (layout / "index.json").write_text(json.dumps(index), encoding="utf-8")
-        layout.rename(folder)
+        try:
+            layout.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
