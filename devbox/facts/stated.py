@@ -43,7 +43,7 @@ def text_of(checkout: Path, name: str) -> str | None:
             return None
         with path.open("rb") as stream:
             return stream.read(_MOST_BYTES).decode("utf-8", "replace")
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, ValueError):  # links in a circle; a name with a null
         return None
 
 

@@ -128,6 +128,7 @@ def test_no_fact_is_read_through_a_link_out_of_the_checkout(tmp_path: Path) -> N
     (tmp_path / "tree/a").symlink_to("../secret")
     assert text_of(tmp_path / "tree", "a") is None
     assert text_of(tmp_path / "tree", "../secret") is None
+    assert text_of(tmp_path / "tree", "a\0") is None
     assert assigned(tmp_path / "tree", ("a",), "KEY") is None
 
 
