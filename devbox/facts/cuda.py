@@ -29,8 +29,9 @@ DRIVERS = {
 }
 # The first driver that runs programs of all releases of a major version, without what is new in them, such as PTX.
 MINOR = {11: "450.80.02", 12: "525.60.13", 13: "580.65.06"}
-# The branches from which the package cuda-compat of a later release starts, on data center GPUs alone.
-FORWARD_BRANCHES = frozenset({450, 470, 525, 535, 550, 560, 565, 570, 575, 580})
+# The branches on which the package cuda-compat of a later major version starts, on data center GPUs alone: those that
+# NVIDIA's images nvidia/cuda:12.0.1, 13.0.2 and 13.1.1 name in NVIDIA_REQUIRE_CUDA (seen on 2026-11-30).
+FORWARD_BRANCHES = {12: frozenset({470}), 13: frozenset({535, 550, 565, 570, 575})}
 # Names of GPUs that are none: https://docs.nvidia.com/deploy/cuda-compatibility/ speaks of "NVIDIA Data Center GPUs".
 _NO_DATA_CENTER = ("GeForce", "TITAN", "Quadro", "RTX A", "RTX PRO")
 
@@ -71,4 +72,4 @@ def fit(driver: str, cuda: str, gpu: str) -> Fit:
     if ours >= number(least):
         return "minor" if whole is not None else "unknown"
     data_center = not any(word in gpu for word in _NO_DATA_CENTER)
-    return "forward" if data_center and ours[0] in FORWARD_BRANCHES else "none"
+    return "forward" if data_center and ours[0] in FORWARD_BRANCHES.get(number(cuda)[0], ()) else "none"

@@ -100,7 +100,7 @@ BROKEN_FACTS: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     ),
     "toolkit": ("gpu", {"gpus": H100, "engine_facts": replace(FACTS, nvidia_runtime=False)}, {"gpus": H100},
                 "nvidia-ctk"),
-    "driver": ("cuda", {"gpus": replace(H100, driver="525.60.13"), "framework": load("cuda", "cuda13")},
+    "driver": ("cuda", {"gpus": replace(H100, driver="535.54.03"), "framework": load("cuda", "cuda13")},
                {"gpus": replace(H100, driver="580.65.06"), "framework": load("cuda", "cuda13")}, "cuda-compat-13-0"),
     "memory": ("memory", {"host": replace(ME, memory_available=3000)}, {}, "free"),
     "container's memory": (
@@ -141,6 +141,8 @@ def test_facts_that_are_wrong_are_found_with_the_remedy(
         ("535.104.05", "13.0", "NVIDIA H200", "forward"),
         ("535.104.05", "13.0", "NVIDIA GeForce RTX 4090", "none"),
         ("390.1", "12.0", "NVIDIA H100", "none"),
+        ("525.60.13", "13.0", "NVIDIA H100", "none"),
+        ("470.57.02", "12.4", "NVIDIA A100", "forward"),
         ("535.104.05", "11.7.1", "NVIDIA H100", "full"),
         ("580.65.06", "12.7", "NVIDIA H100", "full"),
         ("595.45.04", "13.3", "NVIDIA H100", "minor"),
