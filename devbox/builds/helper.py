@@ -74,19 +74,24 @@ def say_phases(reporter: Reporter) -> OnEvent:
     return say
 
 
-def helper_images(engine: Engine, volumes: Collection[str]) -> tuple[str, ...]:
-    """Return images for a helper, the likeliest to have Python first: a framework's, then those of dev containers.
-
-    Of the latter come first those that have one of the volumes. Raises BuildError if there is none at all.
-    """
+def own_images(engine: Engine) -> tuple[str, ...]:
+    """Return the ids of the images that devbox built of its own frameworks, the newest first."""
     # Bases and Features need no Python.
     named = [word for name in available() for word in ("--filter", f"reference={repository(name)}")]
-    built = engine.run(["image", "ls", "--quiet", "--no-trunc", "--filter", f"label={LABEL}", *named]).stdout.split()
-    containers = sorted(
-        engine.containers({LOCAL_FOLDER: None}),
-        key=lambda one: not any(mount.get("Name") in volumes for mount in one.mounts),
-    )
-    found = tuple(dict.fromkeys([*built[:MOST], *(container.image_id for container in containers[:MOST])]))
+    listed = engine.run(["image", "ls", "--quiet", "--no-trunc", "--filter", f"label={LABEL}", *named])
+    return tuple(dict.fromkeys(listed.stdout.split()))
+
+
+def helper_images(engine: Engine, volumes: Collection[str], *, writes: bool = False) -> tuple[str, ...]:
+    """Return images for a helper, the likeliest to have Python first: a framework's, then those of dev containers.
+
+    Of the latter come first those that have all of the volumes. A helper that `writes` is of no other one: an image
+    that a checkout chose changes no volume of another's. Raises BuildError if there is none at all.
+    """
+    containers = engine.containers({LOCAL_FOLDER: None})
+    able = [one for one in containers if {*volumes} <= {str(mount.get("Name")) for mount in one.mounts}]
+    ids = [one.image_id for one in (able if writes else [*able, *containers])]
+    found = tuple(dict.fromkeys([*own_images(engine)[:MOST], *dict.fromkeys(ids[:MOST])]))
     if not found:
-        raise BuildError("there is no image here to look into build volumes with", hint="devbox up   # makes one")
+        raise BuildError("there is no image of devbox's here to look into build volumes with", hint="devbox up")
     return found

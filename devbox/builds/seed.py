@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox.agent import protocol
-from devbox.builds.helper import ask_helper, say_phases
+from devbox.builds.helper import ask_helper, own_images, say_phases
 from devbox.builds.volumes import PLACE, BuildVolume, build_volumes
 from devbox.container.target import VOLUME
 from devbox.devcontainer.identity import absolute, volume_name
@@ -46,6 +46,10 @@ def seed(wanted: WantSeed, choice: str, target: Target, engine: Engine, reporter
     """
     own = _volume_of(target, engine)
     offered = _offered(choice, target, engine, own)
+    image = str((engine.container(target.container) or {}).get("Image", ""))
+    if choice == AUTO and offered and image not in own_images(engine):
+        # The image runs with these volumes: one that the checkout chose sees no more than its own repository's.
+        offered = [one for one in offered if one[1]]
     if own is None or not offered:
         return
     sources = [
@@ -63,7 +67,6 @@ def seed(wanted: WantSeed, choice: str, target: Target, engine: Engine, reporter
         for number, (volume, _) in enumerate(offered)
     ]
     request = protocol.Seed(volume=VOLUME, sources=sources, **vars(wanted))
-    image = (engine.container(target.container) or {}).get("Image", "")
     try:
         said = ask_helper(request, mounts, engine, images=[image], user=target.user, on_event=say_phases(reporter))
         if not said.seeded and choice != AUTO:

@@ -285,7 +285,7 @@ def _remove_trees(doomed: Sequence[Doomed], engine: Engine, reporter: Reporter) 
     keys: dict[str, list[str]] = {}
     for one in doomed:
         keys.setdefault(_place(places, one), []).append(str(one.key))
-    images = helper_images(engine, names)
+    images = helper_images(engine, names, writes=True)
     answer = ask_helper(protocol.Remove(trees=keys), mounts, engine, images=images, on_event=say_phases(reporter))
     said = {(place, one.key): one.why for place, ones in answer.removed.items() for one in ones}
     for one in doomed:

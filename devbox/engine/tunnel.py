@@ -95,7 +95,14 @@ def _connect(url: str, folder: str, socket: str, *, is_slow: bool) -> None:
         code = process.leave(
             [
                 *("ssh", "-M", "-N", "-f", "-S", control, "-o", f"ControlPersist={PERSIST_SECONDS}"),
-                *("-o", f"ConnectTimeout={_CONNECT_SECONDS}", "-o", "ServerAliveInterval=15"),
+                *(
+                    "-o",
+                    f"ConnectTimeout={_CONNECT_SECONDS}",
+                    "-o",
+                    "ServerAliveInterval=15",
+                    "-o",
+                    "RemoteCommand=none",
+                ),
                 *("-o", "StreamLocalBindMask=0177", *destination),
             ],
             said,

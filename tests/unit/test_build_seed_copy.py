@@ -12,13 +12,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox.agent import seed
-from devbox.agent.protocol import Seed, Source
+from devbox.agent.protocol import Seed, Source, WantSeed
 from devbox.agent.record import SCHEMA, Attempt, Records, ninja_identity
+from devbox.builds import seed as host
 from devbox.builds.seed import repository
+from devbox.builds.volumes import BuildVolume
+from devbox.container.target import Target
+from devbox.engine.docker import Engine
+from devbox.reporter import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from devbox.engine.spec import Mount
 
 KEY = "key"
 
@@ -80,3 +87,27 @@ def test_whoever_says_that_it_is_a_sibling_is_none(tmp_path: Path, way: str) -> 
         shutil.rmtree(hostile / ".git")
         (hostile / ".git").write_text(f"gitdir: {mine}/.git\n")
     assert repository(hostile) != repository(mine)
+
+
+@pytest.mark.parametrize(("own", "offered"), [(("sha256:a",), ["sibling", "other"]), ((), ["sibling"])])
+def test_an_image_that_a_checkout_chose_sees_no_trees_of_others(
+    own: tuple[str, ...], offered: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def ask(_: object, mounts: list[Mount], *__: object, **___: object) -> SimpleNamespace:
+        seen.extend(str(one.source) for one in mounts[1:])
+        return SimpleNamespace(seeded="")
+
+    volumes = [
+        (BuildVolume(name, f"/{name}", gone=False, used_by=()), name == "sibling") for name in ("sibling", "other")
+    ]
+    monkeypatch.setattr(Engine, "container", lambda *_: {"Image": "sha256:a"})
+    monkeypatch.setattr(host, "own_images", lambda _: own)
+    monkeypatch.setattr(host, "_volume_of", lambda *_: "mine")
+    monkeypatch.setattr(host, "_offered", lambda *_: volumes)
+    monkeypatch.setattr(host, "ask_helper", ask)
+    host.seed(
+        WantSeed(key="k", digest="d", token="t"), host.AUTO, Target("c", tmp_path, "/w", "root"), Engine(), Silent()
+    )
+    assert seen == offered

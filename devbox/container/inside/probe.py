@@ -19,7 +19,8 @@ from devbox.container.inside.home import OWN_HOME
 from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER, Target, Template, folder_of, missing_user, no_folder
 from devbox.devcontainer.spelling import host_spelling
 from devbox.engine.exec import Exec
-from devbox.errors import DevboxError, EngineError
+from devbox.engine.process import NoAnswerError
+from devbox.errors import DevboxError
 from devbox.masking import is_secret_name
 
 if TYPE_CHECKING:
@@ -289,7 +290,7 @@ def user_environ(engine: Engine, read: Reading) -> Answer:
     asked = Exec(read.id, argv, user, interactive=False, env=((supervise.TOKEN, token),))
     try:
         done = engine.execute(asked, timeout=PROBE_SECONDS)
-    except EngineError:
+    except NoAnswerError:
         supervise.end(read.id, token, user=user, environ=engine.environ, docker=engine.docker)
         late = (
             f"the shell of {user} gave no environment within {PROBE_SECONDS:g} s, so commands run without it until the "

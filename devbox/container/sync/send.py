@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from devbox.agent.receiver import CHUNK, LINK
 from devbox.container.sync.checkout import digest, scan
 from devbox.container.sync.repository import commits, head_of
-from devbox.container.sync.wire import Place, Wire, framed
-from devbox.errors import DevboxError, RefusedError
+from devbox.container.sync.wire import AGAIN, Place, Wire, framed
+from devbox.errors import DevboxError, EngineError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -120,7 +120,11 @@ def take_back(engine: Engine, place: Place, workspace: Path, paths: Sequence[str
             path = str(said["file"])
             if not _is_among(path, paths):
                 raise RefusedError(f"the engine sent {path!r}, which was not asked for")
-            _put(workspace, path, base64.b64decode(said["content"]), program=bool(said["program"]))
+            try:
+                content, program = base64.b64decode(said["content"]), bool(said["program"])
+            except (LookupError, TypeError, ValueError):
+                raise EngineError(f"what the engine sent of {path} makes no sense", hint=AGAIN) from None
+            _put(workspace, path, content, program=program)
             taken.append(path)
             said = wire.hear()
     return taken

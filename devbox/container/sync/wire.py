@@ -27,6 +27,8 @@ SECONDS = 60.0
 # The deadline is one for each piece: a slow line needs long for all of a large message.
 _PIECE = 1 << 16
 _NO_SPACE = frozenset({28, 122})
+# A file that is taken back comes in one line.
+_LONGEST_LINE = 1 << 30
 AGAIN = "devbox sync   # goes on from there"
 
 
@@ -139,6 +141,8 @@ class Wire:
                 return dict(said)
 
     def _receive(self) -> None:
+        if len(self._line) > _LONGEST_LINE:
+            raise CutError("the container's answer has no end", hint=AGAIN)
         try:
             if self._session is not None:
                 parts = self._session.receive()
