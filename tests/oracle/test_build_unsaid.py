@@ -79,6 +79,29 @@ class TestNamedInCommands:
             assert says(lab.build()).endswith(f" {value}")
         assert lab.build()["commands"] == 0
 
+    def test_a_library_that_comes_to_an_earlier_folder(self, lab: Lab, tmp_path: Path) -> None:
+        def library(folder: str, value: int) -> None:
+            (tmp_path / folder).mkdir(exist_ok=True)
+            source = f"int named(void) {{ return {value}; }}\n"
+            made = tmp_path / folder / "named.o"
+            subprocess.run(["cc", "-c", "-x", "c", "-", "-o", made], input=source, text=True, check=True)
+            subprocess.run(["ar", "rcs", tmp_path / folder / "libnamed.a", made], check=True)
+
+        library("late", 1)
+        (tmp_path / "early").mkdir()
+        folders = f'"{tmp_path}/early" "{tmp_path}/late"'
+        lab.write(
+            "CMakeLists.txt",
+            CMAKE + f"target_link_directories(lab PRIVATE {folders})\ntarget_link_libraries(lab PRIVATE -lnamed)\n",
+        )
+        lab.write("one.c", "int named(void); int one(void) { return named(); }\n")
+        before = says(lab.build())
+        assert lab.build()["commands"] == 0
+        library("early", 7)
+        result = lab.build()
+        assert (says(result) != before, result["compiled"]) == (True, 0)
+        assert lab.build()["commands"] == 0
+
     def test_what_cmake_reads_itself(self, lab: Lab) -> None:
         lab.write("VERSION", "3")
         lab.write("say.sh", "printf 1")

@@ -163,7 +163,8 @@ class ByContent:
 
         record = self._record
         search = shadows.Search(edges.edges, edges.discovered(), self._tree, self._environment)
-        before, record.listed = record.listed, shadows.listed(search.folders, record.listed)
+        folders = [one for one in edges.link_folders if not (one + os.sep).startswith(self._tree + os.sep)]
+        before, record.listed = record.listed, shadows.listed([*search.folders, *folders], record.listed)
         came = shadows.new_names(before, record.listed)
         if record.ninja[:1] != ninja_files(self._tree)[:1]:  # cmake ran
             made = search.made([*record.hidden.made, *(name for name, edge in edges.maker.items() if edge.custom)])

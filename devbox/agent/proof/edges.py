@@ -19,7 +19,7 @@ from ..ninja.log import NOT_READ
 from .kept import BUILD_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from ..ninja.log import Mark
 
@@ -94,6 +94,8 @@ class Edges:
         self._checkout = checkout
         self._named: dict[str, list[str]] = {}
         self._inside = tree + os.sep
+        # Where linkers look for libraries: one that comes there may be found before the one that was.
+        self.link_folders: dict[str, None] = {}
         self.edges: list[Edge] = []
         self.maker: dict[str, Edge] = {}
         self._build_file = stamp_of(os.path.join(tree, BUILD_FILE))
@@ -201,7 +203,9 @@ class Edges:
             self._named[text] = named_in(text, self._checkout, self.tree)
         found += self._named[text]
         if not one.bindings.keys().isdisjoint(LINKED):
-            found += libraries(" ".join([said.bound(one, name) for name in LINKED]))
+            text = " ".join([said.bound(one, name) for name in LINKED])
+            found += libraries(text)
+            self.link_folders.update(dict.fromkeys(folders_of_libraries(words_of(text, ""))))
         return found
 
     def configured_from(self) -> list[str]:
@@ -273,10 +277,15 @@ def named_in(command: str, checkout: str, tree: str = "") -> list[str]:
     ]
 
 
+def folders_of_libraries(words: Iterable[str]) -> list[str]:
+    """Return the folders that the words of a linker's command tell it to search."""
+    return [os.path.normpath(word[2:]) for word in words if word.startswith("-L/")]
+
+
 def libraries(command: str) -> list[str]:
     """Return the libraries that a linker is told to find by their names in folders that it is told as well."""
     words = words_of(command, "") if "-l" in command else []
-    folders = [word[2:] for word in words if word.startswith("-L/")]
+    folders = folders_of_libraries(words)
     names = [word[2:] for word in words if word.startswith("-l")]
     files = [[name[1:]] if name.startswith(":") else [f"lib{name}.so", f"lib{name}.a"] for name in names]
     paths = (f"{folder}/{name}" for each in files for folder in folders for name in each)
