@@ -85,13 +85,15 @@ def own_images(engine: Engine) -> tuple[str, ...]:
 def helper_images(engine: Engine, volumes: Collection[str], *, writes: bool = False) -> tuple[str, ...]:
     """Return images for a helper, the likeliest to have Python first: a framework's, then those of dev containers.
 
-    Of the latter come first those that have all of the volumes. A helper that `writes` is of no other one: an image
-    that a checkout chose changes no volume of another's. Raises BuildError if there is none at all.
+    Of the latter come first those that have all of the volumes. A helper that `writes` is of no other one where there
+    is one of these: an image that a checkout chose has no business in the volumes of others. Raises BuildError if there
+    is none at all.
     """
+    own = own_images(engine)[:MOST]
     containers = engine.containers({LOCAL_FOLDER: None})
     able = [one for one in containers if {*volumes} <= {str(mount.get("Name")) for mount in one.mounts}]
-    ids = [one.image_id for one in (able if writes else [*able, *containers])]
-    found = tuple(dict.fromkeys([*own_images(engine)[:MOST], *dict.fromkeys(ids[:MOST])]))
+    others = [] if writes and (own or able) else containers
+    found = tuple(dict.fromkeys([*own, *[one.image_id for one in (*able, *others)][:MOST]]))
     if not found:
-        raise BuildError("there is no image of devbox's here to look into build volumes with", hint="devbox up")
+        raise BuildError("there is no image here to look into build volumes with", hint="devbox up   # makes one")
     return found
