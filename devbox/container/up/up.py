@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     from devbox.config import Settings
     from devbox.container.steps import Step
-    from devbox.container.up.runtime import Runtime
+    from devbox.container.up.runtime import Runtime, There
     from devbox.devcontainer.model import Contract, Merged
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
@@ -178,8 +178,8 @@ def _up(run: Run) -> UpResult:
     force = _contract(run, settings)
     _initialize(run, force.contract)
     try:
-        force, runtime = _placed(run, force)
-        prospect = _container(run, force, runtime, settings)
+        force, runtime, there = _placed(run, force)
+        prospect = _container(run, force, runtime, there, settings)
     except ContractError as error:
         if not (request.dry_run and not request.skip_hooks and commands.on_host(force.contract)):
             raise
@@ -249,25 +249,28 @@ def _initialize(run: Run, contract: Contract) -> None:
     run.journal.notes += see_consent(run.request, contract, run.journal)
 
 
-def _placed(run: Run, force: InForce) -> tuple[InForce, Runtime]:
-    """Return how the contract becomes a container where the engine is: it may not see the checkout, and get a copy."""
+def _placed(run: Run, force: InForce) -> tuple[InForce, Runtime, There]:
+    """Return how the contract becomes a container where the engine is, and the one that is there.
+
+    The engine may not see the checkout, which then gets a copy.
+    """
     runtime = _runtime(run, force)
-    if run.engine.address.is_here:
-        inspected = runtime.find().inspected
-        if inspected is not None and not is_copy(inspected):
-            return force, runtime
+    there = runtime.find()
+    if run.engine.address.is_here and there.inspected is not None and not is_copy(there.inspected):
+        return force, runtime, there
     if force.contract.kind == "compose":
         must_be_seen(run.engine, run.request.path, "a compose project")
     elif not is_seen(run.engine, run.request.path):
         force = replace(force, contract=placed(force.contract))
         runtime = _runtime(run, force)
-    return force, runtime
+        there = runtime.find()
+    return force, runtime, there
 
 
-def _container(run: Run, force: InForce, runtime: Runtime, settings: Settings) -> Prospect:
+def _container(run: Run, force: InForce, runtime: Runtime, there: There, settings: Settings) -> Prospect:
     """See to the image, and plan the container."""
     request = run.request
-    inspected, unfinished = runtime.find()
+    inspected, unfinished = there
     actual = None if inspected is None else actual_of(inspected)
     if inspected is not None and actual is not None and _is_others(run, runtime, actual, inspected):
         if not request.keep:
