@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -41,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         builds=not arguments.no_builds,
     )
 
-    facts = (*report.machine(), ("docker", _docker_version(tools)), ("rounds", str(options.rounds)))
+    facts = (*report.machine(), ("docker", tools.engine_version()), ("rounds", str(options.rounds)))
     results: list[report.Result] = []
     for result in cases.everything(tools, options, lambda text: print(f"bench: {text}", file=sys.stderr, flush=True)):
         results.append(result)
@@ -52,15 +51,10 @@ def main(argv: list[str] | None = None) -> int:
     print(report.markdown(results, facts), end="")
     if arguments.publish is not None:
         where = (
-            f"{len(os.sched_getaffinity(0))} cores at load {os.getloadavg()[2]:.0f}, docker {_docker_version(tools)}"
+            f"{len(os.sched_getaffinity(0))} cores at load {os.getloadavg()[2]:.0f}, docker {tools.engine_version()}"
         )
         arguments.publish.write_text(report.ratios(results, f"{datetime.now(UTC):%Y-%m-%d}", where), encoding="utf-8")
     return int(any(isinstance(one, report.Verdict) and one.state == "missed" for one in results))
-
-
-def _docker_version(tools: Tools) -> str:
-    command = [tools.docker, "version", "--format", "{{.Server.Version}}"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 if __name__ == "__main__":

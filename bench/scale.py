@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -215,7 +214,7 @@ def main(argv: list[str] | None = None) -> int:
                     print(f"{curve.family}: {curve.command}: {said}", file=sys.stderr, flush=True)
     families = list(dict.fromkeys(curve.family for curve in curves))
     pictures = {family: f"images/scale-{family.replace(' ', '-')}.svg" for family in families}
-    where = f"{len(os.sched_getaffinity(0))} cores, docker {_version(tools)}"
+    where = f"{len(os.sched_getaffinity(0))} cores, docker {tools.engine_version()}"
     text = page(curves, f"{datetime.now(UTC):%Y-%m-%d}", where, pictures)
     print(text, end="")
     if arguments.publish is not None:
@@ -225,11 +224,6 @@ def main(argv: list[str] | None = None) -> int:
             lines = {curve.command: curve.points for curve in curves if curve.family == family}
             (arguments.publish.parent / name).write_text(chart.svg(family, lines), encoding="utf-8")
     return int(not all(curve.kept for curve in curves))
-
-
-def _version(tools: Tools) -> str:
-    command = [tools.docker, "version", "--format", "{{.Server.Version}}"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -40,6 +40,11 @@ class Tools:
         reference = os.environ.get("DEVBOX_REFERENCE_CLI") or "devcontainer"
         return cls(str(found["devbox"]), str(found["docker"]), shutil.which(reference))
 
+    def engine_version(self) -> str:
+        """Return the version of the engine that the cases run on. Raises CalledProcessError where none answers."""
+        command = [self.docker, "version", "--format", "{{.Server.Version}}"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
 
 @dataclass(frozen=True, slots=True)
 class Workspace:

@@ -274,23 +274,19 @@ class Engine:
 
     def volumes(self, prefix: str) -> list[JSON]:
         """Return the volumes whose name begins with `prefix`, as `docker inspect` shows them."""
-        path = socket_path(self.environ)
-        if path is not None:
-            from urllib.parse import quote
+        from urllib.parse import quote
 
-            try:
-                # While it adds up sizes, for whomever, the engine may be slow to answer this.
-                limit = patience(self.environ, ANSWER_SECONDS)
-                status, body = ask_socket(
-                    path, f"/volumes?filters={quote(json.dumps({'name': [prefix]}))}", timeout=limit
-                )
-                found = json.loads(body)["Volumes"] or [] if status == _FOUND else []
-            except OSError as error:
-                raise self._unreachable(str(error), permitted=not isinstance(error, PermissionError)) from None
-            except (ValueError, LookupError, TypeError):
-                raise self._unreachable("its list of volumes makes no sense") from None
-        else:
+        if self.address.url == PROGRAM:
             found = self.inspect("volume", self.run(["volume", "ls", "--quiet"]).stdout.split())
+        else:
+            # While it adds up sizes, for whomever, the engine may be slow to answer this.
+            limit = patience(self.environ, ANSWER_SECONDS)
+            request = f"/volumes?filters={quote(json.dumps({'name': [prefix]}))}"
+            said = self._told(request, "its list of volumes", timeout=limit)
+            try:
+                found = said["Volumes"] or []
+            except (LookupError, TypeError):
+                raise self._unreachable("its list of volumes makes no sense") from None
         return [one for one in found if str(one["Name"]).startswith(prefix)]
 
     def network(self, name: str) -> JSON | None:
@@ -311,9 +307,9 @@ class Engine:
             self._told(routes.get(kind, f"/{kind}s/{quoted}"), f"what it says of the {kind} {name}", nothing=_NOTHING),
         )
 
-    def _told(self, request: str, what: str, *, nothing: Container[int] = ()) -> Any:
+    def _told(self, request: str, what: str, *, nothing: Container[int] = (), timeout: float | None = None) -> Any:
         """Return what the engine answers, None where its status says that there is `nothing`. Raises EngineError."""
-        status, body = self.ask(request)
+        status, body = self.ask(request, timeout=timeout)
         if status in nothing:
             return None
         try:
