@@ -19,7 +19,7 @@ from devbox.container import stop
 from devbox.container.desired import slug
 from devbox.container.status import status
 from devbox.devcontainer.identity import workspace_hash
-from devbox.errors import DevboxError
+from devbox.errors import DevboxError, last_lines
 from devbox.image import life
 from devbox.image.building import copies
 from devbox.image.building.source import copies_dir
@@ -92,7 +92,7 @@ class Plan:
 
 
 def _of_left(one: ContainerSummary, engine: Engine) -> Going:
-    line = engine.line(["rm", "--force", "--volumes", one.called])
+    line = engine.line(["rm", "--volumes", one.called])
     return Going("container", one.called, None, "a command that was killed left it", (line,))
 
 
@@ -197,7 +197,10 @@ def remove(todo: Plan, engine: Engine, reporter: Reporter) -> tuple[tuple[Going,
     """
     kept: list[Going] = []
     for one in todo.left:
-        engine.run(["rm", "--force", "--volumes", one.id], check=False)
+        # Without --force: one that was started since is somebody's.
+        done = engine.run(["rm", "--volumes", one.id], check=False)
+        if not done.ok and engine.container(one.id) is not None:
+            kept.append(replace(_of_left(one, engine), reason=last_lines(done.stderr, 1)))
     for down in todo.downs:
         stop.down(engine, down, reporter)
     removal = trees.remove(todo.trees, engine, reporter)

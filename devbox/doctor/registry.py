@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,9 @@ def check(patient: Patient) -> Iterator[Finding]:
         thread = Thread(target=_ask, args=(patient, reference, found), daemon=True)
         thread.start()
         threads.append((reference, thread))
+    until = time.monotonic() + SECONDS
     for reference, thread in threads:
-        thread.join(SECONDS)
+        thread.join(max(0.0, until - time.monotonic()))
         yield found.get(str(reference)) or _unreachable(
             reference, f"{reference.registry} did not answer in {SECONDS:g} s"
         )

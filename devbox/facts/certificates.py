@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import ssl
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,15 @@ def additions(root: Path = Path("/")) -> tuple[tuple[Path, Path, str], ...]:
             files = sorted(path for path in (root / folder).rglob("*") if path.suffix in _SUFFIXES)
         except OSError:
             continue
-        found += [(path, root / bundle, command) for path in files]
+        found += [(path, root / bundle, _taking(path, command)) for path in files]
     return tuple(found)
+
+
+def _taking(path: Path, command: str) -> str:
+    """Return what takes a file into the bundle: Debian's `update-ca-certificates` sees `*.crt` alone (its man page)."""
+    if path.suffix == ".crt" or "share/ca-certificates" not in str(path):
+        return command
+    return f"{shlex.join(['mv', str(path), str(path.with_suffix('.crt'))])} && sudo {command}"
 
 
 def certificates(path: Path) -> frozenset[bytes]:

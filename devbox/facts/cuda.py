@@ -3,7 +3,8 @@
 Source: the tables "CUDA Toolkit and Corresponding Driver Versions" and "... Minimum Required Driver Version for CUDA
 Minor Version Compatibility" of https://docs.nvidia.com/cuda/cuda-toolkit-release-notes/, for Linux; for what
 `cuda-compat` can do, https://docs.nvidia.com/deploy/cuda-compatibility/forward-compatibility.html. Those of 13.2 and
-13.3 are what their installers are called after, `cuda_13.3.0_610.43.02_linux.run` (seen on 2026-11-30).
+13.3 are what their installers are called after, `cuda_13.3.0_610.43.02_linux.run`, that of 13.4 is the branch of its
+package cuda-compat-13-4, 615.71.09 (seen on 2026-11-30).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ DRIVERS = {
     "13.1": "590.44.01",
     "13.2": "595.45.04",
     "13.3": "610.43.02",
+    "13.4": "615",
 }
 # The first driver that runs programs of all releases of a major version, without what is new in them, such as PTX.
 MINOR = {11: "450.80.02", 12: "525.60.13", 13: "580.65.06"}
@@ -34,6 +36,8 @@ MINOR = {11: "450.80.02", 12: "525.60.13", 13: "580.65.06"}
 FORWARD_BRANCHES = {12: frozenset({470}), 13: frozenset({535, 550, 565, 570, 575})}
 # Names of GPUs that are none: https://docs.nvidia.com/deploy/cuda-compatibility/ speaks of "NVIDIA Data Center GPUs".
 _NO_DATA_CENTER = ("GeForce", "TITAN", "Quadro", "RTX A", "RTX PRO")
+# And of those that are, though their name begins as one of these: "NVIDIA RTX PRO 6000 Blackwell Server Edition".
+_SERVER = "Server Edition"
 
 Fit = Literal["full", "minor", "forward", "none", "unknown"]
 
@@ -71,5 +75,5 @@ def fit(driver: str, cuda: str, gpu: str) -> Fit:
         return "full"
     if ours >= number(least):
         return "minor" if whole is not None else "unknown"
-    data_center = not any(word in gpu for word in _NO_DATA_CENTER)
+    data_center = _SERVER in gpu or not any(word in gpu for word in _NO_DATA_CENTER)
     return "forward" if data_center and ours[0] in FORWARD_BRANCHES.get(number(cuda)[0], ()) else "none"

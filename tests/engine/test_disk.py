@@ -17,6 +17,7 @@ from devbox.container import memory, status
 from devbox.container.target import LOCAL_FOLDER, ONE_SHOT
 from devbox.devcontainer.identity import volume_name, workspace_hash
 from devbox.disk import prune, usage
+from devbox.engine import usage as engine_usage
 from devbox.oneshot import left
 from devbox.paths import cache_dir, state_dir
 from devbox.reporter import Silent
@@ -49,7 +50,7 @@ class Held:
         engine.run(
             ["run", "--name", self.names[0], *args, "--volume", f"{self.volume}:/build", image, "sh", "-c", script]
         )
-        engine.run(["create", "--name", self.names[1], "--label", f"{ONE_SHOT}={path}", image, "true"])
+        engine.run(["create", "--name", self.names[1], "--label", f"{ONE_SHOT}={path}", image, "sleep", "600"])
         engine.run(["commit", self.names[0], self.image])
 
     def remove(self) -> None:
@@ -116,8 +117,12 @@ def test_prune_takes_what_killed_commands_left_and_old_logs_of_one_workspace_alo
     assert refused.returncode != 0
     assert "--yes" in refused.stderr
     assert (logs[0] / "old").exists()
-    removed, kept = prune.remove(todo, engine, Silent())
-    assert (len(removed), kept) == (2, ())
+    engine.run(["start", held.names[1]])
+    _, (kept,) = prune.remove(replace(todo, files=()), engine, Silent())
+    assert (kept.name, "running" in kept.reason) == (held.names[1], True)
+    engine.run(["kill", held.names[1]])
+    removed, none = prune.remove(todo, engine, Silent())
+    assert (len(removed), none) == (2, ())
     assert engine.container(held.names[1]) is None
     assert [(folder / "old").exists() for folder in logs] == [False, True]
     assert [(folder / "new").exists() for folder in logs] == [True, True]
@@ -157,7 +162,7 @@ def test_a_second_look_at_all_workspaces_starts_no_container_and_waits_for_no_si
     assert len(looks) == 1
     # As where the engine takes long: what it said before is told, with the time of that.
     monkeypatch.setattr(status, "_NOW_SECONDS", 0.0)
-    monkeypatch.setattr(status, "_SOON_SECONDS", 0.0)
+    monkeypatch.setattr(engine_usage, "of_kind", lambda *_, **__: None)
     second = status.status(engine)
     assert second.sized == first.sized
     assert [one.size for one in second.volumes if one.name == held.volume] == [size]

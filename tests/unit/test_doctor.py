@@ -146,6 +146,10 @@ def test_facts_that_are_wrong_are_found_with_the_remedy(
         ("535.104.05", "11.7.1", "NVIDIA H100", "full"),
         ("580.65.06", "12.7", "NVIDIA H100", "full"),
         ("595.45.04", "13.3", "NVIDIA H100", "minor"),
+        ("610.43.02", "13.4", "NVIDIA H100", "minor"),
+        ("615.71.09", "13.4.2", "NVIDIA H100", "full"),
+        ("575.51.03", "13.0", "NVIDIA RTX PRO 6000 Blackwell Server Edition", "forward"),
+        ("575.51.03", "13.0", "NVIDIA RTX PRO 6000 Blackwell Workstation Edition", "none"),
         ("580.65.06", "99.1", "NVIDIA H100", "unknown"),
         ("", "12.0", "", "unknown"),
     ],
@@ -201,6 +205,10 @@ def test_an_authority_of_the_machine_is_found_until_the_settings_have_it(
     additions = certificates.additions(tmp_path)
     (found,) = wrong("network", patient(additions=additions))
     assert found.remedy == "sudo update-ca-certificates"
+    other = own.rename(own.with_suffix(".pem"))  # which that program passes over
+    (found,) = wrong("network", patient(additions=certificates.additions(tmp_path)))
+    assert found.remedy == f"sudo mv {other} {own} && sudo update-ca-certificates"
+    other.rename(own)
     bundle.write_text(OLD_CA)
     (found,) = wrong("network", patient(additions=additions))
     assert found.remedy is not None
