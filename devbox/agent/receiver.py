@@ -1,7 +1,8 @@
 """The end of a synchronisation at the engine: it takes a checkout into a volume, and says what somebody changed there.
 
-It is run by itself, as `python3 -c TEXT FOLDER`, so it imports nothing of the agent. Each message is a line of JSON.
-Behind some of them come contents in frames: four bytes of length, so many bytes, and an empty frame at the end.
+It is run by itself, as `python3 -c TEXT FOLDER SECONDS`, so it imports nothing of the agent. Each message is a line of
+JSON. Behind some of them come contents in frames: four bytes of length, so many bytes, and an empty frame at the end.
+Each piece of either has so many seconds: one whose other end is gone, without its connection, holds nothing up.
 
 Its record lies in the folder, in `.devbox-sync`: for each file what was sent, and the stamp with which it was left.
 What has another stamp and other content was edited here: it is told, and never written over unless that is asked for.
@@ -17,6 +18,7 @@ import fcntl
 import hashlib
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -37,6 +39,7 @@ FILE, PROGRAM, LINK = "f", "x", "l"
 TICK_NS = 20_000_000
 CHUNK = 1 << 20
 BEAT_SECONDS = 5.0
+_PIECE = 1 << 16
 _SECOND_NS = 1_000_000_000
 
 
@@ -75,13 +78,21 @@ def look(path: str) -> os.stat_result | None:
 class Receiver:
     """The folder, and the record of what was sent to it: `files` has what each holds, its mtime and its stamp here."""
 
-    def __init__(self, root: str, source: IO[bytes]) -> None:
-        """Take the folder and where messages come from. Waits for another one that works on it."""
-        self.root, self.source = root, source
+    def __init__(self, root: str, source: IO[bytes], seconds: float) -> None:
+        """Take the folder, where messages come from, and how long a piece may take.
+
+        Waits for another one that works on the folder, which ends where it is not heard of for so long.
+        """
+        self.root, self.source, self.seconds = root, source, seconds
         self.own = os.path.join(root, OWN)
         os.makedirs(self.own, 0o700, exist_ok=True)
         self._lock = os.open(os.path.join(self.own, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)  # the kernel drops it with this process
+        # The kernel drops it with this process.
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say({"waits": True})
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._sweep({"record", "pending"})
         self.record: JSON = self._read("record") or {"digest": "", "head": "", "files": {}}
         self.files: dict[str, list[Any]] = self.record["files"]
@@ -270,17 +281,41 @@ class Receiver:
             yield self._exactly(size)
 
     def _exactly(self, size: int) -> bytes:
-        data = self.source.read(size)
-        if len(data) < size:
-            raise EOFError
-        return data
+        data = bytearray()
+        while len(data) < size:
+            with self.in_time():
+                piece = self.source.read(min(size - len(data), _PIECE))
+            if not piece:
+                raise EOFError
+            data += piece
+        return bytes(data)
+
+    def messages(self) -> Iterator[JSON]:
+        """Yield what is asked."""
+        while True:
+            line = bytearray()
+            while not line.endswith(b"\n"):
+                with self.in_time():
+                    piece = self.source.readline(_PIECE)
+                if not piece:
+                    return
+                line += piece
+            yield json.loads(line)
+
+    @contextlib.contextmanager
+    def in_time(self) -> Iterator[None]:
+        """Have this process ended by the kernel, as if it were killed, where a piece takes too long."""
+        signal.setitimer(signal.ITIMER_REAL, self.seconds)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
     def repository(self, order: JSON) -> JSON:
         """Take commits, and put HEAD and the index where they are at the other end."""
-        if not self._has_repository():
-            self._must("init", "--quiet")
-            with open(self._path(".git/info/exclude"), "a", encoding="utf-8", errors="surrogateescape") as stream:
-                stream.write(order["exclude"] + f"/{OWN}/\n")
+        # One that is there stays as it is, and one that was cut off is finished.
+        self._must("init", "--quiet")
+        self._exclude([*order["exclude"].splitlines(), f"/{OWN}/"])
         self._must("index-pack", "--stdin", "--fix-thin", frames=self.frames())
         cut = "coming" in self.record
         if cut:
@@ -317,6 +352,16 @@ class Receiver:
         self.record["digest"] = ""
         self._settle()
         return self.state({"known": ""})
+
+    def _exclude(self, lines: Sequence[str]) -> None:
+        """Have git here not see what `lines` say, beside what somebody has written there."""
+        place = self._path(".git/info/exclude")
+        with open(place, "a+", encoding="utf-8", errors="surrogateescape") as stream:
+            stream.seek(0)
+            text = stream.read()
+            missing = [line for line in lines if line not in text.splitlines()]
+            if missing:
+                stream.write("\n".join([*([""] if text and not text.endswith("\n") else []), *missing, ""]))
 
     def _has_repository(self) -> bool:
         return os.path.isdir(self._path(".git"))
@@ -363,7 +408,8 @@ class Receiver:
             with open(self._path(path), "rb") as stream:
                 data = stream.read()
             text = base64.b64encode(data).decode()
-            say({"file": path, "program": bool(status.st_mode & stat.S_IXUSR), "content": text})
+            with self.in_time():
+                say({"file": path, "program": bool(status.st_mode & stat.S_IXUSR), "content": text})
             given += 1
         return {"given": given}
 
@@ -394,11 +440,11 @@ def _beat() -> None:
         say({"alive": True})
 
 
-def main(root: str) -> int:
+def main(root: str, seconds: float) -> int:
     """Answer messages until there are no more. What goes wrong is said, and is the last word."""
     threading.Thread(target=_beat, daemon=True).start()
     try:
-        receiver = Receiver(root, sys.stdin.buffer)
+        receiver = Receiver(root, sys.stdin.buffer, seconds)
         answers = {
             "state": receiver.state,
             "take": receiver.take,
@@ -406,9 +452,10 @@ def main(root: str) -> int:
             "give": receiver.give,
         }
         say({"ready": True})
-        for line in sys.stdin.buffer:
-            order = json.loads(line)
-            say(answers[order["ask"]](order))
+        for order in receiver.messages():
+            answer = answers[order["ask"]](order)
+            with receiver.in_time():
+                say(answer)
     except EOFError:
         return 1
     except OSError as error:
@@ -422,4 +469,4 @@ def main(root: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], float(sys.argv[2])))

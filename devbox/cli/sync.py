@@ -34,22 +34,22 @@ def sync(
     """Bring the checkout to its copy on the engine's machine. Commands that read it do so by themselves."""
     from devbox.container.inside.find import running_container
     from devbox.container.sync import send
-    from devbox.container.sync.wire import Place
 
     run = application(context)
     target = running_container(run.engine, named(path))
     if not target.copied:
         run.show({"copied": False}, lambda: "the engine sees the checkout: there is nothing to bring")
         return
-    place = Place(target.container, target.folder, target.user)
+    place, environ = send.place_of(target, run.engine), run.engine.environ
     if back:
-        taken = send.take_back(run.engine, place, target.workspace, [_below(target.workspace, one) for one in back])
+        named_back = [_below(target.workspace, one) for one in back]
+        taken = send.take_back(place, target.workspace, named_back, environ, run.console)
         # So it is no edit of there any more.
-        send.sync(run.engine, place, target.workspace, run.console)
+        send.sync(place, target.workspace, environ, run.console)
         run.show({"copied": True, "taken": taken}, lambda: "\n".join(taken) or "there is nothing of that name there")
         return
     if status:
-        found = send.compare(run.engine, place, target.workspace)
+        found = send.compare(place, target.workspace, environ, run.console)
         run.show({"copied": True, **found._asdict()}, lambda: _differences(found))
         return
     given_up = [_below(target.workspace, one) for one in discard or ()]
@@ -57,7 +57,7 @@ def sync(
     def once() -> Synced:
         # What is edited over there after the first time is another edit.
         discarded, given_up[:] = tuple(given_up), []
-        return send.sync(run.engine, place, target.workspace, run.console, discard=discarded)
+        return send.sync(place, target.workspace, environ, run.console, discard=discarded)
 
     if watch:
         raise typer.Exit(_watch(run, target.workspace, once))

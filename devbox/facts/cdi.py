@@ -45,12 +45,15 @@ def seen(directories: Iterable[str], pid: int | None) -> tuple[tuple[str, ...], 
 
     A rootless Docker has an /etc and a /run of its own, in which the host's folders are links if they were there when
     it started (`rootlesskit --copy-up`), and what reads specifications follows no link (Go's filepath.Walk). None is an
-    engine without that.
+    engine without that; what one sees that is not this user's is not known, and taken for what is seen here.
     """
     top = "" if pid is None else f"/proc/{pid}/root"
+    if not os.path.isdir(top):  # noqa: PTH112
+        top, pid = "", None
     # In the other tree a link would lead back into this one's.
     places = {one: Path(top + (one if pid is None else one.replace("/var/run/", "/run/", 1))) for one in directories}
-    blind = [one for one, place in places.items() if place.is_symlink() or not place.is_dir()]
+    # What may not be looked into raises nothing here.
+    blind = [one for one, place in places.items() if os.path.islink(place) or not os.path.isdir(place)]  # noqa: PTH112, PTH114
     hidden = tuple(one for one in blind if any(Path(one).glob("*")))
     return tuple(str(place) for one, place in places.items() if one not in hidden), hidden
 

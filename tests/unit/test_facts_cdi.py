@@ -131,6 +131,8 @@ def test_a_folder_that_the_engine_sees_as_a_link_is_told(tmp_path: Path) -> None
     empty.symlink_to("nowhere")
     assert cdi.seen([str(real), str(link), str(empty)], None) == ((str(real), str(empty)), (str(link),))
     assert cdi.seen([str(real)], os.getpid()) == ((f"/proc/{os.getpid()}/root{real}",), ())
+    # Of a process that may not be looked into nothing is known.
+    assert cdi.seen([str(real)], 1 << 30) == ((str(real),), ())
 
 
 def test_podman_looks_where_its_configuration_says(tmp_path: Path) -> None:

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from devbox.agent import receiver
 from devbox.agent.receiver import OWN
 from devbox.container.sync.checkout import scan
+from devbox.container.sync.line import Place, in_container
 from devbox.container.sync.repository import _exclude, _is_here, head_of
 from devbox.container.sync.send import _put, compare, sync, take_back
-from devbox.container.sync.wire import CutError, Place
+from devbox.container.sync.wire import CutError
 from devbox.engine.docker import Engine
 from devbox.errors import DevboxError, EngineError, RefusedError
 from devbox.reporter import Silent
@@ -65,10 +67,13 @@ class Lab:
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", "--message", message)
 
-    def sync(self, *discard: str, docker: Path | None = None) -> Synced:
+    def place(self, docker: Path | None = None) -> Place:
         engine = Engine(docker=str(docker or self.docker), environ={**os.environ, "DOCKER_HOST": "tcp://far:1"})
+        return in_container(engine, "here", str(self.there), "")
+
+    def sync(self, *discard: str, docker: Path | None = None) -> Synced:
         self.reporter.warnings.clear()
-        return sync(engine, Place("here", str(self.there), ""), self.here, self.reporter, discard=discard)
+        return sync(self.place(docker), self.here, os.environ, self.reporter, discard=discard)
 
     def must_agree(self) -> None:
         assert held(self.there) == held(self.here)
@@ -355,8 +360,8 @@ def cut(lab: Lab, chance: random.Random) -> None:
         "    if event in ('os.rename', 'os.remove', 'os.utime', 'os.mkdir', 'os.rmdir', 'open', 'subprocess.Popen'):\n"
         "        left[0] -= 1\n"
         "        if left[0] < 0: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "text, root = argv[-2:]\n"
-        "sys.argv = ['-c', root]\n"
+        "text = argv[-3]\n"
+        "sys.argv = ['-c', *argv[-2:]]\n"
         "code = compile(text, 'receiver', 'exec')\n"
         "sys.addaudithook(hook)\n"
         "exec(code, {'__name__': '__main__'})\n"
@@ -383,10 +388,9 @@ def test_what_was_made_over_there_is_taken_back(lab: Lab) -> None:
     lab.sync()
     lab.write("a", "theirs", there=True)
     lab.write("d/new.sh", "made" * (4 << 20), there=True).chmod(0o755)
-    engine = Engine(docker=str(lab.docker), environ={**os.environ, "DOCKER_HOST": "tcp://far:1"})
-    place = Place("here", str(lab.there), "")
-    assert compare(engine, place, lab.here).edited == ("a",)
-    assert take_back(engine, place, lab.here, ["a", "d", "none"]) == ["a", "d/new.sh"]
+    assert compare(lab.place(), lab.here, os.environ, lab.reporter).edited == ("a",)
+    taken = take_back(lab.place(), lab.here, ["a", "d", "none"], os.environ, lab.reporter)
+    assert taken == ["a", "d/new.sh"]
     assert (lab.here / "d/new.sh").stat().st_mode & 0o100
     assert lab.sync().edited == ()
     assert held(lab.there) == held(lab.here)
@@ -414,6 +418,59 @@ def test_an_end_that_says_nothing_is_given_up(lab: Lab, monkeypatch: pytest.Monk
     silent.chmod(0o755)
     with pytest.raises(EngineError, match=r"said nothing for 0\.3 s"):
         lab.sync(docker=silent)
+
+
+def test_one_whose_other_end_is_gone_holds_no_other_sync_up(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.write("a", "1")
+    lab.commit()
+    said: list[str] = []
+    monkeypatch.setattr(lab.reporter, "info", said.append)
+    gone = lab.place().start(receiver_argv(lab, seconds=0.5), 30)
+    try:
+        assert gone.receive() == b'{"ready":true}\n'
+        lab.sync()
+    finally:
+        gone.close()
+    assert said[0] == "waiting for another sync of this checkout"
+    lab.must_agree()
+
+
+def receiver_argv(lab: Lab, *, seconds: float) -> tuple[str, ...]:
+    return ("python3", "-c", Path(receiver.__file__).read_text(), str(lab.there), str(seconds))
+
+
+def test_a_repository_that_was_cut_off_is_finished(lab: Lab) -> None:
+    """Its folder is there, and neither HEAD nor what devbox keeps out of git's sight."""
+    lab.write("a", "1")
+    lab.commit()
+    lab.write(".git/info/exclude", "*.mine\n")
+    (lab.there / ".git/objects").mkdir(parents=True)
+    lab.write(".git/info/exclude", "theirs", there=True)
+    lab.sync()
+    lab.must_agree()
+    assert (lab.there / ".git/info/exclude").read_text() == f"theirs\n*.mine\n/{OWN}/\n"
+
+
+def test_no_commit_is_sent_whose_objects_git_does_not_tell(lab: Lab, tmp_path: Path) -> None:
+    lab.write("d/a", "1")
+    lab.commit()
+    lab.commit()
+    whole = lab.here.rename(tmp_path / "whole")
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", f"file://{whole}", lab.here], check=True)
+    folder = lab.git("rev-parse", "HEAD:d")
+    subprocess.run(["git", "unpack-objects", "-q"], cwd=lab.here, input=moved_pack(lab), check=True)
+    (lab.here / f".git/objects/{folder[:2]}/{folder[2:]}").unlink()
+    with pytest.raises(DevboxError, match="does not tell which objects HEAD"):
+        lab.sync()
+
+
+def moved_pack(lab: Lab) -> bytes:
+    """Take the only pack of a checkout away, and return it."""
+    (pack,) = (lab.here / ".git/objects/pack").glob("*.pack")
+    data = pack.read_bytes()
+    for one in pack.parent.iterdir():
+        one.unlink()
+    return data
 
 
 def test_a_container_without_python_is_told(lab: Lab) -> None:

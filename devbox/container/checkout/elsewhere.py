@@ -69,8 +69,12 @@ def volume_of(workspace: Path) -> str:
 
 def is_copy(inspected: Mapping[str, Any]) -> bool:
     """Tell whether a container has a copy of its checkout, by its inspection."""
-    ours = volume_name(os.getuid(), f"{_KIND}-")
-    return any(str(mount.get("Name") or "").startswith(ours) for mount in inspected.get("Mounts") or ())
+    return any(of_copy(str(mount.get("Name") or "")) for mount in inspected.get("Mounts") or ())
+
+
+def of_copy(volume: str) -> bool:
+    """Tell whether a volume has a copy of a checkout, by its name."""
+    return volume.startswith(volume_name(os.getuid(), f"{_KIND}-"))
 
 
 def mounts_there(contract: Contract, mounts: Iterable[Mount]) -> Iterator[Mount]:

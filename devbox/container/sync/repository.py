@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from devbox.errors import DevboxError, last_lines
 from devbox.facts.checkout import gather
 from devbox.facts.git import git, packed
 from devbox.trust.reach import is_inside
@@ -55,14 +57,17 @@ def _is_own(workspace: Path) -> bool:
 
 
 def commits(workspace: Path, head: Head, state: dict[str, Any]) -> tuple[dict[str, Any], Iterator[bytes]]:
-    """Return the message by which the other end gets to `head`, and the pack. `state` is what it said of itself."""
+    """Return the message by which the other end gets to `head`, and the pack. `state` is what it said of itself.
+
+    Raises DevboxError where git does not tell what is in them.
+    """
     shallow = state["shallow"] or _said(workspace, "rev-parse", "--is-shallow-repository") == "true"
     shallow = shallow or (not state["head"] and _size(workspace) > LARGE)
     before = state["head"] if state["head"] and _is_here(workspace, state["head"]) else ""
     tags = {} if shallow else _tags(workspace, head)
     if shallow:
         trees = [f"{head.commit}^{{tree}}", *([f"^{before}^{{tree}}"] if before else [])]
-        objects = "\n".join([head.commit, _said(workspace, "rev-list", "--objects", *trees)])
+        objects = "\n".join([head.commit, _must(workspace, "rev-list", "--objects", *trees)])
     else:
         objects = "\n".join([head.commit, *tags.values(), *([f"^{before}"] if before else [])])
     order = {
@@ -78,7 +83,7 @@ def commits(workspace: Path, head: Head, state: dict[str, Any]) -> tuple[dict[st
 
 def _tags(workspace: Path, head: Head) -> dict[str, str]:
     """Return the tags in the history of HEAD, by which builds tell their version."""
-    told = _said(workspace, "for-each-ref", "--merged", head.commit, "--format=%(refname) %(objectname)", "refs/tags")
+    told = _must(workspace, "for-each-ref", "--merged", head.commit, "--format=%(refname) %(objectname)", "refs/tags")
     return dict(line.split(" ", 1) for line in told.splitlines())
 
 
@@ -108,3 +113,14 @@ def _exclude(workspace: Path) -> str:
 def _said(workspace: Path, *args: str) -> str:
     done = git(workspace, *args)
     return done.stdout.strip("\n") if done is not None and done.ok else ""
+
+
+def _must(workspace: Path, *args: str) -> str:
+    done = git(workspace, *args)
+    if done is None or not done.ok:
+        raise DevboxError(
+            f"git does not tell which objects HEAD of {workspace} has, so no commit is sent",
+            hint=f"git -C {shlex.quote(str(workspace))} fsck   # or: git fetch --refetch",
+            detail=last_lines(done.stderr) or None if done is not None else "it took too long",
+        )
+    return done.stdout.strip("\n")

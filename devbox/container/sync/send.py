@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox.agent.receiver import CHUNK, LINK
 from devbox.container.sync.checkout import digest, scan
+from devbox.container.sync.line import in_container
 from devbox.container.sync.repository import commits, head_of
-from devbox.container.sync.wire import AGAIN, Place, Wire, framed
+from devbox.container.sync.wire import AGAIN, Wire, framed
 from devbox.errors import DevboxError, EngineError, RefusedError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devbox.container.sync.checkout import Held
+    from devbox.container.sync.line import Place
     from devbox.container.target import Target
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
@@ -46,17 +48,23 @@ class Synced(NamedTuple):
     moved: str = ""
 
 
-def sync(engine: Engine, place: Place, workspace: Path, reporter: Reporter, *, discard: Collection[str] = ()) -> Synced:
+def sync(
+    place: Place,
+    workspace: Path,
+    environ: Mapping[str, str],
+    reporter: Reporter,
+    *,
+    discard: Collection[str] = (),
+) -> Synced:
     """Bring the checkout at `workspace` to its copy, and say what was edited there. Raises EngineError.
 
-    `discard` are paths, also of folders, whose edits there are given up. One that was cut off anywhere is finished by
-    the next.
+    `environ` may say how long a wait for the other end may take. `discard` are paths, also of folders, whose edits
+    there are given up. One that was cut off anywhere is finished by the next.
     """
     done = Synced("")
-    head = head_of(workspace)
-    with Wire(engine, place) as wire:
+    head, files = head_of(workspace), scan(workspace)
+    with Wire(place, environ, reporter) as wire:
         for _ in range(_TRIES):
-            files = scan(workspace)
             wanted = digest(files, head.commit if head is not None else "")
             state = wire.ask({"ask": "state", "known": wanted})
             may_move = state["git"] and not state["moved"]
@@ -84,17 +92,18 @@ def sync(engine: Engine, place: Place, workspace: Path, reporter: Reporter, *, d
             )
             if not missed:
                 break
+            files = scan(workspace)
         else:
             raise DevboxError(f"{', '.join(missed[:_NAMED])}: changes all the time, and cannot be sent")
     _tell(done, reporter)
     return done
 
 
-def compare(engine: Engine, place: Place, workspace: Path) -> Synced:
+def compare(place: Place, workspace: Path, environ: Mapping[str, str], reporter: Reporter) -> Synced:
     """Return what `sync` would do, and change nothing. Commits that it would send are not counted."""
     files, head = scan(workspace), head_of(workspace)
     wanted = digest(files, head.commit if head is not None else "")
-    with Wire(engine, place) as wire:
+    with Wire(place, environ, reporter) as wire:
         state = wire.ask({"ask": "state", "known": wanted})
     order = _order(files, state, wanted, ())
     return Synced(
@@ -107,14 +116,16 @@ def compare(engine: Engine, place: Place, workspace: Path) -> Synced:
     )
 
 
-def take_back(engine: Engine, place: Place, workspace: Path, paths: Sequence[str]) -> list[str]:
+def take_back(
+    place: Place, workspace: Path, paths: Sequence[str], environ: Mapping[str, str], reporter: Reporter
+) -> list[str]:
     """Take files of the copy, and those in folders of it, over what is here; return the paths.
 
     What comes is a container's word: nothing is written outside the checkout, into git's folders, or through a link.
     Raises RefusedError.
     """
     taken = []
-    with Wire(engine, place) as wire:
+    with Wire(place, environ, reporter) as wire:
         said = wire.ask({"ask": "give", "paths": list(paths)})
         while "file" in said:
             path = str(said["file"])
@@ -152,7 +163,12 @@ def _put(workspace: Path, path: str, content: bytes, *, program: bool) -> None:
 def bring(target: Target, engine: Engine, reporter: Reporter) -> None:
     """Bring the checkout of a dev container to its copy, if it has one. Raises as `sync` does."""
     if target.copied:
-        sync(engine, Place(target.container, target.folder, target.user), target.workspace, reporter)
+        sync(place_of(target, engine), target.workspace, engine.environ, reporter)
+
+
+def place_of(target: Target, engine: Engine) -> Place:
+    """Return where the copy of a dev container's checkout is."""
+    return in_container(engine, target.container, target.folder, target.user)
 
 
 def _is_among(path: str, named: Collection[str]) -> bool:

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import json
-import socket
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from devbox.agent import receiver
-from devbox.container.inside.exec import prepared
 from devbox.engine.api import patience
-from devbox.engine.attach import Frames
-from devbox.engine.exec import Exec
 from devbox.errors import EngineError, last_lines
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from devbox.engine.attach import Session
-    from devbox.engine.docker import Engine
+    from devbox.container.sync.line import Place
+    from devbox.reporter import Reporter
 
 # The other end says something every few seconds.
 SECONDS = 60.0
+# So many times that is what the other end has for a wait: it says nothing of its own while git packs here.
+_OTHER_END = 5
 # The deadline is one for each piece: a slow line needs long for all of a large message.
 _PIECE = 1 << 16
 _NO_SPACE = frozenset({28, 122})
@@ -36,82 +33,40 @@ class CutError(EngineError):
     """The talk ended in its midst: the other end is gone, or says nothing."""
 
 
-class Place(NamedTuple):
-    """Where the copy of a checkout is: in which container, in which folder, and whose it is."""
-
-    container: str
-    folder: str
-    user: str
-
-
 class Wire:
-    """A receiver that runs, for the length of a block."""
+    """A receiver that runs, for the length of a block. A wait for another sync of the same checkout is reported."""
 
-    def __init__(self, engine: Engine, place: Place) -> None:
-        """Take where it runs."""
-        program = Path(receiver.__file__).read_text(encoding="utf-8")
-        self._asked = Exec(
-            place.container, ("python3", "-I", "-S", "-c", program, place.folder), user=place.user, cwd="/"
-        )
-        self._engine, self._place = engine, place
-        self._seconds = patience(engine.environ, SECONDS)
-        self._session: Session | None = None
-        self._client: subprocess.Popen[bytes] | None = None
-        self._line, self._errors = bytearray(), bytearray()
-        self._frames = Frames()
+    def __init__(self, place: Place, environ: Mapping[str, str], reporter: Reporter) -> None:
+        """Take where it runs; `environ` says how long each wait may take."""
+        self._place, self._reporter = place, reporter
+        self._seconds = patience(environ, SECONDS)
+        self._line = bytearray()
 
     def __enter__(self) -> Self:
-        self._session = prepared(self._asked, self._engine.environ)
-        if self._session is not None:
-            try:
-                self._session.start(timeout=self._seconds)
-            except TimeoutError:
-                raise self._lost(f"was not asked within {self._seconds:g} s") from None
-            self._connection = self._session.connection
-        else:
-            self._connection = self._by_client()
-        self._connection.settimeout(self._seconds)
+        program = Path(receiver.__file__).read_text(encoding="utf-8")
+        argv = ("python3", "-I", "-S", "-c", program, self._place.folder, f"{_OTHER_END * self._seconds:g}")
         try:
-            self.hear()
+            self._way = self._place.start(argv, self._seconds)
+        except TimeoutError:
+            raise self._lost(f"was not asked within {self._seconds:g} s") from None
+        try:
+            if "waits" in self.hear():
+                self._reporter.info("waiting for another sync of this checkout")
+                self.hear()
         except BaseException:
-            self.__exit__()
+            self._way.close()
             raise
         return self
 
-    def _by_client(self) -> socket.socket:
-        import subprocess
-        import tempfile
-
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the connection
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._client = subprocess.Popen(
-                [self._engine.docker, *self._asked.args()],
-                stdin=theirs.fileno(),
-                stdout=theirs.fileno(),
-                stderr=self._said.fileno(),
-                env=dict(self._engine.environ),
-                start_new_session=True,
-            )
-        return ours
-
     def __exit__(self, *_: object) -> None:
-        self._connection.close()
-        if self._client is not None:
-            # Its stdin has ended, and with that the receiver.
-            try:
-                self._client.wait(5)
-            except Exception:  # noqa: BLE001  # it may hang with its network
-                self._client.kill()
-                self._client.wait()
-            self._said.close()
+        self._way.close()
 
     def ask(self, message: dict[str, Any], contents: Iterable[bytes] = ()) -> dict[str, Any]:
         """Send a message and the frames behind it; return the answer. Raises EngineError."""
         try:
             for data in chain([json.dumps(message, separators=(",", ":")).encode() + b"\n"], contents):
                 for begin in range(0, len(data), _PIECE):
-                    self._connection.sendall(memoryview(data)[begin : begin + _PIECE])
+                    self._way.send(memoryview(data)[begin : begin + _PIECE])
         except TimeoutError:
             raise self._lost(f"took nothing for {self._seconds:g} s") from None
         except OSError:
@@ -144,19 +99,12 @@ class Wire:
         if len(self._line) > _LONGEST_LINE:
             raise CutError("the container's answer has no end", hint=AGAIN)
         try:
-            if self._session is not None:
-                parts = self._session.receive()
-                if parts is None:
-                    raise self._ended()
-                for stream, piece in parts:
-                    (self._line if stream == 1 else self._errors).extend(piece)
-                return
-            data = self._connection.recv(1 << 16)
+            data = self._way.receive()
         except TimeoutError:
             raise self._lost(f"said nothing for {self._seconds:g} s") from None
         except OSError as error:
             raise self._lost(str(error.strerror or error)) from None
-        if not data:
+        if data is None:
             raise self._ended()
         self._line.extend(data)
 
@@ -168,13 +116,10 @@ class Wire:
         return EngineError(f"the checkout could not be brought to the engine: {said['fault']}", hint=AGAIN)
 
     def _lost(self, how: str) -> EngineError:
-        return CutError(f"the container {self._place.container[:12]} {how}: the connection is lost", hint=AGAIN)
+        return CutError(f"{self._place.title} {how}: the connection is lost", hint=AGAIN)
 
     def _ended(self) -> EngineError:
-        if self._client is not None:
-            self._said.seek(0)
-            self._errors += self._said.read()
-        told = (bytes(self._line) + bytes(self._errors)).decode("utf-8", "replace").strip()
+        told = f"{self._line.decode('utf-8', 'replace')}{self._way.told()}".strip()
         if "executable file not found" in told or "python3: not found" in told:
             return EngineError(
                 "the container has no python3, by which a checkout is brought to an engine elsewhere",

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from devbox.container import memory
+from devbox.container.checkout.elsewhere import of_copy
 from devbox.container.request import StepDone
 from devbox.container.steps import (
     NEXT,
@@ -440,15 +441,15 @@ def _port_taken(text: str) -> EngineError:
     return EngineError(f"{which} that the container publishes is taken", hint=hint, detail=text)
 
 
-# As root: $1 is the user, then what each folder is to have, and the folder: `-` for the user as its owner, or a group.
-# New folders in a group's get that group as well. Prints what was mended, as it was asked for.
+# As root: $1 is the user, then what each folder is to have, and the folder: `-` for the user as its owner, with options
+# of chown behind it, or a group. New folders in a group's get that group as well. Prints what was mended.
 _MEND = r"""
 ids=$(id -u "$1"):$(id -g "$1") || ids=
 shift
 while [ $# -ge 2 ]; do
   case $1 in
     # The group may be one that all of an image's users are in.
-    -) [ -z "$ids" ] || [ "$(stat -c %u "$2")" = "${ids%%:*}" ] || { chown "$ids" "$2" && echo "$1 $2"; } ;;
+    -*) [ -z "$ids" ] || [ "$(stat -c %u "$2")" = "${ids%%:*}" ] || { chown ${1#-} "$ids" "$2" && echo "- $2"; } ;;
     *) [ "$(stat -c %g:%a "$2")" = "$1:2775" ] || { chgrp "$1" "$2" && chmod 2775 "$2" && echo "$1 $2"; } ;;
   esac
   shift 2
@@ -461,17 +462,18 @@ def mend(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Give the user the top folder of each of devbox's volumes among `mounts`, and a group that of each it shares.
 
-    Of a volume it is that folder alone, and the group may write it. `mounts` are the container's as `docker inspect`
-    lists them. A volume that an IDE or an older image made may belong to root. The volumes of the host user `uid` are
-    devbox's by their names; others are left as they are. Returns the folders that belong to the user now, and those
-    that are shared now.
+    Of a volume it is that folder alone, and the group may write it; of the copy of a checkout it is all. `mounts` are
+    the container's as `docker inspect` lists them. A volume that an IDE or an older image made may belong to root. The
+    volumes of the host user `uid` are devbox's by their names; others are left as they are. Returns the folders that
+    belong to the user now, and those that are shared now.
     """
     wanted: list[str] = []
     for one in mounts:
         name, folder = str(one.get("Name") or ""), str(one["Destination"])
         ours = one.get("Type") == "volume" and name.startswith(volume_name(uid, ""))
         if ours and user not in {"root", "0"}:
-            wanted += ["-", folder]
+            # What another user of the container had in the copy of a checkout, this one has to write.
+            wanted += ["--hR" if of_copy(name) else "-", folder]
         if (gid := group_of_volume(name)) is not None:
             wanted += [str(gid), folder]
     if not wanted:

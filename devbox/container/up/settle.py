@@ -13,8 +13,8 @@ from devbox.container.hooks import commands, secrets
 from devbox.container.hooks.parallel import Aside
 from devbox.container.inside.probe import Reading, learn, reading
 from devbox.container.person import git_identity, ssh_agent
+from devbox.container.sync.line import in_container
 from devbox.container.sync.send import sync
-from devbox.container.sync.wire import Place
 from devbox.container.target import Target
 from devbox.container.up.apply import ended, mend
 from devbox.devcontainer.identity import METADATA
@@ -47,16 +47,20 @@ def settle(
             "made with: devbox up --recreate"
         )
     hooks = None if run.request.skip_hooks or not run.request.extent.inside else _declared(run, read)
+    copied = is_copy(inspected)
+    provide = partial(git_identity.provide, run.engine, read)
     try:
-        # A call into the container is a tenth of a cold `up`, and these do not depend on each other.
-        identity = Aside(partial(git_identity.provide, run.engine, read))
+        # A call into the container is a tenth of a cold `up`, and these do not depend on each other; but a copy has
+        # its owner, and its repository, only after them.
+        identity = None if copied else Aside(provide)
         if fresh and merged is not None:
             _mend(run, read)
-        if is_copy(inspected):
+        if copied:
             with run.journal.timed("checkout"):
                 carry(run.engine, read.id, merged.mounts if merged is not None else ())
-                place = Place(read.id, read.folder, read.user)
-                sync(run.engine, place, contract.workspace, run.reporter)
+                place = in_container(run.engine, read.id, read.folder, read.user)
+                sync(place, contract.workspace, run.engine.environ, run.reporter)
+        identity = identity or Aside(provide)
         inside = commands.Inside(run.engine, Target(read.id, read.workspace, read.folder, read.user), run.reporter)
         left = None if hooks is None else Aside(partial(commands.unmarked, inside, hooks))
         target, warning = _target(run, read, fresh=fresh)
