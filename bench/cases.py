@@ -8,9 +8,9 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bench import measure, trees
+from bench import engine, measure, trees
 from bench.measure import Subject, interleaved
-from bench.report import Budget, Counted, Noise, Result, Skipped, Verdict
+from bench.report import Budget, Counted, Noise, Result, Skipped, Verdict, Waited
 from bench.workspace import Tools, Workspace, scratch, started, written
 
 if TYPE_CHECKING:
@@ -98,6 +98,12 @@ def noise_of(workspace: Workspace, rounds: int) -> float:
     return measure.noise(subject, rounds, cwd=workspace.path, environ=workspace.environ)
 
 
+def waited(case: str, pair: Sequence[Subject], workspace: Workspace, options: Options) -> Waited:
+    """Measure the engine's part of devbox's command and of the other's, which is the second of the `pair`."""
+    (mine, whole), (theirs, all_of_it) = (engine.part(one, workspace, options.few) for one in pair)
+    return Waited(case, mine / whole, theirs / all_of_it, mine / all_of_it)
+
+
 def start_up(workspace: Workspace, options: Options) -> Iterator[Result]:
     """Time `--version`."""
     tools = workspace.tools
@@ -132,6 +138,7 @@ def execute(workspace: Workspace, options: Options) -> Iterator[Result]:
         )
     budgets = {"docker exec": EXEC_DOCKER, "devcontainer exec": EXEC_REFERENCE}
     yield from compared(case, subjects, budgets, workspace, options)
+    yield waited(f"{case} beside docker exec", subjects[:2], workspace, options)
 
 
 def up(workspace: Workspace, options: Options) -> Iterator[Result]:
@@ -207,6 +214,7 @@ def beside_reference(workspace: Workspace, options: Options, mode: str) -> Itera
             prepare()
             counts.append(workspace.docker_processes(*argv))
         yield Counted(name, *counts)
+        yield waited(name, subjects, workspace, options)
 
 
 def _nothing() -> None:
@@ -223,6 +231,7 @@ def no_op_build(workspace: Workspace, options: Options, files: int) -> Iterator[
     ]
     case = f"devbox build, nothing to do, {files:,} files"
     yield from compared(case, subjects, {"ninja": no_op(files)}, workspace, options, warm_up=2)
+    yield waited(f"{case} beside ninja", subjects, workspace, options)
 
 
 def edit_build(workspace: Workspace, options: Options) -> Iterator[Result]:

@@ -94,13 +94,26 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class Waited:
+    """How much of a command's time the engine had to answer, of devbox's and of another tool's: parts of 1.
+
+    `floor` is the engine's part under devbox beside the whole time of the other tool: no client can be below it.
+    """
+
+    case: str
+    devbox: float
+    other: float
+    floor: float
+
+
+@dataclass(frozen=True, slots=True)
 class Noise:
     """By which part a command differs from itself here."""
 
     part: float
 
 
-Result = Verdict | Skipped | Counted | Noise
+Result = Verdict | Skipped | Counted | Waited | Noise
 
 
 def markdown(results: Iterable[Result], facts: Sequence[tuple[str, str]]) -> str:
@@ -114,7 +127,10 @@ def markdown(results: Iterable[Result], facts: Sequence[tuple[str, str]]) -> str
     ]
     skipped = []
     counted = []
-    for result in results:
+    kept = list(results)
+    for result in kept:
+        if isinstance(result, Waited):
+            continue
         if isinstance(result, Skipped):
             skipped.append(f"- {result.case}: {result.reason}")
             continue
@@ -136,11 +152,22 @@ def markdown(results: Iterable[Result], facts: Sequence[tuple[str, str]]) -> str
         lines.append(f"| {' | '.join(cells)} |")
     if counted:
         lines += ["", *_COUNTED, *counted]
+    lines += _waited(kept)
     if skipped:
         lines += ["", "Not measured:", "", *skipped]
     return "\n".join(lines) + "\n"
 
 
+def _waited(results: Iterable[Result]) -> list[str]:
+    rows = [
+        f"| {one.case} | {one.devbox:.0%} | {one.other:.0%} | {one.floor:.2f} |"
+        for one in results
+        if isinstance(one, Waited)
+    ]
+    return ["", *_WAITED, *rows] if rows else []
+
+
+_WAITED = ("| the engine's part | of devbox's time | of the other's | least ratio there can be |", "|---|--:|--:|--:|")
 _COUNTED = ("| docker processes | devbox | devcontainer |", "|---|--:|--:|")
 
 
@@ -167,6 +194,13 @@ def ratios(results: Iterable[Result], date: str, machine_class: str) -> str:
     counted = [f"| {one.case} | {one.devbox} | {one.reference} |" for one in kept if isinstance(one, Counted)]
     if counted:
         lines += ["", "How many docker processes each tool starts:", "", *_COUNTED, *counted]
+    if waited := _waited(kept):
+        lines += [
+            "",
+            "What the engine itself takes, to answer or to run a program, is no client's to save. Of devbox's time, of",
+            "the other tool's, and, as the least ratio there can be, of devbox's beside all of the other's:",
+            *waited,
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -183,6 +217,8 @@ def as_json(results: Iterable[Result], facts: Sequence[tuple[str, str]]) -> str:
         if isinstance(one, Skipped)
         else {"case": one.case, "docker_processes": {"devbox": one.devbox, "devcontainer": one.reference}}
         if isinstance(one, Counted)
+        else {"case": one.case, "engine": {"devbox": one.devbox, "other": one.other, "floor": one.floor}}
+        if isinstance(one, Waited)
         else {
             "case": one.case,
             "devbox": {"median": one.subject.median, "seconds": one.subject.seconds},

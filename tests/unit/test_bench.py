@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 from xml.etree import ElementTree as ET
@@ -14,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import cases, chart, measure, report, scale, trees
+from bench import cases, chart, engine, measure, report, scale, trees
 from bench.measure import FailedError, Sample, Subject
 from bench.report import Budget, Counted, Skipped, Verdict
 
@@ -74,6 +76,32 @@ def test_what_is_not_decided_is_timed_again(tmp_path: Path) -> None:
     )
     assert order == ["a", "b"] * 4
     assert len(samples["b"].seconds) == 4
+
+
+def test_the_engine_is_waited_for_from_a_question_to_the_last_of_its_answer(tmp_path: Path) -> None:
+    place = str(tmp_path / "engine")
+    with (
+        socket.socket(socket.AF_UNIX) as server,
+        engine.between({"DOCKER_HOST": f"unix://{place}"}) as (found, environ),
+    ):
+        server.bind(place)
+        server.listen()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(environ["DOCKER_HOST"].removeprefix("unix://"))
+            behind = server.accept()[0]
+            times = [time.perf_counter()]
+            for said in (b"first", b"second"):
+                client.sendall(b"?")
+                assert behind.recv(16) == b"?"
+                behind.sendall(said)
+                assert client.recv(16) == said
+                times.append(time.perf_counter())
+            behind.close()
+            assert client.recv(16) == b""
+    whole = found.waited(times[0], times[2])
+    assert 0 < whole <= times[2] - times[0]
+    assert found.waited(times[0], times[1]) + found.waited(times[1], times[2]) == pytest.approx(whole)
+    assert [found.waited(*none) for none in ((times[0] - 60, times[0]), (times[2], times[2] + 60))] == [0.0, 0.0]
 
 
 def test_a_command_that_is_the_same_each_time_has_no_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
