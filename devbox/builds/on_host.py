@@ -16,7 +16,7 @@ from devbox.agent.volume import CURRENT
 from devbox.builds.compile_commands import Places, Rewritten, compilers, rewrite, toolkits
 from devbox.container.target import VOLUME
 from devbox.devcontainer.writing.write import keep_out
-from devbox.engine.exec import Exec
+from devbox.engine.exec import Exec, by_client
 from devbox.errors import BuildError, RefusedError
 from devbox.facts.checkout import gather
 from devbox.facts.git import git
@@ -167,12 +167,13 @@ def copy_headers(engine: Engine, target: Target, paths: Iterable[str], headers: 
     script = 'for path; do [ -e "/$path" ] && printf "%s\\0" "$path"; done | tar -C / -chf - --null --hard-dereference '
     script += "--ignore-failed-read "
     script += " ".join(f"--exclude='{pattern}'" for pattern in _NO_HEADERS) + " -T -"
-    argv = [engine.docker, "exec", "--user", target.user, target.container, "sh", "-c", script, "pack"]
+    packing = ("sh", "-c", script, "pack", *(path.lstrip("/") for path in _tops(paths)))
+    asked = Exec(target.container, packing, target.user, interactive=False)
     count = 0
     with (
         tempfile.TemporaryFile() as words,
         subprocess.Popen(
-            [*argv, *(path.lstrip("/") for path in _tops(paths))],
+            by_client(asked, engine.environ, engine.docker),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=words,

@@ -14,6 +14,7 @@ from devbox.agent.protocol import R
 from devbox.builds import deliver
 from devbox.container.inside.exec import execution, prepared
 from devbox.container.inside.unrunnable import BEGINNING, NotFoundError, unrunnable
+from devbox.engine.exec import by_client
 from devbox.errors import EXIT_INTERRUPTED, BuildError, EngineError, ProgramMissingError, Stopped
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def _exec(target: Target, engine: Engine, argv: list[str]) -> _Line:
     asked = execution(target, argv, environ=engine.environ)
     environ = target.client_environ(engine.environ)
     session = prepared(asked, environ)
-    return _ClientLine([engine.docker, *asked.args()], environ) if session is None else _SocketLine(session)
+    return _ClientLine(by_client(asked, environ, engine.docker), environ) if session is None else _SocketLine(session)
 
 
 class _Line:

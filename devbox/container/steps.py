@@ -224,7 +224,7 @@ class RemoveContainer:
 
     def lines(self, engine: Engine) -> list[str]:
         """Return the docker command."""
-        return [engine.line(["rm", "--force", "--volumes", self.name])]
+        return [engine.line(engine.removal(self.name))]
 
 
 @dataclass(frozen=True, slots=True)

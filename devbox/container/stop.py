@@ -68,7 +68,7 @@ class Down:
     def lines(self, engine: Engine) -> list[str]:
         """Return the docker commands."""
         return [
-            *(engine.line(["rm", "--force", "--volumes", name]) for name in self.containers),
+            *(engine.line(engine.removal(name)) for name in self.containers),
             *(engine.line(_down_args(project)) for project in self.projects),
             *(engine.line(["volume", "rm", name]) for name in self.volumes),
         ]
@@ -133,7 +133,7 @@ def stop(engine: Engine, workspace: Path, reporter: Reporter) -> Stopped:
     for container in running:
         if project_of(container.labels) not in projects:
             with reporter.step(f"Stopping the container {container.called}"):
-                engine.run(["stop", "--time", str(STOP_SECONDS), container.id])
+                engine.run(engine.stopping(container.id, STOP_SECONDS))
     idle = tuple(one.called for one in members.values() if one not in running)
     return Stopped(folder, tuple(one.called for one in running), idle)
 

@@ -140,14 +140,14 @@ class Engine:
         from devbox.engine import process
         from devbox.engine.attach import RefusedByEngineError, Session, captured
 
-        argv = (self.docker, *asked.args())
         path = socket_path(self.environ)
         try:
             session = None if path is None else Session(path, asked, self.environ)
         except OSError:
             session = None
         if session is None:
-            return self.run(argv[1:], check=False, input_text=input_text, timeout=timeout)
+            return self.run(asked.args(), check=False, input_text=input_text, timeout=timeout)
+        argv = tuple(asked.argv_of(self.docker))
         try:
             code, *said = captured(session, (input_text or "").encode(), timeout)
         except RefusedByEngineError as error:
@@ -174,6 +174,18 @@ class Engine:
         if not done.ok:
             self.raise_known(done.stderr, args)
         return done
+
+    def follow(self, asked: Exec, on_line: Callable[[str], None], *, environ: Mapping[str, str]) -> process.Completed:
+        """Run a command in a container like `stream`; `environ` has what it is passed on by name."""
+        return self.stream(asked.args(), on_line, secrets=environ)
+
+    def removal(self, container: str) -> list[str]:
+        """Return the arguments that remove a container, running or not."""
+        return ["rm", "--force", "--volumes", container]
+
+    def stopping(self, container: str, seconds: int) -> list[str]:
+        """Return the arguments that stop a container, which gets so many seconds to end by itself."""
+        return ["stop", "--time", str(seconds), container]
 
     def trouble(self, said: str, args: Sequence[str] = ()) -> EngineError | None:
         """Return the error for a `docker ARGS` that failed and `said` that it could not reach or use its engine."""

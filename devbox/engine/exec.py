@@ -48,6 +48,10 @@ class Exec(NamedTuple):
             args += ["--env", name if value is None else f"{name}={value}"]
         return [*args, self.container, *self.argv]
 
+    def argv_of(self, docker: str = "docker") -> list[str]:
+        """Return the argv of the client, as it is shown: `docker` is the program."""
+        return [docker, *self.args()]
+
     def request(self, environ: Mapping[str, str], *, detach_keys: str = "") -> dict[str, object]:
         """Return what the docker client makes of `args` in `environ`: the body of `POST /containers/NAME/exec`.
 
@@ -83,6 +87,11 @@ class Exec(NamedTuple):
 def _variable(name: str, value: str | None, environ: Mapping[str, str]) -> str:
     value = environ.get(name) if value is None else value
     return name if value is None else f"{name}={value}"
+
+
+def by_client(asked: Exec, environ: Mapping[str, str], docker: str = "docker") -> list[str]:  # noqa: ARG001
+    """Return the argv of the client that executes a command, to be run in `environ`."""
+    return asked.argv_of(docker)
 
 
 def terminal_size(descriptor: int) -> tuple[int, int]:

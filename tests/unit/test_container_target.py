@@ -81,7 +81,7 @@ def test_the_argv_names_what_it_must_not_show(tmp_path: Path) -> None:
         carried=(("LINES", "a\nb"),),
         host_env=(("HF_TOKEN", (("HF_TOKEN", ""),)), ("URL", ("https://", ("USER", "nobody"), "@host"))),
     )
-    argv = exec_argv(target, ["cc", "-v"], tty=True, env=(("A", "1"), ("B", None)))
+    argv = exec_argv(target, ["cc", "-v"], tty=True, env=(("A", "1"), ("B", None)), environ={})
     assert argv == [
         *(
             "docker",

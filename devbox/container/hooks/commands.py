@@ -11,12 +11,12 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from devbox.container import memory
 from devbox.container.hooks.parallel import INTERRUPTED, CommandDone, CommandsFailedError, run_entry
 from devbox.container.inside import supervise
-from devbox.container.inside.exec import exec_argv
+from devbox.container.inside.exec import execution
 from devbox.container.inside.home import HOMELESS, OWN_HOME
 from devbox.container.inside.unrunnable import BEGINNING, CODES, unrunnable
 from devbox.container.person.dotfiles import NAME as DOTFILES
@@ -148,12 +148,11 @@ class Inside:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     variables: Sequence[tuple[str, str]] = ()
 
-    def argv(self, command: Command, token: str | None = None, names: Sequence[str] = ()) -> list[str]:
-        """Return the docker command for a lifecycle command; it runs in `environ`. `names` are further variables."""
+    def asked(self, command: Command, token: str | None = None, names: Sequence[str] = ()) -> Exec:
+        """Return a lifecycle command as it is executed, in `environ`. `names` are further variables."""
         env: list[tuple[str, str | None]] = [] if token is None else [(supervise.TOKEN, token)]
         env += [*self.variables, *((name, None) for name in (*self.secrets, *names))]
-        more: dict[str, Any] = {"env": env, "environ": self.engine.environ, "docker": self.engine.docker}
-        return exec_argv(self.target, host_argv(command), interactive=False, **more)
+        return execution(self.target, host_argv(command), interactive=False, env=env, environ=self.engine.environ)
 
     def environ(self) -> dict[str, str]:
         """Return the environment for docker, with what it passes on by name."""
@@ -307,7 +306,7 @@ def _run_name(inside: Inside, hooks: Hooks, name: str, token: str, *, then: Sequ
 def lines(inside: Inside, hooks: Hooks, names: Sequence[str]) -> list[str]:
     """Return the docker commands of the lifecycle commands `names`, as a person would type them."""
     return [
-        shlex.join(inside.argv(command, names=tuple(_more(hooks, name))))
+        shlex.join(inside.asked(command, names=tuple(_more(hooks, name))).argv_of(inside.engine.docker))
         for name in names
         for entry in hooks.entries(name)
         for _, command in entry
@@ -324,10 +323,10 @@ def _run_one(
 ) -> tuple[int, str]:
     """Run one command in the container, and return its exit code and its last lines."""
     prefix = f"{hook} {label}".strip()
-    done = inside.engine.stream(
-        inside.argv(command, token, tuple(extra))[1:],
+    done = inside.engine.follow(
+        inside.asked(command, token, tuple(extra)),
         lambda line: inside.reporter.output(line, prefix=prefix),
-        secrets={**inside.environ(), **extra},
+        environ={**inside.environ(), **extra},
     )
     return _explained(done, command, inside.target.workspace, inside.target.folder)
 

@@ -7,7 +7,7 @@ import time
 
 from devbox.container.inside import supervise
 from devbox.engine.api import client_setting, socket_path
-from devbox.engine.exec import Exec, terminal_size
+from devbox.engine.exec import Exec, by_client, terminal_size
 from devbox.errors import ProgramMissingError
 
 TYPE_CHECKING = False
@@ -55,9 +55,12 @@ def execution(
     )
 
 
-def exec_argv(target: Target, argv: Sequence[str], *, docker: str = "docker", **more: Any) -> list[str]:
-    """Return the `docker exec` that runs `argv` in the container; `more` is as for `execution`."""
-    return [docker, *execution(target, argv, **more).args()]
+def exec_argv(
+    target: Target, argv: Sequence[str], *, environ: Mapping[str, str], docker: str = "docker", **more: Any
+) -> list[str]:
+    """Return what executes `argv` in the container, to be run in `environ`; `more` is as for `execution`."""
+    asked = execution(target, argv, environ=environ, **more)
+    return by_client(asked, target.client_environ(environ), docker)
 
 
 def execute(
@@ -93,7 +96,7 @@ def execute(
     client = target.client_environ(environ)
     session = prepared(asked, client)
     if session is None:
-        return run_watched([docker, *asked.args()], environ=client, end=end_argv(), on_signal=interrupted)
+        return run_watched(by_client(asked, client, docker), environ=client, end=end_argv(), on_signal=interrupted)
     from devbox.container.inside.attached import run_attached
 
     return run_attached(session, tty=terminal, environ=client, end=end_argv(), on_signal=interrupted)

@@ -10,7 +10,7 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from devbox.container.inside.exec import prepared
-from devbox.engine.exec import Exec
+from devbox.engine.exec import Exec, by_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -53,7 +53,7 @@ def in_container(engine: Engine, container: str, folder: str, user: str) -> Plac
         asked = Exec(container, tuple(argv), user=user, cwd="/")
         session = prepared(asked, engine.environ)
         if session is None:
-            return ByClient([engine.docker, *asked.args()], engine.environ, seconds)
+            return ByClient(by_client(asked, engine.environ, engine.docker), engine.environ, seconds)
         return BySocket(session, seconds)
 
     return Place(start, folder, f"the container {container[:12]}")

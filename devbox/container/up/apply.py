@@ -230,7 +230,7 @@ def remove(engine: Engine, container: str) -> None:
 
     Where somebody else removes it now, that is waited for.
     """
-    done = engine.run(["rm", "--force", "--volumes", container], check=False)
+    done = engine.run(engine.removal(container), check=False)
     deadline = time.monotonic() + _REMOVAL_SECONDS
     while "already in progress" in done.stderr and engine.container(container) and time.monotonic() < deadline:
         time.sleep(0.1)
