@@ -259,8 +259,10 @@ def commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def section(name: str, command: Any) -> str:
-    """Return the part of the page about one command: what it does, its usage, and a table of its parameters."""
+    """Return the part of the page about one command: what it does, its usage, its parameters in tables, examples."""
     import typer
+
+    from devbox.cli.help import examples
 
     context = typer.Context(command, info_name=name)
     usage = command.get_usage(context).removeprefix("Usage: ").replace("\n", " ")
@@ -270,12 +272,16 @@ def section(name: str, command: Any) -> str:
         cells = [tuple(" ".join(cell.split()).replace("|", "\\|") for cell in row) for row in rows]
         told = [f"| `{left}` | {right} |" for left, right in cells if "--help" not in left]
         lines += [*(["", f"{title}:"] if title else []), "", "| | |", "|---|---|", *told] if told else []
+    shown = examples(command)
+    width = max(map(len, shown), default=0)
+    if shown:
+        lines += ["", "```", *(f"{line.ljust(width)}   # {what}" for line, what in shown.items()), "```"]
     return "\n".join(lines) + "\n"
 
 
 def _tables(command: Any, context: Any) -> dict[str, list[tuple[str, str]]]:
     """Return what is said of a command's parameters by the title of its panel, in one table where it has no panels."""
-    from devbox.cli.app import panels
+    from devbox.cli.help import panels
 
     if getattr(command, "commands", None):
         return {}

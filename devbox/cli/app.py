@@ -23,41 +23,52 @@ if TYPE_CHECKING:
 # typer carries its own copy of click from 0.26 on and exports no base class of its usage errors.
 _CLICK_ERROR: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
-# Each command, the module of devbox.cli that has it, and what `devbox --help` says of it in one line; in this order.
-# Such a module has `app`, which holds its commands, and is a group where it has a name. It is imported when one of
-# them is run, and costs the others nothing.
-COMMANDS = {
-    "up": ("up", "Start the dev container of a checkout, or find it started."),
-    "generate": ("generate", "Write the contract of a checkout and start nothing."),
-    "prebuild": ("prebuild", "Build the image of a contract, complete, for others to start from."),
-    "shell": ("shell", "Open a shell in the dev container."),
-    "exec": ("shell", "Run a command in the dev container."),
-    "run": ("shell", "Run a command in a container of its own, made like it."),
-    "open": ("open", "Open VS Code, Cursor or CLion on the dev container."),
-    "build": ("builds.build", "Build what changed, in the dev container."),
-    "test": ("test", "Run the framework's tests, in the dev container."),
-    "builds": ("builds.manage", "List, explain, remove and prune build trees."),
-    "cache": ("cache", "Look at the compiler cache, clear it, ask why it missed."),
-    "compile-commands": ("compile_commands", "Write compile_commands.json for clangd on the host."),
-    "status": ("status", "List dev containers, build trees and caches."),
-    "ps": ("status", "The same as status."),
-    "logs": ("life", "Show what the dev container wrote."),
-    "sync": ("sync", "Bring the checkout to its copy on an engine elsewhere."),
-    "stop": ("life", "Stop the dev container and the services beside it."),
-    "down": ("life", "Remove the dev container; volumes stay."),
-    "hooks": ("hooks", "List lifecycle commands, and run them again."),
-    "du": ("disk", "Show what devbox holds on the disk."),
-    "prune": ("disk", "Remove what nobody needs any more."),
-    "prepare": ("prepare", "Fetch submodules, git-lfs files and history that a build needs."),
-    "doctor": ("doctor", "Check this machine, with a remedy for each finding."),
-    "task": ("task", "Run a framework's tasks: compile an engine, serve a model."),
-    "image": ("image.group", "Build, find, run and look at images."),
-    "trust": ("trust", "Look at what checkouts may reach on this machine, and take it back."),
-    "frameworks": ("frameworks", "Look at the frameworks that devbox knows."),
-    "devcontainer": ("devcontainer", "Take the reference CLI's command lines."),
-    "config": ("config", "Look at the settings and the contract in force."),
-    "completion": ("completion", "Print what a shell loads to complete commands and names."),
+# Each command by the theme under which `devbox --help` lists it, the common ones first: the module of devbox.cli that
+# has it, and what is said of it in one line. Such a module has `app`, which holds its commands, and is a group where it
+# has a name; `THEMES` are those of a large group. It is imported when one of them is run, and costs the others nothing.
+THEMES = {
+    "Every day": {
+        "up": ("up", "Start the dev container of a checkout, or find it started."),
+        "build": ("builds.build", "Build what changed, in the dev container."),
+        "test": ("test", "Run the framework's tests, in the dev container."),
+        "shell": ("shell", "Open a shell in the dev container."),
+        "exec": ("shell", "Run a command in the dev container."),
+        "run": ("shell", "Run a command in a container of its own, made like it."),
+        "open": ("open", "Open VS Code, Cursor or CLion on the dev container."),
+        "status": ("status", "List dev containers, build trees and caches."),
+        "ps": ("status", "The same as status."),
+        "logs": ("life", "Show what the dev container wrote."),
+        "stop": ("life", "Stop the dev container and the services beside it."),
+        "down": ("life", "Remove the dev container; what was built stays."),
+    },
+    "The checkout and its contract": {
+        "generate": ("generate", "Write the contract of a checkout and start nothing."),
+        "prepare": ("prepare", "Fetch submodules, git-lfs files and history for a build."),
+        "config": ("config", "Look at the settings and the contract in force."),
+        "trust": ("trust", "Look at what checkouts may reach here, and take it back."),
+        "hooks": ("hooks", "List lifecycle commands, and run them again."),
+        "frameworks": ("frameworks", "Look at the frameworks that devbox knows."),
+        "sync": ("sync", "Bring the checkout to its copy on an engine elsewhere."),
+        "compile-commands": ("compile_commands", "Write compile_commands.json for clangd on the host."),
+    },
+    "Images and tasks": {
+        "image": ("image.group", "Build, run, find and remove images."),
+        "prebuild": ("prebuild", "Build a contract's image, complete, for others."),
+        "task": ("task", "Run a framework's tasks: compile an engine, serve a model."),
+    },
+    "Builds, caches and the disk": {
+        "builds": ("builds.manage", "List, explain, remove and prune build trees."),
+        "cache": ("cache", "Look at the compiler cache, clear it, ask why it missed."),
+        "du": ("disk", "Show what devbox holds on the disk."),
+        "prune": ("disk", "Remove what nobody needs any more."),
+    },
+    "This machine": {
+        "doctor": ("doctor", "Check this machine, with a remedy for each finding."),
+        "completion": ("completion", "Print what a shell loads to complete commands and names."),
+        "devcontainer": ("devcontainer", "Take the reference CLI's command lines."),
+    },
 }
+COMMANDS = {name: told for theme in THEMES.values() for name, told in theme.items()}
 
 
 # The parameter by which a checkout is named in the other way.
@@ -81,9 +92,14 @@ class _Commands(Mapping[str, Any]):
 def _made(name: str) -> Any:
     """Return a command, whose module is imported for it."""
     module_name, summary = COMMANDS[name]
+    module = import_module(f"devbox.cli.{module_name}")
     holder = typer.Typer(rich_markup_mode=None)
-    holder.add_typer(import_module(f"devbox.cli.{module_name}").app)
-    return _finished(typer.main.get_group(holder).commands[name], summary)
+    holder.add_typer(module.app)
+    made = _finished(typer.main.get_group(holder).commands[name], summary)
+    themes = getattr(module, "THEMES", None)
+    if themes is not None:
+        made.format_commands = partial(_format_commands, themes, made)
+    return made
 
 
 def _finished(command: Any, summary: str) -> Any:
@@ -105,6 +121,8 @@ def _finished(command: Any, summary: str) -> Any:
             command.params.append(TyperOption(param_decls=["--json"], is_flag=True, expose_value=False, help=said))
         for parameter in command.params:
             parameter.shell_complete = partial(_complete, parameter)
+            if parameter.param_type_name == "argument":
+                parameter.make_metavar = partial(_metavar, parameter)
         # A command's own option wins: `image run -v` is a volume.
         own = {name for parameter in command.params for name in parameter.opts}
         command.params += [
@@ -135,31 +153,33 @@ def _complete(parameter: Any, context: Any, incomplete: str) -> Any:
     return [CompletionItem(word) for word in known]
 
 
-def panels(command: Any, context: typer.Context) -> dict[str, list[tuple[str, str]]]:
-    """Return what the help of a command says of each parameter, by the title of its panel."""
-    titles = getattr(command.callback, "panels", {})
-    found: dict[str, list[tuple[str, str]]] = {title: [] for title in ("Arguments", *titles.values(), "Options")}
-    for one in command.get_params(context):
-        title = "Arguments" if one.param_type_name == "argument" else titles.get(one.name, "Options")
-        found[title] += filter(None, [one.get_help_record(context)])
-    return {title: rows for title, rows in found.items() if rows}
-
-
 def _format_options(command: Any, context: typer.Context, formatter: Any) -> None:
-    for title, rows in panels(command, context).items():
-        with formatter.section(title):
-            formatter.write_dl(rows)
+    from devbox.cli.help import format_options
+
+    format_options(command, context, formatter)
+
+
+def _format_commands(themes: Mapping[str, str], command: Any, _: typer.Context, formatter: Any) -> None:
+    from devbox.cli.help import format_commands
+
+    format_commands(themes, command, formatter)
+
+
+def _metavar(argument: Any, ctx: typer.Context, *, usage: bool = False) -> str:
+    """Return an argument's name as typer makes it, but for the braces around a required one, and for a hidden one."""
+    return "" if argument.hidden else str(type(argument).make_metavar(argument, ctx=ctx, usage=usage).strip("{}"))
 
 
 def _with_both_names(command: Any) -> None:
     """Let a command that is about a checkout take it by `-w`, and as PATH where nothing else is positional."""
     path = next((one for one in command.params if one.name == "path"), None)
     arguments = [one for one in command.params if one.param_type_name == "argument"]
-    told: dict[str, Any] = {"metavar": "PATH", "help": path.help, "show_default": path.show_default} if path else {}
     if path in arguments:
-        other: Any = TyperOption(param_decls=[_OTHER, "--workspace", "-w"], **told)
+        other: Any = TyperOption(param_decls=[_OTHER, "--workspace", "-w"], metavar="PATH", help="The same as PATH.")
     elif path is not None and not arguments:
-        other = TyperArgument(param_decls=[_OTHER], **told)
+        told = {"help": path.help, "show_default": path.show_default}
+        path.help, path.show_default = "The same as PATH.", False
+        other = TyperArgument(param_decls=[_OTHER], metavar="PATH", **told)
     else:
         return
     command.params.insert(command.params.index(path) + 1, other)
@@ -202,9 +222,10 @@ class _LazyGroup(TyperGroup):
         self.commands = _Commands()  # type: ignore[assignment]  # nothing is added to it
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  # as the group's is
-        """Write the list of commands, for which none of them has to be imported."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+        """Write the commands by theme, for which none of them has to be imported."""
+        for title, theme in THEMES.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, summary) for name, (_, summary) in theme.items()])
 
 
 app = typer.Typer(

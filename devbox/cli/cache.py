@@ -9,7 +9,7 @@ import typer
 
 from devbox.cli.application import Application, application, named
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import WorkspaceOption, YesOption
+from devbox.cli.options import UnaskedOption, WorkspaceOption, examples
 
 if TYPE_CHECKING:
     from devbox.builds.caches.choose import CacheStats, CompilerCache
@@ -20,6 +20,7 @@ app = typer.Typer(name="cache", no_args_is_help=True)
 
 
 @app.command()
+@examples({"devbox cache stats": "What it holds, and its hit rates."})
 @from_settings("compiler_cache")
 def stats(
     context: typer.Context,
@@ -37,13 +38,14 @@ def stats(
 
 
 @app.command()
+@examples({"devbox cache clear": "Empty it, after a question."})
 @from_settings("compiler_cache")
 def clear(
     context: typer.Context,
     path: WorkspaceOption = None,
     *,
     flags: Flags,
-    yes: YesOption = False,
+    yes: UnaskedOption = False,
 ) -> None:
     """Remove what the cache holds, after saying what that is. A storage that machines share is left alone."""
     from devbox.builds.caches import choose
@@ -67,6 +69,7 @@ def clear(
 
 
 @app.command()
+@examples({"devbox cache doctor": "Look at how it is set up."})
 @from_settings("compiler_cache")
 def doctor(
     context: typer.Context,
@@ -88,6 +91,7 @@ def doctor(
 
 
 @app.command()
+@examples({"devbox cache explain src/attention.cu": "Why that source was compiled and not found."})
 @from_settings("compiler_cache")
 def explain(
     context: typer.Context,

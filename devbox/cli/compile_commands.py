@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, named
-from devbox.cli.options import WorkspaceOption
+from devbox.cli.options import WorkspaceOption, examples
 
 if TYPE_CHECKING:
     from devbox.builds.on_host import HostCommands
@@ -18,6 +18,12 @@ app = typer.Typer()
 
 
 @app.command("compile-commands")
+@examples(
+    {
+        "devbox compile-commands": "Into the checkout, for clangd on the host.",
+        "devbox compile-commands --with-headers ~/headers": "With the headers that only the container has.",
+    }
+)
 def compile_commands(
     context: typer.Context,
     path: WorkspaceOption = None,

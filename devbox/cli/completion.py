@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from devbox.cli.application import Application, application, workspace
+from devbox.cli.options import examples
 from devbox.errors import DevboxError
 from devbox.masking import visible
 
@@ -38,9 +39,10 @@ class Shell(StrEnum):
 
 
 @app.command()
+@examples({"devbox completion bash": "For ~/.bashrc: source <(devbox completion bash)"})
 def completion(
     context: typer.Context,
-    shell: Annotated[Shell, typer.Argument(help="Whose script it is to be.")],
+    shell: Annotated[Shell, typer.Argument(metavar="bash|zsh|fish", help="Whose script it is to be.")],
     words: Annotated[list[str] | None, typer.Argument(metavar="[-- WORD]…", hidden=True)] = None,
 ) -> None:
     """Print what a shell has to load to complete commands, options and names: devbox completion bash."""

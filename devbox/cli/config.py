@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, workspace
-from devbox.cli.options import PathArgument
+from devbox.cli.options import PathArgument, examples
 
 if TYPE_CHECKING:
     from devbox.container.describe import Description
@@ -17,6 +17,7 @@ app = typer.Typer(name="config", no_args_is_help=True)
 
 
 @app.command()
+@examples({"devbox config show --show-origin": "Each setting, and where it comes from."})
 def show(
     context: typer.Context,
     path: PathArgument = None,
@@ -49,6 +50,12 @@ def _in_line(text: str) -> str:
 
 
 @app.command()
+@examples(
+    {
+        "devbox config contract": "The devcontainer.json in force.",
+        "devbox config contract --merged": "With what its image or container brings.",
+    }
+)
 def contract(
     context: typer.Context,
     path: PathArgument = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, workspace
-from devbox.cli.options import AllOption, DryRunOption, PathArgument, YesOption
+from devbox.cli.options import AllOption, DryRunOption, PathArgument, UnaskedOption, examples
 from devbox.cli.removing import agreed, parse_age, were_kept
 from devbox.ui.console import counted, size
 from devbox.ui.tables import table
@@ -23,6 +23,7 @@ _WIDTH = 60
 
 
 @app.command()
+@examples({"devbox du": "What devbox holds, added up."})
 def du(context: typer.Context) -> None:
     """Show what devbox holds on the disk: by workspace, framework, image layer and cache.
 
@@ -37,6 +38,12 @@ def du(context: typer.Context) -> None:
 
 
 @app.command()
+@examples(
+    {
+        "devbox prune": "What nobody needs of this checkout, after a question.",
+        "devbox prune --all --dry-run": "See what would go of every workspace.",
+    }
+)
 def prune(
     context: typer.Context,
     path: PathArgument = None,
@@ -50,7 +57,7 @@ def prune(
     unused: Annotated[
         bool, typer.Option("--unused", help="Also the newest images: all that no container is made from.")
     ] = False,
-    yes: YesOption = False,
+    yes: UnaskedOption = False,
     dry_run: DryRunOption = False,
 ) -> None:
     """Remove what nobody needs, of all kinds: trees, images, copies, logs, and what killed commands left.

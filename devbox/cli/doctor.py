@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, workspace
-from devbox.cli.options import WorkspaceOption
+from devbox.cli.options import WorkspaceOption, examples
 from devbox.errors import EXIT_FAILURE, UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +20,13 @@ app = typer.Typer()
 
 
 @app.command()
+@examples(
+    {
+        "devbox doctor": "Check all.",
+        "devbox doctor gpu disk": "Check two things.",
+        "devbox doctor --report": "Print what a bug report needs.",
+    }
+)
 def doctor(
     context: typer.Context,
     checks: Annotated[

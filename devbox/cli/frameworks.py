@@ -9,13 +9,14 @@ import typer
 
 from devbox.cli.application import application, workspace
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import WorkspaceOption
+from devbox.cli.options import WorkspaceOption, examples
 from devbox.errors import EXIT_USAGE
 
 app = typer.Typer(name="frameworks", no_args_is_help=True)
 
 
 @app.command("list")
+@examples({"devbox frameworks list": "All frameworks."})
 def list_(context: typer.Context, path: WorkspaceOption = None) -> None:
     """List the frameworks, their variants and where they are written."""
     from devbox.frameworks.load import available, origin, variants
@@ -38,6 +39,7 @@ def list_(context: typer.Context, path: WorkspaceOption = None) -> None:
 
 
 @app.command()
+@examples({"devbox frameworks show vllm --variant cpu": "One of them, in one variant."})
 @from_settings("variant")
 def show(
     context: typer.Context,
@@ -64,6 +66,7 @@ def show(
 
 
 @app.command()
+@examples({"devbox frameworks validate ours.toml": "A file of your own."})
 def validate(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Framework files, NAME.toml.")],

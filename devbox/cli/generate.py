@@ -8,8 +8,18 @@ import typer
 
 from devbox.cli.application import application, workspace
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import AllowOption, FlatOption, NameOption, PathArgument, YesOption, in_panels
+from devbox.cli.options import (
+    AllowOption,
+    ComposeOption,
+    FlatOption,
+    NameOption,
+    PathArgument,
+    YesOption,
+    examples,
+    in_panels,
+)
 from devbox.config.table import CHOICES
+from devbox.errors import EXIT_DRIFT
 from devbox.ui.console import CYAN
 
 if TYPE_CHECKING:
@@ -20,10 +30,19 @@ app = typer.Typer()
 
 
 @app.command()
+@examples(
+    {
+        "devbox generate": "Write what `devbox up` would write.",
+        "devbox generate --shared": "Write a contract for everybody, to be committed.",
+        "devbox generate --check": "Fail in CI where the files are out of date.",
+    }
+)
 @in_panels(
     {
-        "The container": f"framework {' '.join(CHOICES)} name",
-        "Its contract": "shared compose inline flat",
+        "What is done": "check diff dry_run force",
+        "The contract": "shared compose inline flat allow",
+        "The image": "framework variant arch user base_image features find_links",
+        "The container": "gpus mounts env ports run_args name services repositories",
     }
 )
 @from_settings("framework", *CHOICES)
@@ -36,10 +55,7 @@ def generate(
         bool,
         typer.Option("--shared", help="Write the portable form, to be committed: nothing of you or your host."),
     ] = False,
-    compose: Annotated[
-        bool | None,
-        typer.Option("--compose/--no-compose", help="Write a compose.yaml, with services beside the container."),
-    ] = None,
+    compose: ComposeOption = None,
     inline: Annotated[
         bool | None,
         typer.Option(
@@ -52,7 +68,10 @@ def generate(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; fail (8) if the files are not what would be written.")
     ] = False,
-    diff: Annotated[bool, typer.Option("--diff", help="Write nothing; show what would change.")] = False,
+    diff: Annotated[
+        bool,
+        typer.Option("--diff", help="Write nothing; show as a patch what would change, and fail (8) if anything."),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a generated file that was edited.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write nothing; name the files that would be written.")
@@ -89,6 +108,9 @@ def generate(
         run.console,
     )
     run.finish(result, lambda: _text(result, run.console, failed=error is not None), error)
+    if diff and result.stale:
+        # As of `diff` itself: something is shown.
+        raise typer.Exit(EXIT_DRIFT)
 
 
 def _text(result: GenerateResult, console: Console, *, failed: bool) -> str | None:

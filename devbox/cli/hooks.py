@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, named, workspace
-from devbox.cli.options import PathArgument, SecretsFileOption, WorkspaceOption
+from devbox.cli.options import PathArgument, SecretsFileOption, WorkspaceOption, examples
 from devbox.ui.console import seconds
 from devbox.ui.tables import table
 
@@ -22,6 +22,7 @@ app = typer.Typer(name="hooks", no_args_is_help=True)
 
 
 @app.command("list")
+@examples({"devbox hooks list": "Which are done, due or failed."})
 def list_(context: typer.Context, path: PathArgument = None) -> None:
     """List the lifecycle commands of a dev container in their order, and say which are done, due or failed."""
     from devbox.container.hooks.manage import states
@@ -33,6 +34,7 @@ def list_(context: typer.Context, path: PathArgument = None) -> None:
 
 
 @app.command()
+@examples({"devbox hooks run postCreate": "Run one again, though it is done."})
 def run(
     context: typer.Context,
     names: Annotated[

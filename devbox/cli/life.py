@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 
 from devbox.cli.application import application, named, once_named
-from devbox.cli.options import DryRunOption, PathArgument, YesOption, passes_on
+from devbox.cli.options import DryRunOption, PathArgument, UnaskedOption, examples, passes_on
 
 app = typer.Typer()
 
 
 @app.command()
+@examples({"devbox stop": "Stop it for today; `devbox up` starts it again."})
 def stop(context: typer.Context, path: PathArgument = None) -> None:
     """Stop the dev container of a checkout and the services beside it. `devbox up` starts them again."""
     from devbox.container.stop import stop as halt
@@ -23,16 +24,22 @@ def stop(context: typer.Context, path: PathArgument = None) -> None:
 
 
 @app.command()
+@examples(
+    {
+        "devbox down": "Remove the container, and keep what was built.",
+        "devbox down --volumes --dry-run": "See what goes with its build trees.",
+    }
+)
 def down(
     context: typer.Context,
     path: PathArgument = None,
-    volumes: Annotated[bool, typer.Option("--volumes", help="Remove the checkout's volumes, too.")] = False,
-    yes: YesOption = False,
+    volumes: Annotated[bool, typer.Option("--volumes", help="Also remove build trees and services' data.")] = False,
+    yes: UnaskedOption = False,
     dry_run: DryRunOption = False,
 ) -> None:
     """Remove the dev container of a checkout and the services beside it.
 
-    Its build trees and the services' data stay unless --volumes is given; caches stay.
+    What was built and the services' data stay, unless --volumes is given. Images and compiler caches always stay.
     """
     from devbox.container.stop import down as remove
     from devbox.container.stop import plan_down
@@ -57,6 +64,7 @@ def down(
 
 
 @app.command()
+@examples({"devbox logs --follow --tail 20": "The last lines, and what comes."})
 @passes_on
 def logs(
     context: typer.Context,

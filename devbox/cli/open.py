@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, named, workspace
-from devbox.cli.options import PathArgument, TrustOption, YesOption
+from devbox.cli.options import PathArgument, TrustOption, YesOption, examples
 
 if TYPE_CHECKING:
     from devbox.cli.application import Application
@@ -17,6 +17,12 @@ app = typer.Typer()
 
 
 @app.command("open")
+@examples(
+    {
+        "devbox open code": "Open VS Code in the dev container.",
+        "devbox open cursor --ssh-host gpu1 --print": "Print the address for a machine that calls this one gpu1.",
+    }
+)
 def open_(
     context: typer.Context,
     ide: Annotated[str, typer.Argument(metavar="code|cursor|clion", help="The IDE.")],

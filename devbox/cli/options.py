@@ -1,4 +1,7 @@
-"""Options that several commands share, each written once. Those that make settings are in `devbox.cli.flags`."""
+"""Options that several commands share, each written once, and what a command says of itself beside them.
+
+Options that make settings are in `devbox.cli.flags`.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,10 @@ WorkspaceOption = Annotated[
     typer.Option("--workspace", "-w", metavar="PATH", help="The checkout.", show_default="the current folder"),
 ]
 YesOption = Annotated[
-    bool, typer.Option("--yes", "-y", help="Answer questions with yes. Does not give consent; see --trust.")
+    bool, typer.Option("--yes", "-y", help="Answer questions with yes. It is no consent to what reaches the host.")
 ]
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Print the docker commands that would run, and change nothing.")
-]
+UnaskedOption = Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the commands that would run, and change nothing.")]
 AllOption = Annotated[bool, typer.Option("--all", help="Every workspace's, not this checkout's alone.")]
 TrustOption = Annotated[bool, typer.Option("--trust", help="Consent to what the contract reaches on the host.")]
 AllowOption = Annotated[
@@ -55,7 +57,8 @@ OutputOption = Annotated[
 ]
 BuilderOption = Annotated[str | None, typer.Option("--builder", metavar="NAME", help="The builder of buildx.")]
 ComposeOption = Annotated[
-    bool, typer.Option("--compose", help="Start it with Docker Compose, with services beside it.")
+    bool | None,
+    typer.Option("--compose/--no-compose", help="A container of Docker Compose, with services beside it."),
 ]
 
 
@@ -65,8 +68,21 @@ def passes_on(command: Command) -> Command:
     return command
 
 
+def examples(told: Mapping[str, str]) -> Callable[[Command], Command]:
+    """Say what a command is typed for: whole command lines, each with what it does. Help and pages show them."""
+
+    def decorate(command: Command) -> Command:
+        command.examples = told  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
 def in_panels(panels: Mapping[str, str]) -> Callable[[Command], Command]:
-    """Say in which panel of a command's help its parameters stand: names by the title. Others are under "Options"."""
+    """Say in which panel of a command's help its parameters stand, in which order: names by the title.
+
+    Others are below them, under "Options".
+    """
 
     def decorate(command: Command) -> Command:
         found = {name: title for title, names in panels.items() for name in names.split()}

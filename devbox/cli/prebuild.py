@@ -18,6 +18,7 @@ from devbox.cli.options import (
     OutputOption,
     PathArgument,
     TrustOption,
+    examples,
     in_panels,
 )
 from devbox.errors import UsageError
@@ -33,9 +34,14 @@ app = typer.Typer()
 
 
 @app.command()
+@examples(
+    {
+        "devbox prebuild --tag registry.example.org/team/dev:1 --push": "Build what others start from, and push it.",
+    }
+)
 @in_panels(
     {
-        "The image": "config tag label platform",
+        "The image": "tag config label platform",
         "Its build": "cache_from cache_to no_cache pull builder",
         "The result": "push output",
     }

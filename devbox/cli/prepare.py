@@ -6,12 +6,18 @@ import typer
 
 from devbox.cli.application import application, workspace
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import DryRunOption, PathArgument
+from devbox.cli.options import DryRunOption, PathArgument, examples
 
 app = typer.Typer()
 
 
 @app.command()
+@examples(
+    {
+        "devbox prepare --dry-run": "See which git commands would run.",
+        "devbox prepare": "Run them.",
+    }
+)
 @from_settings("framework")
 def prepare(
     context: typer.Context,

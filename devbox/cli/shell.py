@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from devbox.cli.application import application, named, workspace
-from devbox.cli.options import DryRunOption, WorkspaceOption, passes_on
+from devbox.cli.options import DryRunOption, WorkspaceOption, examples, passes_on
 from devbox.errors import UsageError
 
 # A command's own options are not devbox's.
@@ -22,6 +22,7 @@ app = typer.Typer()
 
 
 @app.command()
+@examples({"devbox shell": "Open a shell, in the folder inside that matches this one."})
 @passes_on
 def shell(context: typer.Context, path: WorkspaceOption = None) -> None:
     """Open a shell in the dev container, in the folder that matches the current one.
@@ -43,6 +44,12 @@ def shell(context: typer.Context, path: WorkspaceOption = None) -> None:
 
 
 @app.command("exec", context_settings=_VERBATIM)
+@examples(
+    {
+        "devbox exec -- nvidia-smi": "Run a program in the dev container.",
+        "devbox exec -- sh -c 'echo $PATH'": "Run a line of shell; the variables are those of there.",
+    }
+)
 @passes_on
 def exec_(context: typer.Context, command: Command, path: WorkspaceOption = None) -> None:
     """Run a command in the dev container: its terminal, exit code and signals are docker's own."""
@@ -53,6 +60,7 @@ def exec_(context: typer.Context, command: Command, path: WorkspaceOption = None
 
 
 @app.command("run", context_settings=_VERBATIM)
+@examples({"devbox run -- python -c 'import torch'": "Run a program in a fresh container."})
 @passes_on
 def run(context: typer.Context, command: Command, path: WorkspaceOption = None, dry_run: DryRunOption = False) -> None:
     """Run a command in a container of its own, made like the dev container and removed afterwards."""

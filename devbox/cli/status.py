@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, workspace
-from devbox.cli.options import AllOption, PathArgument
+from devbox.cli.options import AllOption, PathArgument, examples
 from devbox.ui.console import size
 from devbox.ui.tables import age, ago, table
 
@@ -29,6 +29,12 @@ _OLD_SECONDS = 60.0
 
 @app.command()
 @app.command("ps", hidden=True)
+@examples(
+    {
+        "devbox status": "What this checkout has.",
+        "devbox status --all --fast": "What everybody has, without adding up sizes.",
+    }
+)
 def status(
     context: typer.Context,
     path: PathArgument = None,

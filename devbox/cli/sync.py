@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import Application, application, named
-from devbox.cli.options import PathArgument
+from devbox.cli.options import PathArgument, examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,12 @@ app = typer.Typer()
 
 
 @app.command()
+@examples(
+    {
+        "devbox sync --status": "See what differs between the checkout and its copy.",
+        "devbox sync --back src/fix.cpp": "Take a file from the copy, over the one here.",
+    }
+)
 def sync(
     context: typer.Context,
     path: PathArgument = None,

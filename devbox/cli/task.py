@@ -10,7 +10,7 @@ import typer
 
 from devbox.cli.application import application, workspace
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import DryRunOption, NameOption, WorkspaceOption, passes_on
+from devbox.cli.options import DryRunOption, NameOption, WorkspaceOption, examples, in_panels, passes_on
 from devbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ ContainerArgument = Annotated[str, typer.Argument(metavar="TASK|CONTAINER", help
 
 
 @app.command("list")
+@examples({"devbox task list": "All tasks."})
 @from_settings("framework")
 def list_(context: typer.Context, *, flags: Flags) -> None:
     """List the tasks of every framework, and which of them run."""
@@ -49,6 +50,7 @@ def list_(context: typer.Context, *, flags: Flags) -> None:
 
 
 @app.command()
+@examples({"devbox task show build-engine --framework trtllm": "A task's options."})
 @from_settings("framework", "variant")
 def show(
     context: typer.Context,
@@ -89,6 +91,13 @@ def show(
 
 
 @app.command("run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@examples({"devbox task run serve --framework vllm --gpus 0 --dry-run": "See what serving a model would run."})
+@in_panels(
+    {
+        "The task": "framework variant image pull",
+        "The container": "gpus port user container network",
+    }
+)
 @from_settings("framework", "variant", "gpus")
 def run_(
     context: typer.Context,
@@ -150,6 +159,7 @@ def run_(
 
 
 @app.command()
+@examples({"devbox task logs serve --follow": "What it writes, as it comes."})
 @passes_on
 def logs(
     context: typer.Context,
@@ -168,6 +178,7 @@ def logs(
 
 
 @app.command()
+@examples({"devbox task stop serve": "Stop it."})
 def stop(context: typer.Context, name: ContainerArgument) -> None:
     """Stop a task and remove its container."""
     from devbox.oneshot.task_run import container_of

@@ -9,12 +9,19 @@ import typer
 
 from devbox.cli.application import application, named
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import RepositoryOption, WorkspaceOption, passes_on
+from devbox.cli.options import RepositoryOption, WorkspaceOption, examples, passes_on
 
 app = typer.Typer()
 
 
 @app.command("test")
+@examples(
+    {
+        "devbox test": "Run the framework's tests.",
+        "devbox test --build": "Build first; run no test where that fails.",
+        "devbox test -- -k attention": "Hand `-k attention` to the test program.",
+    }
+)
 @passes_on
 @from_settings("build_type", "arch", "jobs")
 def run_tests(

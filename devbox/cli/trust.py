@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, workspace
-from devbox.cli.options import PathArgument
+from devbox.cli.options import PathArgument, examples
 from devbox.errors import UsageError
 from devbox.masking import visible
 from devbox.ui.tables import table
@@ -19,6 +19,7 @@ app = typer.Typer(name="trust", no_args_is_help=True)
 
 
 @app.command("list")
+@examples({"devbox trust list": "What you have agreed to, anywhere."})
 def list_(context: typer.Context) -> None:
     """List what you have agreed to, in all workspaces."""
     from devbox.trust.grants import known
@@ -33,6 +34,7 @@ def list_(context: typer.Context) -> None:
 
 
 @app.command()
+@examples({"devbox trust show": "What this checkout reaches."})
 def show(context: typer.Context, path: PathArgument = None) -> None:
     """Show what the contract of a checkout reaches beyond its container, and what of that you have agreed to."""
     from devbox.container.contract.trusted import show as look
@@ -43,6 +45,7 @@ def show(context: typer.Context, path: PathArgument = None) -> None:
 
 
 @app.command()
+@examples({"devbox trust revoke --kind agent": "Be asked again for the ssh-agent."})
 def revoke(
     context: typer.Context,
     path: PathArgument = None,

@@ -19,6 +19,7 @@ from devbox.cli.options import (
     SecretsFileOption,
     TrustOption,
     YesOption,
+    examples,
     in_panels,
 )
 from devbox.config.table import CHOICES, DOTFILES
@@ -31,10 +32,22 @@ app = typer.Typer()
 
 
 @app.command()
+@examples(
+    {
+        "devbox up": "Find out what the checkout is, and start its container.",
+        "devbox up --dry-run": "See what that would do, command by command.",
+        "devbox up --framework vllm --gpus 0,1": "As vLLM, with two of the GPUs.",
+        "devbox up --mount /data:/data:ro --port 8000": "With a folder of the host, and a port.",
+    }
+)
 @in_panels(
     {
-        "The container": f"framework {' '.join(CHOICES)} name config compose flat builder",
+        "The image": "framework variant arch user base_image features find_links builder pull",
+        "The container": "gpus mounts env ports run_args name recreate compose services repositories",
+        "The contract": "config flat force",
+        "Lifecycle commands": "skip_hooks no_wait secrets_file",
         "Your dotfiles": " ".join(DOTFILES),
+        "Consent": "trust allow restricted",
     }
 )
 @from_settings("framework", *CHOICES, *DOTFILES, "builder")
@@ -47,7 +60,7 @@ def up(
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="The devcontainer.json to use.")
     ] = None,
-    compose: ComposeOption = False,
+    compose: ComposeOption = None,
     flat: FlatOption = False,
     pull: Annotated[bool, typer.Option("--pull", help="Look for a newer base image.")] = False,
     recreate: Annotated[bool, typer.Option("--recreate", help="Replace the container. Volumes stay.")] = False,

@@ -33,7 +33,7 @@ class UpRequest:
     name: str | None = None
     config: Path | None = None
     flat: bool = False
-    compose: bool = False
+    compose: bool | None = None
     pull: bool = False
     recreate: bool = False
     keep: bool = False

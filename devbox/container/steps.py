@@ -118,6 +118,24 @@ class PullImage:
 
 
 @dataclass(frozen=True, slots=True)
+class MakeBase:
+    """Make a package base, by its name: it is in no registry."""
+
+    reference: str
+
+    @property
+    def title(self) -> str:
+        """What the step is called."""
+        return f"Making {self.reference}"
+
+    def lines(self, engine: Engine) -> list[str]:  # noqa: ARG002
+        """Return the command."""
+        from devbox.image.base.package import made_by
+
+        return [made_by(self.reference)]
+
+
+@dataclass(frozen=True, slots=True)
 class BuildImage:
     """Build an image. `digest` stands for what it is made from, `environ` has the values that are passed by name.
 
@@ -389,6 +407,7 @@ class FinishReplacing:
         return [*removal, engine.line(["rename", self.name, self.called])]
 
 
-Files = HaveBase | WriteContract | PullImage | BuildImage | BuildService | LockFeatures | InstallFeatures | MakeFolder
+Images = HaveBase | PullImage | MakeBase | BuildImage | BuildService | InstallFeatures
+Files = Images | WriteContract | LockFeatures | MakeFolder
 Containers = RemoveContainer | CreateContainer | StartContainer | ComposeUp | Replace | FinishReplacing
 Step = Files | Containers

@@ -49,6 +49,11 @@ class Chosen(NamedTuple):
     why: str | None = None
     contract: Path | None = None
 
+    @property
+    def told(self) -> str:
+        """What it is, and why, in words."""
+        return f"{self.name}{f' ({self.variant})' if self.variant else ''}, because {self.why}"
+
 
 def workspace(folder: Path) -> Path:
     """Return the workspace that the absolute `folder` is, or is a part of.
@@ -275,7 +280,7 @@ def framework_for(workspace: Path, settings: Settings, reporter: Reporter) -> Fr
 
     chosen = framework(workspace, settings.framework, reporter)
     if chosen.why is not None:
-        reporter.info(f"note: {chosen.name}, because {chosen.why}")
+        reporter.info(f"note: {chosen.told}")
     return load(chosen.name, settings.variant or chosen.variant, workspace)
 
 
@@ -295,7 +300,4 @@ def _written(workspace: Path) -> Chosen | None:
     known = [recorded(record.at(path), workspace) for path in paths]
     if not known or known[0] is None or any(one != known[0] for one in known):
         return None
-    why = f"{_name(workspace, paths[0])} says so"
-    if known[0].variant != known[0].variants[0]:
-        why += f", in its variant {known[0].variant}"
-    return Chosen(known[0].name, known[0].variant, why, paths[0])
+    return Chosen(known[0].name, known[0].variant, f"{_name(workspace, paths[0])} says so", paths[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer
 
-from devbox.cli.app import app, run
+from devbox.cli.app import COMMANDS, app, run
+from devbox.cli.help import examples, panels
+from devbox.cli.image import group
 from devbox.errors import Stopped
 from tests.api import empty_engine
+from tests.unit.test_docs_commands import mistakes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,6 +119,32 @@ def test_every_help_page_fits_a_terminal_of_80_columns(
         said = capsys.readouterr().out
         assert "Usage: " in said
         assert [line for line in said.splitlines() if len(line) > 80] == []
+        # What typer writes around a default in words, a required argument and a choice.
+        assert not re.search(r"default: \(|\[required\]|[{<][\w-]+\||x>=", said), words
+
+
+def test_a_commands_help_has_its_options_by_theme_and_examples_last(capsys: pytest.CaptureFixture[str]) -> None:
+    for command, words in commands(typer.main.get_command(app)):
+        if hasattr(command, "commands") or words == ["devcontainer"]:
+            continue
+        shown = panels(command, typer.Context(command))
+        assert len(shown["Options"]) <= 9, words
+        assert {*getattr(command.callback, "panels", ())} <= {one.name for one in command.params}, words
+        assert run([*words, "--help"]) == 0
+        *_, last = capsys.readouterr().out.split("\n\n")
+        told = examples(command)
+        assert last.startswith(f"Examples:\n  {next(iter(told))}\n"), words
+        assert [*mistakes("\n".join(told))] == []
+        assert any(f"{line} ".startswith(f"devbox {' '.join(words)} ") for line in told) or words == ["ps"]
+
+
+def test_every_command_is_listed_once_by_theme(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == run(["image", "--help"]) == 0
+    listed = re.findall(r"^  ([a-z][a-z-]*)  ", capsys.readouterr().out, re.MULTILINE)
+    inner = typer.main.get_command(app).commands["image"].commands  # type: ignore[attr-defined]
+    assert sorted(listed) == sorted([*COMMANDS, *inner])
+    assert [*COMMANDS][:2] == ["up", "build"]
+    assert sorted(" ".join(group.THEMES.values()).split()) == sorted(inner)
 
 
 def test_help_is_printed_again_and_again_by_a_command_whose_answers_are_kept(tmp_path: Path) -> None:

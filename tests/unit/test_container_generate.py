@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 from devbox import paths
+from devbox.cli.app import run
 from devbox.container.contract.generate import GenerateOptions, GenerateResult, generate
+from devbox.container.up.images import plan_image
 from devbox.devcontainer import record
 from devbox.devcontainer.find import contract_in
+from devbox.devcontainer.read import read
 from devbox.engine.docker import Engine
 from devbox.errors import ConfigError, DriftError, RefusedError, UsageError
 from devbox.reporter import Silent
@@ -266,6 +269,34 @@ def test_what_to_type_next_starts_what_was_written(tree: Path, monkeypatch: pyte
     shutil.rmtree(cpu.contract.parent)
     monkeypatch.chdir("/")
     assert shared(tree).next == f"devbox up {tree}"
+
+
+def test_a_patch_that_changes_something_says_so_by_the_exit_code(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tree)
+    assert run(["generate", "--shared", "--diff"]) == 8
+    assert run(["generate", "--shared"]) == 0
+    assert run(["generate", "--shared", "--diff"]) == 0
+    (tree / CONFIG).write_text((tree / CONFIG).read_text() + "\n")
+    assert run(["generate", "--shared", "--diff"]) == 8
+
+
+def test_a_shared_contract_on_the_package_base_names_the_image_that_devbox_makes(tree: Path) -> None:
+    made = shared(tree, base_image="package")
+    assert content(tree)["build"]["args"]["BASE_IMAGE"] == "devbox-base:cuda13.0-debian12"
+    assert "devbox image base --cuda 13.0" in " ".join(made.notes)
+    assert shared(tree).written == ()
+    contract = read(tree / CONFIG, tree, {})
+    there = {"Id": "sha256:1", "Config": {}}
+    assert plan_image(lambda _: there, contract, pull=True).pulls == ()
+    (step,) = plan_image(lambda _: None, contract).pulls
+    assert step.lines(NO_ENGINE) == ["devbox image base --cuda 13.0"]
+
+
+def test_a_variant_without_gpus_has_one_contract_for_all_machines(tree: Path) -> None:
+    first = shared(tree, variant="cpu")
+    second = shared(tree, variant="cpu", gpus="none")
+    assert first.contract == second.contract
+    assert "one contract is for all machines" in " ".join(second.notes)
 
 
 def test_a_look_ends_with_a_verdict_and_an_error_with_the_command_that_shows_more(tree: Path) -> None:

@@ -257,7 +257,7 @@ class TestFramework:
     ) -> None:
         matches(monkeypatch, ("vllm", 20))
         path = put(tmp_path / ".devcontainer/devcontainer.json", Record("cuda", "cpu"))
-        wanted = which.Chosen("cuda", "cpu", ".devcontainer/devcontainer.json says so, in its variant cpu", path)
+        wanted = which.Chosen("cuda", "cpu", ".devcontainer/devcontainer.json says so", path)
         assert which.framework(tmp_path, None, Silent()) == wanted
         assert which.frameworks(tmp_path, personal=False)[0].name == "vllm"
         # What it says may be of another devbox, or nonsense.

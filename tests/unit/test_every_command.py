@@ -31,7 +31,7 @@ builds rm a --yes; builds prune --yes; builds report; cache stats; cache clear -
 compile-commands; status; status --all; ps; logs; stop; down; down --volumes --yes; hooks list
 hooks run postCreateCommand; du; prune --yes; prune --all --dry-run; prepare; prepare --dry-run; doctor; doctor --report
 doctor network; doctor --fix checkout; task list; task show build-engine; task run build-engine --dry-run; task logs x
-task stop x; image base; image build --dry-run; image build; image dockerfile; image run x --dry-run; image list
+task stop x; image base; image build --dry-run; image build; image run x --dry-run; image list
 image inspect x; image rm x --dry-run; image prune; image tags; image resolve; image pull x --dry-run
 image push x --dry-run; image manifest create x y --dry-run; image manifest push x y --dry-run; image manifest show x
 image lock --check; image graph; image lint; trust list; trust show; trust revoke; frameworks list; frameworks show cuda

@@ -14,7 +14,7 @@ from devbox.cli.builds.python import BuildCommand, ForceOption, InstallOption, N
 from devbox.cli.builds.request import define_of, mode_of, options_of, request, seed_of
 from devbox.cli.builds.told import check_writable, outcome, tell, tell_foreseen, tell_python, write_files
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import DryRunOption, RepositoryOption, WorkspaceOption, in_panels
+from devbox.cli.options import DryRunOption, RepositoryOption, WorkspaceOption, examples, in_panels
 from devbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,11 +29,21 @@ app = typer.Typer()
 
 
 @app.command(cls=BuildCommand, context_settings={"ignore_unknown_options": False})
+@examples(
+    {
+        "devbox build": "Build what changed.",
+        "devbox build --type Debug --target ggml-cpu": "One target, in a tree of debug builds beside the other.",
+        "devbox build --explain": "Also say why this tree, and why it was configured.",
+        "devbox build --watch": "Build again at each save.",
+        "devbox build -- -k 0": "Hand `-k 0` to ninja: go on after errors.",
+    }
+)
 @in_panels(
     {
-        "The build tree": "build_type arch define preset benchmarks cpp_only option seed_from",
-        "The build": "target jobs compiler_cache no_cache incremental reconfigure clean watch no_heal dry_run",
+        "The build": "target jobs watch reconfigure clean incremental compiler_cache no_cache no_heal",
+        "The build tree": "build_type arch define preset option benchmarks cpp_only seed_from repository",
         "The Python package": "install python_ wheel precompiled force no_deps",
+        "What is told": "explain dry_run json json_events sarif trace",
     }
 )
 @from_settings("build_type", "arch", "jobs", "compiler_cache")

@@ -10,7 +10,7 @@ import typer
 
 from devbox.cli.application import Application, application, workspace
 from devbox.cli.builds import report
-from devbox.cli.options import AllOption, DryRunOption, WorkspaceOption, YesOption
+from devbox.cli.options import AllOption, DryRunOption, UnaskedOption, WorkspaceOption, examples
 from devbox.cli.removing import agreed, parse_age, were_kept
 from devbox.errors import RefusedError, UsageError
 from devbox.ui.console import counted, seconds, size
@@ -31,6 +31,12 @@ FastOption = Annotated[bool, typer.Option("--fast", help="Leave out the sizes, w
 
 
 @app.command("list")
+@examples(
+    {
+        "devbox builds list": "The trees of this checkout.",
+        "devbox builds list --all --fast": "Everybody's, without adding up their sizes.",
+    }
+)
 def list_(
     context: typer.Context,
     path: WorkspaceOption = None,
@@ -50,6 +56,7 @@ def _no_more(run: Application, text: str, *, everything: bool) -> str:
 
 
 @app.command()
+@examples({"devbox builds show release-90": "The tree whose key begins like that."})
 def show(
     context: typer.Context,
     key: Annotated[str, typer.Argument(metavar="KEY", help="The tree's key, or its beginning.")],
@@ -69,12 +76,13 @@ app.add_typer(report.app)
 
 
 @app.command()
+@examples({"devbox builds rm debug-90 --dry-run": "See what removing that tree would do."})
 def rm(
     context: typer.Context,
     keys: Annotated[list[str], typer.Argument(metavar="KEY…", help="The trees' keys, or their beginnings.")],
     path: WorkspaceOption = None,
     everything: AllOption = False,
-    yes: YesOption = False,
+    yes: UnaskedOption = False,
     dry_run: DryRunOption = False,
 ) -> None:
     """Remove build trees of a checkout. The one in use, which was built last or is being built, is never removed."""
@@ -95,6 +103,12 @@ def rm(
 
 
 @app.command()
+@examples(
+    {
+        "devbox builds prune --older-than 30d": "Remove what was not used for a month.",
+        "devbox builds prune --all --max-size 100G --yes": "Everybody's, until all take no more; without asking.",
+    }
+)
 def prune(
     context: typer.Context,
     older_than: Annotated[
@@ -110,7 +124,7 @@ def prune(
     ] = None,
     path: WorkspaceOption = None,
     everything: AllOption = False,
-    yes: YesOption = False,
+    yes: UnaskedOption = False,
     dry_run: DryRunOption = False,
 ) -> None:
     """Remove trees of a checkout by age, number or size, never one in use; with --all everybody's.

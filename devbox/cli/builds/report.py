@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, named
-from devbox.cli.options import WorkspaceOption
+from devbox.cli.options import WorkspaceOption, examples
 
 if TYPE_CHECKING:
     from devbox.builds.report.timeline import Build, Timeline
@@ -19,6 +19,12 @@ app = typer.Typer()
 
 
 @app.command("report")
+@examples(
+    {
+        "devbox builds report": "Where the last build spent its time.",
+        "devbox builds report --output report.html": "The same as a page, with a picture.",
+    }
+)
 def report(
     context: typer.Context,
     key: Annotated[

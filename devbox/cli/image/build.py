@@ -18,6 +18,7 @@ from devbox.cli.options import (
     OutputOption,
     TrustOption,
     WorkspaceOption,
+    examples,
     in_panels,
 )
 from devbox.errors import UsageError
@@ -36,12 +37,20 @@ app = typer.Typer()
 
 
 @app.command()
+@examples(
+    {
+        "devbox image build": "The image that dev containers start from.",
+        "devbox image build release --tag team/vllm:1 --push": "A release, pushed.",
+        "devbox image build --upstream --dry-run": "See how the checkout's own Dockerfile would be built.",
+    }
+)
 @in_panels(
     {
-        "The image": "framework variant base_image cuda arch python user efa upstream tag",
-        "Its build": "jobs find_links sccache arg build_context network shm_size secret ssh builder progress",
-        "Caches": "cache_from cache_to no_cache pull",
-        "The result": "target_platform push push_rewrite no_rewrite load output sbom provenance",
+        "The image": "framework variant arch user cuda python base_image efa upstream tag",
+        "Its build": "jobs pull no_cache arg build_context secret ssh find_links network shm_size builder progress",
+        "Caches": "cache_from cache_to sccache",
+        "The result": "push load output target_platform push_rewrite no_rewrite sbom provenance",
+        "What is told": "dry_run print_ json",
     }
 )
 @from_settings("variant", "base_image", "arch", "jobs", "user", "find_links", "push_rewrite")
@@ -207,7 +216,7 @@ def _wanted(
     if not named:
         one = which.framework(folder, settings.framework, run.console)
         if one.why is not None:
-            run.console.info(f"note: {one.name}, because {one.why}")
+            run.console.info(f"note: {one.told}")
         return (Wanted(with_cuda(one.name, settings.variant or one.variant, cuda, folder), folder),)
     found = []
     for chosen in (options.framework(text) for text in named):

@@ -10,7 +10,7 @@ import typer
 from devbox.cli.application import Application, application
 from devbox.cli.flags import Flags, from_settings
 from devbox.cli.image.dockerfile import ArgsOption, DockerfileArgument, UpstreamOption, choose, stages_of
-from devbox.cli.options import WorkspaceOption
+from devbox.cli.options import WorkspaceOption, examples, in_panels
 
 if TYPE_CHECKING:
     from devbox.cli.image.dockerfile import Source
@@ -31,6 +31,18 @@ app = typer.Typer()
 
 
 @app.command()
+@examples(
+    {
+        "devbox image graph": "devbox's own Dockerfile of the framework.",
+        "devbox image graph docker/Dockerfile --output stages.svg": "A Dockerfile, as a picture.",
+    }
+)
+@in_panels(
+    {
+        "The Dockerfile": "framework variant upstream arg",
+        "The picture": "output format_ check target sizes image",
+    }
+)
 @from_settings("framework", "variant")
 def graph(
     context: typer.Context,

@@ -9,18 +9,31 @@ import typer
 from devbox.cli.application import application
 from devbox.cli.image import build, graph, life, lint, lock, manifest, registry
 from devbox.cli.image import run as run_
+from devbox.cli.options import examples
 
 app = typer.Typer(name="image", no_args_is_help=True)
 
+THEMES = {
+    "Build": "build base graph lint",
+    "On this engine": "list inspect run rm prune",
+    "In registries": "resolve tags pull push manifest lock",
+}
+
 
 @app.command()
+@examples(
+    {
+        "devbox image base": "A base with CUDA.",
+        "devbox image base --cuda none": "A base without.",
+    }
+)
 def base(
     context: typer.Context,
     cuda: Annotated[str, typer.Option("--cuda", metavar="VERSION", help="The CUDA release, or 'none'.")] = "13.0",
     distro: Annotated[str, typer.Option("--distro", metavar="NAME:VERSION", help="The distribution.")] = "debian:12",
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make it anew even if it is there.")] = False,
 ) -> None:
-    """Make a CUDA base image from OS packages and NVIDIA's wheels on PyPI: no registry is needed."""
+    """Make a base image from OS packages, with CUDA from PyPI: no registry is needed."""
     from devbox.image.base import package as package_base
 
     run = application(context)

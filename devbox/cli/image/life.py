@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import Application, application, workspace
-from devbox.cli.options import AllOption, DryRunOption, WorkspaceOption, YesOption
+from devbox.cli.options import AllOption, DryRunOption, UnaskedOption, WorkspaceOption, examples
 from devbox.cli.removing import agreed, parse_age, were_kept
 from devbox.masking import folded
 from devbox.ui.console import size
@@ -25,6 +25,7 @@ app = typer.Typer()
 
 
 @app.command("list")
+@examples({"devbox image list": "All images that devbox made."})
 def list_(context: typer.Context) -> None:
     """List devbox's images on the engine: package bases, stages, and those of dev containers."""
     from devbox.image.life import images
@@ -35,6 +36,7 @@ def list_(context: typer.Context) -> None:
 
 
 @app.command()
+@examples({"devbox image inspect devbox-base:cuda13.0-debian12": "What an image is, and who uses it."})
 def inspect(
     context: typer.Context,
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="Its name or id.")],
@@ -48,20 +50,31 @@ def inspect(
 
 
 @app.command()
+@examples({"devbox image rm devbox-base:cuda13.0-debian12 --yes": "Remove an image without asking."})
 def rm(
     context: typer.Context,
     names: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Their names or ids.")],
+    yes: UnaskedOption = False,
     dry_run: DryRunOption = False,
 ) -> None:
     """Remove images of devbox's. One that a container is made from is never removed."""
+    from devbox.disk.prune import of_image
     from devbox.image.life import removable
 
     run = application(context)
-    chosen = removable(run.engine, names)
-    _remove(run, [(one, "you named it") for one in chosen], dry_run=dry_run)
+    doomed = [(one, "you named it") for one in removable(run.engine, names)]
+    goings = [of_image(one, why, run.engine) for one, why in doomed]
+    dry_run = not agreed(run, goings, again="devbox image rm IMAGE…", yes=yes, dry_run=dry_run)
+    _remove(run, doomed, dry_run=dry_run)
 
 
 @app.command()
+@examples(
+    {
+        "devbox image prune": "Images of this checkout that newer ones have replaced.",
+        "devbox image prune --all --unused --dry-run": "See all that no container is made from.",
+    }
+)
 def prune(
     context: typer.Context,
     older_than: Annotated[
@@ -73,7 +86,7 @@ def prune(
         bool, typer.Option("--unused", help="Also the newest of each: all that no container is made from.")
     ] = False,
     bases: Annotated[bool, typer.Option("--bases", help="With --all --unused, also the package bases.")] = False,
-    yes: YesOption = False,
+    yes: UnaskedOption = False,
     dry_run: DryRunOption = False,
 ) -> None:
     """Remove images of a checkout that a newer one has replaced; never one in use. With --all all of devbox's.

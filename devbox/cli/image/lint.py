@@ -10,7 +10,7 @@ import typer
 from devbox.cli.application import Application, application
 from devbox.cli.flags import Flags, from_settings
 from devbox.cli.image.dockerfile import ArgsOption, UpstreamOption, choose, stages_of
-from devbox.cli.options import WorkspaceOption
+from devbox.cli.options import WorkspaceOption, examples
 from devbox.errors import EXIT_FAILURE
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ app = typer.Typer()
 
 
 @app.command()
+@examples({"devbox image lint docker/Dockerfile": "A Dockerfile of the checkout."})
 @from_settings("framework", "variant")
 def lint(
     context: typer.Context,

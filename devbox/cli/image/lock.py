@@ -9,7 +9,7 @@ import typer
 from devbox.cli.application import application, workspace
 from devbox.cli.flags import Flags, from_settings
 from devbox.cli.image.registry import registries_of
-from devbox.cli.options import WorkspaceOption
+from devbox.cli.options import WorkspaceOption, examples
 
 if TYPE_CHECKING:
     from devbox.image.base.pin import Pin
@@ -18,10 +18,16 @@ app = typer.Typer()
 
 
 @app.command()
+@examples(
+    {
+        "devbox image lock": "Write devbox.lock.",
+        "devbox image lock --check": "Fail in CI where a base image is another by now.",
+    }
+)
 @from_settings("framework", "variant")
 def lock(
     context: typer.Context,
-    images: Annotated[list[str] | None, typer.Argument(metavar="[IMAGE]...", help="Further images to lock.")] = None,
+    images: Annotated[list[str] | None, typer.Argument(metavar="[IMAGE]…", help="Further images to lock.")] = None,
     update: Annotated[bool, typer.Option("--update", help="Look up again what is locked already.")] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; fail (8) where a registry has something else by now.")

@@ -8,7 +8,7 @@ import typer
 
 from devbox.cli.application import application
 from devbox.cli.image.registry import registries_of
-from devbox.cli.options import DryRunOption
+from devbox.cli.options import DryRunOption, examples
 
 if TYPE_CHECKING:
     from devbox.image.registry.remote import RemoteImage
@@ -22,12 +22,18 @@ app = typer.Typer(name="manifest", help="Give images for several platforms one n
 @app.command(
     "create", help="Make NAME, in its registry, stand for images that are there already, one for each platform."
 )
+@examples(
+    {
+        "devbox image manifest push team/vllm:1": "Push NAME-amd64 and NAME-arm64, and make NAME of them.",
+        "devbox image manifest create team/vllm:1": "The same, where they are in the registry already.",
+    }
+)
 def create(
     context: typer.Context,
     name: NameArgument,
     images: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[IMAGE]...", help="One for each platform.", show_default="NAME-amd64 and NAME-arm64"),
+        typer.Argument(metavar="[IMAGE]…", help="One for each platform.", show_default="NAME-amd64 and NAME-arm64"),
     ] = None,
     arch: Annotated[
         str,
@@ -60,6 +66,7 @@ def create(
 
 
 @app.command()
+@examples({"devbox image manifest show team/vllm:1": "Its platforms and their digests."})
 def show(context: typer.Context, name: NameArgument) -> None:
     """Show the platforms of an image in a registry."""
     from devbox.image.registry.reference import parse

@@ -9,7 +9,7 @@ import typer
 
 from devbox.cli.application import application, workspace
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import DryRunOption, TrustOption, WorkspaceOption
+from devbox.cli.options import DryRunOption, TrustOption, WorkspaceOption, examples, in_panels
 from devbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,6 +43,13 @@ app = typer.Typer()
 
 
 @app.command()
+@examples(
+    {
+        "devbox image tags": "The newest tags of the framework's repositories.",
+        "devbox image tags --ref HEAD": "The image of this commit, or of one shortly before it.",
+    }
+)
+@in_panels({"Whose": "framework variant ref back", "Which of them": "filter_ limit created"})
 @from_settings("framework", "variant")
 def tags(
     context: typer.Context,
@@ -91,6 +98,7 @@ def tags(
 
 
 @app.command("resolve")
+@examples({"devbox image resolve --stage release": "The name of an image that somebody has built."})
 @from_settings("framework", "variant")
 def resolve_(
     context: typer.Context,
@@ -114,6 +122,13 @@ def resolve_(
 
 
 @app.command()
+@examples(
+    {
+        "devbox image pull": "What `devbox image resolve` finds.",
+        "devbox image pull --build": "Build it where nobody has.",
+    }
+)
+@in_panels({"Which image": "stage ref back filter_ framework variant"})
 @from_settings("framework", "variant")
 def pull(
     context: typer.Context,
@@ -183,10 +198,12 @@ def pull(
 
 
 @app.command()
+@examples({"devbox image push team/vllm:1 --to registry.example.org/team/vllm:1": "An image, under another name."})
+@in_panels({"What": "stage framework variant", "Its name": "to push_rewrite no_rewrite"})
 @from_settings("push_rewrite", "framework", "variant")
 def push(
     context: typer.Context,
-    images: Annotated[list[str] | None, typer.Argument(metavar="[IMAGE]...", help="Images on the engine.")] = None,
+    images: Annotated[list[str] | None, typer.Argument(metavar="[IMAGE]…", help="Images on the engine.")] = None,
     stage: Annotated[
         list[str] | None,
         typer.Option("--stage", metavar="STAGE", help="What `devbox image build STAGE` made; several times."),

@@ -10,7 +10,7 @@ from typer.core import TyperCommand
 
 from devbox.cli.application import application, workspace
 from devbox.cli.flags import Flags, from_settings
-from devbox.cli.options import DryRunOption, NameOption, WorkspaceOption
+from devbox.cli.options import DryRunOption, NameOption, WorkspaceOption, examples, in_panels
 from devbox.errors import EngineError, UsageError
 
 Words = list[str] | None
@@ -33,6 +33,18 @@ app = typer.Typer()
 
 
 @app.command(cls=RunCommand)
+@in_panels(
+    {
+        "The image": "framework variant pull",
+        "The container": "gpus port env volume user name with_checkout network shm entrypoint detach keep",
+    }
+)
+@examples(
+    {
+        "devbox image run": "The framework's release.",
+        "devbox image run team/vllm:1 -- nvidia-smi": "A program in another image.",
+    }
+)
 @from_settings("framework", "variant", "gpus")
 def run(
     context: typer.Context,

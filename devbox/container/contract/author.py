@@ -26,7 +26,8 @@ from devbox.facts.model import Checkout, Gpus
 from devbox.frameworks.arch import resolve
 from devbox.frameworks.load import load
 from devbox.image.assembly.recipe import ANYBODYS_BUNDLE, CA_SECRET, recipe
-from devbox.image.base.choose import pinned, plan_base
+from devbox.image.base.choose import PACKAGE, pinned, plan_base
+from devbox.image.base.package import made_by
 
 if TYPE_CHECKING:
     from devbox.config import Settings
@@ -146,9 +147,11 @@ def draft_shared(
     }
     settings, choices = carried(settings, asked, None)
     network = Network()
+    # Each machine has it by its own means: nothing is asked here of what this one has.
+    base = plan_base(chosen, settings.base_image, frozenset())
     made = recipe(
         chosen,
-        base_image=settings.base_image or chosen.base_image,
+        base_image=base.image,
         user=SHARED_USER,
         find_links=None,
         network=network,
@@ -178,7 +181,12 @@ def draft_shared(
             choices=tuple(choices.items()),
         )
     )
-    return Draft(checkout, chosen, form, generated, _needs_options(form, made))
+    notes = list(_needs_options(form, made))
+    if settings.base_image == PACKAGE:
+        notes.append(f"`devbox up` makes {base.image} where it is missing; for other tools: {made_by(base.image)}")
+    if settings.gpus == NONE and not chosen.gpu:
+        notes.append(f"{chosen.name} in its variant {chosen.variant} takes no GPUs: one contract is for all machines")
+    return Draft(checkout, chosen, form, generated, tuple(notes))
 
 
 def _needs_options(form: Form, recipe: Recipe) -> tuple[str, ...]:

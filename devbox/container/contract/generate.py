@@ -204,7 +204,7 @@ def _recorded(path: Path) -> JSON:
 
 def _say(chosen: Chosen, reporter: Reporter) -> None:
     if chosen.why is not None:
-        reporter.info(f"this is {chosen.name}, because {chosen.why}")
+        reporter.info(f"this is {chosen.told}")
 
 
 def _looked(

@@ -75,7 +75,8 @@ def in_force(request: UpRequest, settings: Settings, journal: Journal) -> InForc
     engine, reporter = journal.engine, journal.reporter
     framework = settings.framework if request.config is None else None
     given = [TABLE[key].flag for key in CHOICES if key in request.flags]
-    given += [f"--{name}" for name in ("flat", "compose") if getattr(request, name)]
+    given += [*(["--flat"] if request.flat else ())]
+    given += [] if request.compose is None else ["--compose" if request.compose else "--no-compose"]
     if request.variation.content is not None and request.config is not None:
         # Its own file need not be there.
         path: Path | None = request.config
@@ -146,10 +147,10 @@ def _written(
     engine, reporter = journal.engine, journal.reporter
     chosen = which.framework(request.path, framework, reporter)
     if chosen.why is not None:
-        reporter.info(f"this is {chosen.name}, because {chosen.why}")
+        reporter.info(f"this is {chosen.told}")
     before = record.at(existing)
     flat = request.flat or (existing is not None and existing.parent == request.path)
-    form = kept_form(before, compose=request.compose or None, flat=flat)
+    form = kept_form(before, compose=request.compose, flat=flat)
     if form.compose:
         # The base image may take minutes.
         must_be_seen(engine, request.path, "a compose project")

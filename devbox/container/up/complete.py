@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from devbox import config
 from devbox.config.network import network_of
 from devbox.container.desired import Image, slug
-from devbox.container.steps import BuildService, PullImage
+from devbox.container.steps import BuildService
 from devbox.container.up.compose import image_contract, service_build
 from devbox.container.up.feature_layer import layer_of, resolve
 from devbox.container.up.images import foreseen_config, plan_image
@@ -195,7 +195,7 @@ def _base(journal: Journal, contract: Contract, *, pull: bool) -> tuple[Image, s
     look = journal.engine.image
     todo = plan_image(look, contract, pull=pull)
     # Their users and labels are part of what is built.
-    journal.do(*(step for step in todo.pulls if isinstance(step, PullImage)))
+    journal.do(*todo.pulls)
     if contract.build is None:
         name = contract.image or ""
         found = look(name) or {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from devbox.container.desired import Image, slug
-from devbox.container.steps import BuildImage, PullImage
+from devbox.container.steps import BuildImage, MakeBase, PullImage
 from devbox.container.up.feature_layer import see_features, with_features
 from devbox.errors import ContractError, UsageError
 from devbox.image.building import builder as builders
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 Look = Callable[[str], "JSON | None"]
 
-_OWN = "devbox-base:"
-
 
 @dataclass(frozen=True, slots=True)
 class ImagePlan:
@@ -40,7 +38,7 @@ class ImagePlan:
     reference: str
     digest: str
     image: Image | None
-    pulls: tuple[PullImage, ...] = ()
+    pulls: tuple[PullImage | MakeBase, ...] = ()
     build: BuildImage | None = None
     text: str | None = None
     bases: tuple[str, ...] = ()
@@ -80,11 +78,12 @@ def plan_image(
     reference = f"devbox-{slug(contract.record.framework or contract.workspace.name)}:{digest[:12]}"
     # Pulled first, so that the image's inputs, the base's id among them, are known before it is built and after. What
     # devbox made from packages is in no registry.
-    hint = "devbox image base   # makes one from packages; or choose another with --base-image"
+    shared = "--shared " if contract.record.shared else ""
+    hint = f"devbox generate {shared}--base-image package   # builds on one that devbox makes from packages"
     pulls = tuple(
-        _pull(name, found, "base image", hint, str(recipe.dockerfile))
+        MakeBase(name) if _is_made(name) else _pull(name, found, "base image", hint, str(recipe.dockerfile))
         for name, found in bases.items()
-        if found is None or (pull and not name.startswith(_OWN))
+        if found is None or (pull and not _is_made(name))
     )
     no_cache = contract.variation.no_cache
     there = None if pulls or no_cache else look(reference)
@@ -96,6 +95,15 @@ def plan_image(
     title = f"Building the image {reference}"
     step = BuildImage(title, wanted, digest, environ or {}, inputs.notes)
     return ImagePlan(reference, digest, None, pulls, step, text, tuple(bases))
+
+
+def _is_made(name: str) -> bool:
+    """Tell whether devbox makes an image of this name from packages: it is in no registry."""
+    if not name.startswith("devbox-base:"):
+        return False
+    from devbox.image.base.package import known
+
+    return known(name) is not None
 
 
 def _pull(name: str, found: JSON | None, what: str, hint: str, place: str) -> PullImage:

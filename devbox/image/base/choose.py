@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from devbox.errors import ImageError, UsageError
 from devbox.image.base.lock import locked
-from devbox.image.base.package import ensure, ensure_fallback, fallback, reference
+from devbox.image.base.package import ensure, ensure_fallback, fallback, made_by, reference
 from devbox.image.registry.transfer import fetch
 
 if TYPE_CHECKING:
@@ -71,12 +70,12 @@ class BaseChoice:
         if self.certain:
             return []
         if not self.pull:
-            return [_made_by(self.image)]
+            return [made_by(self.image)]
         if self.image in self.there:
             return [engine.line(["pull", self.image]), f"# unless that fails: then the {self.image} that is there"]
         if self.instead is None:
             return [engine.line(["pull", self.image])]
-        made = [] if self.instead in self.there else [f"#   {_made_by(self.instead)}"]
+        made = [] if self.instead in self.there else [f"#   {made_by(self.instead)}"]
         return [
             engine.line(["pull", self.image]),
             f"# where that fails, the package base {self.instead} takes its place:",
@@ -186,9 +185,3 @@ def choose_runtime(
         )
     reporter.info(f"{own} cannot be pulled ({reason}): taking the package base {plain} instead")
     return ensure(engine, cuda=None, network=network, reporter=reporter)
-
-
-def _made_by(name: str) -> str:
-    """Return the command that makes a package base."""
-    cuda = re.fullmatch(r"devbox-base:cuda([\d.]+)-\w+", name)
-    return f"devbox image base --cuda {cuda[1] if cuda else 'none'}"

@@ -53,6 +53,19 @@ def reference(cuda: str | None, distro: str = DISTRO) -> str:
     return f"devbox-base:{f'cuda{cuda}' if cuda else 'cpu'}-{distro.replace(':', '')}"
 
 
+def known(name: str) -> tuple[str | None, str] | None:
+    """Return the CUDA release and the distribution of the package base of this name; None for any other image."""
+    every = ((cuda, distro) for cuda in (None, *TOOLKITS) for distro in SUITES)
+    return next((one for one in every if reference(*one) == name), None)
+
+
+def made_by(name: str) -> str:
+    """Return the command that makes the package base of this name."""
+    cuda, distro = known(name) or (None, DISTRO)
+    other = "" if distro == DISTRO else f" --distro {distro}"
+    return f"devbox image base --cuda {cuda or 'none'}{other}"
+
+
 def ensure(
     engine: Engine,
     *,
