@@ -30,6 +30,7 @@ _RULE = re.compile(r"(?P<targets>[^:=#\t]+?)\s*:(?![=:])")
 _CONDITION = re.compile(r"(?P<how>ifn?eq)\b\s*(?P<sides>.*)|(?P<word>ifn?def)\s+(?P<name>\S+)")
 _QUOTED_SIDES = re.compile(r"([\"'])(?P<left>.*?)\1\s*([\"'])(?P<right>.*?)\3")
 _ARGUMENT = re.compile(r"--build-arg\s+(?P<name>\w+)=[\"']?\$[({](?P<variable>\w+)[)}]")
+_VALUE = re.compile(r"=(?:\"[^\"]*\"|'[^']*'|\S*)")
 _COMMENT = re.compile(r"(?<!\\)\s*#.*")
 _BUILD = re.compile(r"\bdocker\s+(?:buildx\s+)?build\b")
 # What grep's patterns and Python's mean differently, and what tr takes for more than the characters themselves.
@@ -78,11 +79,11 @@ class Makefile:
 
     def stated(self, name: str, *targets: str) -> Stated | None:
         """Return the value of a variable for `targets`, of which the first that gives one counts; None if unknown."""
-        found = self._definition(name, targets)
-        if found is None:
+        lines = self._lines(name, targets)
+        if not lines:
             return None
         value = self._expanded(f"$({name})", targets)
-        return None if _UNKNOWN in value else Stated(name, value.strip(), self.file, found.line)
+        return None if _UNKNOWN in value else Stated(name, value.strip(), self.file, lines[-1].line)
 
     def arguments(self, *targets: str) -> dict[str, Stated | None]:
         """Return the build arguments that the recipe of the first target hands to docker: None for an unknown value.
@@ -94,22 +95,24 @@ class Makefile:
         for line in lines[:1]:
             variables = {match["name"]: match["variable"] for match in _ARGUMENT.finditer(line)}
             for name, value in _build_arguments(self._expanded(line, targets)):
-                one = self._definition(variables.get(name, ""), targets)
-                known = _UNKNOWN not in value
-                found[name] = Stated(name, value, self.file, one.line if one else 0) if known else None
+                own = self._lines(variables.get(name, ""), targets)
+                known = _UNKNOWN not in value and _UNKNOWN not in line
+                found[name] = Stated(name, value, self.file, own[-1].line if own else 0) if known else None
         return found
 
-    def _definition(self, name: str, targets: tuple[str, ...]) -> Definition | None:
-        """Return the line that counts for a variable: the last of the most exact pattern, the first target first."""
+    def _lines(self, name: str, targets: tuple[str, ...]) -> list[Definition]:
+        """Return the lines whose values make up a variable's, the last of which counts: [] where there is none.
+
+        Those of the first target that has some, the most exact pattern last; `+=` adds to what the next ones have, and
+        at last to what is said for every target.
+        """
         own = [one for one in self.definitions if one.name == name]
-        for target in targets:
+        for at, target in enumerate(targets):
             fitting = [(stem, one) for one in own if (stem := _stem(one.target, target)) is not None]
-            if fitting:
-                shortest = min(stem for stem, _ in fitting)
-                return next(one for stem, one in reversed(fitting) if stem == shortest)
-        everywhere = [one for one in own if one.target is None and not one.adds]
-        strong = [one for one in everywhere if not one.weak]
-        return strong[-1] if strong else everywhere[0] if everywhere else None
+            found = _added_up(one for _, one in sorted(fitting, key=lambda pair: -pair[0]))
+            if found:
+                return [*(self._lines(name, targets[at + 1 :]) if found[0].adds else ()), *found]
+        return _added_up(one for one in own if one.target is None)
 
     def _recipe(self, target: str) -> list[str]:
         fitting = [(stem, name) for name in self.recipes if (stem := _stem(name, target)) is not None]
@@ -145,9 +148,10 @@ class Makefile:
             return self._shell(self._expanded(rest, targets, depth))
         if function == "if":
             condition = self._expanded(arguments[0].strip(), targets, depth)
-            # What is made of an unknown condition is unknown where it is used.
             chosen = arguments[1:2] if condition else arguments[2:3]
-            return "".join(self._expanded(one, targets, depth) for one in chosen)
+            value = "".join(self._expanded(one, targets, depth) for one in chosen)
+            # Which names such a text has is known, which values is not.
+            return f"{_VALUE.sub(f'={_UNKNOWN}', value)}{_UNKNOWN}" if _UNKNOWN in condition else value
         values = [self._expanded(one, targets, depth) for one in arguments]
         known = function in _FUNCTIONS and not any(_UNKNOWN in value for value in values)
         return _FUNCTIONS[function](*values) if known else _UNKNOWN
@@ -155,15 +159,14 @@ class Makefile:
     def _variable(self, name: str, targets: tuple[str, ...], depth: int) -> str:
         if name in self.given:
             return self.given[name]
-        found = self._definition(name, targets)
-        if found is None:
+        lines = self._lines(name, targets)
+        if not lines:
             # Such as `$(NAME:a=b)`, or `$@`.
             return "" if _NAME.fullmatch(name) else _UNKNOWN
         known = (name, targets, len(self.definitions))
         if known not in self._values:
             self._values[known] = _UNKNOWN
-            more = [one.value for one in self.definitions if one.name == name and one.adds and one.target is None]
-            self._values[known] = self._expanded(" ".join([found.value, *more]), targets, depth)
+            self._values[known] = self._expanded(" ".join(one.value for one in lines), targets, depth)
         return self._values[known]
 
     def _shell(self, line: str) -> str:
@@ -214,10 +217,13 @@ class Makefile:
     # Reading.
 
     def read(self, text: str) -> None:
-        """Read the lines of the file, but for those that a conditional leaves out."""
-        kept: list[bool] = []
+        """Read the lines of the file, but for those that a conditional leaves out.
+
+        What stands under a condition that is not known is there, and its value is unknown.
+        """
+        kept: list[bool | None] = []
         # Whether one of a conditional's parts was kept: those after it are not.
-        had: list[bool] = []
+        had: list[bool | None] = []
         rule: list[str] = []
         inside_define = False
         for number, line in _logical(text):
@@ -225,37 +231,43 @@ class Makefile:
             if inside_define or line.startswith("define "):
                 inside_define = words[:1] != ["endef"]
             elif line.startswith("\t"):
-                if all(kept):
-                    rule.append(line.strip())
+                if False not in kept:
+                    rule.append(line.strip() + (_UNKNOWN if None in kept else ""))
             elif words[:1] == ["endif"]:
                 del kept[-1:], had[-1:]
             elif words[:1] == ["else"] and kept:
                 condition = _CONDITION.match(line.strip()[4:].lstrip())
-                kept[-1] = not had[-1] and (condition is None or self._holds(condition))
-                had[-1] |= kept[-1]
+                holds = condition is None or self._holds(condition)
+                kept[-1] = False if had[-1] or holds is False else None if had[-1] is None else holds
+                had[-1] = kept[-1] if had[-1] is False else had[-1]
             elif condition := _CONDITION.match(line.strip()):
                 kept.append(self._holds(condition))
                 had.append(kept[-1])
-            elif not all(kept) or not words or line.startswith("#"):
+            elif False in kept or not words or line.startswith("#"):
                 continue
             elif found := _ASSIGNMENT.fullmatch(line.strip()):
                 value = found["value"] if "$(shell" in found["value"] else _COMMENT.sub("", found["value"])
                 value = f"$(shell {value})" if found["how"] == "!" else value
+                value = _UNKNOWN if None in kept else value
                 adds, weak = found["how"] == "+", found["how"] == "?"
                 self.definitions.append(Definition(found["name"], value, number, found["target"], adds, weak))
             elif heading := _RULE.match(line):
                 rule = []
                 self.recipes.update(dict.fromkeys(heading["targets"].split(), rule))
 
-    def _holds(self, condition: re.Match[str]) -> bool:
+    def _holds(self, condition: re.Match[str]) -> bool | None:
+        """Return whether a condition is met, None where that is not known."""
         if condition["word"]:
-            return bool(self._expanded(f"$({condition['name']})", ())) == (condition["word"] == "ifdef")
+            # Whether something was said is asked, not what comes of it.
+            lines = self._lines(condition["name"], ())
+            said = self.given.get(condition["name"], "".join(one.value for one in lines))
+            return None if said == _UNKNOWN else bool(said) == (condition["word"] == "ifdef")
         sides = condition["sides"]
         quoted = _QUOTED_SIDES.match(sides)
         inner = _split(sides[1 : _closing(sides, 0)]) if sides.startswith("(") else []
         pair = [quoted["left"], quoted["right"]] if quoted else inner
         left, right = (self._expanded(side.strip(), ()) for side in (*pair, "", "")[:2])
-        return (left == right) == (condition["how"] == "ifeq")
+        return None if _UNKNOWN in left + right else (left == right) == (condition["how"] == "ifeq")
 
 
 def read_makefile(checkout: Path, file: str, given: Mapping[str, str]) -> Makefile | None:
@@ -265,6 +277,14 @@ def read_makefile(checkout: Path, file: str, given: Mapping[str, str]) -> Makefi
         return None
     found = Makefile(checkout, file, given)
     found.read(text)
+    return found
+
+
+def _added_up(lines: Iterable[Definition]) -> list[Definition]:
+    """Return those of a variable's lines whose values make up its own, in order."""
+    found: list[Definition] = []
+    for one in lines:
+        found = [*found, one] if one.adds else found if one.weak and found else [one]
     return found
 
 
