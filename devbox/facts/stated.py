@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # A file that states facts is small; what is larger is not read whole.
 _MOST_BYTES = 1 << 18
+# What PyYAML calls a mapping and a string.
+_SCALAR, _MAPPING = "scalar", "mapping"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,30 @@ def text_of(checkout: Path, name: str) -> str | None:
             return stream.read(_MOST_BYTES).decode("utf-8", "replace")
     except (OSError, RuntimeError, ValueError):  # links in a circle; a name with a null
         return None
+
+
+def table(checkout: Path, file: str, *keys: str) -> dict[str, Stated]:
+    """Return what a table of a YAML file of the checkout says, {} where there is none at `keys`; tables in it are "".
+
+    `keys` lead to the table from the file's own.
+    """
+    import yaml
+
+    text = text_of(checkout, file)
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader) if text is not None else None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return {}
+    for key in keys:
+        node = next((value for one, value in _pairs(node) if one.value == key), None)
+    return {
+        one.value: Stated(one.value, value.value if value.id == _SCALAR else "", file, 1 + one.start_mark.line)
+        for one, value in _pairs(node)
+    }
+
+
+def _pairs(node: Any) -> list[tuple[Any, Any]]:
+    return [pair for pair in node.value if pair[0].id == _SCALAR] if node is not None and node.id == _MAPPING else []
 
 
 def assigned(checkout: Path, files: Sequence[str], key: str) -> Stated | None:

@@ -22,7 +22,8 @@ _PLAIN_PATH = re.compile(r"(/[\w.@+-]+)+", re.ASCII)
 _DATE = re.compile(r"20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
 # What stands for a value, by where it may stand; see the dataclasses in `model`.
 UPSTREAM = frozenset({"arch", "cuda", "python", "jobs", "threads", "version", "commit"})
-RENDER = UPSTREAM | {"variant", "stage", "machine"}
+RENDER = UPSTREAM | {"variant", "stage", "machine", "platform"}
+SHARED = frozenset({"bucket", "region", "endpoint", "prefix"})
 PRECOMPILED = BUILD | {"precompiled"}
 PREBUILT = frozenset({"version", "tag", "commit", "short", "merge_base", "machine", "key"})
 
@@ -106,6 +107,8 @@ def _stated(framework: Framework) -> Iterator[tuple[str, str]]:
     """Check where a checkout states something, and what is taken where it does not."""
     if framework.version is not None:
         yield from _inside("version.file", framework.version.file)
+    if framework.catalog is not None:
+        yield from _inside("catalog.file", (framework.catalog.file,))
     if framework.upstream is not None:
         yield from _upstream(framework.upstream)
 
@@ -118,7 +121,10 @@ def _upstream(upstream: Upstream) -> Iterator[tuple[str, str]]:
         yield from _placeholders("upstream.make.given", (value for _, value in upstream.make.given), RENDER)
     if upstream.date and not _DATE.fullmatch(upstream.date):
         yield "upstream.date", f"must be a day such as 2026-08-22, not '{upstream.date}'"
-    yield from _placeholders("upstream.render", (*upstream.render, *upstream.efa), RENDER)
+    known = RENDER | dict(upstream.values).keys()
+    yield from _placeholders("upstream.render", (*upstream.render, *upstream.efa), known)
+    if upstream.sccache is not None:
+        yield from _placeholders("upstream.sccache.args", (value for _, value in upstream.sccache.args), SHARED)
 
 
 def _python(rules: PythonRules) -> Iterator[tuple[str, str]]:

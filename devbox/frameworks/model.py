@@ -103,6 +103,21 @@ class Assigned:
 
 
 @dataclass(frozen=True, slots=True)
+class Catalog:
+    """A YAML file in which a checkout says which images go together: the table `section` has one for each `entry`.
+
+    `entry` is the one that is meant, such as `cuda13.0`; another CUDA release is another entry. `base_image` and
+    `runtime_image` are the keys there whose values make a reference, joined by colons.
+    """
+
+    file: str
+    section: str
+    entry: str
+    base_image: tuple[str, ...] = ()
+    runtime_image: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Make:
     """A checkout's Makefile that builds its images by targets such as `devel_build`, relative to the checkout's top.
 
@@ -119,23 +134,45 @@ class Make:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedCache:
+    """How a Dockerfile is told of the storage that compilers share.
+
+    `args` are its build arguments; values may hold {bucket} {region} {endpoint} {prefix} of an `s3://` storage.
+    `secrets` and `secret_files` give for ids of its secrets the variable that holds the secret, or names its file.
+    """
+
+    args: Pairs
+    secrets: Pairs = ()
+    secret_files: Pairs = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Upstream:
     """The framework's own Dockerfile. `dockerfile` are alternatives, relative to the checkout: the first that exists.
 
     `make` says what the checkout's Makefile would be asked; it is read, and what it says comes before all constants
     here, which are those of `source` at `date`. `target` is its stage for development, None the last one. `args` are
-    its build arguments; values may hold {arch} {cuda} {python} {jobs} {threads} {version} {commit}. `render` is a
-    command of the checkout that writes the Dockerfile first, its words with the same placeholders and {variant} {stage}
-    {machine} ("amd64"); a checkout without the command's file has its Dockerfile already. `efa` are the words that
-    `--efa` adds to it. `stages` are its names for devbox's stages.
+    its build arguments; values may hold {arch} {cuda} {python} {jobs} {threads} {version} {commit}. `cuda` is the one
+    that says the CUDA release: of the values that the Dockerfile takes, that of the release is said. `render` is a
+    command of the checkout that writes the Dockerfile first, its words with the same placeholders, {variant} {stage}
+    {machine} ("amd64") {platform} ("linux/amd64") and those of `values`; an option without a value is left out, and a
+    checkout without the command's file has its Dockerfile already. `efa` are the words that `--efa` adds, `efa_stage`
+    what has it then. `stages` are its names for devbox's stages: of several the first that is there, "" the last one.
+    What is rendered for a stage ends with it, but for those of `within`, with their names there. `sccache` is how it
+    shares a compiler cache.
     """
 
     dockerfile: Alternatives
     target: str | None = None
     args: Pairs = ()
+    cuda: str | None = None
     render: tuple[str, ...] = ()
+    values: Pairs = ()
     efa: tuple[str, ...] = ()
+    efa_stage: str | None = None
     stages: Pairs = ()
+    within: Pairs = ()
+    sccache: SharedCache | None = None
     make: Make | None = None
     source: str = ""
     date: str = ""
@@ -290,12 +327,12 @@ class Framework:
 
     `stages` are names of files in dockerfiles/, in order; the last but one (`user` comes last) is what a dev
     container runs. `image_stages` are further ones that only `devbox image build` reads: wheel, release, test …
-    `runtime_image` is what release starts from. `base_image` is a registry reference; `package_base` names the base
-    that is made from packages where no registry answers ("cuda" or "cpu"; None where none can be). `default_arch` is
-    a compute capability such as "9.0", used where neither a GPU nor `--arch` says one. `args` are build arguments of
-    the Dockerfile. `version` is where a checkout says its own; without it git does. `caches` are names below /cache.
-    `settings` are VS Code's. `services` run beside the dev container where it is one of several. `rules` are 16 hex
-    digits of all of it where the checkout's own files say some of it, else "".
+    `runtime_image` is what release starts from, `base_image` a registry reference; of both a checkout's `catalog` may
+    say the tag. `package_base` names the base that is made from packages where no registry answers ("cuda" or "cpu";
+    None where none can be). `default_arch` is a compute capability such as "9.0", used where neither a GPU nor `--arch`
+    says one. `args` are build arguments of the Dockerfile. `version` is where a checkout says its own; without it git
+    does. `caches` are names below /cache. `settings` are VS Code's. `services` run beside the dev container where it is
+    one of several. `rules` are 16 hex digits of all of it where the checkout's own files say some of it, else "".
     """
 
     name: str
@@ -315,6 +352,7 @@ class Framework:
     runtime_image: str | None = None
     run: RunRules = RunRules()
     version: Assigned | None = None
+    catalog: Catalog | None = None
     upstream: Upstream | None = None
     prebuilt: tuple[Prebuilt, ...] = ()
     tasks: tuple[Task, ...] = ()

@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from devbox.errors import UsageError
+from devbox.facts.dockerfile import default, taken
 from devbox.facts.makefile import Makefile, read_makefile
-from devbox.facts.stated import Stated, assigned, text_of
+from devbox.facts.stated import Stated, assigned, table, text_of
+from devbox.frameworks import stated
+from devbox.frameworks.load import load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -217,6 +221,16 @@ def test_a_pipe_states_nothing(tmp_path: Path) -> None:
         ("X = $(shell uname)\nR = $(shell grep a $(X))", None),
         ("R = $(shell grep '[' file)", None),
         ("R = $(shell grep a file | tr -d '\\n')", None),
+        # Nor is one of two branches taken where it is not known which make would take.
+        ("X = $(shell uname)\nifeq ($(X),Linux)\nR = a\nelse\nR = b\nendif", None),
+        ("R = 0\nX = $(shell uname)\nifeq ($(X),Linux)\nR += a\nendif", None),
+        ("X = $(shell uname)\nifeq ($(X),Linux)\nR = a\nelse ifdef X\nR = b\nelse\nR = c\nendif", None),
+        ("X = $(shell uname)\nifeq ($(X),Linux)\nR = a\nendif\nR = c", "c"),
+        ("X = 1\nY = $(shell uname)\nifeq ($(X),1)\nR = a\nelse ifeq ($(Y),Linux)\nR = b\nendif", "a"),
+        ("R = $(if $(shell uname),a,b)", None),
+        ("Y =\nX = $(Y)\nifdef X\nR = a\nendif", "a"),
+        ("R += a\nR ?= b", "a"),
+        ("R += a\nR = b", "b"),
     ],
 )
 def test_odd_lines_are_read_as_make_reads_them_or_not_at_all(tmp_path: Path, text: str, value: str | None) -> None:
@@ -228,6 +242,35 @@ def test_odd_lines_are_read_as_make_reads_them_or_not_at_all(tmp_path: Path, tex
     assert (None if found is None else found.value) == value
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+@pytest.mark.parametrize("target", ["dev_build", "dev_arm_build", "plain_build"])
+def test_what_a_target_adds_is_added_to_what_all_have(tmp_path: Path, target: str) -> None:
+    text = (
+        "A = all\nA += more\nB ?= b\n"
+        "%_build: A += built\ndev_%: A += dev\ndev_%: B = mine\ndev_arm_%: B += arm\n"
+        "%_build:\n\tdocker build --build-arg A='$(A)' --build-arg B='$(B)' .\n"
+    )
+    (tmp_path / "Makefile").write_text(text)
+    said = subprocess.run(["make", "-n", target], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    makefile = read_makefile(tmp_path, "Makefile", {})
+    assert makefile is not None
+    found = makefile.arguments(target)
+    assert [f"{name}={one.value}" for name, one in found.items() if one] == shlex.split(said)[3:7:2]
+
+
+def test_what_is_handed_over_only_on_an_unknown_condition_is_not_known(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text(
+        "X = $(shell uname)\n%_build:\n"
+        "\tdocker build $(if $(X), --build-arg A=1 --build-arg B='2 3') --build-arg C=4 .\n"
+        "ifeq ($(X),Linux)\npush_%:\n\tdocker build --build-arg D=5 .\nendif\n"
+    )
+    makefile = read_makefile(tmp_path, "Makefile", {})
+    assert makefile is not None
+    found = {name: one and one.value for name, one in makefile.arguments("a_build").items()}
+    assert found == {"A": None, "B": None, "C": "4"}
+    assert makefile.arguments("push_a") == {"D": None}
+
+
 def test_a_variable_made_of_itself_or_of_very_many_ends(tmp_path: Path) -> None:
     doubled = "\n".join(f"A{number} = $(A{number - 1})$(A{number - 1})" for number in range(1, 36))
     (tmp_path / "Makefile").write_text(f"R := $(if $(R),$(R),y)\nA0 = x\n{doubled}\n")
@@ -235,3 +278,99 @@ def test_a_variable_made_of_itself_or_of_very_many_ends(tmp_path: Path) -> None:
     assert makefile is not None
     assert makefile.stated("R") is None
     assert makefile.stated("A35") is None
+
+
+# The forms in which such files give up on a release that they do not know.
+REFUSES = """\
+ARG CUDA_VERSION=13.0.1
+ARG PLAIN
+FROM nvidia/cuda:${CUDA_VERSION} AS base
+RUN case "$CUDA_VERSION" in \\
+        12.6.1) CUINDEX=126 ;; \\
+        12.8.1|12.9.1) \\
+          CUINDEX=129 \\
+          ;; \\
+        13.*) CUINDEX=130 ;; \\
+        11.8.0) echo "no more" && exit 1 ;; \\
+        *) echo "Unsupported CUDA version: $CUDA_VERSION" && exit 1 ;; \\
+    esac
+RUN case ${CUDA_VERSION} in 12.8.1 | 12.9.1 | 13.0.1) true ;; *) exit 1;; esac
+RUN case "$TARGETARCH" in amd64) A=x ;; *) A=y ;; esac
+"""
+
+
+def test_a_dockerfile_says_which_values_it_takes(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(REFUSES)
+    assert default(tmp_path, "Dockerfile", "CUDA_VERSION") == Stated("CUDA_VERSION", "13.0.1", "Dockerfile", 1)
+    assert default(tmp_path, "Dockerfile", "PLAIN") is None
+    found = taken(tmp_path, "Dockerfile", "CUDA_VERSION")
+    assert [(one.value, one.line) for one in found] == [("12.8.1", 13), ("12.9.1", 13), ("13.0.1", 13)]
+    # What takes anything refuses nothing.
+    assert taken(tmp_path, "Dockerfile", "TARGETARCH") == ()
+    assert taken(tmp_path, "gone", "CUDA_VERSION") == ()
+
+
+@pytest.mark.parametrize(
+    ("variant", "cuda", "text", "value"),
+    [
+        ("cuda13", None, REFUSES.replace("13.*", "13.0.1"), "13.0.1"),
+        ("cuda12", None, REFUSES, "12.9.1"),
+        ("cuda13", "12.8", REFUSES, "12.8.1"),
+        # Where nothing is refused the default counts for its release, and devbox's constant for another.
+        ("cuda13", None, "ARG CUDA_VERSION=13.0.9\nFROM x:$CUDA_VERSION\n", "13.0.9"),
+        ("cuda12", None, "ARG CUDA_VERSION=13.0.9\nFROM x:$CUDA_VERSION\n", "12.9.2"),
+        # A checkout that is older than the variant's release is built as it says.
+        ("cuda13", None, 'FROM x\nRUN case "$CUDA_VERSION" in 12.4.1) true ;; *) exit 1 ;; esac\n', None),
+    ],
+)
+def test_a_dockerfile_is_told_a_release_that_it_takes(
+    tmp_path: Path, variant: str, cuda: str | None, text: str, value: str | None
+) -> None:
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker/Dockerfile").write_text(text)
+    rules = load("sglang", variant).upstream
+    assert rules is not None
+    told = stated.told(rules, "release", {}, tmp_path, cuda=cuda)
+    assert dict(told.args).get("CUDA_VERSION") == value
+    with pytest.raises(UsageError, match=r"docker/Dockerfile names no CUDA_VERSION for CUDA 11\.8"):
+        stated.told(rules, "release", {}, tmp_path, cuda="11.8")
+
+
+CATALOG = """\
+vllm:
+  cuda12.9: {base_image: nvcr.io/nvidia/cuda-dl-base, base_image_tag: 25.06-cuda12.9}
+  cuda13.0:
+    base_image: nvcr.io/nvidia/cuda-dl-base
+    base_image_tag: 25.11-cuda13.0
+    runtime_image: evil.example.com/vllm
+    runtime_image_tag: "1"
+trtllm: {cuda13.2: {base_image: nvcr.io/nvidia/cuda-dl-base, base_image_tag: 26.09-cuda13.2}}
+"""
+
+
+def test_the_tags_of_images_are_those_of_the_checkout_s_catalog(tmp_path: Path) -> None:
+    vllm, trtllm = load("dynamo"), load("dynamo", "trtllm")
+    assert stated.images(vllm, tmp_path) == vllm
+    (tmp_path / "container").mkdir()
+    (tmp_path / "container/context.yaml").write_text(CATALOG)
+    assert table(tmp_path, "container/context.yaml", "vllm")["cuda13.0"].line == 3
+    found = stated.images(vllm, tmp_path)
+    assert found.base_image == "nvcr.io/nvidia/cuda-dl-base:25.11-cuda13.0"
+    # A tag is the checkout's to say, another repository is not.
+    assert found.runtime_image == vllm.runtime_image
+    assert stated.images(vllm, tmp_path, "12.9").base_image == "nvcr.io/nvidia/cuda-dl-base:25.06-cuda12.9"
+    assert stated.images(trtllm, tmp_path).base_image == "nvcr.io/nvidia/cuda-dl-base:26.09-cuda13.2"
+    assert [stated.release(one, tmp_path) for one in (vllm, trtllm)] == ["13.0", "13.2"]
+    assert stated.release(load("dynamo", "vllm-xpu"), tmp_path) == ""
+    with pytest.raises(UsageError, match=r"no images of vllm for CUDA 13\.2") as caught:
+        stated.release(vllm, tmp_path, "13.2")
+    assert caught.value.hint == "--cuda 12.9 | 13.0   # container/context.yaml:2, container/context.yaml:3"
+
+
+@pytest.mark.parametrize("text", ["vllm: [", "a: &a [*a]", "vllm: 1", "- vllm", "? [1, 2]\n: 3\n", "\0"])
+def test_a_catalog_that_is_none_states_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "container").mkdir()
+    (tmp_path / "container/context.yaml").write_text(text)
+    vllm = load("dynamo")
+    assert stated.images(vllm, tmp_path) == vllm
+    assert stated.release(vllm, tmp_path) == "13.0"

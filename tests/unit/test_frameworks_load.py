@@ -72,7 +72,7 @@ def test_the_built_in_frameworks() -> None:
         ),
         "trtllm": ("ngc", "ubuntu24", "ubuntu22", "rocky8", "triton"),
         "sglang": ("cuda13", "cuda12", "rocm", "cpu"),
-        "dynamo": ("vllm", "trtllm", "sglang", "none"),
+        "dynamo": ("vllm", "trtllm", "sglang", "none", "vllm-xpu", "sglang-xpu", "vllm-cpu"),
         "tgi": ("trtllm",),
     }  # fmt: skip
 

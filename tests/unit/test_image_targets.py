@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -356,6 +357,70 @@ def test_upstreams_arguments_are_filled_in_and_unknown_ones_left_out(tmp_path: P
     assert upstream.dockerfile(rules, tmp_path) == tmp_path / "docker/Dockerfile"
     with pytest.raises(UsageError, match="no Dockerfile of its own"):
         upstream.rules(load("cuda"))
+
+
+SCRIPT = "".join(
+    f'parser.add_argument("{flag}")\n'
+    for flag in ("--framework", "--target", "--cuda-version", "--make-efa", "--output-short-filename")
+)
+
+
+PLATFORM = 'p.add_argument("--platform", default="{}")\np.add_argument("--device")\n'
+
+
+@pytest.mark.parametrize(
+    ("default", "platform", "variant", "words"),
+    [
+        ("linux/amd64", "linux/arm64", "vllm", "13.0 --platform linux/arm64"),
+        ("linux/amd64", "linux/amd64,linux/arm64", "vllm", "linux/amd64,linux/arm64"),
+        # Before April 2026 it took an architecture, and any other word for arm64.
+        ("amd64", "linux/amd64", "vllm", "13.0 --platform amd64 --output"),
+        ("linux/amd64", "linux/amd64", "vllm-xpu", "vllm --device xpu --target dev --platform"),
+    ],
+)
+def test_a_checkout_s_script_is_told_what_its_parser_has(
+    tmp_path: Path, default: str, platform: str, variant: str, words: str
+) -> None:
+    rules = upstream.rules(load("dynamo", variant))
+    (tmp_path / "container").mkdir()
+    (tmp_path / "container/render.py").write_text(SCRIPT + PLATFORM.format(default))
+    known = {**dict(rules.values), "stage": "dev", "cuda": "" if "xpu" in variant else "13.0", "platform": platform}
+    assert words in shlex.join(upstream.command(rules, known, tmp_path))
+
+
+def test_what_a_checkout_s_script_cannot_render_is_refused(tmp_path: Path) -> None:
+    rules = upstream.rules(load("dynamo", "vllm-xpu"))
+    (tmp_path / "container").mkdir()
+    (tmp_path / "container/render.py").write_text(SCRIPT + 'p.add_argument("--platform", default="amd64")\n')
+    known = {**dict(rules.values), "stage": "dev", "cuda": "", "platform": "linux/amd64"}
+    with pytest.raises(UsageError, match="has no --device"):
+        upstream.command(rules, known, tmp_path)
+    known |= {"device": "", "platform": "linux/amd64,linux/arm64"}
+    with pytest.raises(UsageError, match="renders for one platform"):
+        upstream.command(rules, known, tmp_path)
+
+
+def test_a_shared_cache_is_told_as_the_dockerfile_wants_it() -> None:
+    rules = upstream.rules(load("dynamo"))
+    storage = {"SCCACHE_BUCKET": "b", "SCCACHE_REGION": "r", "AWS_SECRET_ACCESS_KEY": "s"}
+    given = {"AWS_ROLE_ARN": "arn", "AWS_WEB_IDENTITY_TOKEN_FILE": "/token"}
+    assert upstream.cached(rules, storage, given) == (
+        (("USE_SCCACHE", "true"), ("SCCACHE_BUCKET", "b"), ("SCCACHE_REGION", "r")),
+        (("aws-role-arn", "AWS_ROLE_ARN"),),
+        (("aws-web-identity-token", "/token"),),
+        (),
+    )
+    without = upstream.cached(rules, storage, {})
+    assert (without.secrets, without.files) == ((), ())
+    assert "AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE" in without.notes[0]
+    for wrong, why in (
+        ({"SCCACHE_REDIS_ENDPOINT": "redis://x"}, "bucket of S3 alone"),
+        ({**storage, "SCCACHE_ENDPOINT": "http://x"}, "takes no endpoint"),
+    ):
+        with pytest.raises(UsageError, match=why):
+            upstream.cached(rules, wrong, given)
+    with pytest.raises(UsageError, match="no shared cache"):
+        upstream.cached(upstream.rules(load("tgi")), storage, given)
 
 
 def test_an_upstream_stage_is_called_as_devbox_calls_it() -> None:

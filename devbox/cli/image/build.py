@@ -46,7 +46,7 @@ app = typer.Typer()
 )
 @in_panels(
     {
-        "The image": "framework variant arch user cuda python base_image efa upstream tag",
+        "The image": "framework variant arch user cuda python base_image efa upstream file tag",
         "Its build": "jobs pull no_cache arg build_context secret ssh find_links network shm_size builder progress",
         "Caches": "cache_from cache_to sccache",
         "The result": "push load output target_platform push_rewrite no_rewrite sbom provenance",
@@ -129,6 +129,9 @@ def build(
     upstream: Annotated[
         bool, typer.Option("--upstream", help="Build the checkout's own Dockerfile, with its own arguments.")
     ] = False,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="PATH", help="Build this Dockerfile of the checkout as it is.")
+    ] = None,
     trust: TrustOption = False,
     dry_run: DryRunOption = False,
     print_: Annotated[
@@ -143,6 +146,7 @@ def build(
     from devbox.image.building.blueprint import BuildRequest
     from devbox.image.building.make import carry_out, plan
     from devbox.image.registry import transfer
+    from devbox.masking import is_secret_name
 
     run = application(context)
     _quieten(run.console, progress)
@@ -156,9 +160,9 @@ def build(
     args, forwarded = options.arguments(arg or ())
     files, variables = options.secrets(secret or (), run.environ)
     cache = of_image_build(sccache, run.environ) if sccache else {}
-    run.console.mask.hide(list(cache.values()))
+    run.console.mask.hide([value for name, value in cache.items() if is_secret_name(name)])
     request = BuildRequest(
-        wanted=_wanted(run, folder, framework or [], settings, cuda),
+        wanted=_wanted(run, folder, framework or [], settings, cuda, upstream=upstream, file=file),
         stages=tuple(stages or ()),
         common=BuildOptions(
             tags=tuple(tag or ()),
@@ -182,7 +186,9 @@ def build(
         efa=efa,
         find_links=wheels(settings),
         cache_lines=cache,
-        upstream=upstream,
+        cuda=cuda,
+        upstream=upstream or file is not None,
+        file=None if file is None else Path.cwd() / file,
         push=push,
         rewrites=tuple(map(transfer.rewrite, rules)),
         trust=trust,
@@ -205,7 +211,14 @@ def _quieten(console: Console, progress: str | None) -> None:
 
 
 def _wanted(
-    run: Application, folder: Path, named: list[str], settings: Settings, cuda: str | None
+    run: Application,
+    folder: Path,
+    named: list[str],
+    settings: Settings,
+    cuda: str | None,
+    *,
+    upstream: bool,
+    file: Path | None,
 ) -> tuple[Wanted, ...]:
     """Return the frameworks to build, each with its checkout: the one that is named with it, or the workspace."""
     from devbox.container import which
@@ -217,13 +230,14 @@ def _wanted(
         one = which.framework(folder, settings.framework, run.console)
         if one.why is not None:
             run.console.info(f"note: {one.told}")
-        return (Wanted(with_cuda(one.name, settings.variant or one.variant, cuda, folder), folder),)
+        return (Wanted(with_cuda(one.name, settings.variant or one.variant, cuda, folder, upstream=upstream), folder),)
     found = []
     for chosen in (options.framework(text) for text in named):
         checkout = chosen.checkout
-        if checkout is None and fits(folder, chosen.name):
+        if checkout is None and (file is not None or fits(folder, chosen.name)):
             checkout = folder
-        found.append(Wanted(with_cuda(chosen.name, chosen.variant or settings.variant, cuda, folder), checkout))
+        variant = chosen.variant or settings.variant
+        found.append(Wanted(with_cuda(chosen.name, variant, cuda, folder, upstream=upstream), checkout))
     return tuple(found)
 
 

@@ -37,13 +37,14 @@ def lock(
     flags: Flags,
 ) -> None:
     """Hold the base images of a checkout at their digests, in devbox.lock, which is meant to be committed."""
+    from devbox.frameworks.stated import images as stated
     from devbox.image.base import lock as lock_file
     from devbox.image.base import pin
 
     run = application(context)
     folder = workspace(path)
     held = lock_file.read(folder)
-    wanted = pin.wanted(held, run.framework(folder, flags), images or ())
+    wanted = pin.wanted(held, stated(run.framework(folder, flags), folder), images or ())
     pins = pin.look(wanted, held, registries_of(run, folder), update=update or check)
     error = pin.drift(pins, folder) if check else None
     changed = any(one.changed for one in pins)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from devbox.errors import ImageError, UsageError
+from devbox.frameworks.stated import images
 from devbox.image.base.lock import locked
 from devbox.image.base.package import ensure, ensure_fallback, fallback, made_by, reference
 from devbox.image.registry.transfer import fetch
@@ -23,8 +24,12 @@ if TYPE_CHECKING:
 PACKAGE = "package"
 
 
-def pinned(framework: Framework, workspace: Path | None) -> Framework:
-    """Return `framework` with the digests that the lock file of `workspace` holds its images at."""
+def pinned(framework: Framework, workspace: Path | None, cuda: str | None = None) -> Framework:
+    """Return `framework` with the images that `workspace` states, at the digests that its lock file holds them at.
+
+    `cuda` is the release that was asked for.
+    """
+    framework = images(framework, workspace, cuda)
     runtime = framework.runtime_image
     return replace(
         framework,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from devbox.image.assembly.stage_files import EFA, assemble
 from devbox.image.base import choose, package
 from devbox.image.building import source as sources
 from devbox.image.building import upstream
-from devbox.image.building.targets import SOURCE, Blueprint, Target, exported, stages_of, target
+from devbox.image.building.targets import SOURCE, Blueprint, Target, exported, needs, stages_of, target
 from devbox.image.buildkit.compiler_cache import SECRET
 from devbox.image.dockerfile.stages import mounts
 from devbox.image.platforms import architecture
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 # The variables of sccache that hold a storage's address: those of Redis and of S3.
 _ENDPOINTS = ("SCCACHE_REDIS_ENDPOINT", "SCCACHE_ENDPOINT")
 DEFAULT_STAGE = "devel"
+_OF_A_DOCKERFILE = re.compile(r"[._-]?Dockerfile[._-]?", re.IGNORECASE)
 # A stage of nothing but files.
 FILES_STAGE = "dist"
 
@@ -68,6 +70,8 @@ class BuildRequest:
 
     `push` sends the images to their registry, `rewrites` under other names. `find_links` is a host's folder of wheels.
     `cache_lines` are the variables by which sccache reaches the storage that compilers share, secrets among them.
+    `upstream` is for the checkout's own Dockerfile, `file` for this one of its. `cuda` is the release that was asked
+    for.
     """
 
     wanted: tuple[Wanted, ...]
@@ -77,7 +81,9 @@ class BuildRequest:
     efa: bool = False
     find_links: Path | None = None
     cache_lines: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
+    cuda: str | None = None
     upstream: bool = False
+    file: Path | None = None
     push: bool = False
     rewrites: tuple[Rewrite, ...] = ()
     trust: bool = False
@@ -92,11 +98,13 @@ class BuildRequest:
         return "host" if any(is_loopback(host) for host in hosts if host) else None
 
 
-def with_cuda(name: str, variant: str | None, cuda: str | None, workspace: Path | None = None) -> Framework:
+def with_cuda(
+    name: str, variant: str | None, cuda: str | None, workspace: Path | None = None, *, upstream: bool = False
+) -> Framework:
     """Return a framework for a CUDA release: `variant`, or without one the first that is made for the release.
 
     A variant for another release gets the base image that its compatibility table names, or the package base. Raises
-    UsageError with the releases that there are.
+    UsageError with the releases that there are; for its own Dockerfile (`upstream`) the checkout is asked later.
     """
     chosen = load(name, variant, workspace)
     if cuda is None or chosen.cuda == cuda:
@@ -105,6 +113,8 @@ def with_cuda(name: str, variant: str | None, cuda: str | None, workspace: Path 
     fitting = next((one for one in every if one.cuda == cuda), None) if variant is None else None
     if fitting is not None:
         return fitting
+    if upstream:
+        return chosen
     rows = [row for row in chosen.compatibility if row.cuda == cuda and row.base_image]
     if rows:
         return replace(chosen, cuda=cuda, base_image=rows[0].base_image)
@@ -140,7 +150,7 @@ class Maker:
         self.settings = settings
         self.network = network
         self.reporter = reporter
-        self.framework = choose.pinned(wanted.framework, wanted.checkout)
+        self.framework = choose.pinned(wanted.framework, wanted.checkout, request.cuda)
         self.checkout = wanted.checkout
         self.common = common
         self.files: dict[str, str] = {}
@@ -153,8 +163,10 @@ class Maker:
     def targets(self) -> list[Target]:
         """Return what is built of this framework."""
         stages = self.request.stages or (DEFAULT_STAGE,)
+        if self.request.file is not None:
+            return [self._target_of(self._of_file(self.request.file, stage)) for stage in self.request.stages or ("",)]
         if self.request.upstream:
-            return [self._target_upstream(stage) for stage in stages]
+            return [self._target_of(self._upstream(stage)) for stage in stages]
         blueprint = self._own()
         made = [self._target(blueprint, stage) for stage in stages]
         if self.checkout is None and (reading := next((one for one in made if one.reads_source), None)):
@@ -168,9 +180,9 @@ class Maker:
         self._look_at_secrets(blueprint, made)
         return made
 
-    def _target_upstream(self, stage: str) -> Target:
-        blueprint = self._upstream(stage)
-        made = self._target(blueprint, stage)
+    def _target_of(self, blueprint: Blueprint) -> Target:
+        """Return the build of a Dockerfile of the checkout: the stage that its blueprint is for."""
+        made = self._target(blueprint, next(iter(blueprint.names or ())))
         self._see_reach([made])
         self._look_at_secrets(blueprint, [made])
         return made
@@ -300,16 +312,16 @@ class Maker:
 
     def _upstream(self, stage: str) -> Blueprint:
         """Return the framework's own Dockerfile for a stage, rendered first where it has to be, in its own folder."""
-        framework, checkout, request = self.framework, self.checkout, self.request
+        framework, request, checkout = self.framework, self.request, self._checkout_for("--upstream")
         rules = upstream.rules(framework)
-        if checkout is None:
-            raise UsageError(
-                f"--upstream needs a checkout of {framework.name}", hint="devbox image build --workspace PATH"
-            )
         revision = self.revision or sources.Revision()
+        rendered = upstream.renders(rules, checkout)
+        if request.cuda is not None and rules.cuda is None and not rendered:
+            raise UsageError("its own Dockerfile is told of no CUDA release", hint="leave --upstream or --cuda out")
         known = {
+            **dict(rules.values),
             "arch": self._arch(),
-            "cuda": framework.cuda or "",
+            "cuda": stated.release(framework, checkout, request.cuda),
             "python": request.python or "",
             "jobs": str(self.settings.jobs or jobs(framework, self.host)),
             "threads": str(framework.build.nvcc_threads),
@@ -317,10 +329,11 @@ class Maker:
             "commit": revision.commit or "",
             "variant": framework.variant,
             "machine": architecture(),
+            "platform": ",".join(self.common.platforms) or f"linux/{architecture()}",
         }
         # A variant that says its own target inherits the stages of the framework, the one for development among them.
         named = replace(rules, stages=tuple({**dict(rules.stages), DEFAULT_STAGE: rules.target or ""}.items()))
-        told = stated.told(named, stage, known, checkout)
+        told = stated.told(named, stage, known, checkout, cuda=request.cuda)
         self._note(*told.notes(rules))
         if request.push and told.staging is not None and not request.rewrites and rules.make is not None:
             said = f'push_rewrite = ["{rules.make.rewrite}"]'
@@ -328,7 +341,18 @@ class Maker:
                 f"{told.staging.place} has make push to a staging repository, and this pushes no such name: {said}"
             )
         known["stage"] = told.stage or ""
+        # What is rendered for a stage ends with it, but for some.
+        inner = dict(rules.within).get(known["stage"]) if rendered else told.stage
         argv = upstream.command(rules, known, checkout, efa=request.efa)
+        if request.cache_lines:
+            shared = upstream.cached(rules, request.cache_lines, self.engine.environ)
+            self._note(*shared.notes)
+            self.common = replace(
+                self.common,
+                args=(*shared.args, *self.common.args),
+                secrets=(*self.common.secrets, *shared.files),
+                env_secrets=(*self.common.env_secrets, *shared.secrets),
+            )
         if argv and len(request.stages) > 1:
             raise UsageError("this checkout renders one stage at a time", hint=f"devbox image build --upstream {stage}")
         if argv:
@@ -338,14 +362,43 @@ class Maker:
             # What is there may be of another stage, or of nobody's doing yet.
             file = checkout / rules.dockerfile[0]
             taken = (*dict(told.args), *dict(self.common.args), *self.common.forwarded)
-            text = upstream.foreseen(known["stage"], taken)
+            text = upstream.foreseen(inner or "", taken)
         else:
             if argv:
                 upstream.render(argv, checkout, self.reporter)
             file = upstream.dockerfile(rules, checkout)
             text = file.read_text(encoding="utf-8", errors="replace")
-        names = {stage: told.stage}
-        return Blueprint(framework, text, str(file), str(checkout), told.args, (), self.revision, names)
+        blueprint = Blueprint(framework, text, str(file), str(checkout), told.args, (), self.revision)
+        if argv and request.dry_run:
+            return replace(blueprint, names={stage: inner})
+        there = stages_of(blueprint, self.common)
+        inner = next((one for one in (inner or "").split() if there.find(one) is not None), inner)
+        if request.efa and rules.efa_stage not in needs(there, inner):
+            raise UsageError(f"its own Dockerfile puts no EFA into {stage}", hint="leave --efa out, or another stage")
+        return replace(blueprint, names={stage: inner})
+
+    def _of_file(self, file: Path, stage: str) -> Blueprint:
+        """Return a Dockerfile of the checkout as it is, for one of its stages or ("") the last one."""
+        checkout, request = self._checkout_for("--file"), self.request
+        if request.efa or request.cuda or request.cache_lines:
+            raise UsageError("--file builds a Dockerfile as it is", hint="--arg NAME=VALUE is what it can be told")
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{file} cannot be read: {error}", hint=f"ls -l {shlex.quote(str(file))}") from None
+        if not file.resolve().is_relative_to(checkout.resolve()):
+            raise UsageError(f"{file} is outside of {checkout}, which it would be built from", hint="-w CHECKOUT")
+        # `npu.Dockerfile`, `Dockerfile.rocm_base`, `contrib/Dockerfile`
+        own = _OF_A_DOCKERFILE.sub("", file.name) or file.resolve().parent.name
+        names = {"-".join(filter(None, (own, stage))): stage or None}
+        return Blueprint(self.framework, text, str(file), str(checkout), (), (), self.revision, names)
+
+    def _checkout_for(self, flag: str) -> Path:
+        if self.checkout is None:
+            raise UsageError(
+                f"{flag} needs a checkout of {self.framework.name}", hint="devbox image build --workspace PATH"
+            )
+        return self.checkout
 
     def _note(self, *notes: str) -> None:
         """Note what is not noted yet: stages have much in common."""

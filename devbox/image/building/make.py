@@ -155,7 +155,7 @@ def plan(engine: Engine, request: BuildRequest, settings: Settings, reporter: Re
     common = replace(request.common, forwarded=(*request.common.forwarded, *forwarded(network)))
     if request.python:
         common = replace(common, args=(*common.args, (PYTHON, request.python)))
-    if request.cache_lines:
+    if request.cache_lines and not request.upstream:
         environ[VARIABLE] = "".join(f"{name}={value}\n" for name, value in request.cache_lines.items())
         common = replace(common, env_secrets=(*common.env_secrets, (SECRET, VARIABLE)))
     if not request.upstream:

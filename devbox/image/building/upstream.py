@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+import shutil
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from devbox.agent import placeholders
+from devbox.agent.parsers import options
 from devbox.agent.placeholders import fill
 from devbox.engine import process
 from devbox.errors import ImageError, UsageError, last_lines
+from devbox.facts.stated import text_of
 from devbox.trust.content import of_files
 from devbox.trust.reach import Reach
 
@@ -16,8 +21,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from devbox.frameworks.model import Framework, Upstream
+    from devbox.frameworks.model import Framework, Pairs, Upstream
     from devbox.reporter import Reporter
+
+_PLATFORM = "--platform"
+# What a module is called where it is installed from, if not by its own name.
+_PACKAGES = {"yaml": "pyyaml"}
+# The variables of sccache for what an argument of a Dockerfile may be told.
+_STORAGE = {
+    "bucket": "SCCACHE_BUCKET",
+    "region": "SCCACHE_REGION",
+    "endpoint": "SCCACHE_ENDPOINT",
+    "prefix": "SCCACHE_S3_KEY_PREFIX",
+}
+
+
+class Shared(NamedTuple):
+    """What a build is told of a shared compiler cache: arguments, secrets by variable and by file, and what to say."""
+
+    args: Pairs
+    secrets: Pairs
+    files: Pairs
+    notes: tuple[str, ...]
 
 
 def rules(framework: Framework) -> Upstream:
@@ -30,18 +55,69 @@ def rules(framework: Framework) -> Upstream:
     return framework.upstream
 
 
+def renders(upstream: Upstream, checkout: Path) -> bool:
+    """Return whether a command of the checkout writes its Dockerfile."""
+    return bool(upstream.render) and (checkout / upstream.render[0]).is_file()
+
+
 def command(upstream: Upstream, known: Mapping[str, str], checkout: Path, *, efa: bool = False) -> list[str]:
     """Return the command of the checkout that writes the Dockerfile, [] where none has to, or the checkout has none.
 
-    A Python script runs by the interpreter that devbox has. With `efa` it gets the words for that; UsageError where
+    A Python script runs by the person's Python, which has what it imports: devbox's own need not. It gets the options
+    that its own parser has: UsageError for one that it lacks. With `efa` it gets the words for that; UsageError where
     there are none.
     """
     if efa and not upstream.efa:
         raise UsageError("its own Dockerfile has no EFA that can be asked for", hint="leave --upstream or --efa out")
-    if not upstream.render or not (checkout / upstream.render[0]).is_file():
+    if not renders(upstream, checkout):
         return []
-    words = [fill(word, known) for word in (*upstream.render, *(upstream.efa if efa else ()))]
-    return [sys.executable, *words] if words[0].endswith(".py") else words
+    script, *words = upstream.render
+    there = {name: one for one in options(text_of(checkout, script) or "") for name in one.names}
+    found: list[str] = []
+    for word, value in zip(words, [*words[1:], ""], strict=True):
+        if not word.startswith("--") or (placeholders.names(value) and not fill(value, known)):
+            continue
+        if there and word not in there:
+            raise UsageError(f"{script} of this checkout has no {word}", hint=f"it has {', '.join(there)}")
+        found.append(word)
+        if not value.startswith("--") and value:
+            # Before 2026-04 it took an architecture alone, and anything else for arm64.
+            alone = word == _PLATFORM and bool(there) and "/" not in (there[word].default or "/")
+            found.append(_architecture(fill(value, known)) if alone else fill(value, known))
+    found = [script, *found, *(upstream.efa if efa else ())]
+    return [shutil.which("python3") or sys.executable, *found] if script.endswith(".py") else found
+
+
+def _architecture(platform: str) -> str:
+    if "," in platform:
+        raise UsageError(f"this checkout renders for one platform, not for {platform}", hint="--target-platform ONE")
+    return platform.rpartition("/")[2]
+
+
+def cached(upstream: Upstream, storage: Mapping[str, str], environ: Mapping[str, str]) -> Shared:
+    """Return what a build of the framework's own Dockerfile is told of the `storage` that compilers share.
+
+    `storage` are the variables by which sccache reaches it; secrets come from `environ` alone. Raises UsageError where
+    the Dockerfile has no place for one of them.
+    """
+    rules = upstream.sccache
+    if rules is None:
+        raise UsageError("its own Dockerfile is told of no shared cache", hint="leave --upstream or --sccache out")
+    known = {name: storage.get(variable, "") for name, variable in _STORAGE.items()}
+    taken = {name for _, text in rules.args for name in placeholders.names(text)}
+    lacking = sorted(name for name, value in known.items() if value and name not in taken)
+    if not known["bucket"] or lacking:
+        what = f"it takes no {lacking[0]}" if lacking else "it takes a bucket of S3 alone"
+        raise UsageError(
+            f"its own Dockerfile cannot reach that storage: {what}", hint="--sccache s3://BUCKET?region=REGION"
+        )
+    variables = dict((*rules.secrets, *rules.secret_files))
+    unset = sorted({name for name in variables.values() if not environ.get(name)})
+    secrets = () if unset else rules.secrets
+    files = () if unset else tuple((name, environ[variable]) for name, variable in rules.secret_files)
+    notes = (f"{' and '.join(unset)} of the environment is how its steps log in: without it they use no cache",)
+    args = tuple((name, value) for name, text in rules.args if (value := fill(text, known)))
+    return Shared(args, secrets, files, notes if unset else ())
 
 
 def dockerfile(upstream: Upstream, checkout: Path) -> Path:
@@ -73,8 +149,13 @@ def render(argv: list[str], checkout: Path, reporter: Reporter) -> None:
     with reporter.step("Rendering the Dockerfile"):
         done = process.stream(argv, lambda text: reporter.output(text, prefix="render"), cwd=checkout)
         if not done.ok:
+            lacking = re.search(r"No module named '(\w+)'", done.stderr)
             raise ImageError(
                 f"the Dockerfile could not be rendered: {line} failed",
-                hint=f"cd {shlex.quote(str(checkout))} && {line}",
+                hint=_installed(argv[0], lacking[1]) if lacking else f"cd {shlex.quote(str(checkout))} && {line}",
                 detail=last_lines(done.stderr),
             )
+
+
+def _installed(python: str, module: str) -> str:
+    return f"{python} -m pip install {_PACKAGES.get(module, module)}"
