@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from devbox.container.checkout.elsewhere import mounts_there
+from devbox.container.checkout.elsewhere import COPY, mounts_there
 from devbox.container.hooks.commands import ONCE
 from devbox.container.inside.probe import CONTRACT_LABEL
 from devbox.devcontainer.compose import model
@@ -123,8 +123,11 @@ def _mounts(contract: Contract, merged: Merged) -> tuple[str, ...]:
     """Return the mounts of a container, each in one spelling; relative sources count from the workspace."""
     workspace = [contract.workspace_mount] if contract.workspace_mount else []
     asked = [Mount.parse(text).beside(str(contract.workspace)) for text in (*workspace, *merged.mounts)]
-    found = [one.csv() for one in (mounts_there(contract, asked) if contract.elsewhere else asked)]
-    return (*found[: len(workspace)], *contract.extra_mounts, *found[len(workspace) :], *contract.variation.mounts)
+    extra = contract.extra_mounts
+    if contract.elsewhere:
+        asked, extra = [*mounts_there(contract, (*asked, *map(Mount.parse, extra)))], ()
+    found = [one.csv() for one in asked]
+    return (*found[: len(workspace)], *extra, *found[len(workspace) :], *contract.variation.mounts)
 
 
 def _security(contract: Contract, merged: Merged) -> tuple[str, ...]:
@@ -200,6 +203,7 @@ def _labels(contract: Contract, merged: Merged, state: JSON) -> tuple[tuple[str,
         ("devbox.schema", SCHEMA),
         ("devbox.framework", contract.record.framework or ""),
         ("devbox.workspace", str(contract.workspace)),
+        *([(COPY, contract.elsewhere)] if contract.elsewhere else []),
         (CONTRACT_LABEL, canonical(state)),
     )
 

@@ -178,7 +178,7 @@ def recall_target(container: str, started_at: str, *, ask_late: bool = False) ->
                 (name, tuple(part if isinstance(part, str) else (part[0], part[1]) for part in parts))
                 for name, parts in data["host_env"]
             ),
-            copied=data.get("copied", False),
+            copied=data["copy"],
         )
     except (KeyError, TypeError, ValueError, IndexError):
         return None
@@ -218,7 +218,7 @@ def _kept(target: Target, env_lines: str, *, complete: bool, is_late: bool) -> T
             "env_file": bool(env_lines),
             "carried": target.carried,
             "host_env": target.host_env,
-            "copied": target.copied,
+            "copy": target.copied,
         },
     )
     return target._replace(env_file=path if env_lines else None)

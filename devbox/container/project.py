@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from devbox.container.checkout.elsewhere import project_there
 from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER, folder_of
 from devbox.devcontainer.compose.model import OVERRIDE_NAME, Project, without_secrets
 from devbox.devcontainer.compose.mounts import escaped, text_of
@@ -99,6 +100,7 @@ def resolve(engine: Engine, contract: Contract, *, drafted: Mapping[Path, str] |
         config=known["config"],
         proof=known["proof"],
         workspace=str(contract.workspace),
+        copied=bool(contract.elsewhere),
         asked=tuple(known["asked"]),
         profiles=tuple(known["profiles"]),
         reads=tuple((kind, name) for kind, name in known["reads"]),
@@ -303,6 +305,8 @@ def write(engine: Engine, model: Project, spec: ProjectSpec | None = None) -> di
     made = [_plain(said), *([_plain(spec.override)] if spec is not None else [])]
     must_stay(of_services(*made), model.workspace)
     named = [name for kind, name in model.reads if kind == "variable"]
+    if model.copied:
+        said = project_there(said, Path(model.workspace))
     config, variables = sealed(said, _secrets(model.sources, engine.environ), named)
     private_folder(model.path.parent)
     write_atomically(model.path, text_of(config), mode=0o600)

@@ -53,8 +53,8 @@ class Target:
     `env_file` holds the environment of the user's shells for docker's `--env-file`; `carried` are variables that such
     a file cannot hold. `host_env` are variables made from the host's environment, which are never stored: docker is
     told their names and finds the values in its own environment. `volume` is where build trees lie inside. `copied`
-    tells that the container has a copy of the checkout, which its engine does not see. What is on the host may be given
-    as text, and is a path when it is asked for: `exec` makes one of these, and asks for none.
+    is where the container has a copy of the checkout, which its engine does not see; empty where it has none. What is
+    on the host may be given as text, and is a path when it is asked for: `exec` makes one of these, and asks for none.
     """
 
     def __init__(  # noqa: PLR0917  # in the order in which they are told above
@@ -69,7 +69,7 @@ class Target:
         carried: tuple[tuple[str, str], ...] = (),
         host_env: tuple[tuple[str, Template], ...] = (),
         volume: str = VOLUME,
-        copied: bool = False,  # noqa: FBT001, FBT002
+        copied: str = "",
     ) -> None:
         """Take the values, which do not change."""
         self._said = {name: value for name, value in locals().items() if name != "self"}

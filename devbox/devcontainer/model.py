@@ -86,7 +86,8 @@ class Contract:
     `raw` is the file's own content; `config` has the first two phases of variables substituted. `workspace` is the
     host folder as given, `path` the file. `generated` is true where devbox wrote the file and nobody edited it since.
     `record` is what it says under `customizations.devbox`, `variation` what the call says beside the file. `overlays`
-    are laid over it, the strongest last. `elsewhere` tells that the engine does not see the checkout, and has a copy.
+    are laid over it, the strongest last. `elsewhere` is where its container has a copy of the checkout, if the engine
+    does not see that; else it is empty.
     """
 
     path: Path
@@ -106,7 +107,7 @@ class Contract:
     warnings: tuple[str, ...] = ()
     variation: Variation = Variation()
     overlays: tuple[Overlay, ...] = ()
-    elsewhere: bool = False
+    elsewhere: str = ""
 
     @property
     def judged(self) -> Contract:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from devbox import config
 from devbox.config.network import network_of
 from devbox.container import which
-from devbox.container.checkout.elsewhere import is_seen, must_be_seen, placed
+from devbox.container.checkout.elsewhere import is_seen, placed, placed_service
 from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.contract.inforce import claimed, names_taken, with_overlays
 from devbox.container.contract.reach import reach_of
@@ -124,10 +124,9 @@ def _wanted(journal: Journal, workspace: Path, name: str) -> tuple[Contract, Mer
         raise DevboxError(f"{workspace} has no dev container configuration yet", hint="devbox up")
     settings = config.load(workspace, environ=engine.environ, flags={})
     contract = with_overlays(with_repository(read(path, workspace, engine.environ)), settings, engine)
-    if contract.kind == "compose":
-        must_be_seen(engine, workspace, "a compose project")
-    elif not is_seen(engine, workspace):
-        contract = placed(contract)
+    seen = is_seen(engine, workspace)
+    if not seen:
+        contract = contract if contract.kind == "compose" else placed(contract)
         if not journal.dry_run:
             bring(running_container(engine, workspace), engine, reporter)
     secrets.hide((contract.raw,), engine.environ, reporter)
@@ -138,6 +137,9 @@ def _wanted(journal: Journal, workspace: Path, name: str) -> tuple[Contract, Mer
     if contract.kind == "compose":
         project = one_shot_project(contract, resolve(engine, contract), name)
         needs_consent(workspace, path, journal.hold(partial(reach_of, contract, engine.environ, project=project)))
+        if not seen:
+            contract = placed_service(contract, project.config, project.service)
+            project = replace(project, copied=bool(contract.elsewhere))
         by_compose = compose.service_build(engine, contract, project)
         if by_compose is not None:
             needs_consent(workspace, path, names_taken(contract, engine, of_build(project)))

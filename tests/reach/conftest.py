@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +14,6 @@ from tests.reach.box import LOCAL, Box, ensure_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from devbox.engine.docker import Engine
 
@@ -24,20 +25,30 @@ ARCHIVE = "/share/base.tar"
 
 @pytest.fixture(scope="session")
 def box(engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:  # noqa: F811
-    """The box with its engines, and in `/share` an archive of the image that contracts start from."""
-    share: Path = tmp_path_factory.mktemp("share")
+    """The box with its engines, and in `/share` an archive of the image that contracts start from.
+
+    REACH_BOX is the name of one that is kept for the next run, which finds it as this one left it.
+    """
+    kept = os.environ.get("REACH_BOX")
+    if kept and (there := engine.container(kept)) is not None:
+        source = next(one["Source"] for one in there["Mounts"] if one["Destination"] == "/share")
+        yield Box(engine, kept, Path(source))
+        return
+    share = Path(f"/tmp/{kept}") if kept else tmp_path_factory.mktemp("share")
+    share.mkdir(exist_ok=True)
     ensure_image(engine, share)
     engine.run(["tag", image, BASE])
     engine.run(["save", "--output", str(share / "base.tar"), BASE])
     (share / "base.tar").chmod(0o644)
-    for folder in (share, share.parent):
+    for folder in (share, *([] if kept else [share.parent])):
         folder.chmod(0o755)
-    one = Box.start(engine, f"devbox-test-reach-{share.parent.name.replace('_', '-')}", share)
+    one = Box.start(engine, kept or f"devbox-test-reach-{share.parent.name.replace('_', '-')}", share)
     try:
         yield one
     finally:
-        one.remove()
-        engine.run(["image", "rm", BASE], check=False)
+        if not kept:
+            one.remove()
+            engine.run(["image", "rm", BASE], check=False)
 
 
 @pytest.fixture(scope="session")

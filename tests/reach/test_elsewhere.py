@@ -11,10 +11,12 @@ import os
 import random
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
 import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,7 +116,8 @@ def ways(box: Box, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[s
     (tools / "ssh").chmod(0o755)
     key = (tools / "key.pub").read_text().strip()
     box.sh(f"install -d -o dev -m 700 /home/dev/.ssh; echo '{key}' >>/home/dev/.ssh/authorized_keys")
-    box.sh("usermod --append --groups docker dev; mkdir -p /run/sshd; ssh-keygen -A >/dev/null; /usr/sbin/sshd")
+    box.sh("usermod --append --groups docker dev; mkdir -p /run/sshd; ssh-keygen -A >/dev/null")
+    box.sh("pgrep -x sshd || /usr/sbin/sshd")
     box.sh(f"docker image inspect {BASE} >/dev/null 2>&1 || docker load --quiet --input {ARCHIVE}")
     address = box.sh("hostname -i").split()[0]
     tls = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(box.share / "tls")}
@@ -286,3 +289,64 @@ def test_a_first_sync_takes_what_its_bytes_take(here: Here, capsys: pytest.Captu
     assert "the copy is this checkout" in here.devbox("sync", "--status")
     status = here.devbox("exec", "--", "git", "status", "--porcelain").split()
     assert status == ["M", "data/1/1", "??", "large.bin"]
+
+
+@pytest.mark.parametrize("here", ["TLS", "ssh"], indirect=True)
+def test_a_compose_project_has_the_copy_in_the_place_of_the_checkout(here: Here) -> None:
+    service = {"image": BASE, "command": "sleep infinity", "user": "1000", "volumes": [".:/work"]}
+    reader = {"image": BASE, "command": "sleep infinity", "volumes": [".:/srv:ro"]}
+    here.write("compose.yaml", json.dumps({"services": {"dev": service, "web": reader}}))
+    contract = {"dockerComposeFile": "compose.yaml", "service": "dev", "workspaceFolder": "/work"}
+    here.write(".devcontainer.json", json.dumps(contract))
+    here.devbox("up", "--yes")
+    here.write("src/h.h", "#define V 7\n")
+    told = here.devbox("exec", "--", "sh", "-c", "cat src/h.h; id -u; git status --porcelain src")
+    assert told == "#define V 7\n1000\n M src/h.h\n"
+    web = here.run("docker", "ps", "--quiet", "--filter", "label=com.docker.compose.service=web").strip()
+    assert here.run("docker", "exec", web, "cat", "/srv/src/h.h") == "#define V 7\n"
+    assert here.devbox("run", "--", "cat", "src/h.h").endswith("#define V 7\n")
+    here.write("compose.yaml", json.dumps({"services": {"dev": {**service, "volumes": ["./src:/work"]}}}))
+    assert f"the service dev mounts {here.folder}/src" in here.devbox("up", "--yes", code=4)
+    here.devbox("down", "--volumes", "--yes")
+
+
+@pytest.mark.parametrize("here", ["ssh", "TLS"], indirect=True)
+def test_ports_lead_here_by_ssh_until_the_container_is_stopped(here: Here) -> None:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        published, forwarded = one.getsockname()[1], other.getsockname()[1]
+    contract = {
+        "image": BASE,
+        "appPort": f"127.0.0.1:{published}:80",
+        "forwardPorts": [forwarded],
+        "remoteUser": "root",
+    }
+    here.write(".devcontainer.json", json.dumps(contract))
+    said = here.devbox("up", "--yes")
+    numbers = ", ".join(map(str, sorted((published, forwarded))))
+    if not here.environ["DOCKER_HOST"].startswith("ssh:"):
+        assert f"ports {numbers}: on the engine's machine; a connection by TLS carries no ports" in said
+        return
+    assert f"ports {numbers}: forwarded from 127.0.0.1 here" in said
+    for inside in (80, forwarded):
+        here.devbox("exec", "--", "sh", "-c", f"setsid python3 -m http.server {inside} >/dev/null 2>&1 </dev/null &")
+    assert [got(port) for port in (published, forwarded)] == [True, True]
+    assert "forwarded" not in here.devbox("up")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        here.write(".devcontainer.json", json.dumps({**contract, "forwardPorts": [number]}))
+        assert f"the port {number} of this machine is taken" in here.devbox("up", "--yes", "--recreate")
+    here.devbox("stop")
+    assert [got(port, tries=1) for port in (published, forwarded)] == [False, False]
+
+
+def got(port: int, *, tries: int = 100) -> bool:
+    """Tell whether a web server answers at a port of this machine, which may have to start first."""
+    for _ in range(tries):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            time.sleep(0.1)
+    return False

@@ -139,7 +139,6 @@ def _written(
 
     With `tried` the files are taken back where no container comes up by them.
     """
-    from devbox.container.checkout.elsewhere import must_be_seen
     from devbox.container.contract.author import base_of, draft
     from devbox.container.contract.gather import gather
     from devbox.container.contract.ssh_agent import with_agent
@@ -151,9 +150,6 @@ def _written(
     before = record.at(existing)
     flat = request.flat or (existing is not None and existing.parent == request.path)
     form = kept_form(before, compose=request.compose, flat=flat)
-    if form.compose:
-        # The base image may take minutes.
-        must_be_seen(engine, request.path, "a compose project")
     facts = gather(
         engine,
         request.path,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox.container import memory
-from devbox.container.checkout.elsewhere import is_copy
+from devbox.container.checkout.elsewhere import copied_at
 from devbox.container.inside import supervise
 from devbox.container.inside.home import OWN_HOME
 from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER, Target, Template, folder_of, missing_user, no_folder
@@ -242,7 +242,7 @@ def learn(engine: Engine, read: Reading) -> tuple[Target, str | None]:
         started_at=read.moments[1],
         carried=tuple(carried.items()),
         host_env=tuple(host_env.items()),
-        copied=is_copy(read.inspected),
+        copied=copied_at(read.inspected),
     )
     # An answer that lacks something is not an answer for the next time: the person may agree in between.
     return memory.remember_target(target, lines, complete=not withheld, is_late=asked.is_late), asked.warning

@@ -168,7 +168,7 @@ def bring(target: Target, engine: Engine, reporter: Reporter) -> None:
 
 def place_of(target: Target, engine: Engine) -> Place:
     """Return where the copy of a dev container's checkout is."""
-    return in_container(engine, target.container, target.folder, target.user)
+    return in_container(engine, target.container, target.copied, target.user)
 
 
 def _is_among(path: str, named: Collection[str]) -> bool:

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devbox.container.checkout.elsewhere import placed_service, project_there
 from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.contract.inforce import agree_by_writing, claimed, see_consent, see_names
 from devbox.container.desired import Desired, Image, UserImage, canonical, desired_service, run_args_value
@@ -79,6 +80,10 @@ class ComposeRuntime:
         for warning in project.warnings:
             self.reporter.warn(f"{self.contract.path}: {warning}")
         return project
+
+    def elsewhere(self) -> Contract:
+        """Return it with a copy of the checkout in the place of each mount of that."""
+        return placed_service(self.contract, self.project.config, self.project.service)
 
     def find(self) -> There:
         """Return the container, by every tool's labels or else by the project's, as the reference finds it.
@@ -146,9 +151,9 @@ class ComposeRuntime:
     def desired(self, merged: Merged, image: Image, *, uid_image: UserImage | None, mask: Mask) -> Desired:
         """Return the service with its override."""
         path = override_file(self.contract)
-        contract = _with_repository(self.contract, self.project)
+        contract, project = _mounted(self.contract, self.project)
         try:
-            return desired_service(contract, merged, image, self.project, path=path, own_image=uid_image, mask=mask)
+            return desired_service(contract, merged, image, project, path=path, own_image=uid_image, mask=mask)
         except ContractError as error:
             raise ContractError(f"{contract.path}: {error.message}", hint=f"edit {contract.path}") from None
 
@@ -258,6 +263,13 @@ class ComposeRuntime:
             remember(self.contract, {**data, "applied": {name: self._digest(name) for name in self._others()}})
 
 
+def _mounted(contract: Contract, project: Project) -> tuple[Contract, Project]:
+    """Return both with the mounts that there are where the engine is."""
+    if contract.elsewhere:
+        return contract, replace(project, config=project_there(project.config, contract.workspace))
+    return _with_repository(contract, project), project
+
+
 def _with_repository(contract: Contract, project: Project) -> Contract:
     """Return `contract` with what git needs of its repository, where the service mounts a worktree."""
     for item in project.definition.get("volumes") or ():
@@ -364,7 +376,7 @@ def one_shot_spec(
 
     `shot` is the container as `docker run` would make it.
     """
-    whole = _with_repository(contract, project)
+    whole, project = _mounted(contract, project)
     own_image = UserImage(shot.image, run_args_value(shot.run_args, "--userns"))
     wanted = desired_service(whole, merged, image, project, path=one_shot_file(project), own_image=own_image)
     assert isinstance(wanted.spec, ProjectSpec)  # noqa: S101  # a service is nothing else

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from devbox.container.checkout.elsewhere import placed
 from devbox.container.desired import Desired, Image, UserImage, desired
 from devbox.container.inside.find import containers_of, is_proven
 from devbox.container.inside.probe import project_of, recorded
@@ -38,6 +39,9 @@ class There(NamedTuple):
 
 class Runtime(Protocol):
     """How a contract becomes a container."""
+
+    def elsewhere(self) -> Contract:
+        """Return the contract where the engine does not see the checkout. Raises ContractError where that cannot be."""
 
     def find(self) -> There:
         """Return the container that is there."""
@@ -75,6 +79,10 @@ class SingleRuntime:
         self.journal = journal
         self.contract = force.contract
         self.name = None if force.contract.generated else request.name
+
+    def elsewhere(self) -> Contract:
+        """Return it with a copy of the checkout as its workspace."""
+        return placed(self.contract)
 
     def find(self) -> There:
         """Return the container that carries the contract's labels."""

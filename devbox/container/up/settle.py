@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from devbox.container import memory
-from devbox.container.checkout.elsewhere import carry, is_copy
+from devbox.container.checkout.elsewhere import carry, copied_at
 from devbox.container.desired import canonical
 from devbox.container.hooks import commands, secrets
 from devbox.container.hooks.parallel import Aside
@@ -47,7 +47,7 @@ def settle(
             "made with: devbox up --recreate"
         )
     hooks = None if run.request.skip_hooks or not run.request.extent.inside else _declared(run, read)
-    copied = is_copy(inspected)
+    copied = copied_at(inspected)
     provide = partial(git_identity.provide, run.engine, read)
     try:
         # A call into the container is a tenth of a cold `up`, and these do not depend on each other; but a copy has
@@ -57,8 +57,8 @@ def settle(
             _mend(run, read)
         if copied:
             with run.journal.timed("checkout"):
-                carry(run.engine, read.id, merged.mounts if merged is not None else ())
-                place = in_container(run.engine, read.id, read.folder, read.user)
+                carry(run.engine, read.id, (*contract.extra_mounts, *(merged.mounts if merged is not None else ())))
+                place = in_container(run.engine, read.id, copied, read.user)
                 sync(place, contract.workspace, run.engine.environ, run.reporter)
         identity = identity or Aside(provide)
         inside = commands.Inside(run.engine, Target(read.id, read.workspace, read.folder, read.user), run.reporter)

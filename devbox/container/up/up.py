@@ -18,7 +18,7 @@ from devbox import config
 from devbox.config.network import network_of
 from devbox.config.table import OF_CHECKOUTS
 from devbox.container import memory, which
-from devbox.container.checkout.elsewhere import is_copy, is_seen, must_be_seen, placed
+from devbox.container.checkout.elsewhere import copied_at, is_seen
 from devbox.container.contract.inforce import InForce, claimed, in_force, see_consent, see_names
 from devbox.container.desired import Desired, Image, in_short, secret_names
 from devbox.container.hooks import commands, secrets
@@ -256,12 +256,10 @@ def _placed(run: Run, force: InForce) -> tuple[InForce, Runtime, There]:
     """
     runtime = _runtime(run, force)
     there = runtime.find()
-    if run.engine.address.is_here and there.inspected is not None and not is_copy(there.inspected):
+    if run.engine.address.is_here and there.inspected is not None and not copied_at(there.inspected):
         return force, runtime, there
-    if force.contract.kind == "compose":
-        must_be_seen(run.engine, run.request.path, "a compose project")
-    elif not is_seen(run.engine, run.request.path):
-        force = replace(force, contract=placed(force.contract))
+    if not is_seen(run.engine, run.request.path):
+        force = replace(force, contract=runtime.elsewhere())
         runtime = _runtime(run, force)
         there = runtime.find()
     return force, runtime, there

@@ -43,9 +43,9 @@ class Project:
 
     `config` is what `docker compose config` says of the services that may run, which are `asked` for by name or are
     all, without the values that look like secrets. It is judged, and written to `path` for docker compose to run;
-    `proof` is a digest of it with these values. What lies in `workspace` and is mounted has to stay there. `profiles`
-    are the active ones. `reads` is what the files take from the host, each with its kind, `warnings` what is odd about
-    them.
+    `proof` is a digest of it with these values. What lies in `workspace` and is mounted has to stay there; it is
+    `copied` where the engine does not see it. `profiles` are the active ones. `reads` is what the files take from the
+    host, each with its kind, `warnings` what is odd about them.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Project:
     profiles: tuple[str, ...] = ()
     reads: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+    copied: bool = False
 
     @property
     def definition(self) -> JSON:
