@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devbox.container import memory, which
+from devbox.container import memory, ports, which
 from devbox.container.inside.find import candidate, containers_of
 from devbox.container.inside.probe import project_of
 from devbox.container.project import forget, last_projects
@@ -134,6 +134,7 @@ def stop(engine: Engine, workspace: Path, reporter: Reporter) -> Stopped:
         if project_of(container.labels) not in projects:
             with reporter.step(f"Stopping the container {container.called}"):
                 engine.run(engine.stopping(container.id, STOP_SECONDS))
+    ports.end(engine, Path(folder))
     idle = tuple(one.called for one in members.values() if one not in running)
     return Stopped(folder, tuple(one.called for one in running), idle)
 
@@ -235,6 +236,7 @@ def down(engine: Engine, plan: Down, reporter: Reporter) -> Down:
             for one in members:
                 forget(one.labels, keep_name=bool(plan.kept))
                 memory.forget_container(one.id)
+        ports.end(engine, Path(plan.workspace))
         for name in plan.volumes:
             with reporter.step(f"Removing the volume {name}"):
                 _remove_volume(engine, name, plan.workspace)

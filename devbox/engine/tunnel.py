@@ -15,11 +15,17 @@ from devbox.engine.api import FOUND, ask_socket
 from devbox.errors import EngineError, last_lines
 from devbox.paths import runtime_folder
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 PERSIST_SECONDS = 600
 _CONNECT_SECONDS = 30
 _USUAL = "/var/run/docker.sock"
 # The longest address of a unix socket is 107 bytes, and ssh adds 17 to that of its control socket at first.
 _LONGEST = 107 - 17
+# Characters of a hash in the name of a control socket.
+_NAME = 8
 # What the other machine's docker would use: where that is not the usual socket, such as a rootless engine's.
 _WHERE = """echo "${DOCKER_HOST:-$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null)}\""""
 
@@ -51,7 +57,7 @@ def socket_to(url: str) -> str:
 def _folder(url: str) -> str:
     name = sha256(url.encode("utf-8", "surrogateescape")).hexdigest()[:12]
     folder = f"{runtime_folder()}/engines/{name}"
-    return folder if len(f"{folder}/control") <= _LONGEST else f"/tmp/devbox-{os.getuid()}/{name}"  # noqa: S108
+    return folder if len(folder) + 2 * _NAME + len("/p-") <= _LONGEST else f"/tmp/devbox-{os.getuid()}/{name}"  # noqa: S108
 
 
 def _answers(socket: str) -> bool | None:
@@ -76,8 +82,6 @@ def _lives(argv: list[str]) -> bool:
 
 def _connect(url: str, folder: str, socket: str, *, is_slow: bool) -> None:
     """Start the master, and have it forward the socket. One that `is_slow` stays while the other machine is reached."""
-    import tempfile
-
     from devbox.engine import process
 
     host, destination, there = _destination(url)
@@ -90,25 +94,7 @@ def _connect(url: str, folder: str, socket: str, *, is_slow: bool) -> None:
     for left in (control, socket):
         if os.path.lexists(left):
             os.unlink(left)  # noqa: PTH108
-    with tempfile.TemporaryFile() as said:
-        # The master stays, and would hold a pipe open.
-        code = process.leave(
-            [
-                *("ssh", "-M", "-N", "-f", "-S", control, "-o", f"ControlPersist={PERSIST_SECONDS}"),
-                *(
-                    "-o",
-                    f"ConnectTimeout={_CONNECT_SECONDS}",
-                    "-o",
-                    "ServerAliveInterval=15",
-                    "-o",
-                    "RemoteCommand=none",
-                ),
-                *("-o", "StreamLocalBindMask=0177", *destination),
-            ],
-            said,
-        )
-        said.seek(0)
-        told = said.read().decode("utf-8", "replace")
+    code, told = _master(control, str(PERSIST_SECONDS), (), destination)
     if code != 0:
         raise EngineError(f"{host} is not reached by ssh", hint=f"ssh {' '.join(destination)}", detail=last_lines(told))
     if not there:
@@ -124,6 +110,68 @@ def _connect(url: str, folder: str, socket: str, *, is_slow: bool) -> None:
             hint=f"ssh {' '.join(destination)} docker version   # is it there, and may you use it?",
             detail=last_lines(forwarded.stderr) or None,
         )
+
+
+def forward(url: str, key: str, container: str, ports: Sequence[str]) -> tuple[int, ...] | None:
+    """Have `ports`, as ssh's `-L` takes them, lead to the engine's machine until `unforward`; return those taken here.
+
+    They have a connection of their own, which ends with no command: the engine's is left when nothing uses it. `key`
+    names them; None where this very list of the same `container` is forwarded already. Raises EngineError.
+    """
+    import re
+    from pathlib import Path
+
+    from devbox.engine import process
+    from devbox.files import lock, private_folder
+
+    folder = _folder(url)
+    host, destination, _ = _destination(url)
+    digest = sha256("\0".join([container, *ports]).encode()).hexdigest()[:_NAME]
+    control = f"{folder}/p{key[:_NAME]}-{digest}"
+    private_folder(Path(folder))
+    _must_be_own(folder, url)
+    with lock(Path(folder, "lock"), on_wait=lambda _: None):
+        if process.run(["ssh", "-S", control, "-O", "check", *destination], check=False, timeout=_CONNECT_SECONDS).ok:
+            return None
+        unforward(url, key)
+        code, told = _master(control, "no", [word for port in ports for word in ("-L", port)], destination)
+    if code != 0:
+        raise EngineError(f"{host} is not reached by ssh", hint=f"ssh {' '.join(destination)}", detail=last_lines(told))
+    return tuple(map(int, re.findall(r"cannot listen to port: (\d+)", told)))
+
+
+def unforward(url: str, key: str) -> None:
+    """End what was forwarded under this key, if anything was."""
+    folder = _folder(url)
+    try:
+        left = [name for name in os.listdir(folder) if name.startswith(f"p{key[:_NAME]}-")]  # noqa: PTH208
+    except OSError:
+        return
+    for name in left:
+        from devbox.engine import process
+
+        ending = ["ssh", "-S", f"{folder}/{name}", "-O", "exit", *_destination(url)[1]]
+        if not process.run(ending, check=False, timeout=_CONNECT_SECONDS).ok and os.path.lexists(f"{folder}/{name}"):
+            # Its master is gone.
+            os.unlink(f"{folder}/{name}")  # noqa: PTH108
+
+
+def _master(control: str, persist: str, more: Sequence[str], destination: Sequence[str]) -> tuple[int, str]:
+    """Leave a master behind; return ssh's exit code, and what it said."""
+    import tempfile
+
+    from devbox.engine import process
+
+    options = (
+        *(f"ControlPersist={persist}", f"ConnectTimeout={_CONNECT_SECONDS}", "ServerAliveInterval=15"),
+        *("RemoteCommand=none", "StreamLocalBindMask=0177"),
+    )
+    flags = [word for option in options for word in ("-o", option)]
+    # It stays, and would hold a pipe open.
+    with tempfile.TemporaryFile() as said:
+        code = process.leave(["ssh", "-M", "-N", "-f", "-S", control, *flags, *more, *destination], said)
+        said.seek(0)
+        return code, said.read().decode("utf-8", "replace")
 
 
 def _destination(url: str) -> tuple[str, list[str], str]:

@@ -6,7 +6,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from devbox.container import memory
+from devbox.container import memory, ports
 from devbox.container.checkout.elsewhere import carry, copied_at
 from devbox.container.desired import canonical
 from devbox.container.hooks import commands, secrets
@@ -62,6 +62,8 @@ def settle(
                 sync(place, contract.workspace, run.engine.environ, run.reporter)
         identity = identity or Aside(provide)
         inside = commands.Inside(run.engine, Target(read.id, read.workspace, read.folder, read.user), run.reporter)
+        wanted = [port for entry in (merged.metadata if merged is not None else ()) for port in _forwarded(entry)]
+        ports.provide(run.engine, contract.workspace, inspected, wanted, run.reporter, fresh=fresh)
         left = None if hooks is None else Aside(partial(commands.unmarked, inside, hooks))
         target, warning = _target(run, read, fresh=fresh)
         warnings = [one for one in (warning, identity.outcome()) if one]
@@ -84,6 +86,10 @@ def _read(engine: Engine, contract: Contract, merged: Merged | None, inspected: 
     if merged is not None and label == canonical(list(merged.metadata), sort=False):
         return Reading(inspected, contract, merged)
     return reading(engine, inspected, contract)
+
+
+def _forwarded(entry: JSON) -> list[object]:
+    return list(entry.get("forwardPorts") or ())
 
 
 def _changed(made: Merged, wanted: Merged) -> list[str]:
