@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from devbox.builds.diagnostics import Collector, Diagnostic
     from devbox.builds.report.summary import BuildReport
     from devbox.builds.request import BuildRequest
+    from devbox.builds.running import Record
     from devbox.builds.talk import Answers
     from devbox.container.target import Target
     from devbox.engine.docker import Engine
@@ -182,12 +183,13 @@ def relay(
         from devbox.container.hooks.secrets import hide_passed
 
         hide_passed(target, engine.environ, reporter)
-    with _Log(target) as log, _Phases(reporter) as phases:
+    with _Log(target) as log, _Told(str(target.workspace)) as told, _Phases(reporter) as phases:
 
         def take(event: Event) -> None:
             if note is not None:
                 note(event)
             log.take(event)
+            told.take(event)
             if on_event is not None and isinstance(event, TOLD):
                 on_event(event.KIND, event.values())
             if isinstance(event, protocol.Phase):
@@ -310,6 +312,39 @@ class _Log:
     def __exit__(self, *_: object) -> None:
         if self._stream is not None:
             self._stream.close()
+
+
+class _Told:
+    """What other terminals are told of a build, from its first step on: one that has nothing to do tells nothing."""
+
+    def __init__(self, workspace: str) -> None:
+        self._workspace = workspace
+        self._key = ""
+        self._phase: protocol.Phase | None = None
+        self._record: Record | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def take(self, event: Event) -> None:
+        """Pass on how far the build is."""
+        if isinstance(event, protocol.Tree):
+            self._key = event.key
+        elif isinstance(event, (protocol.Phase, protocol.Progress)):
+            if self._record is None and (isinstance(event, protocol.Progress) or event.step == "configure"):
+                from devbox.builds.running import Record
+
+                self._record = Record(self._workspace, self._key)
+                if self._phase is not None:
+                    self._record.take(self._phase)
+            if self._record is not None:
+                self._record.take(event)
+            elif isinstance(event, protocol.Phase):
+                self._phase = event
+
+    def __exit__(self, *_: object) -> None:
+        if self._record is not None:
+            self._record.close()
 
 
 def _written(event: Event) -> Sequence[str]:

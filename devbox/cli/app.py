@@ -37,6 +37,7 @@ THEMES = {
         "open": ("open", "Open VS Code, Cursor or CLion on the dev container."),
         "status": ("status", "List dev containers, build trees and caches."),
         "ps": ("status", "The same as status."),
+        "top": ("top", "Watch builds, containers, GPUs and disks, live."),
         "logs": ("life", "Show what the dev container wrote."),
         "stop": ("life", "Stop the dev container and the services beside it."),
         "down": ("life", "Remove the dev container; what was built stays."),

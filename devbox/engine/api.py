@@ -12,7 +12,7 @@ from devbox.lean import dumps, loads
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 else:
     # The module that socket is made of: socket itself brings enum and selectors along.
     import _socket as socket
@@ -119,6 +119,16 @@ class Question:
         if heard is not None:
             heard(*self._asked, status, answer)
         return status, answer
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield the lines of an answer that goes on as they come, those of its head first. Raises OSError."""
+        rest = b""
+        try:
+            while chunk := self._connection.recv(1 << 16):
+                *whole, rest = (rest + chunk).split(b"\n")
+                yield from whole
+        finally:
+            self._connection.close()
 
 
 def upgrade(

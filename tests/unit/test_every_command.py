@@ -37,7 +37,7 @@ image push x --dry-run; image manifest create x y --dry-run; image manifest push
 image lock --check; image graph; image lint; trust list; trust show; trust revoke; frameworks list; frameworks show cuda
 frameworks validate x.toml; config show; config show --show-origin; config contract; config contract --merged
 devcontainer read-configuration; devcontainer up --workspace-folder .; devcontainer exec --workspace-folder . true
-devcontainer build --workspace-folder .; completion bash; sync; --version; --help
+devcontainer build --workspace-folder .; completion bash; sync; top; --version; --help
 """
 ALL = [tuple(shlex.split(one)) for one in LINES.replace("\n", ";").split(";") if one.strip()]
 DAMAGES = ("in closed out full err unread", "out unread err full", "in closed out closed err closed")
