@@ -118,9 +118,11 @@ def carry_out(
         complaints.take(event)
         if isinstance(event, protocol.Phase) and event.step == "configure":
             # Before a tree is configured, say what the checkout lacks for it. Nothing to do costs nothing.
+            from devbox.builds.helper import remember_image
             from devbox.container.checkout import preflight
 
             preflight.warn(target.workspace, framework(), reporter)
+            remember_image(target, engine)
         elif isinstance(event, protocol.Healed) and on_healed is not None:
             on_healed(event.files)
 

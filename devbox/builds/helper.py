@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from devbox.agent import protocol
 from devbox.builds import deliver
 from devbox.builds.talk import NoPythonError, ask_alone
-from devbox.container.target import HELPER, LOCAL_FOLDER
+from devbox.container import memory
+from devbox.container.target import HELPER, LOCAL_FOLDER, VOLUME
 from devbox.engine.spec import ContainerSpec, Mount, container_args
-from devbox.errors import BuildError
-from devbox.frameworks.load import available
-from devbox.image.buildkit.inputs import LABEL
-from devbox.image.names import repository
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from devbox.agent.protocol import Event, R, Request
     from devbox.builds.talk import OnEvent
+    from devbox.container.target import Target
     from devbox.engine.docker import Engine
     from devbox.reporter import Reporter
 
 ROOT = "0:0"
-# Of each kind of images, so many are tried.
+# Of a volume's images, so many are tried.
 MOST = 3
 
 
@@ -74,26 +72,32 @@ def say_phases(reporter: Reporter) -> OnEvent:
     return say
 
 
-def own_images(engine: Engine) -> tuple[str, ...]:
-    """Return the ids of the images that devbox built of its own frameworks, the newest first."""
-    # Bases and Features need no Python.
-    named = [word for name in available() for word in ("--filter", f"reference={repository(name)}")]
-    listed = engine.run(["image", "ls", "--quiet", "--no-trunc", "--filter", f"label={LABEL}", *named])
-    return tuple(dict.fromkeys(listed.stdout.split()))
+def images_of(engine: Engine, volumes: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Return the ids of the images that may run with each of these volumes, the likeliest to be there first.
 
-
-def helper_images(engine: Engine, volumes: Collection[str], *, writes: bool = False) -> tuple[str, ...]:
-    """Return images for a helper, the likeliest to have Python first: a framework's, then those of dev containers.
-
-    Of the latter come first those that have all of the volumes. A helper that `writes` is of no other one where there
-    is one of these: an image that a checkout chose has no business in the volumes of others. Raises BuildError if there
-    is none at all.
+    That is no image but those of the dev containers that have the volume, and the one with which its trees were
+    configured: a checkout chose them, and they have no business in the volumes of others. Raises EngineError.
     """
-    own = own_images(engine)[:MOST]
     containers = engine.containers({LOCAL_FOLDER: None})
-    able = [one for one in containers if {*volumes} <= {str(mount.get("Name")) for mount in one.mounts}]
-    others = [] if writes and (own or able) else containers
-    found = tuple(dict.fromkeys([*own, *[one.image_id for one in (*able, *others)][:MOST]]))
-    if not found:
-        raise BuildError("there is no image here to look into build volumes with", hint="devbox up   # makes one")
+    found = {}
+    for volume in volumes:
+        images = [one.image_id for one in containers if any(mount.get("Name") == volume for mount in one.mounts)]
+        last = memory.recall_image(volume)
+        # One of a container that is there is there, too.
+        if last is not None and last not in images and engine.image(last) is not None:
+            images.append(last)
+        found[volume] = tuple(dict.fromkeys(images))[:MOST]
     return found
+
+
+def remember_image(target: Target, engine: Engine) -> None:
+    """Remember the image of a dev container for when its build volume is all that is left. Raises EngineError."""
+    inspected = engine.container(target.container) or {}
+    if (volume := volume_in(inspected)) is not None:
+        memory.remember_image(volume, str(inspected["Image"]))
+
+
+def volume_in(inspected: Mapping[str, Any]) -> str | None:
+    """Return the build volume that an inspected container has."""
+    mounts = inspected.get("Mounts") or ()
+    return next((str(one["Name"]) for one in mounts if one.get("Destination") == VOLUME and one.get("Name")), None)

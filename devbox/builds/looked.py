@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from devbox.builds.trees import BuildTree
 from devbox.builds.volumes import build_volumes, with_trees
 from devbox.container import memory
-from devbox.errors import BuildError
 
 if TYPE_CHECKING:
     from devbox.container.status import Status
@@ -28,7 +27,7 @@ FRESH_SECONDS = 3600.0
 def in_all_volumes(engine: Engine, known: Status) -> tuple[Trees, float]:
     """Return the trees in the user's volumes, by what these are called, and when they were looked at (Unix time).
 
-    One helper container looks into all volumes, where that is not kept; where none can be started, there are no trees.
+    They are looked into where that is not kept.
     """
     volumes, now = build_volumes(engine, known), time.time()
     names = sorted(volume.name for volume in volumes)
@@ -39,10 +38,7 @@ def in_all_volumes(engine: Engine, known: Status) -> tuple[Trees, float]:
             return {title: tuple(BuildTree(**one) for one in ones) for title, ones in kept_trees}, before["at"]
     except (KeyError, TypeError):
         pass  # of another version
-    try:
-        found = {volume.title: volume.trees for volume in with_trees(volumes, engine) if volume.trees}
-    except BuildError:
-        return {}, now
+    found = {volume.title: volume.trees for volume in with_trees(volumes, engine) if volume.trees}
     # What is being built is another one in a moment.
     if not any(tree.building for trees in found.values() for tree in trees):
         kept = {title: [asdict(tree) for tree in trees] for title, trees in found.items()}

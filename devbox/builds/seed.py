@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox.agent import protocol
-from devbox.builds.helper import ask_helper, own_images, say_phases
+from devbox.builds.helper import ask_helper, images_of, say_phases, volume_in
 from devbox.builds.volumes import PLACE, BuildVolume, build_volumes
 from devbox.container.target import VOLUME
 from devbox.devcontainer.identity import absolute, volume_name
@@ -44,12 +44,13 @@ def seed(wanted: WantSeed, choice: str, target: Target, engine: Engine, reporter
     Without one the build starts from nothing, and a warning says why where the person named a workspace. Raises
     KeyboardInterrupt if it was interrupted, UsageError if the named workspace has no build volume.
     """
-    own = _volume_of(target, engine)
+    inspected = engine.container(target.container) or {}
+    own, image = volume_in(inspected), str(inspected.get("Image", ""))
     offered = _offered(choice, target, engine, own)
-    image = str((engine.container(target.container) or {}).get("Image", ""))
-    if choice == AUTO and offered and image not in own_images(engine):
-        # The image runs with these volumes: one that the checkout chose sees no more than its own repository's.
-        offered = [one for one in offered if one[1]]
+    if choice == AUTO and not all(sibling for _, sibling in offered):
+        # The image runs with these volumes: beyond its own repository's it sees those that it has been given before.
+        seen = images_of(engine, [volume.name for volume, _ in offered])
+        offered = [one for one in offered if one[1] or image in seen[one[0].name]]
     if own is None or not offered:
         return
     sources = [
@@ -74,11 +75,6 @@ def seed(wanted: WantSeed, choice: str, target: Target, engine: Engine, reporter
     except BuildError as error:
         # Seeding saves time, and nothing else depends on it.
         reporter.warn(f"the new tree starts from nothing: {error.message}")
-
-
-def _volume_of(target: Target, engine: Engine) -> str | None:
-    mounts = (engine.container(target.container) or {}).get("Mounts") or ()
-    return next((str(one["Name"]) for one in mounts if one.get("Destination") == VOLUME and one.get("Name")), None)
 
 
 def _offered(choice: str, target: Target, engine: Engine, own: str | None) -> list[tuple[BuildVolume, bool]]:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox.agent import protocol
-from devbox.builds.helper import ask_helper, helper_images, say_phases
+from devbox.builds.helper import ask_helper, images_of, say_phases
 from devbox.builds.trees import BuildTree, TreeDetails, details_of, tree_of
 from devbox.container import memory
 from devbox.container.status import status
 from devbox.container.target import LOCAL_FOLDER, VOLUME
 from devbox.engine.spec import Mount
-from devbox.errors import EngineError, UsageError
+from devbox.errors import BuildError, EngineError, UsageError
 from devbox.files import may_exist
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from devbox.agent.protocol import TreeTold, VolumeTold
     from devbox.container.status import Status
@@ -35,7 +36,8 @@ class BuildVolume:
 
     `workspace` is the folder on the host that it belongs to (None: nobody knows), and `gone` whether that folder is no
     longer there. `used_by` are the containers that mount it. With a `folder`, this is the part of the volume that holds
-    the trees of a further checkout of its container.
+    the trees of a further checkout of its container. With `closed` there is no image that could look into it, and its
+    trees are not known.
     """
 
     name: str
@@ -44,6 +46,7 @@ class BuildVolume:
     used_by: tuple[str, ...]
     trees: tuple[BuildTree, ...] = ()
     folder: str = ""
+    closed: bool = False
 
     @property
     def size(self) -> int:
@@ -110,10 +113,10 @@ def _is_mine(folder: str) -> bool:
 
 
 def with_trees(volumes: Sequence[BuildVolume], engine: Engine, *, sizes: bool = True) -> tuple[BuildVolume, ...]:
-    """Look into volumes, through one helper container for all of them, and return them with their trees.
+    """Look into volumes, through a helper container for each image that they have, and return them with their trees.
 
     Behind a volume come the parts of it that belong to further checkouts and have trees. Adding up `sizes` walks
-    through every tree. Raises BuildError where no helper can be started.
+    through every tree. Raises EngineError.
     """
     return tuple(volume for volume, _ in _look(volumes, engine, sizes=sizes))
 
@@ -122,7 +125,7 @@ def of_workspace(engine: Engine, workspace: str | None, *, sizes: bool = True) -
     """Return the build volumes of a workspace, or of all where it is None, with their trees.
 
     A workspace without a volume of its own may have its trees in another one's: it is a further checkout there. Raises
-    BuildError as `with_trees`.
+    EngineError.
     """
     volumes = build_volumes(engine)
     named = tuple(volume for volume in volumes if workspace in {None, volume.workspace})
@@ -131,7 +134,7 @@ def of_workspace(engine: Engine, workspace: str | None, *, sizes: bool = True) -
 
 
 def details(volume: BuildVolume, key: str, engine: Engine) -> TreeDetails:
-    """Return what is recorded of one tree. Raises BuildError as `with_trees`."""
+    """Return what is recorded of one tree. Raises EngineError, UsageError where there is none."""
     for part, trees in _look([volume], engine, sizes=False, details=key):
         for tree in trees:
             if part.folder == volume.folder and tree.key == key:
@@ -144,17 +147,38 @@ def _look(
 ) -> Iterator[tuple[BuildVolume, Sequence[TreeTold]]]:
     if not volumes:
         return
-    places = {volume.name: f"{PLACE}/{number}" for number, volume in enumerate(volumes)}
-    mounts = [Mount("volume", places[volume.name], volume.name, readonly=True) for volume in volumes]
-    images = helper_images(engine, set(places))
-    request = protocol.Look(volumes=places, sizes=sizes, details=details)
-    answer = ask_helper(request, mounts, engine, images=images)
+    told_of: dict[str, VolumeTold] = {}
+    for images, places in _apart({volume.name for volume in volumes}, engine):
+        mounts = [Mount("volume", place, name, readonly=True) for name, place in places.items()]
+        request = protocol.Look(volumes=places, sizes=sizes, details=details)
+        # An image without Python is no reason to tell nothing of the others.
+        with contextlib.suppress(BuildError):
+            said = ask_helper(request, mounts, engine, images=images).volumes if images else {}
+            told_of.update({name: said[name] for name in places if name in said})
     for volume in volumes:
-        told = answer.volumes[volume.name]
+        if (told := told_of.get(volume.name)) is None:
+            yield replace(volume, closed=True), ()
+            continue
         yield _part(replace(volume, folder=""), told), told.trees
         for folder, inner in told.further.items():
             if inner.trees:
                 yield _part(replace(volume, workspace=None, folder=folder), inner), inner.trees
+
+
+def _apart(volumes: Collection[str], engine: Engine) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
+    """Yield volumes that the same images may look into: these, if any, and where each volume is seen."""
+    together: dict[tuple[str, ...], dict[str, str]] = {}
+    for name, images in images_of(engine, sorted(volumes)).items():
+        places = together.setdefault(images, {})
+        places[name] = f"{PLACE}/{len(places)}"
+    yield from together.items()
+
+
+def _no_image(volume: str) -> BuildError:
+    return BuildError(
+        f"the image of the dev container that {volume} belongs to is gone, and no other one may look into it",
+        hint="devbox up   # makes it again",
+    )
 
 
 def _part(volume: BuildVolume, told: VolumeTold) -> BuildVolume:
@@ -270,6 +294,7 @@ def _remove_volume(doomed: Doomed, engine: Engine, reporter: Reporter) -> bool:
     with reporter.step(f"Removing the volume {doomed.volume}"):
         done = engine.run(["volume", "rm", doomed.volume], check=False)
     if done.ok or "no such volume" in done.stderr.lower():
+        memory.forget_image(doomed.volume)
         return True
     if "in use" in done.stderr.lower():
         return False
@@ -279,17 +304,18 @@ def _remove_volume(doomed: Doomed, engine: Engine, reporter: Reporter) -> bool:
 def _remove_trees(doomed: Sequence[Doomed], engine: Engine, reporter: Reporter) -> Iterator[tuple[Doomed, str]]:
     if not doomed:
         return
-    names = list(dict.fromkeys(one.volume for one in doomed))
-    places = {name: f"{PLACE}/{number}" for number, name in enumerate(names)}
-    mounts = [Mount("volume", place, name) for name, place in places.items()]
-    keys: dict[str, list[str]] = {}
-    for one in doomed:
-        keys.setdefault(_place(places, one), []).append(str(one.key))
-    images = helper_images(engine, names, writes=True)
-    answer = ask_helper(protocol.Remove(trees=keys), mounts, engine, images=images, on_event=say_phases(reporter))
-    said = {(place, one.key): one.why for place, ones in answer.removed.items() for one in ones}
-    for one in doomed:
-        yield one, said[_place(places, one), str(one.key)]
+    for images, places in _apart({one.volume for one in doomed}, engine):
+        if not images:
+            raise _no_image(next(iter(places)))
+        here = [one for one in doomed if one.volume in places]
+        mounts = [Mount("volume", place, name) for name, place in places.items()]
+        keys: dict[str, list[str]] = {}
+        for one in here:
+            keys.setdefault(_place(places, one), []).append(str(one.key))
+        answer = ask_helper(protocol.Remove(trees=keys), mounts, engine, images=images, on_event=say_phases(reporter))
+        said = {(place, one.key): one.why for place, ones in answer.removed.items() for one in ones}
+        for one in here:
+            yield one, said[_place(places, one), str(one.key)]
 
 
 def _place(places: Mapping[str, str], doomed: Doomed) -> str:

@@ -322,6 +322,23 @@ def forget_looks() -> None:
             continue
 
 
+def remember_image(volume: str, image: str) -> None:
+    """Remember the image of the dev container that trees in a build volume were last configured in."""
+    if recall_image(volume) != image:
+        _write(_folder("images") / f"{volume}.json", {"image": image})
+
+
+def recall_image(volume: str) -> str | None:
+    """Return the image by which a build volume was last used."""
+    image = (_read(f"{_place()}/images/{volume}.json") or {}).get("image")
+    return image if isinstance(image, str) else None
+
+
+def forget_image(volume: str) -> None:
+    """Forget a build volume that is gone."""
+    (_folder("images") / f"{volume}.json").unlink(missing_ok=True)
+
+
 def forget_container(container: str) -> None:
     """Forget a container that is gone."""
     for suffix in (".json", ".env", ".git.json", ".hooks.json", ".runs.json", ".hooks.log", ".mounted.json"):

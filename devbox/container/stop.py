@@ -252,6 +252,7 @@ def _remove_volume(engine: Engine, name: str, workspace: str) -> None:
     while True:
         done = engine.run(["volume", "rm", name], check=False)
         if done.ok or "no such volume" in done.stderr.lower():
+            memory.forget_image(name)
             return
         listed = engine.run(["ps", "--all", "--quiet", "--no-trunc", "--filter", f"volume={name}"], check=False)
         users = engine.inspect("container", listed.stdout.split())

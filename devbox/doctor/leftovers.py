@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 
 from devbox.builds.volumes import build_volumes, with_trees
-from devbox.errors import BuildError
 from devbox.finding import Finding
 from devbox.oneshot.left import left_over
 
@@ -41,10 +40,7 @@ def check(patient: Patient) -> Iterator[Finding]:
             _PRUNE,
         )  # fmt: skip
     mine = [one for one in volumes if one.workspace == str(patient.workspace)]
-    try:
-        trees = [tree for part in with_trees(mine, engine, sizes=False) for tree in part.trees]
-    except BuildError:
-        trees = []
+    trees = [tree for part in with_trees(mine, engine, sizes=False) for tree in part.trees]
     old = [tree for tree in trees if tree.built and now - tree.built > _OLD_SECONDS and not tree.in_use]
     if old:
         yield Finding(

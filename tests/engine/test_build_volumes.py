@@ -258,13 +258,3 @@ def test_an_image_without_python_is_passed_over(
             ask_helper(Look(volumes={}), [], engine, images=[bare])
     finally:
         engine.run(["image", "rm", "--force", bare])
-
-
-def test_a_helper_needs_an_image(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from devbox.builds import helper
-
-    monkeypatch.setattr(helper, "available", lambda: ["nothing-of-this-name"])
-    monkeypatch.setattr(type(engine), "containers", lambda *_, **__: ())
-    monkeypatch.setattr(helper, "LABEL", "devbox.test.no.such.label")
-    with pytest.raises(BuildError, match="no image"):
-        helper.helper_images(engine, [])

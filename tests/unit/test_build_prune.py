@@ -14,16 +14,22 @@ from hypothesis import strategies as st
 
 from devbox.agent import history
 from devbox.agent.events import Events
-from devbox.agent.protocol import Past, Removal
+from devbox.agent.protocol import Look, Past, Removal, Removed, VolumesTold, VolumeTold
 from devbox.agent.trees import describe, remove
+from devbox.builds import volumes as host
 from devbox.builds.trees import BuildTree
-from devbox.builds.volumes import BuildVolume, find_trees, prunable
+from devbox.builds.volumes import BuildVolume, Doomed, find_trees, prunable, with_trees
 from devbox.cli.removing import parse_age
 from devbox.config import kinds
-from devbox.errors import UsageError
+from devbox.container import memory
+from devbox.engine.docker import ContainerSummary, Engine
+from devbox.errors import BuildError, UsageError
+from devbox.reporter import Silent
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from devbox.engine.spec import Mount
 
 NOW = 1_000_000.0
 
@@ -224,3 +230,53 @@ class TestHistory:
             history.note(path, {"code": number, "reasons": ["x" * 2000]})
         assert os.path.getsize(path) < history.BYTES + 4096  # noqa: PTH202
         assert history.read(path)[-1].code == 199
+
+
+class TestHelper:
+    """Which image is run with which volumes: a checkout chose it."""
+
+    @pytest.fixture
+    def seen(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[tuple[str, ...], list[str]]]:
+        """Two containers of one image, one of another, and three volumes that are in no container."""
+        seen = []
+
+        def ask(request: object, mounts: list[Mount], _: Engine, *, images: tuple[str, ...], **__: object) -> object:
+            names = [str(one.source) for one in mounts]
+            seen.append((images, names))
+            if isinstance(request, Look):
+                # It says what it likes, of others too.
+                told = {name: VolumeTold(trees=[], workspace=f"/told/{name}") for name in (*names, "lost", "a")}
+                return VolumesTold(volumes={} if "silent" in names else told)
+            return Removed(removed={one.target: [Removal(key="k", removed=True, why="")] for one in mounts})
+
+        def has(name: str, image: str, volume: str) -> ContainerSummary:
+            return ContainerSummary(name, (name,), "", image, "exited", "", 0, {}, ({"Name": volume},))
+
+        containers = (has("1", "x", "a"), has("2", "x", "b"), has("3", "hostile", "c"), has("4", "hostile", "silent"))
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+        monkeypatch.setattr(Engine, "containers", lambda *_, **__: containers)
+        monkeypatch.setattr(Engine, "image", lambda _, name: {} if name == "last" else None)
+        monkeypatch.setattr(host, "ask_helper", ask)
+        memory.remember_image("kept", "last")
+        memory.remember_image("lost", "removed")
+        return seen
+
+    def test_an_image_sees_no_volume_but_those_that_it_was_given_before(
+        self, seen: list[tuple[tuple[str, ...], list[str]]]
+    ) -> None:
+        volumes = [BuildVolume(name, None, gone=False, used_by=()) for name in ("a", "b", "c", "kept", "lost")]
+        found = with_trees(volumes, Engine())
+        assert seen == [(("x",), ["a", "b"]), (("hostile",), ["c"]), (("last",), ["kept"])]
+        assert [(one.workspace, one.closed) for one in found] == [
+            ("/told/a", False), ("/told/b", False), ("/told/c", False), ("/told/kept", False), (None, True),
+        ]  # fmt: skip
+        assert [one.closed for one in with_trees([BuildVolume("silent", None, gone=False, used_by=())], Engine())] == [
+            True
+        ]
+
+    def test_nor_does_one_that_removes_trees(self, seen: list[tuple[tuple[str, ...], list[str]]]) -> None:
+        doomed = [Doomed(name, name, "k", 1, "") for name in ("c", "a")]
+        assert len(host.remove(doomed, Engine(), Silent()).removed) == 2
+        assert seen == [(("x",), ["a"]), (("hostile",), ["c"])]
+        with pytest.raises(BuildError, match="lost"):
+            host.remove([Doomed("lost", "lost", "k", 1, "")], Engine(), Silent())

@@ -89,9 +89,9 @@ def test_whoever_says_that_it_is_a_sibling_is_none(tmp_path: Path, way: str) -> 
     assert repository(hostile) != repository(mine)
 
 
-@pytest.mark.parametrize(("own", "offered"), [(("sha256:a",), ["sibling", "other"]), ((), ["sibling"])])
+@pytest.mark.parametrize(("known", "offered"), [("sha256:a", ["sibling", "other"]), ("sha256:b", ["sibling"])])
 def test_an_image_that_a_checkout_chose_sees_no_trees_of_others(
-    own: tuple[str, ...], offered: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    known: str, offered: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
 
@@ -102,9 +102,9 @@ def test_an_image_that_a_checkout_chose_sees_no_trees_of_others(
     volumes = [
         (BuildVolume(name, f"/{name}", gone=False, used_by=()), name == "sibling") for name in ("sibling", "other")
     ]
-    monkeypatch.setattr(Engine, "container", lambda *_: {"Image": "sha256:a"})
-    monkeypatch.setattr(host, "own_images", lambda _: own)
-    monkeypatch.setattr(host, "_volume_of", lambda *_: "mine")
+    there = {"Image": "sha256:a", "Mounts": [{"Destination": "/build", "Name": "mine"}]}
+    monkeypatch.setattr(Engine, "container", lambda *_: there)
+    monkeypatch.setattr(host, "images_of", lambda _, names: dict.fromkeys(names, (known,)))
     monkeypatch.setattr(host, "_offered", lambda *_: volumes)
     monkeypatch.setattr(host, "ask_helper", ask)
     host.seed(

@@ -157,13 +157,17 @@ def _volumes(run: Application, path: Path | None, *, everything: bool, sizes: bo
 
     if everything and path is not None:
         raise UsageError("--all and --workspace exclude each other", hint=f"devbox {run.command} --all")
-    if everything:
-        return of_workspace(run.engine, None, sizes=sizes)
     # The folder may be gone: its trees are what is asked for.
     from devbox.devcontainer.identity import absolute
 
-    wanted = str(workspace(path)) if path is None or path.is_dir() else absolute(path)
+    wanted = None if everything else str(workspace(path)) if path is None or path.is_dir() else absolute(path)
     found = of_workspace(run.engine, wanted, sizes=sizes)
+    for volume in found:
+        if volume.closed:
+            run.console.warn(
+                f"the trees in {volume.name} of {volume.title} are not known: only an image of its own dev container "
+                "may look into it, and that is gone, or has no python3"
+            )
     if not found and path is not None:
         raise UsageError(f"{wanted} has no build trees", hint="devbox builds list --all")
     return found
@@ -209,7 +213,13 @@ def _table(volumes: Sequence[BuildVolume], *, sizes: bool) -> str:
         for tree in volume.trees
     ]
     empty = [
-        (f"({volume.name})", "empty", "-", "-", volume.title + (" (gone)" if volume.gone else ""))
+        (
+            f"({volume.name})",
+            "not known" if volume.closed else "empty",
+            "-",
+            "-",
+            volume.title + (" (gone)" if volume.gone else ""),
+        )
         for volume in volumes
         if not volume.trees
     ]
