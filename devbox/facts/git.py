@@ -8,9 +8,10 @@ own data, switches off what those could still start, and asks for no network, no
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import tempfile
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from devbox.engine import process
 from devbox.errors import DevboxError, EngineError
@@ -59,6 +60,8 @@ _SETTINGS = (
 # does when devbox is called from a hook.
 _KEPT = frozenset({"GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM", "GIT_EXEC_PATH"})
 _SECONDS = 60.0
+# To compress a large repository takes minutes, in which git says nothing.
+PACK_SECONDS = 600.0
 
 
 def git(path: Path, *args: str, environ: Mapping[str, str] | None = None) -> process.Completed | None:
@@ -85,7 +88,8 @@ def git(path: Path, *args: str, environ: Mapping[str, str] | None = None) -> pro
 def packed(path: Path, objects: str, *, revisions: bool) -> Iterator[bytes]:
     """Yield a pack, piece by piece: of `objects` by their names, a line each, or of all that `revisions` reach.
 
-    With `revisions` it may lean on objects that the other end is known to have (git's `--thin`). Raises EngineError.
+    With `revisions` it may lean on objects that the other end is known to have (git's `--thin`). Raises EngineError,
+    also where git is silent for too long: a container may have put a pipe in an object's place.
     """
     argv = ["pack-objects", "--stdout", "--delta-base-offset", "-q", *(["--revs", "--thin"] if revisions else [])]
     with tempfile.TemporaryFile() as wanted, tempfile.TemporaryFile() as said:
@@ -95,11 +99,21 @@ def packed(path: Path, objects: str, *, revisions: bool) -> Iterator[bytes]:
             _argv(*argv), cwd=path, stdin=wanted, stdout=subprocess.PIPE, stderr=said, env=environment(os.environ)
         ) as running:
             assert running.stdout is not None  # noqa: S101  # PIPE was asked for
-            while data := running.stdout.read(1 << 20):
-                yield data
+            try:
+                while data := _within(PACK_SECONDS, running.stdout):
+                    yield data
+            except BaseException:
+                running.kill()
+                raise
         if running.returncode != 0:
             said.seek(0)
             raise EngineError("git could not pack the repository", detail=said.read().decode("utf-8", "replace"))
+
+
+def _within(seconds: float, stream: IO[bytes]) -> bytes:
+    if not select.select([stream], [], [], seconds)[0]:
+        raise EngineError(f"git said nothing for {seconds:g} s while it packed the repository", hint="git fsck")
+    return os.read(stream.fileno(), 1 << 20)
 
 
 def _argv(*args: str) -> list[str]:

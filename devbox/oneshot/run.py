@@ -101,6 +101,8 @@ def _run(journal: Journal, workspace: Path, argv: Sequence[str], name: str, cwd:
         return [*first, engine.line(args[1:])]
     names = of_spec(spec) if project is None else of_project(project, composed)
     needs_consent(workspace, contract.path, names_taken(contract, engine, names))
+    if contract.elsewhere:
+        bring(running_container(engine, workspace), engine, journal.reporter)
     journal.see_held()
     environ: Mapping[str, str] = engine.environ
     if composed is not None:
@@ -125,10 +127,8 @@ def _wanted(journal: Journal, workspace: Path, name: str) -> tuple[Contract, Mer
     settings = config.load(workspace, environ=engine.environ, flags={})
     contract = with_overlays(with_repository(read(path, workspace, engine.environ)), settings, engine)
     seen = is_seen(engine, workspace)
-    if not seen:
-        contract = contract if contract.kind == "compose" else placed(contract)
-        if not journal.dry_run:
-            bring(running_container(engine, workspace), engine, reporter)
+    if not seen and contract.kind != "compose":
+        contract = placed(contract)
     secrets.hide((contract.raw,), engine.environ, reporter)
     needs_consent(workspace, workspace, tuple(of_settings(settings, workspace, engine.environ)))
     proxies = network_of(settings, engine.environ).proxies()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -16,12 +17,18 @@ from devbox.container.checkout.elsewhere import (
     placed_service,
     project_there,
 )
+from devbox.container.desired import Image
 from devbox.devcontainer.identity import volume_name
+from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read
 from devbox.devcontainer.writing.draft import CA_BUNDLE
+from devbox.engine.docker import Engine
 from devbox.engine.spec import Mount
-from devbox.errors import ContractError
+from devbox.errors import ContractError, RefusedError
+from devbox.oneshot import run
 from devbox.paths import state_dir
+from devbox.reporter import Silent
+from devbox.trust.reach import Reach
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,3 +162,32 @@ def test_what_of_this_machine_no_service_can_have_there_is_named(tmp_path: Path,
             placed_service(contract, composed(bind(named, "/work")), "dev")
     # What mounts nothing of the checkout is the same anywhere.
     assert placed_service(contract, composed(), "dev") is contract
+
+
+@pytest.mark.parametrize("agreed", [False, True])
+def test_the_checkout_is_brought_when_all_was_agreed_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, agreed: bool
+) -> None:
+    """What is asked for last are the names on the engine."""
+    (tmp_path / ".devcontainer.json").write_text('{"image": "x"}')
+    contract = placed(read(tmp_path / ".devcontainer.json", tmp_path, {}))
+    image, done = Image("x", "sha256:x", ""), []
+    wanted = contract, merge(contract, [], {}, {}), image, None
+    somebodys = Reach("volume", "v", "mounts v, a volume that is there already")
+
+    def see(_: Path, __: Path, reach: tuple[Reach, ...]) -> None:
+        if reach and not agreed:
+            raise RefusedError("no")
+
+    monkeypatch.setattr(run, "_wanted", lambda *_: wanted)
+    monkeypatch.setattr(run, "with_host_ids", lambda *_, **__: None)
+    monkeypatch.setattr(run, "gpus_for", lambda *_: None)
+    monkeypatch.setattr(run, "names_taken", lambda *_: (somebodys,))
+    monkeypatch.setattr(run, "needs_consent", see)
+    monkeypatch.setattr(run, "running_container", lambda *_: None)
+    monkeypatch.setattr(run, "claimed", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr(run, "bring", lambda *_: done.append("brought"))
+    monkeypatch.setattr(run, "run_watched", lambda *_, **__: done.append("run"))
+    with contextlib.nullcontext() if agreed else pytest.raises(RefusedError):
+        run.run(Engine(), tmp_path, ["true"], Silent())
+    assert done == (["brought", "run"] if agreed else [])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import random
 import shutil
@@ -21,10 +22,11 @@ from devbox.agent.receiver import OWN
 from devbox.container.sync.checkout import scan
 from devbox.container.sync.line import Place, in_container
 from devbox.container.sync.repository import _exclude, _is_here, head_of
-from devbox.container.sync.send import _put, compare, sync, take_back
-from devbox.container.sync.wire import CutError
+from devbox.container.sync.send import _contents, _put, compare, sync, take_back
+from devbox.container.sync.wire import CutError, framed
 from devbox.engine.docker import Engine
 from devbox.errors import DevboxError, EngineError, RefusedError
+from devbox.facts import git
 from devbox.reporter import Silent
 
 if TYPE_CHECKING:
@@ -228,20 +230,20 @@ def test_a_commit_over_there_is_told_and_kept(lab: Lab) -> None:
     lab.must_agree()
 
 
-@pytest.mark.parametrize("verb", ["reset", "checkout-index"])
+@pytest.mark.parametrize("verb", ["read-tree", "cat-file"])
 def test_a_move_of_head_that_was_cut_off_is_finished(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
     lab.write("a", "1")
     lab.write("b", "1")
     lab.commit()
-    if verb == "reset":
+    if verb == "read-tree":
         lab.sync()
         lab.write("a", "2")
         lab.commit()
     (tmp_path / "bin").mkdir()
     killer = tmp_path / "bin/git"
-    half = f"[ {verb} = reset ] || echo half > a; echo > .git/index.lock; kill -9 $PPID"
+    half = f"echo half > {OWN}/file; echo > .git/index.lock; kill -9 $PPID"
     killer.write_text(
         f'#!/bin/sh\ncase " $* " in *" {verb} "*) {half}; exit 1;; esac\nexec {shutil.which("git")} "$@"\n'
     )
@@ -502,7 +504,7 @@ def test_nothing_from_outside_of_the_checkout_is_sent(lab: Lab, tmp_path: Path) 
     assert {path: one.kind for path, one in scan(lab.here).items()} == dict.fromkeys(("a", "b", ".devcontainer"), "l")
 
 
-@pytest.mark.parametrize("way", ["file", "link", "commondir", "refs"])
+@pytest.mark.parametrize("way", ["file", "link", "commondir", "refs", "alternates", "objects"])
 def test_no_other_repository_of_the_persons_is_sent(lab: Lab, tmp_path: Path, way: str) -> None:
     lab.write("a", "x")
     lab.commit()
@@ -513,6 +515,11 @@ def test_no_other_repository_of_the_persons_is_sent(lab: Lab, tmp_path: Path, wa
         (own / "objects/info/alternates").write_text(f"{other}/objects\n")
         (own / "refs/heads/main").unlink()
         (own / "refs/heads/main").symlink_to(other / "refs/heads/main")
+    elif way == "alternates":
+        (own / "objects/info/alternates").write_text(f"{other}/objects\n")
+    elif way == "objects":
+        shutil.rmtree(own / "objects")
+        (own / "objects").symlink_to(other / "objects")
     elif way == "commondir":
         (own / "commondir").write_text(f"{other}\n")
     else:
@@ -535,9 +542,99 @@ def test_what_git_is_to_ignore_is_no_file_of_the_persons(lab: Lab, tmp_path: Pat
     place.parent.mkdir(exist_ok=True)
     place.symlink_to(tmp_path / "key")
     assert _exclude(lab.here) == ""
+    place.unlink()
+    os.mkfifo(place)
+    assert _exclude(lab.here) == ""
 
 
 def test_a_commit_over_there_is_a_hash(lab: Lab) -> None:
     lab.commit()
     assert _is_here(lab.here, lab.git("rev-parse", "HEAD"))
     assert not _is_here(lab.here, ":/x|\nrefs/heads/main")
+
+
+def test_git_that_waits_for_a_pipe_in_an_objects_place_is_given_up(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.commit()
+    monkeypatch.setattr(git, "PACK_SECONDS", 0.2)
+    waits = tmp_path / "bin/git"
+    waits.parent.mkdir()
+    waits.write_text("#!/bin/sh\nexec sleep 60\n")
+    waits.chmod(0o755)
+    monkeypatch.setenv("PATH", str(waits.parent), prepend=os.pathsep)
+    with pytest.raises(EngineError, match=r"said nothing for 0\.2 s"):
+        list(git.packed(lab.here, "HEAD", revisions=True))
+
+
+def test_nothing_that_settings_name_is_run_over_there(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The container's own git has filters, as `git lfs install` makes them, and so has whoever was in the copy."""
+    fired = tmp_path / "fired"
+    run = f"echo x >> {fired}; cat"
+    user = tmp_path / "user"
+    settings = [f'[filter "lfs"]\n\tclean = {run}\n\tsmudge = {run}\n\tprocess = {run}\n\trequired = true\n']
+    user.write_text("".join([*settings, f"[core]\n\tfsmonitor = {run}\n\thooksPath = {tmp_path}/hooks\n"]))
+    (tmp_path / "hooks").mkdir()
+    for name in ("post-index-change", "reference-transaction", "post-checkout"):
+        (tmp_path / "hooks" / name).write_text(f"#!/bin/sh\necho {name} >> {fired}\n")
+        (tmp_path / "hooks" / name).chmod(0o755)
+    lab.write("a", "1")
+    lab.write("sub/run.sh", "2").chmod(0o755)
+    (lab.here / "link").symlink_to("a")
+    lab.git("add", "--all")
+    # By now each file of the checkout is one of lfs, and all of them were changed.
+    lab.write(".gitattributes", "* filter=lfs\n")
+    lab.commit()
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(user))
+    monkeypatch.setenv("GIT_EXTERNAL_DIFF", str(tmp_path / "hooks/post-checkout"))
+    lab.sync()
+    assert held(lab.there) == held(lab.here)
+    shutil.copy(user, lab.there / ".git/config")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    lab.write("a", "changed")
+    lab.commit()
+    lab.sync()
+    assert held(lab.there) == held(lab.here)
+    assert not fired.exists()
+
+
+class TestFolders:
+    """A folder that becomes a link after it was looked at, at both ends."""
+
+    @pytest.fixture
+    def out(self, lab: Lab, tmp_path: Path) -> Path:
+        out = tmp_path / "out"
+        out.mkdir()
+        (out / "f").write_text("KEY")
+        return out
+
+    def test_nothing_is_read_through_it(self, lab: Lab, out: Path) -> None:
+        (lab.here / "d").symlink_to(out)
+        assert list(_contents(lab.here, [["d/f", "f", "", 0]])) == [framed(b"")]
+        assert receiver.held(str(lab.here), "d/f", (out / "f").lstat()) is None
+        (out / "l").symlink_to("f")
+        assert receiver.held(str(lab.here), "d/l", (out / "l").lstat()) is None
+
+    def test_nothing_is_written_or_removed_through_it(self, lab: Lab, out: Path) -> None:
+        there = receiver.Receiver(str(lab.there), io.BytesIO(framed(b"new") + framed(b"")), 60.0)
+        (lab.there / "d").symlink_to(out)
+        content = hashlib.blake2b(b"new", digest_size=16).hexdigest()
+        there.files["d/f"] = ["f", "", 0, receiver.stamp((out / "f").lstat())]
+        there.files["d/g"] = ["f", "", 0, None]
+        order = {"digest": "", "discard": ["d/f", "d/g"], "touch": {}}
+        said = there.take({**order, "delete": ["d/g"], "files": [["d/f", "f", content, 1]]})
+        assert said["kept"] == ["d/f"]
+        there._delete("d/f")
+        with pytest.raises(OSError, match="d"):
+            there.take({**order, "delete": [], "files": [], "touch": {"d/f": 1}})
+        with pytest.raises(OSError, match="d"):
+            there._append("d/f", ["more"])
+        assert [(one.name, one.read_text(), one.stat().st_mtime > 1) for one in out.iterdir()] == [("f", "KEY", True)]
+
+    def test_its_own_folder_is_none(self, lab: Lab, out: Path) -> None:
+        (lab.there / OWN).symlink_to(out)
+        with pytest.raises(EngineError, match="could not be brought"):
+            lab.sync()
+        assert [one.name for one in out.iterdir()] == ["f"]

@@ -8,7 +8,7 @@ import shlex
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from devbox.agent.receiver import OWN, TICK_NS, held, look, stamp
+from devbox.agent.receiver import OWN, TICK_NS, held, is_plain, look, stamp
 from devbox.devcontainer.identity import workspace_hash
 from devbox.errors import DevboxError
 from devbox.facts.git import git
@@ -53,7 +53,7 @@ def scan(workspace: Path) -> dict[str, Held]:
             continue
         signed = [*stamp(status), status.st_dev, status.st_mode]
         before = known.get(path)
-        what = before[1:] if before is not None and before[0] == signed else held(full, status)
+        what = before[1:] if before is not None and before[0] == signed else held(str(workspace), path, status)
         if what is None:
             continue
         found[path] = Held(what[0], what[1], status.st_mtime_ns, status.st_size)
@@ -77,7 +77,7 @@ def listed(workspace: Path) -> Iterator[str]:
 
 
 def _is_sent(path: str) -> bool:
-    return "\ufffd" not in path and not {"", ".", "..", ".git", OWN}.intersection(path.rstrip("/").split("/"))
+    return "\ufffd" not in path and is_plain(path.rstrip("/"))
 
 
 def _listed(top: Path, folder: str) -> Iterator[str]:

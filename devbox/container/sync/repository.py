@@ -11,6 +11,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from devbox.agent.receiver import opened
 from devbox.errors import DevboxError, last_lines
 from devbox.facts.checkout import gather
 from devbox.facts.git import git, packed
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # Bytes of packs, above which no history is sent.
 LARGE = 256 << 20
+# What is read of a list of what git ignores.
+_MOST = 1 << 20
 
 
 class Head(NamedTuple):
@@ -48,9 +51,12 @@ def _is_own(workspace: Path) -> bool:
     known = gather(workspace)
     if known.git_dir is None or (known.git_common_dir is None and not is_inside(common, workspace)):
         return False
+    if os.path.lexists(f"{common}/objects/info/alternates"):
+        # By the hash of a commit, any repository of the person's is in this one.
+        return False
     # git follows links of these, and takes what is there for its own.
-    links = [f"{common}/{name}" for name in ("packed-refs", "refs", "reftable")]
-    for place in ("refs", "reftable"):
+    links = [f"{common}/{name}" for name in ("packed-refs", "refs", "reftable", "objects")]
+    for place in ("refs", "reftable", "objects"):
         for folder, folders, names in os.walk(f"{common}/{place}"):
             links += (f"{folder}/{name}" for name in (*folders, *names))
     return not any(map(os.path.islink, links))
@@ -100,12 +106,11 @@ def _is_here(workspace: Path, commit: str) -> bool:
 
 def _exclude(workspace: Path) -> str:
     """Return what this checkout hides from git beside its `.gitignore`: devbox's own files are among it."""
-    file = workspace / _said(workspace, "rev-parse", "--git-path", "info/exclude")
-    if file.is_symlink() or file.parent.is_symlink():
-        # It may lead to any file of the person's.
-        return ""
+    folder = workspace / _said(workspace, "rev-parse", "--git-common-dir")
     try:
-        return file.read_text(encoding="utf-8")
+        # A link may lead to any file of the person's.
+        with open(opened(str(folder), "info/exclude"), encoding="utf-8") as stream:  # noqa: PTH123
+            return stream.read(_MOST)
     except (OSError, UnicodeDecodeError):
         return ""
 

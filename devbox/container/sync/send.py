@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import secrets
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from devbox.agent.receiver import CHUNK, LINK
+from devbox.agent.receiver import CHUNK, LINK, folder_of, is_no_folder, is_plain, opened
 from devbox.container.sync.checkout import digest, scan
 from devbox.container.sync.line import in_container
 from devbox.container.sync.repository import commits, head_of
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 # A file that changes while it is sent is looked at again.
 _TRIES = 5
 _NAMED = 5
-# A pipe that has come in a file's place is not waited for.
-_AS_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # From so many bytes on it is said what is sent, before it is.
 _MUCH = 1 << 20
 
@@ -142,22 +141,25 @@ def take_back(
 
 
 def _put(workspace: Path, path: str, content: bytes, *, program: bool) -> None:
-    parts = path.split("/")
-    target = workspace / path
-    # Some file systems do not tell .GIT from it.
-    if "\0" in path or {"", ".", "..", ".git"}.intersection(path.lower().split("/")) or target.is_dir():
-        raise RefusedError(f"{path} cannot be taken back: it is a folder here, or git's own")
-    for folder in (workspace.joinpath(*parts[:end]) for end in range(1, len(parts))):
-        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-            raise RefusedError(f"{path} cannot be taken back: {folder} is no folder here")
-        folder.mkdir(exist_ok=True)
-    beside = target.with_name(f".devbox-{secrets.token_hex(8)}")
+    if not is_plain(path):
+        raise RefusedError(f"{path!r} cannot be taken back: it is no file of a checkout")
+    beside = f".devbox-{secrets.token_hex(8)}"
     try:
-        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o755 if program else 0o644), "wb") as stream:  # noqa: PTH123
-            stream.write(content)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+        with folder_of(str(workspace), path, make=True) as (folder, name):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            try:
+                with os.fdopen(os.open(beside, flags, 0o755 if program else 0o644, dir_fd=folder), "wb") as stream:
+                    stream.write(content)
+                os.replace(beside, name, src_dir_fd=folder, dst_dir_fd=folder)  # from an open folder
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(beside, dir_fd=folder)
+    except IsADirectoryError:
+        raise RefusedError(f"{path} cannot be taken back: it is a folder here") from None
+    except OSError as error:
+        if not is_no_folder(error):
+            raise
+        raise RefusedError(f"{path} cannot be taken back: a part of it is no folder here") from None
 
 
 def bring(target: Target, engine: Engine, reporter: Reporter) -> None:
@@ -212,8 +214,7 @@ def _contents(workspace: Path, files: Sequence[Sequence[Any]]) -> Iterator[bytes
         if kind == LINK:
             continue
         try:
-            descriptor = os.open(os.path.join(workspace, path), _AS_FILE)  # noqa: PTH118
-            with os.fdopen(descriptor, "rb", buffering=0) as stream:
+            with os.fdopen(opened(str(workspace), path), "rb", buffering=0) as stream:
                 yield from _frames(iter(lambda: stream.read(CHUNK), b""))
         except OSError:
             yield framed(b"")
