@@ -1,4 +1,7 @@
-"""What is kept of the last build in a tree, for its report: each command with its times, and what the cache said."""
+"""What is kept of builds in a tree, for their report: each command with its times, and what the cache said.
+
+The last one that ran anything is `KEY.json`; those before it lie in the folder `KEY`, for comparison.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from . import history
 from .files import read_json, write_json
 from .ninja import output
 from .protocol import Reported
-from .volume import current_key, records_of, state_of
+from .volume import current_key, records_of, state_of, timelines_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +20,10 @@ if TYPE_CHECKING:
     from .caches.counts import Counts
     from .configuration import Configuration
     from .protocol import Report
+
+
+# The newest builds are kept for comparison whatever they did, and of older ones so many.
+_NEWEST, _OLDER = 4, 8
 
 
 def keep(
@@ -47,37 +54,66 @@ def keep(
         "outcomes": answered.outcomes if answered else {},
         "phases": phases(decided.cache.phases) if decided.cache.phases else {},
     }
-    write_json(_path(decided.state, decided.key), kept)
+    _put_aside(decided.state, decided.key)
+    write_json(timelines_of(decided.state, decided.key)[0], kept)
     if decided.cache.phases:
         result["timeline"] = describe(decided.state, decided.tree)
 
 
-def _path(state: str, key: str) -> str:
-    return os.path.join(state, "timelines", f"{key}.json")
+def _put_aside(state: str, key: str) -> None:
+    """Move the last build to those before it. Of too many of these the smallest goes: it tells least."""
+    last, folder = timelines_of(state, key)
+    try:
+        stamp = os.stat(last).st_mtime_ns
+    except OSError:
+        return
+    os.makedirs(folder, exist_ok=True)
+    os.rename(last, os.path.join(folder, f"{stamp:020}.json"))
+    older = sorted(os.listdir(folder))[:-_NEWEST]
+    if len(older) > _OLDER:
+        os.unlink(min((os.path.join(folder, name) for name in older), key=os.path.getsize))
+
+
+def _before(state: str, key: str, sources: dict[str, str]) -> dict[tuple[str, bool], float]:
+    """Return how long each command took last, before the last build: by its output, and whether the cache had it."""
+    folder = timelines_of(state, key)[1]
+    found = {}
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+        kept = read_json(os.path.join(folder, name))
+        try:
+            hits = {source for source, outcome in kept["outcomes"].items() if outcome == "hit"}
+            for start, end, output_, *_ in kept["steps"]:
+                found[output_, sources.get(output_, "") in hits] = end - start
+        except (TypeError, LookupError, ValueError, AttributeError):
+            continue  # of another version, or damaged: nothing is compared with it
+    return found
 
 
 def describe(state: str, tree: str) -> dict[str, Any] | None:
     """Return the timeline of a tree's last build that ran anything, with its critical path; None if there is none."""
-    kept = read_json(_path(state, os.path.basename(tree)))
+    kept = read_json(timelines_of(state, os.path.basename(tree))[0])
     if not isinstance(kept, dict):
         return None
     from .ninja import graph
 
     made = graph.read(tree)
     commands = [output.Command(tuple(outputs), start, end) for start, end, *outputs in kept["steps"]]
+    before = _before(state, os.path.basename(tree), made.source)
     critical = set(graph.critical_path(commands, made.inputs))
     steps = []
     for index, command in enumerate(commands):
         source = made.source.get(command.output, "") if command.output.endswith(output.OBJECTS) else ""
+        outcome = kept["outcomes"].get(source, "") if source else ""
         steps.append(
             {
                 "output": command.output,
                 "source": source,
                 "start": command.start,
                 "end": command.end,
-                "outcome": kept["outcomes"].get(source, "") if source else "",
+                "outcome": outcome,
                 "critical": index in critical,
                 "phases": kept["phases"].get(command.output, []),
+                "before": before.get((command.output, outcome == "hit")),
             }
         )
     return {**{name: kept[name] for name in ("key", "begun", "jobs", "cache")}, "steps": steps}

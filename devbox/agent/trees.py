@@ -13,7 +13,7 @@ from .locks import held, lock_path
 from .proof.kept import contents
 from .protocol import Removal, TreeTold, VolumesTold, VolumeTold
 from .record import Records
-from .volume import REPOSITORIES, current_key, records_of, state_of, states_of
+from .volume import REPOSITORIES, current_key, records_of, state_of, states_of, timelines_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -127,6 +127,7 @@ def remove(volume: str, keys: Iterable[str], events: Events) -> list[Removal]:
                     # A folder of its own: an earlier one may hold what this user cannot delete.
                     beside = tempfile.mkdtemp(prefix=f"{key}.", dir=trash)
                     parts = {"record": records.folder_of(key), "tree": tree, "states": states_of(volume, key)}
+                    parts["last"], parts["timelines"] = timelines_of(state, key)
                     for name, source in parts.items():
                         with contextlib.suppress(FileNotFoundError):
                             os.rename(source, os.path.join(beside, name))

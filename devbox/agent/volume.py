@@ -27,6 +27,12 @@ def states_of(volume: str, key: str) -> str:
     return os.path.join(volume, STATE, "states", key)
 
 
+def timelines_of(state: str, key: str) -> tuple[str, str]:
+    """Return the file in which the last build of a tree is kept, and the folder of those before it."""
+    folder = os.path.join(state, "timelines")
+    return os.path.join(folder, f"{key}.json"), os.path.join(folder, key)
+
+
 def current_key(volume: str) -> str:
     """Return the key of the tree that was built last, "" without one."""
     try:

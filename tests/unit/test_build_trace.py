@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import itertools
 import json
 import os
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devbox.agent.caches.counts import Counts
 from devbox.agent.ninja import graph, output
 from devbox.agent.protocol import Past
-from devbox.agent.timeline import describe, phases
-from devbox.builds.report.page import history_svg, html, svg
-from devbox.builds.report.timeline import Build, Phase, Step, Timeline, history, lanes, parallelism, timeline
+from devbox.agent.timeline import describe, keep, phases
+from devbox.builds.report.page import html
+from devbox.builds.report.picture import history_svg, hits_svg, svg
+from devbox.builds.report.timeline import Build, Phase, Step, Timeline, history, lanes, parallelism, slower, timeline
 from devbox.builds.report.trace import chrome
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "build"
@@ -129,6 +135,39 @@ class TestLog:
         assert found.steps[0] == Step("a.o", 0, 1.5, "/w/a.cpp", "miss", True, (Phase("cicc", "compute_90", 12.5),))
         assert [step.kind for step in found.critical_path()] == ["compile", "link"]
         assert describe(str(tmp_path), str(tmp_path / "other")) is None
+
+    def test_a_command_is_compared_with_its_last_run_that_had_the_same_answer_of_the_cache(
+        self, tmp_path: Path
+    ) -> None:
+        tree = tmp_path / "k"
+        tree.mkdir()
+        (tree / "build.ninja").write_text("build a.o: CXX /w/a.cpp\nbuild a: LINK a.o\n")
+        told = SimpleNamespace(state=str(tmp_path), key="k", cache=SimpleNamespace(kind="ccache", phases=""))
+
+        def ran(outcome: str, *commands: output.Command) -> None:
+            answered = Counts(0, 0, {}, 0, {"/w/a.cpp": outcome}, 0)
+            keep(told, {"jobs": 2}, commands, answered, start_ns=0)  # type: ignore[arg-type]
+
+        def before() -> list[float | None]:
+            said = describe(str(tmp_path), str(tree))
+            assert said is not None
+            return [step.before for step in timeline(said).steps]
+
+        ran("miss", command("a.o", 0, 3), command("a", 3, 4))
+        assert before() == [None, None]
+        ran("hit", command("a.o", 0, 0.1), command("a", 1, 3))
+        assert before() == [None, 1]
+        ran("miss", command("a.o", 0, 5))
+        assert before() == [3]
+        (tmp_path / "timelines/k/damaged.json").write_text('{"outcomes": {}, "steps": [[1]]}')
+        ran("miss", command("a.o", 0, 2))
+        assert before() == [5]
+        for _ in range(30):
+            ran("miss", command("a", 1, 2))
+        # The small ones go first.
+        kept = [json.loads(path.read_text()) for path in sorted((tmp_path / "timelines/k").glob("0*.json"))]
+        assert len(kept) <= 12
+        assert len(kept[0]["steps"]) == 2
 
     def test_nvcc_s_table_of_phases(self, tmp_path: Path) -> None:
         head = "source file name , phase name , phase input files , phase output file , arch , tool, metric , unit\n"
@@ -253,12 +292,13 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.usefixtures("_utc")
-@pytest.mark.parametrize("name", ["timeline.svg", "history.svg", "report.html"])
+@pytest.mark.parametrize("name", ["timeline.svg", "history.svg", "hits.svg", "report.html"])
 def test_pictures(name: str) -> None:
     text = {
         "timeline.svg": lambda: svg(example()),
         "history.svg": lambda: history_svg(PAST),
-        "report.html": lambda: html(example(), PAST, title="Build of <release-90>"),
+        "hits.svg": lambda: hits_svg(PAST),
+        "report.html": lambda: html(example(), PAST, title="small <&> · cuda", place="build tree <release-90>"),
     }[name]()
     path = GOLDEN / name
     if os.environ.get("UPDATE_GOLDEN"):
@@ -275,11 +315,35 @@ def test_every_picture_is_well_formed(steps: list[Step]) -> None:
 
 
 def test_a_page_loads_nothing_and_escapes_names() -> None:
-    text = html(example(), PAST, title="<x>")
-    assert "<script" not in text
+    text = html(example(), PAST, title="<x>", place="<x>")
     assert "<x>" not in text
     assert "a<b>" not in text
-    assert text.count("http") == text.count("http://www.w3.org/2000/svg")
+    assert text.count("http") == text.count("http://www.w3.org/2000/svg") + text.count("http-equiv")
+    assert re.findall(r"\b(?:src|href|on\w+)=|@import|url\(", text) == []
+
+
+def test_the_page_runs_one_script_and_its_policy_no_other() -> None:
+    evil = '</script></style><script>alert(1)</script>" onload="x'
+    steps = (Step(evil, 0, 9, evil, evil, critical=True, before=1.0), Step("b.o", 0, 1))
+    text = html(Timeline(evil, 0, 2, evil, steps), PAST, title=evil, place=evil)
+    (script,) = re.findall(r"<script.*?>(.*?)</script>", text, re.DOTALL)
+    (said,) = re.findall(r"script-src '(.*?)'", text)
+    assert said == f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
+    assert "default-src 'none'" in text
+    assert "alert(1)" not in text.replace("&lt;script&gt;alert(1)&lt;/script&gt;", "")
+
+
+def test_what_took_longer_than_before() -> None:
+    def step(seconds: float, before: float | None) -> Step:
+        return Step(f"{seconds}.o", 0, seconds, before=before)
+
+    lost, most, much = step(2.0, 1.0), step(30.0, 20.0), step(21.0, 20.4)
+    assert slower([step(0.6, 0.2), lost, step(5, None), step(1, 3), most, much]) == (most, lost)
+    text = html(Timeline("k", 0, 2, "ccache", (lost, most, much)), (), title="t")
+    assert "3 of these commands are known from an earlier build" in text
+    assert text.count('class="compile slower miss"') == 4  # twice in each of two tables
+    assert "None of them" in html(Timeline("k", 0, 2, "ccache", (much,)), (), title="t")
+    assert "Slower" not in html(Timeline("k", 0, 2, "ccache", (step(1, None),)), (), title="t")
 
 
 def test_history_of_older_versions_is_read() -> None:

@@ -1,214 +1,51 @@
-"""The report of a build as a picture: an SVG of the timeline, and an HTML page around it. No script is in either."""
+"""The report of a build as a page: one file that loads nothing, for light and dark, wide and narrow screens.
+
+What it shows stands in it as text, escaped. Its one script only hides rows of a table, and its policy lets no other
+run; without scripts, all rows are shown.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import time
 from html import escape
 from typing import TYPE_CHECKING
 
-from devbox.builds.report.timeline import lanes, parallelism
+from devbox.builds.report.picture import COLOURS, CRITICAL, duration, history_svg, hits_svg, svg
+from devbox.builds.report.timeline import slower
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from devbox.builds.report.timeline import Build, Step, Timeline
 
-WIDTH = 1200
-LEFT, RIGHT = 64, 16
-LANE = 22
-TICKS = 10
-GRAPH = 72
-BAR_HEIGHT = 96
-SLOWEST = 15
-HISTORY = 60
-# Readable on white and for eyes that tell red and green badly apart.
-COLOURS = {
-    "hit": "#56b4e9",
-    "miss": "#e69f00",
-    "compile": "#b8a06a",
-    "link": "#8073ac",
-    "other": "#a8adb5",
-}
-CRITICAL = "#c1272d"
-LEGEND = (
-    ("miss", "compiled"),
-    ("hit", "from the compiler cache"),
-    ("compile", "compiled, or from sccache"),
-    ("link", "linked"),
-    ("other", "other"),
-)
-_TEXT = 'font-family="system-ui, sans-serif" font-size="11"'
+SHOWN = 15
 
 
-def svg(timeline: Timeline) -> str:
-    """Return the timeline as an SVG: a lane for each job, the critical path outlined, and the jobs at work below."""
-    rows = lanes(timeline.steps)
-    top, width = 44, WIDTH - LEFT - RIGHT
-    bottom = top + len(rows) * LANE
-    height = bottom + 34 + GRAPH + 34
-    total = max(timeline.seconds, 0.001)
-    scale = width / total
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">',
-        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
-        _legend(timeline),
-        *_axis(total, scale, top, bottom),
-    ]
-    for index, steps in enumerate(rows):
-        y = top + index * LANE
-        parts.append(f'<text x="{LEFT - 8}" y="{y + 15}" text-anchor="end" fill="#555" {_TEXT}>{index + 1}</text>')
-        # The critical path comes last, so that no neighbour covers its outline.
-        parts += [_step(step, y, scale, timeline.cache) for step in sorted(steps, key=lambda step: step.critical)]
-    parts += _jobs(timeline, bottom + 34, total)
-    return "\n".join([*parts, "</svg>", ""])
-
-
-def _legend(timeline: Timeline) -> str:
-    x = LEFT
-    parts = []
-    seen = {_paint(step, timeline.cache) for step in timeline.steps}
-    for name, text in LEGEND:
-        if name in seen:
-            parts.append(f'<rect x="{x}" y="10" width="12" height="12" rx="2" fill="{COLOURS[name]}"/>')
-            parts.append(f'<text x="{x + 17}" y="20" fill="#222" {_TEXT}>{text}</text>')
-            x += 32 + 6 * len(text)
-    if any(step.critical for step in timeline.steps):
-        parts.append(
-            f'<rect x="{x}" y="11" width="11" height="10" rx="2" fill="none" stroke="{CRITICAL}" stroke-width="2"/>'
-        )
-        parts.append(f'<text x="{x + 17}" y="20" fill="#222" {_TEXT}>critical path</text>')
-    return "\n".join(parts)
-
-
-def _axis(total: float, scale: float, top: int, bottom: int) -> list[str]:
-    step = _round_step(total / TICKS)
-    parts = []
-    for number in range(int(total / step) + 1):
-        x = LEFT + number * step * scale
-        parts.append(f'<line x1="{x:.1f}" y1="{top - 6}" x2="{x:.1f}" y2="{bottom}" stroke="#e4e6ea"/>')
-        parts.append(
-            f'<text x="{x:.1f}" y="{top - 9}" text-anchor="middle" fill="#555" {_TEXT}>{_time(number * step)}</text>'
-        )
-    return parts
-
-
-def _round_step(rough: float) -> float:
-    """Return the next of 1, 2, 5, 10, 20, 30, 60 … seconds (or tenths) that is not less than `rough`."""
-    for step in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600):
-        if step >= rough:
-            return float(step)
-    return 7200.0
-
-
-def _time(value: float) -> str:
-    if value >= 60:
-        return f"{int(value // 60)}:{round(value % 60):02d}"
-    return f"{value:g} s" if value == int(value) else f"{value:.1f} s"
-
-
-def _paint(step: Step, cache: str) -> str:
-    if step.kind != "compile":
-        return step.kind
-    if step.outcome in {"hit", "miss"}:
-        return step.outcome
-    # Without a cache, and where ccache could not cache it, it was compiled. sccache does not tell.
-    return "compile" if cache == "sccache" else "miss"
-
-
-def _step(step: Step, y: int, scale: float, cache: str) -> str:
-    x, width = LEFT + step.start * scale, max(1.0, step.seconds * scale - 0.5)
-    outline = f' stroke="{CRITICAL}" stroke-width="2"' if step.critical else ""
-    said = [step.source or step.output, _duration(step.seconds)]
-    said += [text for text in (step.outcome and f"cache: {step.outcome}", step.critical and "critical path") if text]
-    said += [f"  {phase.name} {phase.arch} {phase.milliseconds:.0f} ms" for phase in step.phases]
-    fill = f'fill="{COLOURS[_paint(step, cache)]}"{outline}'
-    box = f'<rect x="{x:.1f}" y="{y + 2}" width="{width:.1f}" height="{LANE - 4}" rx="2" {fill}/>'
-    room = int((width - 8) / 6)
-    label = ""
-    if room >= 4:
-        text = step.title if len(step.title) <= room else f"{step.title[: room - 1]}…"
-        label = f'<text x="{x + 4:.1f}" y="{y + 15}" fill="#14161a" {_TEXT}>{escape(text)}</text>'
-    return f"<g><title>{escape(chr(10).join(said))}</title>{box}{label}</g>"
-
-
-def _duration(value: float) -> str:
-    return f"{value:.2f} s" if value < 10 else f"{value:.1f} s" if value < 60 else f"{_time(value)} min"
-
-
-def _jobs(timeline: Timeline, top: int, total: float) -> list[str]:
-    """Draw how many commands ran at each time."""
-    width = WIDTH - LEFT - RIGHT
-    values = parallelism(timeline.steps, total, width // 4)
-    most = max([timeline.jobs, *values, 1])
-    base = top + GRAPH
-    points = " ".join(f"{LEFT + index * 4:.0f},{base - value / most * GRAPH:.1f}" for index, value in enumerate(values))
-    level = base - timeline.jobs / most * GRAPH
-    mean = timeline.work / total
-    return [
-        f'<polygon points="{LEFT},{base} {points} {LEFT + (len(values) - 1) * 4},{base}" fill="#cfd6e0"/>',
-        f'<path d="M{LEFT},{level:.1f}H{WIDTH - RIGHT}" stroke="#555" stroke-dasharray="3 3"/>',
-        f'<text x="{LEFT - 8}" y="{level + 4:.1f}" text-anchor="end" fill="#555" {_TEXT}>{timeline.jobs} jobs</text>',
-        f'<line x1="{LEFT}" y1="{base}" x2="{WIDTH - RIGHT}" y2="{base}" stroke="#8a9099"/>',
-        f'<text x="{LEFT}" y="{base + 16}" fill="#555" {_TEXT}>commands at work: {mean:.1f} on average</text>',
-    ]
-
-
-def history_svg(builds: Sequence[Build]) -> str:
-    """Return the last builds as bars: how long each took, and above it the share that came from the cache."""
-    shown = list(builds)[-HISTORY:]
-    width, top = 14, 22
-    height = top + BAR_HEIGHT + 24
-    most = max([build.seconds for build in shown], default=0) or 1.0
-    total = LEFT + len(shown) * (width + 4) + RIGHT
-    total = max(total, 640)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total} {height}" width="{total}" height="{height}">',
-        f'<text x="{LEFT - 8}" y="{top + 8}" text-anchor="end" fill="#555" {_TEXT}>{_duration(most)}</text>',
-        f'<line x1="{LEFT}" y1="{top + BAR_HEIGHT}" x2="{total - RIGHT}" y2="{top + BAR_HEIGHT}" stroke="#8a9099"/>',
-    ]
-    for index, build in enumerate(shown):
-        x = LEFT + index * (width + 4)
-        size = max(1.0, build.seconds / most * BAR_HEIGHT)
-        asked = (build.cached or 0) + (build.missed or 0)
-        share = (build.cached or 0) / asked if asked else 0.0
-        y = top + BAR_HEIGHT - size
-        colour = CRITICAL if build.code else COLOURS["miss"]
-        parts.append(
-            f"<g><title>{escape(_said(build))}</title>"
-            f'<rect x="{x}" y="{y:.1f}" width="{width}" height="{size:.1f}" fill="{colour}"/>'
-            f'<rect x="{x}" y="{y:.1f}" width="{width}" height="{size * share:.1f}" fill="{COLOURS["hit"]}"/></g>'
-        )
-    parts.append(
-        f'<text x="{LEFT}" y="{height - 6}" fill="#555" {_TEXT}>the last {len(shown)} builds; '
-        f"blue: the share that came from the cache; red: failed</text>"
-    )
-    return "\n".join([*parts, "</svg>", ""])
-
-
-def _said(build: Build) -> str:
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(build.begun))
-    rate = "" if build.cached is None else f", {build.cached} of {build.cached + (build.missed or 0)} from the cache"
-    failed = f", exit code {build.code}" if build.code else ""
-    return f"{when}: {_duration(build.seconds)}, {build.compiled} objects{rate}{failed}"
-
-
-def html(timeline: Timeline | None, builds: Sequence[Build], *, title: str) -> str:
-    """Return a page with the timeline, the critical path, the slowest files and the history. It loads nothing."""
-    body = [f"<h1>{escape(title)}</h1>"]
+def html(timeline: Timeline | None, builds: Sequence[Build], *, title: str, place: str = "") -> str:
+    """Return a page about the last build of a tree and those before it. `place` is what stands below its heading."""
+    body = [f"<h1>{escape(title)}</h1>", f"<p class=soft>{escape(place)}</p>" if place else ""]
     if timeline is not None:
-        body += [_summary(timeline), svg(timeline)]
-        path = timeline.critical_path()
-        if path:
-            share = sum(step.seconds for step in path)
-            body.append(
-                f"<h2>Critical path</h2><p>{len(path)} commands that wait for each other take {_duration(share)} of "
-                f"{_duration(timeline.seconds)}: more jobs cannot make the build shorter than that.</p>"
-            )
-            body.append(_table(path))
-        body += ["<h2>Slowest commands</h2>", _table(timeline.slowest(SLOWEST))]
+        body += [_summary(timeline), _wide(svg(timeline)), *_critical(timeline), *_compared(timeline)]
     if builds:
-        body += ["<h2>History</h2>", history_svg(builds)]
-    return _PAGE.format(title=escape(title), body="\n".join(body))
+        body += ["<h2>History</h2>", _wide(history_svg(builds))]
+        if any(build.cached for build in builds):
+            body += ["<h2>From the compiler cache</h2>", _wide(hits_svg(builds))]
+    if timeline is not None:
+        body += ["<h2>Commands</h2>", _FILTER, _table(timeline.slowest(len(timeline.steps)), name="commands")]
+    digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
+    return _PAGE.format(
+        title=escape(title),
+        body="\n".join(part for part in body if part),
+        style=_STYLE,
+        script=_SCRIPT,
+        policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'",
+    )
+
+
+def _wide(picture: str) -> str:
+    return f"<div class=wide>\n{picture}</div>"
 
 
 def _summary(timeline: Timeline) -> str:
@@ -218,40 +55,145 @@ def _summary(timeline: Timeline) -> str:
     known = sum(step.outcome in {"hit", "miss"} for step in compiled)
     cached = f", {hits} of {known} from {escape(str(timeline.cache))}" if known else ""
     return (
-        f"<p>{when}: {len(timeline.steps)} commands, {len(compiled)} objects{cached}, {_duration(timeline.seconds)} "
-        f"with {escape(str(timeline.jobs))} jobs; {_duration(timeline.work)} of work.</p>"
+        f"<p>{when}: {len(timeline.steps)} commands, {len(compiled)} objects{cached}, {duration(timeline.seconds)} "
+        f"with {escape(str(timeline.jobs))} jobs; {duration(timeline.work)} of work.</p>"
     )
 
 
-def _table(steps: Sequence[Step]) -> str:
+def _critical(timeline: Timeline) -> list[str]:
+    path = timeline.critical_path()
+    if not path:
+        return []
+    share = sum(step.seconds for step in path)
+    said = (
+        f"<h2>Critical path</h2><p>{len(path)} commands that wait for each other take {duration(share)} of "
+        f"{duration(timeline.seconds)}: more jobs cannot make the build shorter than that.</p>"
+    )
+    return [said, _table(path)]
+
+
+def _compared(timeline: Timeline) -> list[str]:
+    known = [(step.seconds, step.before) for step in timeline.steps if step.before is not None]
+    if not known:
+        return []
+    now, then = (sum(values) for values in zip(*known, strict=True))
+    found = slower(timeline.steps)
+    said = (
+        f"<h2>Slower than before</h2><p>{len(known)} of these commands are known from an earlier build, with the same "
+        f"answer of the cache: {duration(now)} now, {duration(then)} the last time. "
+    )
+    if not found:
+        return [f"{said}None of them took notably longer.</p>"]
+    more = f" The {SHOWN} that lost most:" if len(found) > SHOWN else ""
+    took = "took" if len(found) == 1 else "of them took"
+    return [f"{said}{len(found)} {took} notably longer.{more}</p>", _table(found[:SHOWN])]
+
+
+def _table(steps: Sequence[Step], *, name: str = "") -> str:
     asked = any(step.outcome for step in steps)
-    rows = "".join(
-        f"<tr><td class=n>{_duration(step.seconds)}</td><td class=n>{_duration(step.start)}</td>"
+    compared = any(step.before is not None for step in steps)
+    rows = "\n".join(_row(step, asked=asked, compared=compared) for step in steps)
+    head = f'<th class=n>took</th>{"<th class=n>before</th>" if compared else ""}<th class="n less">began at</th>'
+    head += f"{'<th>cache</th>' if asked else ''}<th>command</th>"
+    of = f' id="{name}"' if name else ""
+    return f"<div class=rows{of}><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
+
+
+def _row(step: Step, *, asked: bool, compared: bool) -> str:
+    kinds = [step.kind, *(["critical"] if step.critical else []), *(["slower"] if slower([step]) else [])]
+    kinds += ["hit"] if step.outcome == "hit" else ["miss"] if step.kind == "compile" else []
+    before = "" if step.before is None else duration(step.before)
+    return (
+        f'<tr class="{" ".join(kinds)}"><td class=n>{duration(step.seconds)}</td>'
+        f"{f'<td class=n>{before}</td>' if compared else ''}"
+        f'<td class="n less">{duration(step.start)}</td>'
         f"{f'<td>{escape(step.outcome)}</td>' if asked else ''}"
         f"<td><code>{escape(step.source or step.output)}</code></td></tr>"
-        for step in steps
     )
-    cache = "<th>cache</th>" if asked else ""
-    return f"<table><tr><th class=n>took</th><th class=n>began at</th>{cache}<th>command</th></tr>{rows}</table>"
 
+
+_FILTER = """\
+<form id="filter" hidden>
+<input type="search" placeholder="words of a name" aria-label="Filter by words">
+<select aria-label="Which commands">
+<option value="">all</option>
+<option value="compile">compiles</option>
+<option value="miss">compiles that the cache did not have</option>
+<option value="hit">from the cache</option>
+<option value="slower">slower than before</option>
+<option value="critical">on the critical path</option>
+<option value="link">links</option>
+<option value="other">other</option>
+</select>
+<output></output>
+</form>"""
+
+_SCRIPT = """
+const form = document.getElementById("filter"), rows = document.querySelectorAll("#commands tbody tr");
+const names = Array.from(rows, row => row.textContent.toLowerCase());
+function show() {
+  const words = form.querySelector("input").value.toLowerCase().split(" ").filter(Boolean);
+  const kind = form.querySelector("select").value;
+  let shown = 0;
+  rows.forEach((row, index) => {
+    row.hidden = !(words.every(word => names[index].includes(word)) && (!kind || row.classList.contains(kind)));
+    shown += !row.hidden;
+  });
+  form.querySelector("output").textContent = shown + " of " + rows.length;
+}
+if (form) {
+  form.hidden = false;
+  form.addEventListener("input", show);
+  form.addEventListener("submit", event => event.preventDefault());
+  show();
+}
+"""
+
+_STYLE = f"""
+:root {{ color-scheme: light dark; --bg: #fff; --text: #14161a; --soft: #555b66; --rule: #e4e6ea; --area: #cfd6e0;
+  --level: #8a9099; --critical: {CRITICAL} }}
+@media (prefers-color-scheme: dark) {{ :root {{ --bg: #14171c; --text: #e4e7ec; --soft: #a2abb8; --rule: #2d343e;
+  --area: #3b4655; --level: #6b7686; --critical: #ff7b72 }} }}
+* {{ box-sizing: border-box }}
+body {{ font: 14px/1.5 system-ui, sans-serif; color: var(--text); background: var(--bg); margin: 2em auto;
+  padding: 0 16px; max-width: 1232px; overflow-wrap: anywhere }}
+h1 {{ font-size: 1.5em; margin-bottom: 0 }} h1 + p {{ margin-top: .2em }} h2 {{ font-size: 1.15em; margin-top: 2.2em }}
+.soft {{ color: var(--soft) }}
+.wide {{ overflow-x: auto }} .wide svg {{ display: block; max-width: 100%; height: auto; min-width: 720px }}
+svg .bg {{ fill: var(--bg) }} svg .text {{ fill: var(--text) }} svg .soft {{ fill: var(--soft) }}
+svg .rule {{ stroke: var(--rule) }} svg .area {{ fill: var(--area) }} svg .level {{ stroke: var(--level) }}
+svg .critical {{ stroke: var(--critical) }}
+table {{ border-collapse: collapse; width: 100% }}
+th, td {{ text-align: left; padding: 2px 14px 2px 0; border-bottom: 1px solid var(--rule); vertical-align: top }}
+th {{ color: var(--soft); font-weight: 600; white-space: nowrap }}
+td:last-child, th:last-child {{ width: 99% }}
+.n {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }}
+tr.hit td:last-child {{ box-shadow: inset 3px 0 {COLOURS["hit"]} }}
+tr.miss td:last-child {{ box-shadow: inset 3px 0 {COLOURS["miss"]} }}
+td:last-child, th:last-child {{ padding-left: 10px }}
+#commands {{ max-height: 80vh; overflow-y: auto }} #commands th {{ position: sticky; top: 0; background: var(--bg) }}
+form {{ display: flex; flex-wrap: wrap; gap: 8px; align-items: center; margin: 0 0 .8em }}
+form[hidden] {{ display: none }}
+input, select {{ font: inherit; color: inherit; background: var(--bg); border: 1px solid var(--level);
+  border-radius: 4px; padding: 4px 8px; max-width: 100% }}
+input {{ flex: 1 1 240px }} output {{ color: var(--soft) }}
+@media (max-width: 640px) {{ .less {{ display: none }} th, td {{ padding-right: 8px }} body {{ margin-top: 1em }} }}
+@media print {{ #commands {{ max-height: none }} form {{ display: none }} }}
+"""
 
 _PAGE = """\
 <!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <title>{title}</title>
-<style>
-body {{ font: 14px/1.5 system-ui, sans-serif; color: #14161a; background: #fff; margin: 2em auto; max-width: 1200px; }}
-h1 {{ font-size: 1.4em }} h2 {{ font-size: 1.1em; margin-top: 2em }}
-svg {{ max-width: 100%; height: auto }}
-table {{ border-collapse: collapse }}
-th, td {{ text-align: left; padding: 2px 14px 2px 0; border-bottom: 1px solid #e4e6ea }}
-.n {{ text-align: right; font-variant-numeric: tabular-nums }}
-</style>
+<style>{style}</style>
 </head>
 <body>
 {body}
+<script>{script}</script>
 </body>
 </html>
 """

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from devbox.agent.protocol import Past
 
 Kind = Literal["compile", "link", "other"]
+# Compiles of one file differ by as much from run to run.
+_NOTABLE_SECONDS, _NOTABLE_SHARE = 0.5, 0.1
 _LINKED = (".so", ".a", ".dylib")
 
 
@@ -31,7 +33,7 @@ class Step:
     """One command of a build. `start` and `end` are seconds since the build program began.
 
     `source` is the file it compiled, else "". `outcome` is the compiler cache's answer: "hit", "miss", why it could not
-    cache it, or "" where nobody knows.
+    cache it, or "" where nobody knows. `before` is how long it took in the last build before that had the same answer.
     """
 
     output: str
@@ -41,6 +43,7 @@ class Step:
     outcome: str = ""
     critical: bool = False
     phases: tuple[Phase, ...] = ()
+    before: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -107,10 +110,18 @@ def timeline(said: Mapping[str, Any]) -> Timeline:
                 step["outcome"],
                 step["critical"],
                 tuple(Phase(*phase) for phase in step["phases"]),
+                step.get("before"),
             )
             for step in said["steps"]
         ),
     )
+
+
+def slower(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """Return the steps that took notably longer than before: by half a second and a tenth. The worst is first."""
+    known = [(step.seconds - step.before, step) for step in steps if step.before is not None]
+    found = [(more, step) for more, step in known if more > _NOTABLE_SECONDS and more > _NOTABLE_SHARE * step.seconds]
+    return tuple(step for _, step in sorted(found, key=lambda one: -one[0]))
 
 
 def lanes(steps: Iterable[Step]) -> list[list[Step]]:

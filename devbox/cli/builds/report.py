@@ -36,8 +36,9 @@ def report(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write a picture: FILE.html or FILE.svg.")
     ] = None,
 ) -> None:
-    """Show where a tree's last build spent its time: critical path, slowest commands, cache hits, history."""
-    from devbox.builds.report.page import html, svg
+    """Show where a tree's last build spent its time: critical path, what got slower, slowest commands, cache."""
+    from devbox.builds.report.page import html
+    from devbox.builds.report.picture import svg
     from devbox.builds.report.reading import read
     from devbox.container.inside.find import running_container
     from devbox.errors import BuildError, UsageError
@@ -46,14 +47,18 @@ def report(
     run = application(context)
     if output is not None and output.suffix not in {".html", ".svg"}:
         raise UsageError(f"{output} is neither .html nor .svg", hint="devbox builds report --output report.html")
-    found = read(running_container(run.engine, named(path)), run.engine, key)
+    target = running_container(run.engine, named(path))
+    found = read(target, run.engine, key)
     if found.timeline is None and (output is None or output.suffix == ".svg" or not found.builds):
         raise BuildError(f"no build of {found.key or 'this workspace'} is on record", hint="devbox build")
     if output is not None:
         if output.suffix == ".svg" and found.timeline is not None:
             text = svg(found.timeline)
         else:
-            text = html(found.timeline, found.builds, title=f"Build of {found.key}")
+            labels = ((run.engine.container(target.container) or {}).get("Config") or {}).get("Labels") or {}
+            names = [target.workspace.name, labels.get("devbox.framework")]
+            place = f"build tree {found.key} of {target.workspace}"
+            text = html(found.timeline, found.builds, title=" · ".join(filter(None, names)), place=place)
         try:
             write_atomically(output, text)
         except OSError as error:
@@ -64,6 +69,7 @@ def report(
 
 def _text(timeline: Timeline | None, builds: tuple[Build, ...]) -> str:
     from devbox.builds.caches.choose import hit_rate
+    from devbox.builds.report.timeline import slower
     from devbox.ui.console import counted, seconds
     from devbox.ui.tables import age, table
 
@@ -77,13 +83,24 @@ def _text(timeline: Timeline | None, builds: tuple[Build, ...]) -> str:
             f"{timeline.work / (timeline.seconds or 1):.1f} at work on average\n"
             f"critical path: {counted(len(path), 'command')}, {seconds(chain)}; more jobs cannot make it shorter"
         )
-        header = ("took", "began", "cache", "command")
-        for title, steps in (("critical path", path), ("slowest", timeline.slowest(SHOWN))):
+        header = ("took", "before", "began", "cache", "command")
+        lost = slower(timeline.steps)[:SHOWN]
+        for title, steps in (
+            ("critical path", path),
+            ("slower than before", lost),
+            ("slowest", timeline.slowest(SHOWN)),
+        ):
             rows = [
-                (seconds(step.seconds), seconds(step.start), step.outcome or "-", step.source or step.output)
+                (
+                    seconds(step.seconds),
+                    "-" if step.before is None else seconds(step.before),
+                    seconds(step.start),
+                    step.outcome or "-",
+                    step.source or step.output,
+                )
                 for step in steps
             ]
-            parts.append(f"{title}\n{table(header, rows)}")
+            parts.append(f"{title}\n{table(header, rows)}" if rows else "")
     past = [
         (
             age(build.begun),
@@ -96,4 +113,4 @@ def _text(timeline: Timeline | None, builds: tuple[Build, ...]) -> str:
     ]
     if past:
         parts.append(f"history\n{table(('ago', 'took', 'objects', 'cache', 'result'), past)}")
-    return "\n\n".join(parts)
+    return "\n\n".join(filter(None, parts))
