@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .caches import launcher, setup
-from .drivers import cmake_call
+from .drivers import architectures, cmake_call
 from .drivers.choose import kind_of
 from .key import digest, key
 from .placeholders import fill
@@ -65,8 +65,10 @@ def configuration(request: Configured[Any]) -> Configuration:
     kind = kind_of(request.rules)
     kind.check(request, source)
     environ = _clean_environment(volume)
+    own = architectures.read(request.rules, source, request.arch)
+    request = request.but(rules=architectures.told(request.rules, own))
     if request.preset:
-        request = _with_preset(request, request.preset, source, environ)
+        request = _with_preset(request, request.preset, source, environ, [one.name for one in own if one is not None])
     rules = request.rules
     values = {
         "source": source,
@@ -114,10 +116,13 @@ def _prefix(request: Configured[Any], source: str) -> str:
     return os.path.normpath(os.path.join(request.workspace, prefix))
 
 
-def _with_preset(request: Configured[Any], name: str, source: str, environ: dict[str, str]) -> Configured[Any]:
+def _with_preset(
+    request: Configured[Any], name: str, source: str, environ: dict[str, str], architectures: Sequence[str]
+) -> Configured[Any]:
     """Return the request with what a CMake preset sets: before what the user says, after what the framework says.
 
-    `chosen` names what the user said on the command line, `type` and `arch`.
+    `chosen` names what the user said on the command line, `type` and `arch`; `architectures` are the variables by which
+    the project is told these, beside that of the rules.
     """
     from .drivers import presets
 
@@ -125,8 +130,9 @@ def _with_preset(request: Configured[Any], name: str, source: str, environ: dict
     preset = presets.read(name, source, required("cmake", environ), environ)
     environ.update(preset.environ)
     build_type = preset.take("CMAKE_BUILD_TYPE")
-    if rules.arch_define and "arch" in request.chosen:
-        preset.take(rules.arch_define)
+    if "arch" in request.chosen:
+        for variable in (rules.arch_define, *architectures):
+            preset.take(variable or "")
     return request.but(
         type=build_type if build_type and "type" not in request.chosen else request.type,
         defines=[*preset.defines, *request.defines],

@@ -41,7 +41,7 @@ app = typer.Typer()
     {
         "What is done": "check diff dry_run force",
         "The contract": "shared compose inline flat allow",
-        "The image": "framework variant arch user base_image features find_links",
+        "The image": "framework variant arch user base_image features find_links args",
         "The container": "gpus mounts env ports run_args name services repositories",
     }
 )

@@ -42,7 +42,7 @@ app = typer.Typer()
 )
 @in_panels(
     {
-        "The image": "framework variant arch user base_image features find_links builder pull",
+        "The image": "framework variant arch user base_image features find_links args builder pull",
         "The container": "gpus mounts env ports run_args name recreate compose services repositories",
         "The contract": "config flat force",
         "Lifecycle commands": "skip_hooks no_wait secrets_file",

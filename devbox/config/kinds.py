@@ -329,6 +329,16 @@ def variable(text: str, _: Path) -> str:
     return text
 
 
+def argument(text: str, _: Path) -> str:
+    """Read a build argument, NAME=VALUE. Raises UsageError, for a secret's value too: it is in the contract."""
+    name, equals, value = text.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name, re.ASCII):
+        raise UsageError(f"'{text}' is no build argument", hint="--arg NAME=VALUE")
+    if is_secret(name, value):
+        raise UsageError(f"{name} looks like a secret, and would be seen in the contract and the image")
+    return text
+
+
 # A variable among the words for `docker run`: by itself, after `-e`, or in one word with the option.
 _VARIABLE_ARGUMENT = r"(?:--env=|-e=?)?([A-Za-z_][A-Za-z0-9_]*)=(.*)"
 

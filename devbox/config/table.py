@@ -191,6 +191,10 @@ class Settings:
     find_links: Path | None = _of(  # noqa: RUF009  # it makes a field
         FILE, "A folder of wheels that image builds may install from.", choice=True, personal=True,
         metavar="FOLDER|none", checkouts=FROM_HOST)
+    args: tuple[str, ...] = _of(
+        Items(kinds.argument, lines=True), "A build argument of the framework's stages.",
+        more="`devbox frameworks show NAME` lists those that it says itself.", value=(), flag="--arg", choice=True,
+        metavar="NAME=VALUE|none", checkouts=INSIDE)
     services: tuple[str, ...] | None = _of(
         Items(kinds.service), "What runs beside the container, with --compose.", default="the framework's",
         choice=True, metavar="redis,etcd|none", checkouts=INSIDE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from dataclasses import dataclass
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
 _MOST_BYTES = 1 << 18
 # What PyYAML calls a mapping and a string.
 _SCALAR, _MAPPING = "scalar", "mapping"
+# What a marker of a requirement asks for here, where packages are for Linux.
+_MARKERS = {
+    "platform_system": "Linux",
+    "sys_platform": "linux",
+    "os_name": "posix",
+    "platform_machine": os.uname().machine,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +95,33 @@ def assigned(checkout: Path, files: Sequence[str], key: str) -> Stated | None:
         if text and found and found[2] and "$" not in found[2]:
             return Stated(key, found[2], name, 1 + text.count("\n", 0, found.start()))
     return None
+
+
+def pinned(checkout: Path, files: Sequence[str], package: str) -> Stated | None:
+    """Return the version that one of `files` pins a package to (`==`): the first file that pins it for Linux here.
+
+    A file is a list of requirements, or one in which they stand between quotes, such as pyproject.toml.
+    """
+    line = re.compile(
+        rf"""^[ \t]*(?P<quote>["']?){re.escape(package)}[ \t]*==[ \t]*(?P<version>[\w.+!*-]+)[ \t]*"""
+        r"(?:;(?P<marker>.*?))?(?P=quote)[ \t]*,?[ \t]*(?:#.*)?$",
+        re.MULTILINE | re.IGNORECASE,
+    )
+    for name in files:
+        text = text_of(checkout, name) or ""
+        for found in line.finditer(text):
+            if _holds(found["marker"] or ""):
+                return Stated(package, found["version"], name, 1 + text.count("\n", 0, found.start()))
+    return None
+
+
+def _holds(marker: str) -> bool:
+    """Tell whether an environment marker holds here; what asks for anything but the machine and its system does."""
+    return any(all(map(_is_so, each.split(" and "))) for each in marker.split(" or "))
+
+
+def _is_so(comparison: str) -> bool:
+    found = re.fullmatch(r"\s*\(?\s*(\w+)\s*(==|!=)\s*[\"']([^\"']*)[\"']\s*\)?\s*", comparison)
+    if found is None or found[1] not in _MARKERS:
+        return True
+    return (_MARKERS[found[1]] == found[3]) == (found[2] == "==")

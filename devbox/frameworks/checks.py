@@ -109,6 +109,10 @@ def _stated(framework: Framework) -> Iterator[tuple[str, str]]:
         yield from _inside("version.file", framework.version.file)
     if framework.catalog is not None:
         yield from _inside("catalog.file", (framework.catalog.file,))
+    for number, pin in enumerate(framework.pins):
+        yield from _inside(f"pins[{number}].file", pin.file)
+        if not _VARIABLE.fullmatch(pin.arg):
+            yield f"pins[{number}].arg", "must be the name of a build argument"
     if framework.upstream is not None:
         yield from _upstream(framework.upstream)
 

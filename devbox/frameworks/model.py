@@ -118,6 +118,18 @@ class Catalog:
 
 
 @dataclass(frozen=True, slots=True)
+class Pin:
+    """A build argument that is the version to which a checkout pins a package: in the first of `file` that does.
+
+    Names of files may hold `args` of the framework, as placeholders; with one that its variant lacks, there is none.
+    """
+
+    arg: str
+    package: str
+    file: Alternatives
+
+
+@dataclass(frozen=True, slots=True)
 class Make:
     """A checkout's Makefile that builds its images by targets such as `devel_build`, relative to the checkout's top.
 
@@ -330,9 +342,10 @@ class Framework:
     `runtime_image` is what release starts from, `base_image` a registry reference; of both a checkout's `catalog` may
     say the tag. `package_base` names the base that is made from packages where no registry answers ("cuda" or "cpu";
     None where none can be). `default_arch` is a compute capability such as "9.0", used where neither a GPU nor `--arch`
-    says one. `args` are build arguments of the Dockerfile. `version` is where a checkout says its own; without it git
-    does. `caches` are names below /cache. `settings` are VS Code's. `services` run beside the dev container where it is
-    one of several. `rules` are 16 hex digits of all of it where the checkout's own files say some of it, else "".
+    says one. `args` are build arguments of the Dockerfile, and `pins` those that a checkout says where `args` do not.
+    `version` is where a checkout says its own; without it git does. `caches` are names below /cache. `settings` are VS
+    Code's. `services` run beside the dev container where it is one of several. `rules` are 16 hex digits of all of it
+    where the checkout's own files say some of it, else "".
     """
 
     name: str
@@ -361,6 +374,7 @@ class Framework:
     python: PythonRules | None = None
     contexts: tuple[CheckoutContext, ...] = ()
     args: Pairs = ()
+    pins: tuple[Pin, ...] = ()
     env: Pairs = ()
     caches: tuple[str, ...] = ("ccache",)
     ports: tuple[int, ...] = ()

@@ -15,6 +15,7 @@ from devbox.errors import UsageError
 from devbox.facts.dockerfile import default, fits, is_plain, taken
 from devbox.facts.makefile import read_makefile
 from devbox.facts.stated import Stated, assigned, table
+from devbox.facts.stated import pinned as pinned_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -138,6 +139,16 @@ def _of_release(
     return None, None
 
 
+def pins(framework: Framework, checkout: Path | None) -> tuple[Stated, ...]:
+    """Return the build arguments that a checkout's pins say; of what the framework's `args` say, none."""
+    args = dict(framework.args)
+    if checkout is None:
+        return ()
+    asked = [one for one in framework.pins if one.arg not in args]
+    found = [(one.arg, pinned_to(checkout, [fill(file, args) for file in one.file], one.package)) for one in asked]
+    return tuple(replace(said, name=arg) for arg, said in found if said is not None)
+
+
 def told(upstream: Upstream, stage: str, known: Mapping[str, str], checkout: Path, *, cuda: str | None = None) -> Told:
     """Return what a build of `stage` is told: by the checkout's Makefile where it has one, else by the constants.
 
@@ -188,6 +199,11 @@ def _makefile(upstream: Upstream, known: Mapping[str, str], checkout: Path) -> M
     return next((one for one in found if one is not None), None)
 
 
+def pinned(framework: Framework, checkout: Path | None) -> Framework:
+    """Return the framework with the arguments that the checkout's pins say."""
+    return replace(framework, args=(*framework.args, *((one.name, one.value) for one in pins(framework, checkout))))
+
+
 def everything(framework: Framework, checkout: Path) -> Iterator[Stated]:
     """Yield all that the checkout states of a framework in its variant, for people to read."""
     if (own := version(framework, checkout)) is not None:
@@ -196,6 +212,7 @@ def everything(framework: Framework, checkout: Path) -> Iterator[Stated]:
         for name in table(checkout, catalog.file, catalog.section):
             for key, one in table(checkout, catalog.file, catalog.section, name).items():
                 yield replace(one, name=f"{name}: {key}")
+    yield from pins(framework, checkout)
     upstream = framework.upstream
     if upstream is not None and upstream.cuda is not None:
         for file in (one for one in upstream.dockerfile if (checkout / one).is_file()):

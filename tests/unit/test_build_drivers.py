@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbox.agent.drivers import presets
+from devbox.agent.drivers import architectures, presets
 from devbox.agent.drivers.build_wheel import NOT_PASSED, OWN, Script, plain
 from devbox.agent.drivers.cargo import Conversation, only
 from devbox.agent.drivers.choose import DRIVERS, kind_of
 from devbox.agent.events import AgentError
 from devbox.agent.parsers import Option, options
 from devbox.agent.protocol import Rules
-from devbox.frameworks.load import available, variants
+from devbox.frameworks.load import available, load, variants
 from devbox.frameworks.model import BuildRules
 
 if TYPE_CHECKING:
@@ -83,6 +83,60 @@ class TestPresets:
         assert preset.take("CMAKE_BUILD_TYPE") == "Debug"
         assert preset.take("CMAKE_BUILD_TYPE") == ""
         assert preset.defines == [("A", "1")]
+
+
+# As CUTLASS, TensorRT, OpenCV and extensions of torch ask for them, and as some leave nothing to ask for.
+OWN_ARCHS = """\
+set(LAB_NVCC_ARCHS_SUPPORTED "")
+# set(LAB_CUDA_ARCHS 70 CACHE STRING "a comment")
+list(APPEND LAB_NVCC_ARCHS_SUPPORTED 75 80 90a)
+set(LAB_NVCC_ARCHS ${LAB_NVCC_ARCHS_SUPPORTED} CACHE STRING "The architectures.")
+set(LAB_NVCC_ARCHS_ENABLED ${LAB_NVCC_ARCHS} CACHE STRING "Derived.")
+"""
+GUARDED = "if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)\n set(CMAKE_CUDA_ARCHITECTURES 70 80)\nendif()\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (OWN_ARCHS, "LAB_NVCC_ARCHS=90;100a, which CMakeLists.txt:4 reads"),
+        ("if(DEFINED GPU_ARCHS)\nendif()\n", "GPU_ARCHS=90;100a, which CMakeLists.txt:1 reads"),
+        ('set(CUDA_ARCH_BIN "7.5 8.0" CACHE STRING "x")\n', "CUDA_ARCH_BIN=9.0 10.0a, which CMakeLists.txt:1 reads"),
+        ("include(cmake/Own.cmake)\n", "OWN_CUDA_ARCHITECTURES=90-real;100a-real, which cmake/Own.cmake:2 reads"),
+        ("include(Own)\n", "OWN_CUDA_ARCHITECTURES=90-real;100a-real, which cmake/Own.cmake:2 reads"),
+        ("\nfind_package(Torch REQUIRED)\nif(NOT CUDA_ARCHS)\nendif()\n",
+         "TORCH_CUDA_ARCH_LIST=9.0;10.0a, which CMakeLists.txt:2 reads"),
+        ("include(../outside.cmake)\nset(CUDA_ARCHS_FOUND 1)\n" + GUARDED, None),
+        ('set(CMAKE_CUDA_ARCHITECTURES 70 CACHE STRING "a default")\n', None),
+        ("set(CMAKE_CUDA_ARCHITECTURES ${MINE})\n", None),
+    ],
+)  # fmt: skip
+def test_the_variable_by_which_a_project_is_told_its_architectures(tmp_path: Path, text: str, told: str | None) -> None:
+    (tmp_path / "outside.cmake").write_text("if(DEFINED GPU_ARCHS)\n")
+    source = tmp_path / "source"
+    (source / "cmake").mkdir(parents=True)
+    (source / "cmake/Own.cmake").write_text('\nset(OWN_CUDA_ARCHITECTURES 75-real CACHE STRING "x")\n')
+    (source / "CMakeLists.txt").write_text(text)
+    rules = Rules.of(asdict(load("cuda").build))
+    found = architectures.read(rules, str(source), "90-real;100a-real")
+    assert found.notes([]) == ([] if told is None else [f"architectures go by {told}"])
+    # Whoever names the variable says what it is.
+    assert found.notes([one.name for one in found if one is not None]) == []
+    given = architectures.told(rules, found)
+    assert {**dict(given.defines), **dict(given.env)} == ({} if told is None else dict([told.split(",")[0].split("=")]))
+    assert not architectures.read(rules, str(source), None).notes([])
+    # A framework that says its own way is not guessed at.
+    assert architectures.read(Rules.of(asdict(load("vllm").build)), str(source), "9.0") == architectures.Read()
+
+
+@pytest.mark.parametrize("more", ["", ' CACHE STRING "x" FORCE'])
+def test_a_project_that_sets_its_architectures_whatever_it_is_told(tmp_path: Path, more: str) -> None:
+    (tmp_path / "CMakeLists.txt").write_text(
+        f'{GUARDED}if(MSVC)\n set(CMAKE_CUDA_ARCHITECTURES "70"\n  80{more})\nendif()\n'
+    )
+    found = architectures.read(Rules.of(asdict(load("cuda").build)), str(tmp_path), "90-real")
+    (said,) = found.notes([])
+    assert said == "CMakeLists.txt:5 sets CMAKE_CUDA_ARCHITECTURES to 70;80 itself: --arch does not change that"
 
 
 class TestScript:

@@ -54,6 +54,7 @@ def test_each_choice_of_a_contract_has_an_option_that_is_read() -> None:
         "user": "root",
         "mounts": "/a:/a",
         "env": "A=1",
+        "args": "A=1",
         "ports": "80",
         "services": "redis",
     }

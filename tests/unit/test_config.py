@@ -78,7 +78,7 @@ def test_paths_in_a_file_are_relative_to_the_file(
     ("text", "message", "hint"),
     [
         ('framwork = "vllm"', "there is no key 'framwork'", "did you mean 'framework'?"),
-        ("zzz = 1", "there is no key 'zzz'", "the keys are: arch, base_image"),
+        ("zzz = 1", "there is no key 'zzz'", "the keys are: arch, args, base_image"),
         ("gpus = true", "'gpus' must be a string, not the boolean true", None),
         ("arch = 9.0", "'arch' must be a string, not the number 9.0", None),
         ("arch = ['9.0']", "'arch' must be a string, not a list", None),

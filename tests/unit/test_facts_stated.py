@@ -15,7 +15,7 @@ import pytest
 from devbox.errors import UsageError
 from devbox.facts.dockerfile import default, taken
 from devbox.facts.makefile import Makefile, read_makefile
-from devbox.facts.stated import Stated, assigned, table, text_of
+from devbox.facts.stated import Stated, assigned, pinned, table, text_of
 from devbox.frameworks import stated
 from devbox.frameworks.load import load
 
@@ -374,3 +374,20 @@ def test_a_catalog_that_is_none_states_nothing(tmp_path: Path, text: str) -> Non
     vllm = load("dynamo")
     assert stated.images(vllm, tmp_path) == vllm
     assert stated.release(vllm, tmp_path) == "13.0"
+
+
+@pytest.mark.parametrize(
+    ("text", "version", "line"),
+    [
+        ("torchaudio==1\ntorch==2.11.0\n", "2.11.0", 2),
+        ('requires = [\n    "torch == 2.11.0",\n]\n', "2.11.0", 2),
+        ('torch==1; platform_system == "Darwin"\ntorch==2+cpu; platform_machine == "{here}" or x == "y"', "2+cpu", 2),
+        ('torch==1; platform_machine != "{here}"\nTorch == 2.1 ; python_version > "3" # why\n', "2.1", 2),
+        ('torch==1; sys_platform == "linux" and platform_machine == "no-such"\ntorch>=2\n', None, 0),
+        ("# torch==1\nnot-torch==1\ntorch\n", None, 0),
+    ],
+)  # fmt: skip
+def test_the_version_that_a_package_is_pinned_to(tmp_path: Path, text: str, version: str | None, line: int) -> None:
+    (tmp_path / "reqs.txt").write_text(text.replace("{here}", os.uname().machine))
+    said = pinned(tmp_path, ["absent.txt", "reqs.txt"], "torch")
+    assert said == (None if version is None else Stated("torch", version, "reqs.txt", line))

@@ -142,3 +142,28 @@ def test_a_build_that_cannot_begin_says_what_to_do(lines: list[str], message: st
     error = failure(log, Path("/l"))
     assert message in error.message
     assert hint in (error.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        (
+            "  cause: Failed to fetch: http://nowhere.invalid/simple/torch/",
+            "http://nowhere.invalid/simple/torch/ cannot",
+        ),
+        ("  Caused by: Failed to fetch: `https://pypi.org/simple/torch/`", "https://pypi.org/simple/torch/ cannot"),
+        ("connection broken by 'NewConnectionError: Failed to establish a new connection'", "index of packages cannot"),
+    ],
+)
+def test_an_index_out_of_reach_is_named_with_the_folder_of_wheels_that_does_without(line: str, named: str) -> None:
+    def error(title: str) -> EngineError:
+        log = PlainLog()
+        for text in (f"#7 {title}", f"#7 1.5 {line}", "#7 ERROR: process did not complete successfully: exit code: 2"):
+            log.feed(text)
+        return failure(log, Path("/l"))
+
+    known = error("[torch 1/1] RUN <<'EOT' (. /run/devbox/lib.sh...)")
+    assert named in known.message
+    assert (known.hint or "").startswith("--find-links FOLDER")
+    # In somebody else's step, nothing takes a folder of wheels.
+    assert "--find-links" not in (error("[2/2] RUN pip install torch").hint or "")

@@ -5,13 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from devbox.config.network import Network
 from devbox.devcontainer.users import ContainerUser
+from devbox.errors import UsageError
 from devbox.frameworks import load
 from devbox.image.assembly import stage_files
 from devbox.image.assembly.recipe import recipe
+from devbox.image.base.choose import pinned
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from devbox.devcontainer.writing.request import Recipe
 
 ALICE = ContainerUser("alice", 1000, 100, "/home/alice")
@@ -23,15 +29,17 @@ def make(
     framework: str = "vllm",
     user: ContainerUser | None = ALICE,
     find_links: Path | None = None,
+    args: Sequence[str] = (),
     network: Network | None = None,
 ) -> Recipe:
     return recipe(
-        load.load(framework),
+        pinned(load.load(framework), checkout),
         base_image="base:1",
         user=user,
         find_links=find_links,
         network=network or Network(),
         checkout=checkout,
+        args=args,
     )
 
 
@@ -46,6 +54,33 @@ def test_arguments_name_the_base_and_the_user(tmp_path: Path) -> None:
     assert "COMMAND" not in args
     assert made.target == "user"
     assert made.dockerfile == stage_files.assemble(load.load("vllm"))
+
+
+def test_the_torch_of_the_image_is_the_one_that_the_checkout_pins(tmp_path: Path) -> None:
+    # Two of them would be stored: the shared layer's, and the requirements' over it.
+    assert "TORCH_VERSION" not in dict(make(tmp_path).args)
+    (tmp_path / "requirements/build").mkdir(parents=True)
+    (tmp_path / "requirements/build/cuda.txt").write_text("cmake\ntorch==2.11.0\n")
+    assert dict(make(tmp_path).args)["TORCH_VERSION"] == "2.11.0"
+    # A person's word is before the checkout's, and a variant's, such as the nightly's, too.
+    assert dict(make(tmp_path, args=["TORCH_VERSION=2.9.1"]).args)["TORCH_VERSION"] == "2.9.1"
+    nightly = load.load("vllm", "nightly-torch")
+    assert pinned(nightly, tmp_path).args == nightly.args
+
+
+@pytest.mark.parametrize(
+    ("arg", "hint"),
+    [
+        ("TORCH_VERSON=1", "TORCH_VERSION"),
+        ("NOTHING_LIKE_IT=1", "one of: "),
+        ("BASE_IMAGE=x", "--base-image"),
+        ("DEV_UID=0", "--user"),
+    ],
+)
+def test_an_argument_that_no_stage_takes_or_that_is_devboxs_own_is_refused(tmp_path: Path, arg: str, hint: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        make(tmp_path, args=[arg])
+    assert hint in str(raised.value.hint)
 
 
 def test_every_argument_is_declared(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..ninja import output
 from ..protocol import Progress
 from ..tools import required
-from . import cmake_call
+from . import architectures, cmake_call
 from .base import Call, Done, Driver, Outcome, Plan
 
 if TYPE_CHECKING:
@@ -84,7 +84,16 @@ class CmakeDriver(Driver):
         CMake keeps there what it found out from other files, arguments and variables, and does not look again.
         """
         self._say_configuring(plan)
+        for note in self.notes():
+            self._events.info(note)
         cmake_call.forget(self._configuration.tree)
+
+    def notes(self) -> Sequence[str]:
+        """Return by which variables the project is told its architectures, where these are not CMake's own."""
+        known = self._configuration
+        return architectures.read(self._request.rules, known.source, self._request.arch).notes(
+            [cmake_call.name_of(left) for left, _ in known.defines]
+        )
 
     def mark(self) -> None:
         """Remember the end of ninja's log."""

@@ -110,6 +110,7 @@ def draft(facts: Facts, base_image: str) -> Draft:
     notes = [
         f"GPUs: {gpu.reason}",
         *([f"architectures: {', '.join(arch.capabilities)} ({arch.origin})"] if arch.capabilities else []),
+        *(f"{one.name} is {one.value}: {one.place}" for one in facts.pins),
         *limit_notes,
         *([f"this host has no {' and no '.join(missing)}: the container gets none"] if missing else []),
         *personal.unset(facts.additions, facts.environ),
@@ -156,6 +157,7 @@ def draft_shared(
         find_links=None,
         network=network,
         checkout=None if checkout is None else checkout.path,
+        args=settings.args,
         inline=form.inline,
     )
     if not form.inline:

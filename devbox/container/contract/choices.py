@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from devbox.frameworks.model import Framework
 
 # What makes no sense any more once the variant is another.
-OF_A_VARIANT = frozenset({"variant", "base_image", "arch"})
+OF_A_VARIANT = frozenset({"variant", "base_image", "arch", "args"})
 
 
 def wants_gpus(framework: Framework, settings: Settings) -> bool:

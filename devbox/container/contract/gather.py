@@ -31,6 +31,7 @@ from devbox.facts import gpu as gpu_facts
 from devbox.facts import host as host_facts
 from devbox.frameworks import services
 from devbox.frameworks.load import load
+from devbox.frameworks.stated import pins
 from devbox.image.assembly.recipe import recipe
 from devbox.image.base.choose import candidates, pinned
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from devbox.devcontainer.writing.request import Recipe
     from devbox.engine.docker import Engine
     from devbox.facts.model import Checkout, EngineFacts, Gpus, Host
+    from devbox.facts.stated import Stated
     from devbox.frameworks.model import Framework, Service
 
 
@@ -54,9 +56,10 @@ class Facts:
     """All that a personal contract is drafted from.
 
     `settings` have what was asked for before in them; `choices` are what a person asked for, now or before, and
-    `settled` what files said. `before` is what the contract before holds of this variant. `images` are those that are
-    on the engine, of the ones that the base image may be. `recipe` builds on the framework's own base image. `devices`
-    are the framework's device files that this host has. `environ` is the host's environment.
+    `settled` what files said. `pins` are the image's arguments that the checkout says and nobody before it. `before` is
+    what the contract before holds of this variant. `images` are those that are on the engine, of the ones that the base
+    image may be. `recipe` builds on the framework's own base image. `devices` are the framework's device files that
+    this host has. `environ` is the host's environment.
     """
 
     framework: Framework
@@ -72,6 +75,7 @@ class Facts:
     network: Network
     images: frozenset[str]
     user: ContainerUser
+    pins: tuple[Stated, ...]
     recipe: Recipe
     placement: Placement
     devices: tuple[str, ...]
@@ -102,7 +106,8 @@ def gather(
     before, asked = recorded(existing, framework), asked_before(existing, framework)
     said = settings.variant if settings.asked("variant") else None
     known = said or asked.get("variant") or settings.variant or variant or before.get("variant")
-    chosen = with_cache(pinned(load(framework, known, workspace), workspace), settings)
+    loaded = load(framework, known, workspace)
+    chosen = with_cache(pinned(loaded, workspace), settings)
     if before.get("variant") != chosen.variant:
         before, asked = {}, {key: value for key, value in asked.items() if key not in OF_A_VARIANT}
     if container_name is not None:
@@ -128,6 +133,9 @@ def gather(
         network=network,
         images=frozenset(name for name in images if engine.image(name) is not None),
         user=user,
+        pins=tuple(
+            one for one in pins(loaded, workspace) if one.name not in {arg.partition("=")[0] for arg in wanted.args}
+        ),
         recipe=recipe(
             chosen,
             base_image=chosen.base_image,
@@ -135,6 +143,7 @@ def gather(
             find_links=wheels(wanted),
             network=network,
             checkout=workspace,
+            args=wanted.args,
             inline=form.inline,
         ),
         placement=place(checkout, chosen.name, flat=form.flat),

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from devbox import toml
 from devbox.devcontainer.writing.request import Recipe
+from devbox.errors import UsageError
 from devbox.image.assembly.inline import inlined, requirements
 from devbox.image.assembly.stage_files import assemble
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from devbox.config.network import Network
@@ -33,26 +36,32 @@ def recipe(
     find_links: Path | None,
     network: Network,
     checkout: Path | None,
+    args: Sequence[str] = (),
     inline: bool = False,
 ) -> Recipe:
     """Return the recipe of `framework` on `base_image` for `user`.
 
     `user` None keeps the stage's own user. `find_links` is a host folder of wheels. A part of the checkout that does
     not exist is left out: the stage has an empty one in its place, and says what it misses. Without a checkout every
-    part is taken to be there. `inline` writes the parts into the Dockerfile, as they are now.
+    part is taken to be there. `args` are a person's own (`NAME=VALUE`), before the framework's. `inline` writes the
+    parts into the Dockerfile, as they are now. Raises UsageError for an argument of `args` that no stage takes, or
+    that is not for a person to say.
     """
     dockerfile = assemble(framework)
     # What only the images' own stages declare is not for this one: docker would warn of it.
     declared = frozenset(_ARG.findall(dockerfile))
-    args = [("BASE_IMAGE", base_image), *((name, value) for name, value in framework.args if name in declared)]
+    own = dict(one.split("=", 1) for one in args)
+    _check(own, declared)
+    said = {name: value for name, value in framework.args if name in declared} | own
+    values = [("BASE_IMAGE", base_image), *said.items()]
     if user is not None:
-        args += [
+        values += [
             ("DEV_UID", str(user.uid)),
             ("DEV_GID", str(user.gid)),
             ("DEV_NAME", user.name),
             ("DEV_HOME", user.home),
         ]
-    args.append(("DEV_CACHES", " ".join(framework.caches)))
+    values.append(("DEV_CACHES", " ".join(framework.caches)))
     parts = [part for part in framework.contexts if checkout is None or part.folder(checkout) is not None]
     contexts = [(part.name, part.path) for part in parts]
     if inline and checkout is not None:
@@ -65,11 +74,25 @@ def recipe(
     return Recipe(
         dockerfile=dockerfile,
         target=TARGET,
-        args=tuple(args),
+        args=tuple(values),
         contexts=tuple(contexts),
         secrets=site_secrets(network),
         forwarded=forwarded(network),
     )
+
+
+def _check(own: Iterable[str], declared: frozenset[str]) -> None:
+    for name in own:
+        if name.startswith("DEV_") or name == "BASE_IMAGE":
+            flag = "--base-image" if name == "BASE_IMAGE" else "--user"
+            raise UsageError(f"the build argument {name} is devbox's own", hint=f"devbox up {flag} …")
+        if name not in declared:
+            near = toml.nearest(name, declared)
+            known = ", ".join(sorted(one for one in declared if not one.startswith("DEV_") and one != "BASE_IMAGE"))
+            raise UsageError(
+                f"no stage takes the build argument {name}",
+                hint=f"did you mean {near}?" if near else f"one of: {known}",
+            )
 
 
 def site_secrets(network: Network) -> Pairs:

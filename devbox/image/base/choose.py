@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from devbox.errors import ImageError, UsageError
-from devbox.frameworks.stated import images
+from devbox.frameworks import stated
 from devbox.image.base.lock import locked
 from devbox.image.base.package import ensure, ensure_fallback, fallback, made_by, reference
 from devbox.image.registry.transfer import fetch
@@ -25,14 +25,14 @@ PACKAGE = "package"
 
 
 def pinned(framework: Framework, workspace: Path | None, cuda: str | None = None) -> Framework:
-    """Return `framework` with the images that `workspace` states, at the digests that its lock file holds them at.
+    """Return `framework` with what `workspace` pins, and the images that it states at the digests of its lock file.
 
     `cuda` is the release that was asked for.
     """
-    framework = images(framework, workspace, cuda)
+    framework = stated.images(framework, workspace, cuda)
     runtime = framework.runtime_image
     return replace(
-        framework,
+        stated.pinned(framework, workspace),
         base_image=locked(framework.base_image, workspace),
         runtime_image=None if runtime is None else locked(runtime, workspace),
     )

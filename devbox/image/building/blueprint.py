@@ -151,6 +151,7 @@ class Maker:
         self.network = network
         self.reporter = reporter
         self.framework = choose.pinned(wanted.framework, wanted.checkout, request.cuda)
+        self.pins = stated.pins(wanted.framework, wanted.checkout)
         self.checkout = wanted.checkout
         self.common = common
         self.files: dict[str, str] = {}
@@ -221,6 +222,7 @@ class Maker:
     def _own(self) -> Blueprint:
         """Return devbox's own Dockerfile of the framework, with everything but the base images, which may cost time."""
         framework, checkout = self.framework, self.checkout
+        self._note(*(f"{one.name} is {one.value}: {one.place}" for one in self.pins))
         text = assemble(framework, images=True, efa=self.request.efa)
         folder = cache_dir() / "dockerfiles" / text_hash(text)[:16]
         file = str(folder / "Dockerfile")

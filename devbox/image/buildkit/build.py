@@ -27,6 +27,9 @@ KEPT_LOGS = 20
 _BOOTING = "[internal] booting buildkit"
 _FRONTEND = "resolve image config for docker-image://"
 _NO_BUILDER = re.compile(r'no builder "([^"]+)" found')
+# What uv and pip say of an index that does not answer. The stages that install packages source this file.
+_NO_INDEX = re.compile(r"Failed to fetch:\s+`?(\S+?)`?$|Failed to establish a new connection|Name or service not known")
+_STAGE = "/run/devbox/lib.sh"
 _OWN_BUILDER = "docker buildx use default   # the engine's own; for one command: BUILDX_BUILDER=default"
 
 
@@ -117,6 +120,13 @@ def failure(steps: PlainLog, log: Path) -> EngineError:
             f"the base image {step.base_image} is neither on the engine nor can it be pulled",
             hint="devbox image base   # makes one from packages; or choose another with --base-image",
             detail=step.error,
+        )
+    unreachable = next((found for line in step.lines if (found := _NO_INDEX.search(line))), None)
+    if unreachable is not None and _STAGE in step.title:
+        return ImageError(
+            f"the image could not be built: {unreachable[1] or 'the index of packages'} cannot be reached",
+            hint=f"--find-links FOLDER   # wheels that were had otherwise; or --arg …_INDEX=URL. {whole}",
+            detail="\n".join([*step.lines, step.reason]),
         )
     return ImageError(
         f"the image could not be built: {_short(step.title)} failed",
