@@ -119,6 +119,7 @@ def _stated(framework: Framework) -> Iterator[tuple[str, str]]:
 
 def _upstream(upstream: Upstream) -> Iterator[tuple[str, str]]:
     yield from _inside("upstream.dockerfile", upstream.dockerfile)
+    yield from _inside("upstream.without", (file for _, file in upstream.without))
     yield from _placeholders("upstream.args", (value for _, value in upstream.args), UPSTREAM)
     if upstream.make is not None:
         yield from _inside("upstream.make.file", upstream.make.file)

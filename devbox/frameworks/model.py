@@ -170,6 +170,7 @@ class Upstream:
     {machine} ("amd64") {platform} ("linux/amd64") and those of `values`; an option without a value is left out, and a
     checkout without the command's file has its Dockerfile already. `efa` are the words that `--efa` adds, `efa_stage`
     what has it then. `stages` are its names for devbox's stages: of several the first that is there, "" the last one.
+    `without` says which Dockerfile stands in for one that does not declare an argument.
     What is rendered for a stage ends with it, but for those of `within`, with their names there. `sccache` is how it
     shares a compiler cache.
     """
@@ -185,6 +186,7 @@ class Upstream:
     stages: Pairs = ()
     within: Pairs = ()
     sccache: SharedCache | None = None
+    without: Pairs = ()
     make: Make | None = None
     source: str = ""
     date: str = ""

@@ -240,6 +240,17 @@ def test_bake_files_beside_the_dockerfile_are_checked(tmp_path: Path) -> None:
         found[3].sentence == "MAX_JOBS is 2 here and 16 in docker/docker-bake.hcl: the file that is given last counts"
     )
     assert lint(Subject("docker/Dockerfile.rocm", stages, checkout=tmp_path)) == []
+    # A list of values that is written from the Dockerfile may be of another day.
+    text = "ARG CUDA_VERSION=12\nARG BASE=nv:$CUDA_VERSION\nFROM $BASE\nARG max_jobs\nRUN make -j$max_jobs\n"
+    (folder / "versions.json").write_text(
+        '{"variable": {"CUDA_VERSION": {"default": "13"}, "BASE": {"default": "nv:12"}}}'
+    )
+    for args, expected in (
+        ({}, ["CUDA_VERSION is 13 here, and 12 in docker/Dockerfile"]),
+        ({"CUDA_VERSION": "13"}, []),
+    ):
+        found = lint(Subject("docker/Dockerfile", read_stages(text, args), checkout=tmp_path))
+        assert [one.message for one in found if " is 13 here" in one.message] == expected
 
 
 @pytest.fixture

@@ -121,10 +121,24 @@ def cached(upstream: Upstream, storage: Mapping[str, str], environ: Mapping[str,
 
 
 def dockerfile(upstream: Upstream, checkout: Path) -> Path:
-    """Return the first of the framework's Dockerfiles that the checkout has. Raises UsageError where it has none."""
+    """Return the first of the framework's Dockerfiles that the checkout has, or what stands in for it.
+
+    Raises UsageError where it has none, or none that takes what it must.
+    """
     for name in upstream.dockerfile:
-        if (checkout / name).is_file():
-            return checkout / name
+        found = checkout / name
+        if not found.is_file():
+            continue
+        text = text_of(checkout, name) or ""
+        for argument, other in upstream.without:
+            if not re.search(rf"^\s*ARG\b.*\b{re.escape(argument)}\b", text, re.MULTILINE):
+                if (checkout / other).is_file():
+                    return checkout / other
+                raise UsageError(
+                    f"{name} of this checkout takes no {argument}, and there is no {other}",
+                    hint="devbox image build   # without --upstream: devbox's own stages",
+                )
+        return found
     raise UsageError(
         f"{checkout} has none of its Dockerfiles: {', '.join(upstream.dockerfile)}",
         hint="devbox image build   # without --upstream: devbox's own stages",

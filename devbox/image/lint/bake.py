@@ -67,8 +67,21 @@ def bake(subject: Subject) -> Iterator[Finding]:
                 if arg not in names and not known(arg):
                     message = f"the target {name} passes {arg} to {subject.path}, which has no such ARG"
                     yield Finding("bake", "warning", message, suggestion(arg, names), path=file.name, line=line)
+    for file in files:
+        if file.name.endswith(".json"):
+            yield from _other_than_declared(file, subject)
     # Files whose targets are all for other Dockerfiles have their own variables.
     yield from _variables([file for file in files if not file.targets or ours & file.targets.keys()])
+
+
+def _other_than_declared(file: Bake, subject: Subject) -> Iterator[Finding]:
+    """Yield what a list of values says of an ARG before the first FROM that the Dockerfile itself says otherwise."""
+    for name, (value, line) in file.variables.items():
+        own = subject.stages.values.get(name)
+        if own is not None and own != value and name not in subject.stages.args:
+            message = f"{name} is {value} here, and {own} in {subject.path}"
+            remedy = "write the list again from the Dockerfile, or leave the variable out"
+            yield Finding("bake", "warning", message, remedy, "a build with this file is another one", file.name, line)
 
 
 def _variables(files: list[Bake]) -> Iterator[Finding]:
