@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _OWN_VOLUME = re.compile(r"devbox-\d+-build-([0-9a-f]{12})")
 # So many folders of a checkout that looks like nothing are looked at.
 _MOST_FOLDERS = 50
+# The framework of any tree that CMake builds: such a one may well have been made for its own containers alone.
+_ANY_TREE = "cuda"
 # Settings of a checkout's own make a folder a workspace, too.
 _SETTINGS = ("devbox.toml", "devbox.local.toml")
 
@@ -110,8 +112,9 @@ def contract(
     """Return the contract in force, None where devbox has to write one; see `devbox.devcontainer.find.find`.
 
     Of shared ones that differ in their GPUs alone the one for this machine is taken, which is said. In doubt it is
-    devbox's `own` where something was asked for that only such a one can have; else the person is asked. Raises
-    ContractError, with the choices, where nobody can be.
+    devbox's `own` where something was asked for that only such a one can have; else the person is asked. Where nobody
+    can be, devbox's own is taken, which is said, if there is one or the checkout is of a project that devbox knows.
+    Else ContractError is raised, with the choices.
     """
     found = contracts(workspace, config=config, framework=framework)
     if len(found) > 1:
@@ -170,13 +173,21 @@ def _for_this_machine(workspace: Path, found: tuple[Path, ...], engine: Engine, 
 
 
 def _asked(workspace: Path, found: Sequence[Path], reporter: Reporter) -> Path | None:
-    own = " or ".join(one.name for one in frameworks(workspace))
+    known = [one.name for one in frameworks(workspace)]
+    own = " or ".join(known)
     offers: dict[str, Path | None] = {_name(workspace, path): path for path in found}
     if own:
         offers[f"one that devbox writes, for {own}"] = None
     answer = reporter.choose(f"{workspace} has several dev container configurations. Which one?", tuple(offers))
     if answer is None:
         names = ", ".join(_name(workspace, path) for path in found)
+        mine = [path for path in found if record.at(path).personal]
+        if len(mine) == 1 or (not mine and len(known) == 1 and known[0] != _ANY_TREE):
+            what = _name(workspace, mine[0]) if mine else f"devbox's own for {own}"
+            reporter.info(
+                f"{what} is taken: the checkout has {names} (--config takes one of them, which is remembered)"
+            )
+            return next(iter(mine), None)
         # A relative name is good where it can be typed.
         first = _name(workspace, found[0]) if Path.cwd() == workspace else str(found[0])
         or_own = f"; devbox up --framework {own.partition(' ')[0]} writes one of devbox's" if own else ""

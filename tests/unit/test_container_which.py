@@ -28,16 +28,17 @@ CMAKE = "cmake_minimum_required(VERSION 3.18)\nproject(x CXX CUDA)\n"
 
 
 class Answering(Silent):
-    """Somebody who chooses the last one, and keeps what was said."""
+    """Somebody who chooses the last one, unless `absent`, and keeps what was said."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, absent: bool = False) -> None:
         super().__init__()
+        self.absent = absent
         self.asked: list[str] = []
         self.said: list[str] = []
 
     def choose(self, question: str, choices: Sequence[str]) -> str | None:
         self.asked.append(question)
-        return choices[-1]
+        return None if self.absent else choices[-1]
 
     def info(self, text: str) -> None:
         self.said.append(text)
@@ -180,6 +181,24 @@ class TestContract:
         three(tmp_path)
         folder(tmp_path, CMakeLists_txt=CMAKE, a_cu="")
         assert which.contract(tmp_path, NO_ENGINE, Answering()) is None
+
+    def test_of_a_project_that_is_known_devboxs_own_is_taken_where_nobody_can_be_asked(self, tmp_path: Path) -> None:
+        three(tmp_path)
+        folder(tmp_path, Cargo_toml="")
+        for name in ("lib/runtime/Cargo.toml", "container/render.py"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+        (tmp_path / "lib/bindings/python").mkdir(parents=True)
+        nobody = Answering(absent=True)
+        assert which.contract(tmp_path, NO_ENGINE, nobody) is None
+        (said,) = nobody.said
+        assert said.startswith(
+            "devbox's own for dynamo is taken: the checkout has .devcontainer/sglang/devcontainer.json"
+        )
+        assert said.endswith(".devcontainer/vllm/devcontainer.json (--config takes one of them, which is remembered)")
+        # It is what the next command means, also where nothing is remembered.
+        mine = put(tmp_path / ".devcontainer/dynamo/devcontainer.json", Record("dynamo", "vllm"))
+        assert which.contract(tmp_path, NO_ENGINE, nobody) == mine
 
     def test_what_only_devboxs_own_can_have_decides_for_it(self, tmp_path: Path) -> None:
         three(tmp_path)
