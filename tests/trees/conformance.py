@@ -1,13 +1,16 @@
 """What a project's own script would run beside what devbox runs, from a real checkout: `make conformance TREE=…`.
 
-The lines are those of the migration pages; the script runs in its own dry run (`make -n`), on this machine. What each
-hands to docker is recorded in tests/data/conformance as facts, with the checkout's revision and the day, and what moved
-since the last recording is shown. The pages of docs/ are written from it, with the reasons of the migration page.
+The lines are those of the migration pages; the script runs in its own dry run (`make -n`, `run.sh --dry-run`) on this
+machine, or with a docker that only says what it is asked. What each hands to docker is recorded in
+tests/data/conformance as facts, with the checkout's revision and the day, and what moved since the last recording is
+shown. A Dockerfile that a script writes first is a fact by its bytes. The pages of docs/ are written from it, with the
+reasons of the migration page.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import itertools
 import json
@@ -38,13 +41,18 @@ DATA = Path(__file__).resolve().parents[1] / "data"
 _ALONE = frozenset(
     {"--pull", "--load", "--push", "--rm", "-it", "-i", "-t", "--interactive", "--tty", "--init", "--detach"}
 )
-_ALONE |= {"--no-cache", "--amend"}
+_ALONE |= {"--no-cache", "--amend", "--privileged"}
 # What is only shown, or only devbox's own to know its images by.
 _SHOWN = ("build progress", "build --load", "build label", "run label")
 # How an option is told, where one thing has several.
 _NAMES = {"--volume": "mount", "-v": "mount", "--mount": "mount", "-p": "port", "--publish": "port", "-f": "file"}
+_NAMES |= {"-e": "env", "-w": "workdir"}
 _COMMANDS = (("buildx", "imagetools", "create"), ("buildx", "build"), ("manifest", "create"), ("manifest", "push"))
 _IF = ("if", "[", "left", "=", "right", "]")
+# What a checkout's script writes.
+_RENDERED = "container/rendered.Dockerfile"
+# A docker that says what it is asked.
+_DOCKER = f"#!{sys.executable}\nimport shlex, sys\nprint(shlex.join(['docker', *sys.argv[1:]]), flush=True)\n"
 
 
 class Difference(NamedTuple):
@@ -92,11 +100,11 @@ def _facts(words: Sequence[str], folder: Path) -> Iterator[str]:
             place.append(word)
             continue
         option, equals, value = word.partition("=") if word.startswith("--") else (word, "", "")
-        if word in _ALONE:
+        if word in _ALONE and (word, name) != ("-t", "build"):
             yield f"{name} {word}"
             continue
         value = value if equals else rest.pop(0)
-        option = _NAMES.get(option, option.lstrip("-"))
+        option = "tag" if option == "-t" else _NAMES.get(option, option.lstrip("-"))
         if option == "mount":
             value = next(iter([*re.findall(r"(?:target|dst)=([^,]+)", value), *value.split(":")[1:2], value]))
         yield f"{name} {option} {os.path.normpath(folder / value) if option == 'file' else value}"
@@ -110,24 +118,29 @@ def _plain(fact: str, tree: Path) -> str:
     text = fact.replace(str(tree), "{tree}").replace("{tree}/", "")
     text = re.sub(r"\b[0-9a-f]{40}\b", "{commit}", text)
     text = re.sub(r"-j \d+", "-j {jobs}", text)
+    text = re.sub(r"\bcap-add CAP_", "cap-add ", text)
+    # Which groups a host has, and how a checkout's folder is called, is no matter of the two.
+    text = re.sub(r"\bgroup-add [1-9]\d*$", "group-add {host}", text)
+    text = text.replace(f"/mnt/{tree.name}", "/mnt/{tree}").replace(f"devbox-{tree.name}-", "devbox-{tree}-")
+    text = re.sub(r"(devbox-\{tree\}-)[0-9a-f]{6}\b", r"\1{hash}", text)
     return re.sub(r"\bdevbox-image-[0-9a-f]{8}\b", "devbox-image-{token}", text)
 
 
-def lines_of(page: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
-    """Yield of a migration page what is replaced, its target, the script's own dry run, and devbox's command."""
+def lines_of(page: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield the lines of a migration page that a project's own script is run for, and its own dry run.
+
+    A line, or its table, may say the dry run as `dry`: {asked} is what is replaced, less a remark and what follows a
+    comma. A table of another tree, and a line with `dry = ""`, have none.
+    """
     rule = page.get("conformance", {})
     for table in page["tables"]:
         for row in table["rows"]:
+            if not rule or "devbox" not in row or "unshown" in row or "tree" in {**table, **row}:
+                continue
             was = re.sub(r" \([^()]*\)$", "", row["was"]).partition(",")[0]
-            if (
-                rule
-                and "devbox" in row
-                and "tree" not in row
-                and was.startswith(rule["prefix"])
-                and "unshown" not in row
-            ):
-                asked = was.removeprefix(rule["prefix"])
-                yield row["was"], asked.split()[0], rule["dry"] + asked, row["devbox"]
+            dry = row.get("dry", table.get("dry", rule.get("dry", "") if was.startswith(rule["prefix"]) else ""))
+            if dry:
+                yield row, dry.replace("{asked}", was.removeprefix(rule["prefix"]))
 
 
 def differences(page: dict[str, Any], row: dict[str, Any]) -> list[Difference]:
@@ -138,7 +151,7 @@ def differences(page: dict[str, Any], row: dict[str, Any]) -> list[Difference]:
     """
     there, here = set(row["there"]), set(row["here"])
     refused = [("here", fact) for fact in sorted(here) if fact.startswith("error: ")]
-    if "image build" in row["devbox"] and "--upstream" not in row["devbox"]:
+    if "image build" in row["devbox"] and not {"--upstream", "--file"} & set(row["devbox"].split()):
         refused = [("here", "stages of devbox's own")]
     only = [("there", one) for one in sorted(there - here)] + [("here", one) for one in sorted(here - there)]
     keys = [_key(fact) for _, fact in only]
@@ -146,7 +159,7 @@ def differences(page: dict[str, Any], row: dict[str, Any]) -> list[Difference]:
         (side, f"changed {fact}" if key and keys.count(key) > 1 else fact)
         for (side, fact), key in zip(only, keys, strict=True)
     ]
-    return [Difference(side, fact, *_why(page["reasons"], f"{side} {fact}")) for side, fact in refused or told]
+    return [Difference(side, fact, *_why(page.get("reasons", ()), f"{side} {fact}")) for side, fact in refused or told]
 
 
 def _key(fact: str) -> str:
@@ -163,30 +176,34 @@ def _why(reasons: Sequence[dict[str, Any]], text: str) -> tuple[str, bool]:
 def record(tree: Path, name: str, page: dict[str, Any]) -> dict[str, Any]:
     """Run both sides of each line in a checkout, and return what they say."""
     revision = subprocess.run(["git", "-C", str(tree), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-    version = assigned(tree, page["conformance"]["version"], "__version__")
-    makefile = read_makefile(tree, f"{page['conformance']['folder']}/Makefile", {})
+    rule = page["conformance"]
+    version = assigned(tree, rule["version"], rule.get("version_key", "__version__"))
+    folder_of_docker = rule.get("folder", "")
+    makefile = read_makefile(tree, f"{folder_of_docker}/Makefile", {})
     rows = []
     with (
         tempfile.TemporaryDirectory() as folder,
         programs_in(Path(folder)) as programs,
         pytest.MonkeyPatch.context() as patch,
     ):
+        docker = Path(folder) / "bin/docker"
+        docker.parent.mkdir()
+        docker.write_text(_DOCKER)
+        docker.chmod(0o755)
+        environ = {"PATH": f"{docker.parent}:{os.environ['PATH']}", "HOME": "/home/kim", "USER": "kim"}
         stand_on(programs, patch)
         patch.chdir(tree)
-        for was, target, dry, devbox in lines_of(page):
+        for row, dry in lines_of(page):
+            was, devbox = row["was"], row["devbox"]
+            target = was.removeprefix(rule["prefix"]).split()[0]
             if makefile is not None and target.rpartition("_")[0] not in makefile.prefixes():
                 continue  # `%_build` takes any name: a target that this checkout does not know builds what nobody meant
-            asked = shlex.split(dry)
-            environ = {"PATH": "/usr/bin:/bin", "HOME": "/home/kim", "USER": "kim"}
-            there = subprocess.run(asked, cwd=tree, env=environ, capture_output=True, text=True, check=False).stdout
-            rows.append(
-                {
-                    "was": was,
-                    "devbox": devbox,
-                    "there": facts(there, tree, page["conformance"]["folder"]),
-                    "here": _here(devbox, tree),
-                }
-            )
+            with patch.context() as one:
+                for variable, value in row.get("env", {}).items():
+                    one.setenv(variable, value)
+                here = _here(devbox, tree, environ)
+            there = _run(dry, tree, {**environ, **row.get("env", {})})
+            rows.append({"was": was, "devbox": devbox, "there": facts(there, tree, folder_of_docker), "here": here})
     return {
         "system": name,
         "version": version.value if version else "",
@@ -196,7 +213,18 @@ def record(tree: Path, name: str, page: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _here(line: str, tree: Path) -> list[str]:
+def _run(line: str, tree: Path, environ: dict[str, str]) -> str:
+    """Return what a line of shell prints, and which Dockerfile it writes."""
+    for file in tree.glob(_RENDERED):
+        file.unlink()
+    done = subprocess.run(["bash", "-c", line], cwd=tree, env=environ, capture_output=True, text=True, check=False)
+    made = "".join(
+        f"\ndocker rendered {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}\n" for file in tree.glob(_RENDERED)
+    )
+    return done.stdout + made
+
+
+def _here(line: str, tree: Path, environ: dict[str, str]) -> list[str]:
     """Return what devbox's commands would have docker do, or what it says instead."""
     found: list[str] = []
     for command in line.split(" && "):
@@ -208,7 +236,9 @@ def _here(line: str, tree: Path) -> list[str]:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = run([*args[:end], *(["--trust"] if args[0] == "up" else []), "--dry-run", *args[end:]])
         said = next((text for text in err.getvalue().splitlines() if text.startswith("error: ")), "")
-        made = facts(out.getvalue(), tree) if code == 0 else [said]
+        printed = out.getvalue()
+        printed += "".join(_run(one, tree, environ) for one in printed.splitlines() if one.startswith("env -C "))
+        made = facts(printed, tree) if code == 0 else [said]
         # What `up` builds first is of devbox's own stages.
         found += [fact for fact in made if args[0] != "up" or not fact.startswith(("build ", "pull "))]
     return sorted(set(found))
