@@ -290,15 +290,17 @@ def _invoke(run_: Application, args: Sequence[str]) -> int:
     except typer.Abort:
         raise KeyboardInterrupt from None
     except _CLICK_ERROR as error:
-        raise _usage(error) from None
+        raise _usage(error, args) from None
     return EXIT_OK
 
 
-def _usage(error: Any) -> UsageError:  # typer does not export the type
+def _usage(error: Any, args: Sequence[str]) -> UsageError:  # typer does not export the type
     context = getattr(error, "ctx", None)
     if context is not None and type(error).__name__ == "NoArgsIsHelpError":
         # Its message is the whole help.
         name = context.command_path
         return UsageError(f"{name} needs a command", hint=f"{name} --help", detail=error.format_message())
-    hint = f"{context.command_path} --help" if context is not None else "devbox --help"
+    # The parser of options knows no context.
+    named = " ".join(["devbox", *[word for word in args[:1] if word in COMMANDS]])
+    hint = f"{named if context is None else context.command_path} --help"
     return UsageError(error.format_message().rstrip("."), hint=hint)

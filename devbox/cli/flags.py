@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from devbox.config import read
 from devbox.config.table import TABLE, Flags
 
 __all__ = ["Flags", "from_settings"]
@@ -33,6 +34,9 @@ def from_settings(*keys: str) -> Callable[[Command], Command]:
         @functools.wraps(command)
         def with_flags(**values: Any) -> None:
             given = {key: value for key in keys if (value := values.pop(key))}
+            for key, value in given.items():
+                # Before anything is looked for that the value may not have anything to do with.
+                read(key, value, TABLE[key].flag)
             command(**values, flags=given)
 
         # typer looks at both.

@@ -104,8 +104,14 @@ def reached(environ: Mapping[str, str]) -> Mapping[str, str]:
         return environ
     if found.url.startswith("ssh://"):
         from devbox.engine.tunnel import socket_to
+        from devbox.errors import EngineError
 
-        by = {"DOCKER_HOST": f"unix://{socket_to(found.url)}", ELSEWHERE: f"{found.url} {found.origin}"}
+        try:
+            socket = socket_to(found.url)
+        except EngineError as error:
+            error.message += f" ({found.origin})"
+            raise
+        by = {"DOCKER_HOST": f"unix://{socket}", ELSEWHERE: f"{found.url} {found.origin}"}
     elif found.is_here:
         by = {"DOCKER_HOST": found.url}
     else:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from docker.api.client import APIClient
 
+    from devbox.engine.address import Address
+
 # No feature of a later one is used, and the SDK then asks for none before the first question.
 _VERSION = "1.41"
 
@@ -44,6 +46,16 @@ def client(environ: Mapping[str, str]) -> APIClient:
     where = address(environ)
     if not where.url:
         raise FileNotFoundError(f"there is no docker context '{where.context}'")
+    try:
+        return _client_of(where, environ)
+    except (OSError, ValueError) as error:
+        from devbox.engine.trouble import chosen_elsewhere
+
+        hint = chosen_elsewhere(environ)
+        raise EngineError(f"the Docker engine {where} cannot be asked: {error}", hint=hint) from None
+
+
+def _client_of(where: Address, environ: Mapping[str, str]) -> APIClient:
     if where.context is None:
         folder = environ.get("DOCKER_CERT_PATH") or os.path.join(environ.get("HOME", "/"), ".docker")  # noqa: PTH118
         verified = bool(environ.get("DOCKER_TLS_VERIFY"))
@@ -54,7 +66,10 @@ def client(environ: Mapping[str, str]) -> APIClient:
 
 @cache
 def _client(url: str, folder: str | None, verified: bool) -> APIClient:  # noqa: FBT001
-    """Return the client of `url`, with the keys and certificates in `folder`, if any, by docker's names for them."""
+    """Return the client of `url`, with the keys and certificates in `folder`, if any, by docker's names for them.
+
+    Raises OSError and ValueError.
+    """
     from docker.api.client import APIClient
     from docker.errors import DockerException
     from docker.tls import TLSConfig
@@ -66,8 +81,8 @@ def _client(url: str, folder: str | None, verified: bool) -> APIClient:  # noqa:
         own = tuple(pair) if all(map(os.path.exists, pair)) else None
         tls = TLSConfig(client_cert=own, ca_cert=ca if os.path.exists(ca) else None, verify=verified)  # noqa: PTH110
         return _by_itself(APIClient(base_url=url, version=_VERSION, tls=tls))
-    except (DockerException, OSError, ValueError) as error:
-        raise EngineError(f"the Docker engine at {url} cannot be asked: {error}", hint="docker context ls") from None
+    except DockerException as error:
+        raise ValueError(error) from None
 
 
 def _by_itself(api: APIClient) -> APIClient:

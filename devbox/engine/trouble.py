@@ -96,9 +96,13 @@ def unreachable(environ: Mapping[str, str], said: str, *, permitted: bool = True
             hint="sudo usermod -aG docker $USER   # then log out and in again",
             detail=last_lines(said),
         )
-    hint = "sudo systemctl start docker   # or start Docker Desktop"
-    if environ.get("DOCKER_HOST"):
-        hint = "unset DOCKER_HOST   # takes docker's own choice; or see to the engine there"
-    elif not place.url.startswith("unix:///var/run/"):
-        hint = "docker context ls   # shows what there is; docker context use default takes this machine's own"
+    here = place.url.startswith("unix:///var/run/") and not environ.get("DOCKER_HOST")
+    hint = "sudo systemctl start docker   # or start Docker Desktop" if here else chosen_elsewhere(environ)
     return EngineError(f"the Docker engine {place} does not answer", hint=hint, detail=last_lines(said))
+
+
+def chosen_elsewhere(environ: Mapping[str, str]) -> str:
+    """Return what to type where the address of an engine that is not docker's default may be what is wrong."""
+    if environ.get("DOCKER_HOST"):
+        return "unset DOCKER_HOST   # takes docker's own choice; or see to the engine there"
+    return "docker context ls   # shows what there is; docker context use default takes this machine's own"

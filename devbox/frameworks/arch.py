@@ -24,8 +24,10 @@ _HINT = "--arch auto, or a list such as --arch 9.0,10.0 (90, sm_90, 90-real and 
 _WORD = re.compile(r"(?:sm_?)?(?P<digits>\d+)(?:\.(?P<minor>\d))?(?P<suffix>[af]?)(?:-real)?", re.ASCII)
 _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq}
 # Maxwell, 5.0, is the oldest that any toolkit in use compiles for; below it a number is a slip of the pen ("9" for
-# "9.0").
-_OLDEST_MAJOR = 5
+# "9.0"). Of generations that are complete all are known, by `nvcc --list-gpu-arch` of CUDA 11.8 to 13.3. Of a later one
+# any will do, but for what no GPU will be in years.
+_OLDEST_MAJOR, _FAR_MAJOR = 5, 20
+_MINORS = {5: "023", 6: "012", 7: "025", 8: "06789", 9: "0", 10: "013", 11: "0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,12 @@ def _capability(word: str) -> str:
     digits, minor, suffix = found["digits"], found["minor"], found["suffix"]
     # Without the point, the last digit is the minor version: 90 is 9.0, 100 is 10.0.
     major, minor = (digits, minor) if minor is not None else (digits[:-1], digits[-1])
-    if not major or not _OLDEST_MAJOR <= int(major) <= 99:
+    if not major or not _OLDEST_MAJOR <= int(major) < _FAR_MAJOR:
         raise UsageError(f"'{word}' is no GPU architecture", hint=_HINT)
+    generation = _MINORS.get(int(major), minor)
+    if minor not in generation:
+        there = ", ".join(f"{int(major)}.{one}" for one in generation)
+        raise UsageError(f"'{word}' is no GPU architecture; of its generation are {there}", hint=_HINT)
     return f"{int(major)}.{minor}{suffix}"
 
 

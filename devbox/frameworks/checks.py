@@ -75,6 +75,7 @@ def _build(framework: Framework) -> Iterator[tuple[str, str]]:
         yield from _placeholders(f"build.steps[{number}].command", step.command, BUILD)
         yield from _inside(f"build.steps[{number}].folder", step.folder)
     yield from _placeholders("build.test", rules.test, BUILD)
+    yield from _placeholders("build.test_junit", rules.test_junit, frozenset({"file"}))
     yield from _placeholders("build.install_prefix", (rules.install_prefix or "",), BUILD)
     yield from _placeholders("build.defines", (value for _, value in rules.defines), BUILD)
     yield from _placeholders("build.env", (value for _, value in rules.env), BUILD)

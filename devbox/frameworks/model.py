@@ -92,6 +92,7 @@ class BuildRules:
     install_prefix: str | None = None
     steps: tuple[Step, ...] = ()
     test: tuple[str, ...] = ("ctest", "--test-dir", "{build}", "--output-on-failure")
+    test_junit: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,19 @@ import sys
 import textwrap
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from devbox.builds import deliver
+from devbox.builds.request import BuildRequest
+from devbox.builds.test import argv_of_tests, junit_words, take_junit
 from devbox.builds.trees import trees
+from devbox.container.inside.exec import execution
 from devbox.engine.api import DEFAULT_SOCKET
 from devbox.engine.docker import Engine
 from devbox.errors import BuildError, UsageError
+from devbox.frameworks.load import load
 from devbox.reporter import Silent
 from tests.engine.lab import CMAKE, COUNT, Held, Place, part, small_tree
 
@@ -61,6 +66,26 @@ def test_the_first_build_delivers_the_agent_and_the_next_is_one_exec(place: Plac
         ]
     ).stdout
     assert events.count("exec_start: python3") == 1
+
+
+def test_what_the_tests_found_comes_home_whole_or_not_at_all(place: Place, tmp_path: Path) -> None:
+    more = "enable_testing()\nadd_test(NAME good COMMAND small)\nadd_test(NAME bad COMMAND false)\n"
+    (place.workspace / "CMakeLists.txt").write_text(CMAKE + more)
+    failure = place.build(targets=("smal",)).failure
+    assert failure is not None
+    assert "the nearest targets: small" in failure.output
+    assert place.build().ok
+    request, file, home = BuildRequest(load("cuda", "cpu")), "/tmp/devbox-results.xml", tmp_path / "results.xml"
+    argv = argv_of_tests(request, junit_words(request.framework, file), place.inside, place.engine)
+    assert not place.engine.execute(execution(place.inside, argv, interactive=False)).ok
+    take_junit(file, home, place.inside, place.engine)
+    suite = ET.parse(home).getroot()
+    assert (suite.tag, suite.get("tests"), suite.get("failures")) == ("testsuite", "2", "1")
+    assert {case.get("name") for case in suite.iter("testcase")} == {"good", "bad"}
+    before = home.read_bytes()
+    with pytest.raises(BuildError, match="no JUnit file"):
+        take_junit(file, home, place.inside, place.engine)
+    assert home.read_bytes() == before
 
 
 def test_a_recreated_container_rebuilds_nothing(place: Place) -> None:

@@ -49,6 +49,13 @@ def test_an_interrupt_is_said_and_has_its_code(
         (["up", "--nope"], "No such option"),
         (["run", "--nope", "--", "true"], "--nope is no option"),
         (["up", "/no/such/folder"], "there is no folder"),
+        # Before a container is looked for, of which there is none.
+        (["build", "--arch", "999"], "--arch: '999' is no GPU architecture"),
+        (["build", "-D", "NAME"], "-D NAME has no value"),
+        (["test", "-D", "NAME"], "-D NAME has no value"),
+        (["test", "--jobs", "none"], "--jobs: 'none' is no number of jobs"),
+        (["cache", "stats", "--compiler-cache", "all"], "--compiler-cache: 'all' is no compiler cache"),
+        (["build", "--type"], "requires an argument"),
     ],
 )
 def test_a_wrong_command_line_is_one_sentence(args: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,6 +64,20 @@ def test_a_wrong_command_line_is_one_sentence(args: list[str], said: str, capsys
     assert said in written.err.splitlines()[-2]
     assert "error: " in written.err
     assert written.out == ""
+
+
+def test_the_hint_of_a_wrong_option_is_the_commands_own_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["build", "--type"]) == 2
+    assert "hint: devbox build --help" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["nonsense", "tcp://127.0.0.1:1", "ssh://nowhere.invalid", "unix:///no/such.sock"])
+def test_what_names_a_wrong_engine_is_named(
+    host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    assert run(["status"]) == 3
+    assert "(DOCKER_HOST)" in capsys.readouterr().err.splitlines()[-2]
 
 
 def test_no_engine_is_said_in_one_envelope(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

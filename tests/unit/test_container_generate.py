@@ -292,6 +292,25 @@ def test_a_shared_contract_on_the_package_base_names_the_image_that_devbox_makes
     assert step.lines(NO_ENGINE) == ["devbox image base --cuda 13.0"]
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"base_image": "no name::"}, "--base-image: 'no name::' is no name of an image"),
+        ({"features": ["nowhere"]}, "--features: there is no Feature 'nowhere'"),
+        ({"features": ["./tools"]}, "--features: there is no folder"),
+    ],
+)
+def test_what_up_would_refuse_later_is_not_recorded(tree: Path, flags: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        shared(tree, **flags)
+    assert not (tree / CONFIG).exists()
+
+
+def test_services_without_compose_are_said_to_do_nothing(tree: Path) -> None:
+    assert "redis would run beside" in " ".join(shared(tree, services="redis").notes)
+    assert shared(tree, services="redis", compose=True).notes == ()
+
+
 def test_a_variant_without_gpus_has_one_contract_for_all_machines(tree: Path) -> None:
     first = shared(tree, variant="cpu")
     second = shared(tree, variant="cpu", gpus="none")

@@ -51,6 +51,10 @@ def test_ways_to_write_it(text: str, capabilities: tuple[str, ...]) -> None:
     [
         ("90,hopper", "hopper"),
         ("9", "9"),
+        ("999", "999"),
+        ("20.0", "20.0"),
+        ("90,95", "95"),
+        ("8.1", "8.1"),
         ("10", "10"),
         ("3.5", "3.5"),
         ("9.0.1", "9.0.1"),
@@ -80,9 +84,8 @@ def test_nothing_is_not_an_architecture(text: str) -> None:
 
 CAPABILITIES = st.lists(
     st.builds(
-        lambda major, minor, suffix: f"{major}.{minor}{suffix}",
-        st.integers(5, 99),
-        st.integers(0, 9),
+        lambda generation, suffix: f"{generation}{suffix}",
+        st.sampled_from(["5.3", "7.5", "8.0", "8.9", "9.0", "10.0", "10.3", "11.0", "12.0", "12.1", "13.0", "19.9"]),
         st.sampled_from(["", "a", "f"]),
     ),
     min_size=1,

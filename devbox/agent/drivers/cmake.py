@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..ninja import output
 from ..protocol import Progress
-from ..tools import required
+from ..tools import required, run
 from . import architectures, cmake_call
 from .base import Call, Done, Driver, Outcome, Plan
 
@@ -165,4 +165,12 @@ class CmakeDriver(Driver):
             terminal=True,
         )
         talk.end()
-        return Outcome(code, {"step": "build", **talk.failure._asdict()} if talk.failure and code else None)
+        if not talk.failure or not code:
+            return Outcome(code)
+        from ..ninja.targets import nearest, unknown
+
+        failure = talk.failure
+        if (name := unknown(failure.output)) is not None:
+            listed = run([call.argv[0], "-t", "targets", "all"], self._configuration.environ, cwd=tree)
+            failure = failure._replace(output=f"{failure.output}\n{nearest(name, listed)}")
+        return Outcome(code, {"step": "build", **failure._asdict()})

@@ -134,6 +134,7 @@ def build(
         watch=watch, cpp=bool(target or define or args or trace or preset or option or benchmarks or cpp_only)
     )
     check_writable(trace=trace, sarif=sarif)
+    defines = tuple(map(define_of, define or ()))
     mode = mode_of(incremental=incremental, clean=clean, reconfigure=reconfigure)
     chosen = {**flags, "compiler_cache": "none"} if no_cache else flags
 
@@ -141,7 +142,7 @@ def build(
         made = replace(
             request(run, inside, chosen),
             targets=tuple(target or ()),
-            defines=tuple(define_of(text) for text in define or ()),
+            defines=defines,
             options=options_of(option or (), benchmarks=benchmarks, cpp_only=cpp_only),
             preset=preset,
             chosen=frozenset(name for name, key in (("type", "build_type"), ("arch", "arch")) if key in flags),

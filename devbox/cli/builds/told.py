@@ -25,8 +25,13 @@ def tell(run: Application, report: BuildReport, *, explain: bool) -> None:
     say = run.console.info
     paint = run.console.paint
     if explain:
-        for reason in report.reasons:
+        for reason in report.reasons or _no_reasons(report):
             say(f"because: {reason}")
+    if report.interrupted:
+        made = f"{counted(report.commands, 'command')} done, " if report.commands else ""
+        say(f"{paint(report.key, BOLD)} {paint('interrupted', RED)}: {made}{seconds(report.seconds)}; "
+            "the same command goes on from there")  # fmt: skip
+        return
     if report.failure is not None:
         _tell_failure(run, report)
         return
@@ -40,6 +45,13 @@ def tell(run: Application, report: BuildReport, *, explain: bool) -> None:
         say(f"  {seconds(taken):>8}  {paint(name, DIM)}")
     for step in report.python:
         _tell_step(run, step)
+
+
+def _no_reasons(report: BuildReport) -> tuple[str, ...]:
+    """Say why what was done was done where nothing had moved."""
+    if not report.commands:
+        return ("nothing that the tree is made from has changed",) if report.ok else ()
+    return ("what was made was not there yet, or its command is another one",)
 
 
 def tell_foreseen(run: Application, request: BuildRequest, inside: Target) -> None:

@@ -106,6 +106,7 @@ def draft(facts: Facts, base_image: str) -> Draft:
             environ=facts.environ,
         )
     )
+    personal.see_features(settings, facts.checkout.path / facts.placement.config, facts.checkout.path)
     missing = [] if settings.gpus == NONE else [one for one in framework.run.devices if one not in facts.devices]
     notes = [
         f"GPUs: {gpu.reason}",
@@ -114,6 +115,7 @@ def draft(facts: Facts, base_image: str) -> Draft:
         *limit_notes,
         *([f"this host has no {' and no '.join(missing)}: the container gets none"] if missing else []),
         *personal.unset(facts.additions, facts.environ),
+        *personal.without_effect(settings, facts.form),
         *_needs_options(facts.form, recipe),
     ]
     return Draft(facts.checkout, framework, facts.form, generated, tuple(notes), agent is not None)
@@ -183,7 +185,8 @@ def draft_shared(
             choices=tuple(choices.items()),
         )
     )
-    notes = list(_needs_options(form, made))
+    personal.see_features(settings, checkout.path / generated.files[0][0], checkout.path)
+    notes = [*personal.without_effect(settings, form), *_needs_options(form, made)]
     if settings.base_image == PACKAGE:
         notes.append(f"`devbox up` makes {base.image} where it is missing; for other tools: {made_by(base.image)}")
     if settings.gpus == NONE and not chosen.gpu:

@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbox.devcontainer.features.ids import Local, parse
 from devbox.devcontainer.writing.additions import Additions
 from devbox.devcontainer.writing.draft import BUILD_FOLDER
+from devbox.engine import run_args
 from devbox.engine.mounts import FORMS, mount
 from devbox.engine.ports import ports
-from devbox.errors import UsageError
+from devbox.errors import ContractError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -48,8 +50,8 @@ def additions(settings: Settings, taken: Mapping[str, str], *, compose: bool, lo
 
     Raises UsageError as `chosen` does; with `compose` for words for `docker run`, too.
     """
-    run_args = _run_args(settings, compose=compose)
-    return replace(_everybodys(settings), mounts=_mounts(settings, taken, local=local), run_args=run_args)
+    words = _run_args(settings, compose=compose)
+    return replace(_everybodys(settings), mounts=_mounts(settings, taken, local=local), run_args=words)
 
 
 def _everybodys(settings: Settings) -> Additions:
@@ -111,4 +113,28 @@ def _run_args(settings: Settings, *, compose: bool) -> tuple[str, ...]:
             raise UsageError(
                 f"{origin}: '{word}' is two words", hint=f"--run-arg={both[1]} --run-arg={shlex.quote(both[2])}"
             )
+    try:
+        run_args.parse(words, "/")
+    except ContractError as error:
+        raise UsageError(f"{origin}: {error.message.removeprefix('runArgs: ')}", hint=error.hint) from None
     return words
+
+
+def see_features(settings: Settings, contract: Path, workspace: Path) -> None:
+    """See that each Feature of the settings is the name of one, in a contract at this path. Raises UsageError."""
+    for name, _ in settings.features:
+        origin = settings.origin("features")
+        try:
+            found = parse(name, contract, workspace)
+        except ContractError as error:
+            message = error.message.removeprefix(f"{contract}: ")
+            raise UsageError(f"{origin}: {message}", hint=error.hint) from None
+        if isinstance(found, Local) and not found.folder.is_dir():
+            raise UsageError(f"{origin}: there is no folder {found.folder}", hint="--features ID, or --features none")
+
+
+def without_effect(settings: Settings, form: Form) -> tuple[str, ...]:
+    """Say what the settings ask for that a contract of this form has no use for."""
+    if not settings.services or form.compose:
+        return ()
+    return (f"{', '.join(settings.services)} would run beside a contract of --compose; this one is none",)

@@ -9,6 +9,7 @@ from devbox.errors import ImageError, UsageError
 from devbox.frameworks import stated
 from devbox.image.base.lock import locked
 from devbox.image.base.package import ensure, ensure_fallback, fallback, made_by, reference
+from devbox.image.registry.reference import parse
 from devbox.image.registry.transfer import fetch
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def plan_base(
 
     "package" asks for the package base by its word. `before` is what was taken the last time, and is taken again where
     it is there; the lock file is stronger, where both speak of the same image. `pull` looks for a newer one even if it
-    is there. Raises UsageError where no package base can stand for the framework's own.
+    is there. Raises UsageError where no package base can stand for the framework's own, and for what names no image.
     """
     instead, own = fallback(framework), framework.base_image
     if requested == PACKAGE:
@@ -115,6 +116,10 @@ def plan_base(
             raise UsageError(f"no package base can stand for {own}", hint="--base-image IMAGE, or another --variant")
         return BaseChoice(instead, there=there)
     if requested is not None:
+        try:
+            parse(requested)
+        except UsageError as error:
+            raise UsageError(f"--base-image: {error.message}", hint=error.hint) from None
         return BaseChoice(requested, pull or requested not in there, there=there, requested=True)
     locked_anew = "@" in own and before is not None and before != own and before.split("@")[0] == own.split("@")[0]
     if before is not None and before in there and not pull and not locked_anew:
