@@ -57,5 +57,6 @@ def stand_on(programs: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setattr("devbox.facts.engine._limits", lambda **_: dict.fromkeys(("memlock", "stack", "nofile")))
     patch.setattr("devbox.oneshot.image_run._must_be_free", lambda *_: None)
     patch.setattr("devbox.container.contract.personal._is_there", lambda *_: True)
+    patch.setattr("devbox.facts.host.group", {"video": "44", "render": "109"}.__getitem__)
     for name in HIDDEN:
         patch.delenv(name, raising=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import re
@@ -44,6 +45,17 @@ def user() -> User:
         name, home = os.environ.get("USER") or f"u{uid}", "/"
     chosen = os.environ.get("HOME", "")
     return User(uid=uid, gid=gid, name=name, home=chosen if chosen.startswith("/") else home)
+
+
+def group(name: str) -> str:
+    """Return the id of a group of this machine, to which its devices belong: `name` where there is no such one.
+
+    An image may lack the name, which docker refuses, or have another id for it.
+    """
+    try:
+        return str(grp.getgrnam(name).gr_gid)
+    except KeyError:
+        return name
 
 
 def account_name(name: str) -> str:

@@ -22,6 +22,7 @@ from devbox.engine.spec import ContainerSpec, Mount, container_args, must_be_nam
 from devbox.errors import DevboxError, EngineError, ImageError, RefusedError, UsageError
 from devbox.facts import engine as engine_facts
 from devbox.facts import gpu as gpu_facts
+from devbox.facts import host as host_facts
 from devbox.frameworks.load import load
 from devbox.frameworks.model import RunRules
 from devbox.image import names
@@ -270,7 +271,7 @@ def plan(
         labels=((RUN_LABEL, request.framework.name if request.framework is not None else ""),),
         env=tuple({**env, **plain}.items()),
         user=request.user,
-        run_args=(*_shared_memory(request, rules), *limits, *granted.args, *_more(request, rules)),
+        run_args=(*_shared_memory(request, rules), *limits, *granted.args, *_more(request, rules, local=facts.local)),
         init=True,
         cap_add=rules.cap_add,
         security_opt=rules.security_opt,
@@ -347,8 +348,9 @@ def _shared_memory(request: RunRequest, rules: RunRules) -> tuple[str, ...]:
     return ("--ipc=host",) if rules.ipc == "host" else ()
 
 
-def _more(request: RunRequest, rules: RunRules) -> tuple[str, ...]:
-    words = [f"--device={device}" for device in rules.devices] + [f"--group-add={group}" for group in rules.groups]
+def _more(request: RunRequest, rules: RunRules, *, local: bool) -> tuple[str, ...]:
+    groups = [host_facts.group(name) if local else name for name in rules.groups]
+    words = [f"--device={device}" for device in rules.devices] + [f"--group-add={group}" for group in groups]
     words += [f"--volume={volume}" for volume in request.volumes]
     words += [f"--network={request.network}"] if request.network else []
     words += [f"--workdir={rules.workdir}"] if rules.workdir else []

@@ -279,11 +279,11 @@ def test_a_release_runs_as_its_own_user_with_a_cache_that_it_may_write(
         assert run(["image", "run", "release", "--port", "none", "--name", name, "--", "true"]) == 2
         assert f"there is a container {name} already, running" in capfd.readouterr().err
         # What a container is made from stays.
-        assert run(["image", "rm", tiny.image("release")]) == 5
+        assert run(["image", "rm", tiny.image("release"), "--yes"]) == 5
         assert f"is used by {name}" in capfd.readouterr().err
     finally:
         tiny.engine.run(["rm", "--force", "--volumes", name], check=False)
-    assert run(["image", "rm", tiny.image("release")]) == 0
+    assert run(["image", "rm", tiny.image("release"), "--yes"]) == 0
     assert tiny.engine.image(tiny.image("release")) is None
 
 

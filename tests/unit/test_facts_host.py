@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 from typing import Never
@@ -67,3 +68,9 @@ def test_a_cgroup_limit_is_below_what_the_machine_has(monkeypatch: pytest.Monkey
     monkeypatch.setattr(cgroup, "read_file", files.get)
     facts = host.gather()
     assert (facts.memory_total, facts.memory_available, facts.cpu_quota) == (4096, 3072, 2.5)
+
+
+def test_a_group_of_devices_is_told_by_this_machine_s_id() -> None:
+    known = grp.getgrgid(os.getgid())
+    assert host.group(known.gr_name) == str(known.gr_gid)
+    assert host.group("no-such-group") == "no-such-group"

@@ -94,6 +94,7 @@ def draft(facts: Facts, base_image: str) -> Draft:
             gpu=gpu.grant,
             limits=limits,
             devices=facts.devices,
+            device_groups=facts.groups,
             services=facts.services,
             repositories=facts.repositories,
             additions=facts.additions,

@@ -59,7 +59,7 @@ class Facts:
     `settled` what files said. `pins` are the image's arguments that the checkout says and nobody before it. `before` is
     what the contract before holds of this variant. `images` are those that are on the engine, of the ones that the base
     image may be. `recipe` builds on the framework's own base image. `devices` are the framework's device files that
-    this host has. `environ` is the host's environment.
+    this host has, and `groups` whose they are. `environ` is the host's environment.
     """
 
     framework: Framework
@@ -79,6 +79,7 @@ class Facts:
     recipe: Recipe
     placement: Placement
     devices: tuple[str, ...]
+    groups: tuple[str, ...]
     services: tuple[Service, ...]
     repositories: tuple[Repository, ...]
     additions: Additions
@@ -148,6 +149,7 @@ def gather(
         ),
         placement=place(checkout, chosen.name, flat=form.flat),
         devices=tuple(device for device in devices if not facts.local or Path(device).exists()),
+        groups=tuple(host_facts.group(name) if facts.local else name for name in chosen.run.groups),
         services=services_of(chosen, wanted, form),
         repositories=further,
         additions=personal.chosen(chosen, wanted, form, further=further, local=facts.local),

@@ -67,8 +67,9 @@ class GenerateRequest:
     recorded to tell when they are others. `ssh_agent` is the host folder in which devbox keeps a socket to the user's
     agent, if it is to be mounted. `environ` is the host's environment: it tells by which name a proxy's URL that holds
     a password can be passed on without being written down. The members of the host's group `cache_group` share their
-    compiler caches. `devices` are the host's device files of hardware that is no GPU of NVIDIA's. `additions` are what
-    the person adds, which wins over what devbox says.
+    compiler caches. `devices` are the host's device files of hardware that is no GPU of NVIDIA's, `device_groups` the
+    ids to which they belong here, None where every machine has its own. `additions` are what the person adds, which
+    wins over what devbox says.
     """
 
     checkout: Checkout
@@ -86,6 +87,7 @@ class GenerateRequest:
     services: tuple[Service, ...] = ()
     repositories: tuple[Repository, ...] = ()
     devices: tuple[str, ...] = ()
+    device_groups: tuple[str, ...] | None = None
     additions: Additions = field(default_factory=Additions)
     ccache_size: str = "20G"
     cache_group: int | None = None
@@ -99,7 +101,8 @@ class GenerateRequest:
     def groups(self) -> tuple[str, ...]:
         """The groups that the user is a member of besides its own: that of the caches, and those of the devices."""
         cache = (str(self.cache_group),) if self.cache_group is not None else ()
-        return (*cache, *(self.framework.run.groups if self.devices else ()))
+        known = self.framework.run.groups if self.device_groups is None else self.device_groups
+        return (*cache, *(known if self.devices else ()))
 
 
 @dataclass(frozen=True, slots=True)
