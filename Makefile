@@ -13,6 +13,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.devbox-stamp
 REFERENCE := $(VENV)/reference/bin/devcontainer
 PYTEST := PATH="$(CURDIR)/$(BIN):$$PATH" DEVBOX_REFERENCE_CLI="$${DEVBOX_REFERENCE_CLI:-$$(test ! -x $(REFERENCE) || echo $(CURDIR)/$(REFERENCE))}" $(BIN)/pytest
+# The tests of one file run in one process, and as many files at once as there are cores: four at most, for all share one engine.
+WORKERS ?= auto
+SIDE_BY_SIDE := -n $(WORKERS) --maxprocesses 4 --dist loadfile
 
 .PHONY: help
 help: ## List the targets
@@ -43,11 +46,11 @@ demo: $(STAMP) engine ## Run the main job on a small CUDA tree; KEEP=1 keeps the
 
 .PHONY: test
 test: $(STAMP) lint tools engine reference ## Lint, and run all tests but the slow ones and those that need a GPU
-	$(PYTEST) -m 'not slow and not gpu' $(ARGS)
+	$(PYTEST) $(SIDE_BY_SIDE) -m 'not slow and not gpu' $(ARGS)
 
 .PHONY: check
 check: lint tools ## Lint, and run the tests that need nothing but this machine's tools: two minutes
-	$(PYTEST) -m 'not engine and not slow and not gpu' tests/unit tests/golden $(ARGS)
+	$(PYTEST) $(SIDE_BY_SIDE) -m 'not engine and not slow and not gpu' tests/unit tests/golden $(ARGS)
 
 .PHONY: lint
 lint: $(STAMP) ## Check style, format, types and the direction of imports
@@ -63,11 +66,11 @@ format: $(STAMP) ## Format the code and fix what can be fixed
 
 .PHONY: unit
 unit: $(STAMP) tools ## Run the tests that need no engine
-	$(PYTEST) -m 'not engine and not slow and not gpu' $(ARGS)
+	$(PYTEST) $(SIDE_BY_SIDE) -m 'not engine and not slow and not gpu' $(ARGS)
 
 .PHONY: engine-test
 engine-test: $(STAMP) tools engine reference ## Run the tests that need an engine
-	$(PYTEST) -m 'engine and not slow and not gpu' $(ARGS)
+	$(PYTEST) $(SIDE_BY_SIDE) -m 'engine and not slow and not gpu' $(ARGS)
 
 .PHONY: slow-test
 slow-test: $(STAMP) tools engine reference ## Run the tests that take minutes: long histories, 100,000 files, CUDA builds

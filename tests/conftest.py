@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from hypothesis import settings
 
 from devbox.engine.docker import Engine
 from devbox.errors import EngineError
+from devbox.files import lock
 from devbox.reporter import Silent
 
 if TYPE_CHECKING:
@@ -90,19 +92,21 @@ def engine(reaper: None) -> Engine:
 
 @pytest.fixture(scope="session")
 def reaper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """At the end remove the containers and volumes that this session made, and those that a killed one left.
+    """At the end remove the containers and volumes that this process made, and those that a killed one left.
 
-    They are called as `engine_name` says, or belong to a workspace below pytest's folder. Other sessions that run at
-    the same time keep theirs, except in CI, where there are none.
+    They are called as `engine_name` says, or belong to a workspace below pytest's folder. Other workers and sessions
+    that run at the same time keep theirs.
     """
     yield
     top = tmp_path_factory.getbasetemp()
+    # A worker's folder lies in its session's.
+    sessions = top.parent.parent if "PYTEST_XDIST_WORKER" in os.environ else top.parent
     containers: list[str] = []
     volumes: set[str] = set()
     columns = '{{.Names}}\t{{.Label "devcontainer.local_folder"}}\t{{.Mounts}}'
     for line in _docker("ps", "--all", "--no-trunc", "--format", columns):
         name, folder, mounts = line.split("\t")
-        if folder and _abandoned(Path(folder), top):
+        if folder and _abandoned(Path(folder), top, sessions):
             containers.append(name)
             volumes.update(mount for mount in mounts.split(",") if "-build-" in mount)
         elif _ours(name):
@@ -114,16 +118,14 @@ def reaper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         _docker("volume", "rm", "--force", *sorted(volumes))
 
 
-def _abandoned(folder: Path, top: Path) -> bool:
-    return folder.is_relative_to(top) or (folder.is_relative_to(top.parent) and not folder.exists())
+def _abandoned(folder: Path, top: Path, sessions: Path) -> bool:
+    return folder.is_relative_to(top) or (folder.is_relative_to(sessions) and not folder.exists())
 
 
 def _ours(name: str) -> bool:
     owner = name.removeprefix(f"{PREFIX}-").partition("-")[0]
-    if not name.startswith(f"{PREFIX}-"):
+    if not name.startswith(f"{PREFIX}-") or not owner.isdecimal():
         return False
-    if not owner.isdecimal():
-        return bool(os.environ.get("CI"))
     return int(owner) == os.getpid() or not Path("/proc", owner).exists()
 
 
@@ -143,7 +145,10 @@ def made_base(engine: Engine, cuda: str | None) -> str:
     from devbox.image.base.package import ensure
 
     network = network_of(config.load(None, environ=os.environ, flags={}), os.environ)
-    return ensure(engine, cuda=cuda, distro="debian:12", network=network, reporter=Silent())
+    # Workers and sessions have a state of their own, and the engine in common: one makes it, the others wait.
+    shared = Path(tempfile.gettempdir(), f"{PREFIX}-{os.getuid()}", "package-base.lock")
+    with lock(shared, on_wait=lambda _: None):
+        return ensure(engine, cuda=cuda, distro="debian:12", network=network, reporter=Silent())
 
 
 @pytest.fixture(scope="session")
