@@ -19,7 +19,7 @@ from .ninja import output
 from .process import INTERRUPTED, Interrupted
 from .proof.choose import proof_for
 from .proof.sources import BUILD_MARK, Sources
-from .protocol import Built, Tree
+from .protocol import PRESETS, Built, Tree, Warn
 from .record import Attempt, ninja_identity
 from .trees import note_owner
 from .volume import CURRENT, states_of
@@ -102,9 +102,19 @@ class Work:
         if not compiles:
             self._mark(driver)
         point_link(os.path.join(decided.volume, CURRENT), decided.key)
+        if any(os.path.exists(os.path.join(decided.source, name)) for name in PRESETS):
+            self._tell_editors(driver)
         self._compile(driver)
         if installing is not None and self.result["code"] == 0:
             self._install(driver, installing)
+
+    def _tell_editors(self, driver: Driver) -> None:
+        from . import editor
+
+        try:
+            editor.keep(self.decided, self.context.request.rules, driver.jobs.number)
+        except (OSError, AttributeError, TypeError) as error:
+            self.context.events.send(Warn(text=f"the CMake preset for editors is not renewed: {error}"))
 
     def remember(self, seconds: float) -> None:
         """Add this attempt to the tree's history, unless there was nothing to do. It took `seconds`."""

@@ -27,6 +27,8 @@ else:
 
 # To be raised when a side could misunderstand the other; a new name with a default is no such change.
 VERSION = 1
+# CMake presets for editors, in the source folder: the person's if devbox wrote them, else a file for theirs to include.
+PRESETS = ("CMakeUserPresets.json", "CMakeDevboxPresets.json")
 
 
 class ProtocolError(Exception):

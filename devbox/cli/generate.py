@@ -23,6 +23,9 @@ from devbox.errors import EXIT_DRIFT
 from devbox.ui.console import CYAN
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from devbox.cli.application import Application
     from devbox.container.contract.generate import GenerateResult
     from devbox.ui.console import Console
 
@@ -41,6 +44,7 @@ app = typer.Typer()
     {
         "What is done": "check diff dry_run force",
         "The contract": "shared compose inline flat allow",
+        "For editors": "editor_tasks",
         "The image": "framework variant arch user base_image features find_links args",
         "The container": "gpus mounts env ports run_args name services repositories",
     }
@@ -64,6 +68,13 @@ def generate(
         ),
     ] = None,
     flat: FlatOption = False,
+    editor_tasks: Annotated[
+        bool,
+        typer.Option(
+            "--editor-tasks",
+            help="Write no contract, but tasks for VS Code and a CMake preset that drive the build tree.",
+        ),
+    ] = False,
     name: NameOption = None,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; fail (8) if the files are not what would be written.")
@@ -88,6 +99,9 @@ def generate(
     from devbox.trust.ask import check_rules
 
     run = application(context)
+    if editor_tasks:
+        _editor_tasks(run, workspace(path, exact=True), flags, force=force, dry_run=dry_run or check or diff)
+        return
     result, error = write(
         GenerateOptions(
             path=workspace(path, exact=True),
@@ -111,6 +125,29 @@ def generate(
     if diff and result.stale:
         # As of `diff` itself: something is shown.
         raise typer.Exit(EXIT_DRIFT)
+
+
+def _editor_tasks(run: Application, folder: Path, flags: Flags, *, force: bool, dry_run: bool) -> None:
+    from devbox.agent.protocol import PRESETS
+    from devbox.builds import editor
+
+    files = editor.write(folder, run.framework(folder, flags), force=force, dry_run=dry_run)
+
+    def text() -> str | None:
+        kept = [one for one in files if one.state == "kept"]
+        for one in files:
+            said = {"written": "would write" if dry_run else "wrote", "current": "is current:", "kept": "left alone:"}
+            run.console.info(f"{said[one.state]} {one.path}")
+        for one in files:
+            if one.path.name == PRESETS[1]:
+                run.console.info(
+                    f'note: {PRESETS[0]} is yours: add "include": ["{PRESETS[1]}"] to it, in version 4 or later'
+                )
+        if any(one.state == "written" and one.path.name in PRESETS for one in files):
+            run.console.info(f"next: {run.console.paint('devbox build', CYAN)}   # names its tree in the preset")
+        return "".join(one.text for one in kept) or None
+
+    run.show({"files": files}, text)
 
 
 def _text(result: GenerateResult, console: Console, *, failed: bool) -> str | None:

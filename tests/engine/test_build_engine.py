@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from devbox.builds import deliver
+from devbox.builds import deliver, editor
 from devbox.builds.request import BuildRequest
 from devbox.builds.test import argv_of_tests, junit_words, take_junit
 from devbox.builds.trees import trees
@@ -266,3 +266,31 @@ def test_after_a_kill_before_the_first_compile_the_next_build_is_right(place: Pl
 
 def test_the_agent_is_named_by_its_source() -> None:
     assert deliver.name() in deliver.run_argv("/build")[-1]
+
+
+def test_an_editors_preset_drives_the_very_tree_and_follows_it(place: Place) -> None:
+    """cmake's own words on the preset, as CLion and VS Code's CMake tools say them."""
+    cpu = load("cuda", "cpu")
+    tasks, presets = editor.write(place.workspace, cpu, force=False, dry_run=False)
+    assert (tasks.state, presets.state) == ("written", "written")
+
+    def theirs() -> str:
+        script = "cd /workspaces/cuda && cmake --preset devbox && cmake --build --preset devbox"
+        return place.run("sh", "-ec", script, user=place.inside.user)
+
+    first = place.build()
+    assert first.compiled == COUNT
+    assert "no work to do" in theirs()
+    assert place.build().compiled == 0
+    (place.workspace / "one.cpp").write_text(part("one", 3))
+    assert place.build().compiled == 1
+    assert "no work to do" in theirs()
+    (place.workspace / "one.cpp").write_text(part("one", 4))
+    said = theirs()
+    assert said.count("Building CXX object") == 1
+    assert place.run(f"{first.tree}/small") == "6\n"
+    assert place.build().compiled <= 1
+    debug = place.build(build_type="Debug")
+    assert debug.tree != first.tree
+    assert editor.write(place.workspace, cpu, force=False, dry_run=False)[1].state == "current"
+    assert debug.tree in (place.workspace / "CMakeUserPresets.json").read_text()
