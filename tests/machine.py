@@ -54,6 +54,7 @@ def stand_on(programs: Path, patch: pytest.MonkeyPatch) -> None:
     """Have this process run on the recorded machine, but for ports and folders of the one where it runs."""
     patch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     patch.setenv("DOCKER_HOST", f"unix://{programs}/docker.sock")
+    patch.setattr("devbox.config.network.additions", lambda: ())
     patch.setattr("devbox.facts.engine._limits", lambda **_: dict.fromkeys(("memlock", "stack", "nofile")))
     patch.setattr("devbox.oneshot.image_run._must_be_free", lambda *_: None)
     patch.setattr("devbox.container.contract.personal._is_there", lambda *_: True)

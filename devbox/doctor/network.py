@@ -32,6 +32,8 @@ def check(patient: Patient) -> Iterator[Finding]:
             if bundle
             else "there is neither a CA of its own nor a proxy to mind"
         )
+        if patient.network.added:
+            said += f" (ca_bundle), for {patient.network.added} was added to this machine's authorities"
         yield Finding("network", "ok", said)
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-import ssl
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,7 @@ _SYSTEMS = (
     ("etc/ca-certificates/trust-source/anchors", "etc/ssl/certs/ca-certificates.crt", "update-ca-trust"),
     ("etc/pki/trust/anchors", "var/lib/ca-certificates/ca-bundle.pem", "update-ca-certificates"),
 )
-_PEM = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_PEM = "-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----"
 _SUFFIXES = {".crt", ".pem", ".cer"}
 
 
@@ -34,6 +31,8 @@ def additions(root: Path = Path("/")) -> tuple[tuple[Path, Path, str], ...]:
 
 def _taking(path: Path, command: str) -> str:
     """Return what takes a file into the bundle: Debian's `update-ca-certificates` sees `*.crt` alone (its man page)."""
+    import shlex
+
     if path.suffix == ".crt" or "share/ca-certificates" not in str(path):
         return command
     return f"{shlex.join(['mv', str(path), str(path.with_suffix('.crt'))])} && sudo {command}"
@@ -41,12 +40,15 @@ def _taking(path: Path, command: str) -> str:
 
 def certificates(path: Path) -> frozenset[bytes]:
     """Return the certificates in a PEM file, each as its DER bytes; none where it is none, or cannot be read."""
+    import re
+    import ssl  # 10 ms, which `up` has no use for
+
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return frozenset()
     found = set()
-    for block in _PEM.findall(text):
+    for block in re.findall(_PEM, text, re.DOTALL):
         try:
             found.add(ssl.PEM_cert_to_DER_cert(block))
         except ValueError:
@@ -56,6 +58,8 @@ def certificates(path: Path) -> frozenset[bytes]:
 
 def expired(path: Path, now: float) -> tuple[str, ...]:
     """Return the subjects of the authorities in a PEM file whose time was over at `now` (seconds since the epoch)."""
+    import ssl
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         context.load_verify_locations(cafile=path)

@@ -12,6 +12,7 @@ from devbox import config, masking
 from devbox.config import TABLE
 from devbox.config.network import network_of
 from devbox.errors import ConfigError, UsageError
+from devbox.facts import certificates
 
 
 @pytest.fixture
@@ -257,7 +258,27 @@ def test_the_bundle_of_the_usual_variables_is_taken_where_it_is_a_file(places: t
     }
     assert network_of(load(None), environ).ca_bundle == workspace / "ca.pem"
     assert network_of(load(None, ca_bundle="none"), environ).ca_bundle is None
-    assert network_of(load(None), {"SSL_CERT_FILE": ""}).ca_bundle is None
+
+
+def test_the_systems_own_bundle_is_taken_where_authorities_were_added_to_it_and_nobody_names_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added, bundle = (
+        tmp_path / "usr/local/share/ca-certificates/site.crt",
+        tmp_path / "etc/ssl/certs/ca-certificates.crt",
+    )
+    monkeypatch.setattr("devbox.config.network.additions", lambda: certificates.additions(tmp_path))
+    for file in (bundle, added):
+        assert network_of(load(None), {"SSL_CERT_FILE": ""}).ca_bundle is None
+        file.parent.mkdir(parents=True)
+        file.write_text("x")
+    found = network_of(load(None), {})
+    assert (found.ca_bundle, found.added) == (bundle, added)
+    (said,) = found.note()
+    assert all(word in said for word in (str(added), str(bundle), "ca_bundle"))
+    named = network_of(load(None), {"SSL_CERT_FILE": str(added)})
+    assert (named.ca_bundle, named.note()) == (added, ())
+    assert network_of(load(None, ca_bundle="none"), {}).ca_bundle is None
 
 
 class TestWorkspaceTables:

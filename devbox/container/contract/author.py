@@ -114,6 +114,7 @@ def draft(facts: Facts, base_image: str) -> Draft:
         *([f"architectures: {', '.join(arch.capabilities)} ({arch.origin})"] if arch.capabilities else []),
         *(f"{one.name} is {one.value}: {one.place}" for one in facts.pins),
         *limit_notes,
+        *facts.network.note(),
         *([f"this host has no {' and no '.join(missing)}: the container gets none"] if missing else []),
         *personal.unset(facts.additions, facts.environ),
         *personal.without_effect(settings, facts.form),

@@ -50,8 +50,8 @@ def explain(workspace: Path, environ: Mapping[str, str]) -> tuple[Setting, ...]:
     found: dict[str, list[Value]] = {key: [] for key in TABLE}
     for key, value in config.Settings().items():
         found[key].append(Value(value, DEFAULT))
-    for key, (text, name) in ambient(environ).items():
-        found[key].append(Value(TABLE[key].shown(text), f"${name}"))
+    for key, (text, origin) in ambient(environ).items():
+        found[key].append(Value(TABLE[key].shown(text), origin))
     said = config.load(workspace, environ=environ, flags={})
     for key, value, origin in _of_framework(workspace, said):
         found[key].append(Value(value, origin))

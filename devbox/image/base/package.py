@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import tempfile
 from pathlib import Path
@@ -35,6 +36,11 @@ SUITES = {
 }
 # PyPI's `cuda-toolkit` by CUDA release. CUDA 12's wheels are laid out as one folder a component, which is no toolkit.
 TOOLKITS = {"13.0": "13.0.2", "13.1": "13.1.1", "13.2": "13.2.1", "13.3": "13.3.1"}
+# The package of a distribution's keys, without which apt takes nothing from it, and the file that mmdebstrap looks for.
+_KEYS = {
+    "debian": ("debian-archive-keyring", "/usr/share/keyrings/debian-archive-keyring.gpg"),
+    "ubuntu": ("ubuntu-keyring", "/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
+}
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -88,6 +94,8 @@ def ensure(
 
     with lock(state_dir() / "locks" / "package-base.lock", on_wait=waiting):
         if rebuild or engine.image(name) is None:
+            for note in network.note():
+                reporter.info(f"note: {note}")
             if not cuda:
                 _make_root(engine, name, distro, network, reporter)
             else:
@@ -120,11 +128,29 @@ def _make_root(engine: Engine, name: str, distro: str, network: Network, reporte
             engine.run(["import", "--change", f"ENV PATH={PATH}", "--change", 'CMD ["bash"]', archive, name])
 
 
+def _this_family() -> str:
+    """Return which distribution this machine is of, as /etc/os-release names it; "" where it says nothing."""
+    try:
+        return platform.freedesktop_os_release()["ID"]
+    except OSError:
+        return ""
+
+
 def _bootstrap(distro: str, archive: str, network: Network, reporter: Reporter) -> None:
-    if shutil.which("mmdebstrap") is None:
+    family = distro.partition(":")[0]
+    keys, keyring = _KEYS[family]
+    # Its own keys apt trusts already; others are looked for in their file, by gpg.
+    ours = _this_family() == family
+    programs = {"mmdebstrap": "mmdebstrap", **({} if ours else {"gpg": "gpg"})}
+    if os.geteuid() != 0:
+        programs["newuidmap"] = "uidmap"
+    missing = [package for program, package in programs.items() if shutil.which(program) is None]
+    if not ours and not Path(keyring).exists():
+        missing.append(keys)
+    if missing:
         raise EngineError(
-            f"neither can {distro} be pulled, nor is mmdebstrap installed, which makes it from packages",
-            hint="sudo apt-get install mmdebstrap   # then run this again",
+            f"{distro} cannot be pulled, and to make it from packages this machine lacks {', '.join(missing)}",
+            hint=f"sudo apt-get install {' '.join(missing)}   # then run this again",
         )
     argv = ["mmdebstrap", "--variant=minbase", "--include=apt,ca-certificates"]
     if os.geteuid() != 0:
@@ -140,10 +166,9 @@ def _bootstrap(distro: str, archive: str, network: Network, reporter: Reporter) 
         environ={**os.environ, **network.proxies()},
     )
     if not done.ok:
-        keys = "ubuntu-keyring" if distro.startswith("ubuntu:") else "debian-archive-keyring"
         raise ImageError(
             f"mmdebstrap could not make {distro} from its packages",
-            hint=f"sudo apt-get install {keys}   # its keys; the mirror must also be reachable",
+            hint="devbox doctor network   # the mirror must be reachable: proxies, and ca_bundle for https",
             detail=last_lines(done.stderr),
         )
 

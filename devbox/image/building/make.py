@@ -163,6 +163,8 @@ def plan(engine: Engine, request: BuildRequest, settings: Settings, reporter: Re
     # Before a base image is looked for, which may take minutes.
     if not request.dry_run:
         require(engine, reporter)
+        for note in network.note():
+            reporter.info(f"note: {note}")
     podman = engine.flavour.podman
     name = request.builder or settings.builder
     which = builder.gather(engine, name) if name or _asks_more(common) else None

@@ -30,6 +30,9 @@ _NO_BUILDER = re.compile(r'no builder "([^"]+)" found')
 # What uv and pip say of an index that does not answer. The stages that install packages source this file.
 _NO_INDEX = re.compile(r"Failed to fetch:\s+`?(\S+?)`?$|Failed to establish a new connection|Name or service not known")
 _STAGE = "/run/devbox/lib.sh"
+# What pip, curl, git, apt and Go say where a site opens TLS, and its authority is not known in the build.
+_UNTRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED|self.signed certificate|local issuer certificate|unknown authority")
+_AUTHORITIES = "devbox doctor network   # which authorities a build gets: the setting ca_bundle names them"
 _OWN_BUILDER = "docker buildx use default   # the engine's own; for one command: BUILDX_BUILDER=default"
 
 
@@ -121,18 +124,21 @@ def failure(steps: PlainLog, log: Path) -> EngineError:
             hint="devbox image base   # makes one from packages; or choose another with --base-image",
             detail=step.error,
         )
+    detail = "\n".join([*step.lines, step.reason])
+    if _UNTRUSTED.search(detail):
+        return ImageError(
+            f"the image could not be built: {_short(step.title)} trusts nobody who signs for this network",
+            hint=_AUTHORITIES,
+            detail=detail,
+        )
     unreachable = next((found for line in step.lines if (found := _NO_INDEX.search(line))), None)
     if unreachable is not None and _STAGE in step.title:
         return ImageError(
             f"the image could not be built: {unreachable[1] or 'the index of packages'} cannot be reached",
             hint=f"--find-links FOLDER   # wheels that were had otherwise; or --arg …_INDEX=URL. {whole}",
-            detail="\n".join([*step.lines, step.reason]),
+            detail=detail,
         )
-    return ImageError(
-        f"the image could not be built: {_short(step.title)} failed",
-        hint=whole,
-        detail="\n".join([*step.lines, step.reason]),
-    )
+    return ImageError(f"the image could not be built: {_short(step.title)} failed", hint=whole, detail=detail)
 
 
 def builder_failure(steps: PlainLog) -> EngineError | None:
