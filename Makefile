@@ -80,6 +80,10 @@ slow-test: $(STAMP) tools engine reference ## Run the tests that take minutes: l
 reach-test: $(STAMP) engine ## Run the main job on other engines, which it starts in a container: rootless Docker, Podman
 	$(PYTEST) -m reach tests/reach $(ARGS)
 
+.PHONY: bare-test
+bare-test: $(STAMP) engine ## Type `make demo` and `make check` on bare Debian 12, 13, Ubuntu 22.04, 24.04, as root and not; ARGS=ubuntu22.04
+	@$(BIN)/python -m tests.trees.bare $(ARGS)
+
 .PHONY: chaos
 chaos: $(STAMP) engine ## Kill and interrupt commands anywhere, and see that the same ones finish; SEED=, ROUNDS=
 	SEED="$(SEED)" ROUNDS="$(ROUNDS)" $(PYTEST) -m slow -rP tests/engine/test_chaos.py $(ARGS)
