@@ -118,13 +118,19 @@ scale: $(STAMP) tools engine ## Measure how times grow with containers, files an
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m bench.scale $(ARGS)
 
 .PHONY: wheel
-wheel: $(STAMP) ## Build the wheel with its SBOM and hashes, and prove that it works when installed outside the checkout
-	$(BIN)/pytest -m slow tests/unit/test_wheel.py tests/unit/test_lock.py $(ARGS)
-	rm -rf dist
-	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
-	cd dist && for wheel in *.whl; do ../$(BIN)/python ../.ci/sbom.py "$$wheel" ../.ci/requirements.txt > "$${wheel%.whl}.cdx.json"; done
-	cd dist && sha256sum -- * > SHA256SUMS
-	@ls -l dist
+wheel: $(STAMP) ## Build sdist and wheel of the commit, with SBOM and hashes, and prove that the wheel works outside the checkout
+	@$(BIN)/pytest -q -m slow tests/unit/test_lock.py
+	@$(BIN)/python .ci/package.py
+
+.PHONY: release
+release: $(STAMP) ## Make the release VERSION=1.2.3: the changelog's section, a commit, a tag, and the same as `make wheel` from it
+	@test -n "$(VERSION)" || { echo "make release VERSION=1.2.3" >&2; exit 2; }
+	@$(BIN)/pytest -q -m slow tests/unit/test_lock.py
+	@$(BIN)/python .ci/package.py $(VERSION)
+
+.PHONY: matrix
+matrix: ## Run `make check` with each Python that devbox is for; PYTHONS="3.11 3.14"
+	@.ci/matrix $(PYTHONS)
 
 .PHONY: lock
 lock: ## Write the lock of what is installed here: the newest versions that pyproject.toml allows, by their hashes
@@ -139,5 +145,5 @@ devcontainers: docs ## The same: the definitions follow from the code as the pag
 
 .PHONY: clean
 clean: ## Remove what was built and cached; containers and volumes are left alone
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-3.* dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find devbox tests bench docs -name __pycache__ -type d -prune -exec rm -rf {} +

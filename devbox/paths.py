@@ -43,18 +43,30 @@ def expanded(text: str) -> Path:
     return _path(os.path.expanduser(text))  # noqa: PTH111  # Path.expanduser raises for nobody
 
 
-def _user_dir(override: str, xdg: str, fallback: str, kind: str) -> str:
-    chosen = os.environ.get(override)
+def _user_dir(kind: str) -> str:
+    """Return a folder of the user's for `kind`: "state", "cache" or "config"."""
+    chosen = os.environ.get(f"DEVBOX_{kind.upper()}_DIR")
     if chosen:
         return chosen
-    if os.uname().sysname != "Darwin":
-        # The XDG Base Directory Specification, spelled out: `exec` reads the state directory, and importing
-        # platformdirs costs more than all that `exec` does before it starts docker.
-        base = os.environ.get(xdg, "")
-        return f"{base if base.startswith('/') else f'{_home()}/{fallback}'}/devbox"
+    _home()  # says it where there is none
     import platformdirs
 
-    return str(getattr(platformdirs, f"user_{kind}_path")("devbox"))
+    return str(getattr(platformdirs, f"user_{kind}_dir")("devbox"))
+
+
+def _quickly(kind: str, fallback: str) -> str:
+    """Return the same as `_user_dir`, which a test holds true: on Linux without platformdirs.
+
+    Importing it costs more than all that `exec` does before it starts docker. What is spelled out is the XDG Base
+    Directory Specification.
+    """
+    if os.uname().sysname == "Darwin":
+        return _user_dir(kind)
+    chosen = os.environ.get(f"DEVBOX_{kind.upper()}_DIR")
+    if chosen:
+        return chosen
+    base = os.environ.get(f"XDG_{kind.upper()}_HOME", "")
+    return f"{base if base.startswith('/') else f'{_home()}/{fallback}'}/devbox"
 
 
 def state_dir() -> Path:
@@ -64,7 +76,7 @@ def state_dir() -> Path:
 
 def state_folder() -> str:
     """Return the same as text."""
-    return _user_dir("DEVBOX_STATE_DIR", "XDG_STATE_HOME", ".local/state", "state")
+    return _quickly("state", ".local/state")
 
 
 def runtime_dir() -> Path:
@@ -89,7 +101,7 @@ def runtime_folder() -> str:
 
 def cache_dir() -> Path:
     """Directory of what was downloaded and may be deleted at any time: it is fetched again when it is needed."""
-    return _path(_user_dir("DEVBOX_CACHE_DIR", "XDG_CACHE_HOME", ".cache", "cache"))
+    return _path(_user_dir("cache"))
 
 
 def config_dir() -> Path:
@@ -98,7 +110,7 @@ def config_dir() -> Path:
     Who has no home has no settings either: then it is one that is not there.
     """
     try:
-        return _path(_user_dir("DEVBOX_CONFIG_DIR", "XDG_CONFIG_HOME", ".config", "config"))
+        return _path(_user_dir("config"))
     except UsageError:
         return _path("/nonexistent/devbox")
 
@@ -108,7 +120,7 @@ def may_set_context(environ: Mapping[str, str]) -> bool:
     if "DEVBOX_CONTEXT" in environ:
         return True
     try:
-        folder = _user_dir("DEVBOX_CONFIG_DIR", "XDG_CONFIG_HOME", ".config", "config")
+        folder = _quickly("config", ".config")
         with open(f"{folder}/config.toml", "rb") as file:  # noqa: PTH123
             return b"context" in file.read()
     except (OSError, UsageError):

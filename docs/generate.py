@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 REFERENCE = Path(__file__).parent / "reference"
 IMAGES = Path(__file__).parent / "images"
+MANUAL = Path(__file__).parent / "man/devbox.1"
 DEFINITIONS = Path(__file__).resolve().parents[1] / "devcontainers"
 COMMAND_LINE = """\
 # Command line
@@ -57,6 +58,15 @@ images are those of a registry: to take another, set `BASE_IMAGE` in `build.args
 |---|---|---|---|---|
 """
 
+
+# The rows of the manual page on the folders of devbox, which no command and no setting is about.
+FOLDERS = (
+    ("DEVBOX_CONFIG_DIR, DEVBOX_STATE_DIR, DEVBOX_CACHE_DIR", "Folders instead of those below."),
+    ("~/.config/devbox/config.toml", "Your settings. `$XDG_CONFIG_HOME` moves it."),
+    ("devbox.toml", "The settings of a checkout, at its top."),
+    ("~/.local/state/devbox", "What devbox remembers and may forget, logs among it. `$XDG_STATE_HOME` moves it."),
+    ("~/.cache/devbox", "What was downloaded. `$XDG_CACHE_HOME` moves it."),
+)
 
 # Beside its default variant, a framework's definitions are those for the older CUDA and for machines without a GPU.
 PUBLISHED = ("cuda12", "cpu")
@@ -266,12 +276,11 @@ def section(name: str, command: Any) -> str:
     from devbox.cli.help import examples
 
     context = typer.Context(command, info_name=name)
-    usage = command.get_usage(context).removeprefix("Usage: ").replace("\n", " ")
     lines = [f"## {name}", ""]
-    lines += [(command.help or "").strip(), "", "```", " ".join(usage.split()), "```"]
+    lines += [(command.help or "").strip(), "", "```", _usage(command, context), "```"]
     for title, rows in _tables(command, context).items():
         cells = [tuple(" ".join(cell.split()).replace("|", "\\|") for cell in row) for row in rows]
-        told = [f"| `{left}` | {right} |" for left, right in cells if "--help" not in left]
+        told = [f"| `{left}` | {right} |" for left, right in cells]
         lines += [*(["", f"{title}:"] if title else []), "", "| | |", "|---|---|", *told] if told else []
     shown = examples(command)
     width = max(map(len, shown), default=0)
@@ -280,13 +289,17 @@ def section(name: str, command: Any) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _usage(command: Any, context: Any) -> str:
+    return " ".join(command.get_usage(context).removeprefix("Usage: ").split())
+
+
 def _tables(command: Any, context: Any) -> dict[str, list[tuple[str, str]]]:
     """Return what is said of a command's parameters by the title of its panel, in one table where it has no panels."""
     from devbox.cli.help import panels
 
     if getattr(command, "commands", None):
         return {}
-    found = panels(command, context)
+    found = {title: [row for row in rows if "--help" not in row[0]] for title, rows in panels(command, context).items()}
     own = found.keys() - {"Arguments", "Options"}
     return found if own else {"": [row for rows in found.values() for row in rows]}
 
@@ -299,6 +312,37 @@ def command_line() -> str:
 
     root = typer.main.get_command(app)
     return "\n".join([COMMAND_LINE, *(section(name, command) for name, command in commands(root, "devbox"))])
+
+
+def manual() -> str:
+    """Return the manual page, `man devbox`."""
+    import typer
+    from manual import page
+
+    from devbox.cli.app import app
+    from devbox.cli.help import examples
+    from devbox.config.table import TABLE
+
+    def told(name: str, command: Any) -> tuple[str, str, dict[str, list[tuple[str, str]]]]:
+        context = typer.Context(command, info_name=name)
+        shown = {"Examples": [*examples(command).items()]} if examples(command) else {}
+        return _usage(command, context), (command.help or "").strip(), {**_tables(command, context), **shown}
+
+    root = typer.main.get_command(app)
+    context = typer.Context(root, info_name="devbox")
+    records = (one.get_help_record(context) for one in root.get_params(context))
+    codes = (REFERENCE / "exit-codes.md").read_text(encoding="utf-8")
+    variables = [(one.variable, one.help) for one in TABLE.values()]
+    return page(
+        COMMAND_LINE.rpartition("-->")[2],
+        [row for row in records if row],
+        {name: told(name, command) for name, command in commands(root, "devbox") if command is not root},
+        {
+            "environment": [*variables, *(row for row in FOLDERS if row[0].startswith("DEVBOX"))],
+            "exit status": re.findall(r"^\| (\d+) \| (.*?) \|", codes, re.MULTILINE),
+            "files": [row for row in FOLDERS if not row[0].startswith("DEVBOX")],
+        },
+    )
 
 
 def settings() -> str:
@@ -339,6 +383,7 @@ def main(args: list[str]) -> int:
     """Write the pages, or compare them with `--check`."""
     pages = {
         REFERENCE / "cli.md": command_line(),
+        MANUAL: manual(),
         REFERENCE / "build-key.md": build_key(),
         REFERENCE / "settings.md": settings(),
         REFERENCE / "differences.md": differences(),

@@ -42,6 +42,20 @@ def test_a_user_without_an_account_is_called_by_the_number(monkeypatch: pytest.M
     assert paths.state_dir() == Path("/home/x/.local/state/devbox")
 
 
+@pytest.mark.parametrize("base", [None, "", "relative", "/elsewhere", "/else where/"])
+@pytest.mark.parametrize("chosen", ["", "/chosen"])
+@pytest.mark.parametrize(("kind", "fallback"), [("state", ".local/state"), ("config", ".config"), ("cache", ".cache")])
+def test_the_quick_rule_is_that_of_platformdirs(
+    monkeypatch: pytest.MonkeyPatch, kind: str, fallback: str, chosen: str, base: str | None
+) -> None:
+    monkeypatch.setenv(f"DEVBOX_{kind.upper()}_DIR", chosen)
+    monkeypatch.setenv("HOME", "/home/x")
+    monkeypatch.delenv(f"XDG_{kind.upper()}_HOME", raising=False)
+    if base is not None:
+        monkeypatch.setenv(f"XDG_{kind.upper()}_HOME", base)
+    assert Path(paths._quickly(kind, fallback)) == Path(paths._user_dir(kind))
+
+
 def test_nobodys_home_stays_as_it_is_written() -> None:
     assert paths.expanded("~no-such-user-here/x") == Path("~no-such-user-here/x")
 

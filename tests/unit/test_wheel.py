@@ -6,21 +6,18 @@ import os
 import subprocess
 import sys
 import zipfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
-
-from devbox._version import __version__
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def wheel(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this checkout."""
+    """The wheel of this checkout, or the one that $WHEEL names."""
+    if "WHEEL" in os.environ:
+        return Path(os.environ["WHEEL"])
     folder = tmp_path_factory.mktemp("wheel")
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(repository)],
@@ -42,6 +39,7 @@ def test_the_wheel_holds_code_frameworks_stages_templates_and_licence(wheel: Pat
     }
     assert expected - names == set()
     assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert any(name.endswith("share/man/man1/devbox.1") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "bench/", "docs/"))]
 
 
@@ -54,7 +52,8 @@ def test_it_works_installed_outside_the_checkout(wheel: Path, tmp_path: Path) ->
     def ask(*argv: str | Path) -> str:
         return subprocess.run(argv, cwd=tmp_path, env=environ, capture_output=True, text=True, check=True).stdout
 
-    assert ask(venv / "bin/devbox", "--version") == f"devbox {__version__}\n"
+    assert ask(venv / "bin/devbox", "--version") == f"devbox {wheel.name.split('-')[1]}\n"
+    assert (venv / "share/man/man1/devbox.1").is_file()
     code = (
         "import devbox; from devbox.paths import data_dir; print(devbox.__file__); "
         "print(*(file.name for file in data_dir('dockerfiles').iterdir()))"
