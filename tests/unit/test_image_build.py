@@ -41,6 +41,23 @@ def test_the_step_that_failed_and_not_the_one_that_was_cancelled() -> None:
     assert error.hint == "less '/state/logs/image 1.log'   # the whole log"
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed'",
+        "curl: (60) SSL certificate problem: unable to get local issuer certificate",
+        "x509: certificate signed by unknown authority",
+    ],
+)
+def test_a_site_that_opens_tls_is_told_from_other_failures(said: str) -> None:
+    log = PlainLog()
+    for line in (DATA / "step-failed.txt").read_text(encoding="utf-8").splitlines():
+        log.feed(f"#6 0.157 {said}" if line == "#6 0.157 two" else line)
+    error = failure(log, Path("/state/logs/image 1.log"))
+    assert said in (error.detail or "")
+    assert "ca_bundle" in (error.hint or "")
+
+
 def test_a_base_image_out_of_reach_is_named() -> None:
     error = explained("base-unreachable.txt")
     assert "nosuch.example/x:1" in error.message

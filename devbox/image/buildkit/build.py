@@ -125,20 +125,14 @@ def failure(steps: PlainLog, log: Path) -> EngineError:
             detail=step.error,
         )
     detail = "\n".join([*step.lines, step.reason])
-    if _UNTRUSTED.search(detail):
-        return ImageError(
-            f"the image could not be built: {_short(step.title)} trusts nobody who signs for this network",
-            hint=_AUTHORITIES,
-            detail=detail,
-        )
+    what, hint = f"{_short(step.title)} failed", whole
     unreachable = next((found for line in step.lines if (found := _NO_INDEX.search(line))), None)
-    if unreachable is not None and _STAGE in step.title:
-        return ImageError(
-            f"the image could not be built: {unreachable[1] or 'the index of packages'} cannot be reached",
-            hint=f"--find-links FOLDER   # wheels that were had otherwise; or --arg …_INDEX=URL. {whole}",
-            detail=detail,
-        )
-    return ImageError(f"the image could not be built: {_short(step.title)} failed", hint=whole, detail=detail)
+    if _UNTRUSTED.search(detail):
+        what, hint = f"{_short(step.title)} trusts nobody who signs for this network", _AUTHORITIES
+    elif unreachable is not None and _STAGE in step.title:
+        what = f"{unreachable[1] or 'the index of packages'} cannot be reached"
+        hint = f"--find-links FOLDER   # wheels that were had otherwise; or --arg …_INDEX=URL. {whole}"
+    return ImageError(f"the image could not be built: {what}", hint=hint, detail=detail)
 
 
 def builder_failure(steps: PlainLog) -> EngineError | None:
