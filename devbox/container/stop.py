@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbox.container import memory, ports, which
-from devbox.container.inside.find import candidate, containers_of
+from devbox.container.inside.find import candidate, containers_of, is_for_one_command
 from devbox.container.inside.probe import project_of
 from devbox.container.project import forget, last_projects
 from devbox.container.target import HELPER, LOCAL_FOLDER, ONE_SHOT, folder_of, no_container
@@ -256,7 +256,7 @@ def _remove_volume(engine: Engine, name: str, workspace: str) -> None:
             return
         listed = engine.run(["ps", "--all", "--quiet", "--no-trunc", "--filter", f"volume={name}"], check=False)
         users = engine.inspect("container", listed.stdout.split())
-        idle = [one for one in users if _was_left(one, workspace)]
+        idle = [one for one in users if _was_left(engine, one, workspace)]
         busy = [one for one in users if one not in idle and HELPER not in (one["Config"]["Labels"] or {})]
         if busy or time.monotonic() > deadline:
             raise EngineError(
@@ -269,7 +269,9 @@ def _remove_volume(engine: Engine, name: str, workspace: str) -> None:
         time.sleep(0.1)
 
 
-def _was_left(inspected: JSON, workspace: str) -> bool:
+def _was_left(engine: Engine, inspected: JSON, workspace: str) -> bool:
     """Tell whether a container is devbox's own for one command, and was left by one that was killed."""
     labels = inspected["Config"]["Labels"] or {}
-    return (HELPER in labels or labels.get(ONE_SHOT) == workspace) and inspected["State"]["Status"] not in _BUSY
+    ours = HELPER in labels or labels.get(ONE_SHOT) == workspace
+    ended = inspected["State"]["Status"] not in _BUSY
+    return ours and ended and is_for_one_command(engine, labels, inspected["Image"])

@@ -14,7 +14,7 @@ from devbox.lean import loads
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import NamedTuple
+    from typing import Any, NamedTuple
 else:
     from devbox.lean import NamedTuple
 
@@ -124,12 +124,21 @@ def tls_folder(environ: Mapping[str, str], context: str) -> str:
     return _of_context(environ, context, "tls", "docker")
 
 
+def is_unverified(environ: Mapping[str, str], context: str) -> bool:
+    """Tell whether a docker context takes any certificate for the engine's (`docker context create` calls it so)."""
+    return bool(_endpoint(environ, context).get("SkipTLSVerify"))
+
+
 def _url_of(environ: Mapping[str, str], context: str) -> str:
+    return str(_endpoint(environ, context).get("Host") or "")
+
+
+def _endpoint(environ: Mapping[str, str], context: str) -> dict[str, Any]:
     try:
         with open(_of_context(environ, context, "meta", "meta.json"), "rb") as stream:  # noqa: PTH123
-            return str(loads(stream.read())["Endpoints"]["docker"]["Host"])
+            return dict(loads(stream.read())["Endpoints"]["docker"])
     except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        return {}
 
 
 def _of_context(environ: Mapping[str, str], context: str, kind: str, name: str) -> str:

@@ -10,7 +10,7 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING
 
-from devbox.engine.address import address, tls_folder
+from devbox.engine.address import address, is_unverified, tls_folder
 from devbox.errors import EngineError
 
 if TYPE_CHECKING:
@@ -61,7 +61,9 @@ def _client_of(where: Address, environ: Mapping[str, str]) -> APIClient:
         verified = bool(environ.get("DOCKER_TLS_VERIFY"))
         return _client(where.url, folder if verified or environ.get("DOCKER_TLS") else None, verified)
     folder = tls_folder(environ, where.context)
-    return _client(where.url, folder if os.path.isdir(folder) else None, True)  # noqa: PTH112, FBT003
+    verified = not is_unverified(environ, where.context)
+    # One that is to take any certificate speaks TLS without one of its own, too.
+    return _client(where.url, folder if os.path.isdir(folder) or not verified else None, verified)  # noqa: PTH112
 
 
 @cache
@@ -79,6 +81,11 @@ def _client(url: str, folder: str | None, verified: bool) -> APIClient:  # noqa:
             return _by_itself(APIClient(base_url=url, version=_VERSION))
         ca, *pair = (os.path.join(folder, name) for name in ("ca.pem", "cert.pem", "key.pem"))  # noqa: PTH118
         own = tuple(pair) if all(map(os.path.exists, pair)) else None
+        if not verified:
+            # The person has said so. Each question would be warned of.
+            import urllib3
+
+            urllib3.disable_warnings()
         tls = TLSConfig(client_cert=own, ca_cert=ca if os.path.exists(ca) else None, verify=verified)  # noqa: PTH110
         return _by_itself(APIClient(base_url=url, version=_VERSION, tls=tls))
     except DockerException as error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from devbox.container.target import HELPER, LOCAL_FOLDER, ONE_SHOT
+from devbox.container.inside.find import is_for_one_command
+from devbox.container.target import HELPER, ONE_SHOT
 
 if TYPE_CHECKING:
     from devbox.engine.docker import ContainerSummary, Engine
@@ -19,6 +20,5 @@ def left_over(engine: Engine, workspace: str | None) -> tuple[ContainerSummary, 
     """Return what commands for a workspace left, or for any where it is None; helpers belong to none."""
     asked = ({HELPER: None}, {ONE_SHOT: workspace})
     found = (one for labels in asked for one in engine.containers(labels))
-    # An image can carry any label: a dev container is nobody's helper.
-    own = (one for one in found if LOCAL_FOLDER not in one.labels)
-    return tuple(one for one in own if one.state in _ENDED and time.time() - one.created > FRESH_SECONDS)
+    ended = (one for one in found if one.state in _ENDED and time.time() - one.created > FRESH_SECONDS)
+    return tuple(one for one in ended if is_for_one_command(engine, one.labels, one.image_id))

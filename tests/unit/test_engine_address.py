@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import http.server
 import json
 import os
+import shutil
+import ssl
+import subprocess
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +19,7 @@ import pytest
 from devbox import config
 from devbox.__main__ import _in_context
 from devbox.container.checkout.elsewhere import is_seen
-from devbox.engine import tunnel
+from devbox.engine import sdk, tunnel
 from devbox.engine.address import address, in_context, reached, tls_folder
 from devbox.engine.docker import Engine
 from devbox.errors import ConfigError, EngineError
@@ -42,6 +48,38 @@ def test_a_context_is_stronger_than_what_else_names_an_engine(contexts: dict[str
     assert (address(chosen).url, address(chosen).context) == ("tcp://far:2376", "far")
     assert address(in_context(said, "none")).url == ""
     assert Path(tls_folder(chosen, "far")).parent.parent.name == "tls"
+
+
+@pytest.mark.parametrize("unverified", [False, True])
+def test_a_context_says_whether_any_certificate_will_do(
+    contexts: dict[str, str], tmp_path: Path, *, unverified: bool
+) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=other"]
+    made = ["openssl", "req", "-x509", *kind, "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(made, check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            url = f"tcp://127.0.0.1:{server.server_port}"
+            name = hashlib.sha256(b"far").hexdigest()
+            endpoint = {"Host": url, "SkipTLSVerify": unverified}
+            (tmp_path / "contexts/meta" / name / "meta.json").write_text(
+                json.dumps({"Endpoints": {"docker": endpoint}})
+            )
+            if not unverified:
+                folder = tmp_path / "contexts/tls" / name / "docker"
+                folder.mkdir(parents=True)
+                # Another authority's: none has signed it.
+                shutil.copy(certificate, folder / "ca.pem")
+            chosen = in_context(contexts, "far")
+            with contextlib.nullcontext() if unverified else pytest.raises(OSError, match="certificate"):
+                assert sdk.ask(chosen, "/_ping", timeout=10)[0] == 501
+        finally:
+            server.shutdown()
 
 
 def test_a_contexts_socket_is_asked_at_once(contexts: dict[str, str]) -> None:
@@ -110,23 +148,31 @@ class Seeing(Engine):
     def __init__(self, *, folder: Path | None, image_first: bool = False) -> None:
         super().__init__(environ={"DOCKER_HOST": "tcp://far:1"})
         self.folder, self.image_first = folder, image_first
+        self.asked: list[Path] = []
 
     def ask(
         self, request: str, *, body: Mapping[str, Any] | None = None, timeout: float | None = None
     ) -> tuple[int, bytes]:
         assert body is not None
         source = Path(body["HostConfig"]["Mounts"][0]["Source"])
+        self.asked.append(source)
         if self.image_first or (self.folder is not None and source.is_relative_to(self.folder) and source.exists()):
             return 404, b'{"message":"No such image"}'
         return 400, b'{"message":"invalid mount config for type \\"bind\\": bind source path does not exist: /x"}'
 
 
-@pytest.mark.parametrize("git", [True, False])
-def test_an_engine_is_asked_whether_it_sees_a_folder(tmp_path: Path, git: bool) -> None:
-    if git:
+@pytest.mark.parametrize("git", ["folder", "none", "link"])
+def test_an_engine_is_asked_whether_it_sees_a_folder(tmp_path: Path, git: str) -> None:
+    engine = Seeing(folder=tmp_path)
+    if git == "folder":
         (tmp_path / ".git").mkdir()
+    elif git == "link":
+        (tmp_path / "other").mkdir()
+        (tmp_path / ".git").symlink_to("other")
     before = sorted(tmp_path.rglob("*"))
-    assert sees(Seeing(folder=tmp_path), tmp_path) is True
+    assert sees(engine, tmp_path) is True
+    # Where a link leads is somebody else's.
+    assert {one.parent for one in engine.asked} == {tmp_path / ".git" if git == "folder" else tmp_path}
     assert sees(Seeing(folder=tmp_path / "other"), tmp_path) is False
     assert sees(Seeing(folder=tmp_path, image_first=True), tmp_path) is None
     assert sorted(tmp_path.rglob("*")) == before

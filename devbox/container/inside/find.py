@@ -10,7 +10,9 @@ from devbox.container import memory
 from devbox.container.inside.probe import resolve
 from devbox.container.target import (
     CONFIG_FILE,
+    HELPER,
     LOCAL_FOLDER,
+    ONE_SHOT,
     Candidate,
     folder_of,
     mounts_of,
@@ -21,7 +23,7 @@ from devbox.container.target import (
 from devbox.devcontainer.spelling import host_spelling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from devbox.container.target import Target
     from devbox.engine.docker import ContainerSummary, Engine
@@ -112,3 +114,14 @@ def known_as(engine: Engine, folder: Path) -> Path:
         if os.path.realpath(name) == real:
             return Path(name)
     return folder
+
+
+def is_for_one_command(engine: Engine, labels: Mapping[str, str], image: str) -> bool:
+    """Tell whether devbox made a container for one command, by its labels: as a helper, or for `devbox run`.
+
+    What its `image` says counts for nothing: an image can carry any label. A dev container is none of these.
+    """
+    if LOCAL_FOLDER in labels or not {HELPER, ONE_SHOT} & labels.keys():
+        return False
+    said = ((engine.image(image) or {}).get("Config") or {}).get("Labels") or {}
+    return any(name in labels and name not in said for name in (HELPER, ONE_SHOT))
