@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from devbox.engine.spec import fields_of
 from devbox.masking import has_password, is_secret_name
+from devbox.trust import dockerfiles
 from devbox.trust.containers import variable
 from devbox.trust.reach import Reach, is_inside, of_path
 
@@ -47,6 +48,13 @@ def _stays_inside(_: Any, __: Path) -> Iterator[Reach]:
 def _of_dockerfile(place: str, workspace: Path) -> Iterator[Reach]:
     if not is_inside(place, workspace):
         yield of_path(place, f"takes the Dockerfile {place} from outside the workspace")
+    yield from dockerfiles.of_file(place)
+
+
+def _of_args(pairs: Iterable[tuple[str, str]], _: Path) -> Iterator[Reach]:
+    for name, value in pairs:
+        if name.upper() == dockerfiles.SYNTAX:
+            yield from dockerfiles.of_frontend(value)
 
 
 def _of_context(place: str, workspace: Path) -> Iterator[Reach]:
@@ -134,6 +142,7 @@ def _of_options(words: Sequence[str], workspace: Path) -> Iterator[Reach]:
 JUDGES: Final[Mapping[str, Callable[[Any, Path], Iterator[Reach]]]] = {
     "context": _of_context,
     "dockerfile": _of_dockerfile,
+    "args": _of_args,
     "contexts": _of_contexts,
     "forwarded": _of_forwarded,
     "secrets": _of_secrets,
@@ -145,9 +154,7 @@ JUDGES: Final[Mapping[str, Callable[[Any, Path], Iterator[Reach]]]] = {
     "network": of_network,
     "options": _of_options,
     # Names on the engine are looked up there (`names`). A step sees the others, and they end with it.
-    **dict.fromkeys(
-        ("tags", "args", "platforms", "attest", "shm_size", "pull", "no_cache", "target", "labels"), _stays_inside
-    ),
+    **dict.fromkeys(("tags", "platforms", "attest", "shm_size", "pull", "no_cache", "target", "labels"), _stays_inside),
 }
 
 

@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 
     JSON = dict[str, Any]
 
-# What devbox and editors call the images that they make, however docker's own registry is written before it.
-_TOOLS = re.compile(r"(?:(?:[\w.-]*docker\.io/)?library/|[\w.-]*docker\.io/)?(?:devbox|vsc)-", re.IGNORECASE)
+# What devbox and editors call the images that they make, and docker what reads Dockerfiles, however docker's own
+# registry is written before it.
+_TOOLS = re.compile(
+    r"(?:(?:[\w.-]*docker\.io/)?library/|[\w.-]*docker\.io/)?(?:(?:devbox|vsc)-|docker/dockerfile)", re.IGNORECASE
+)
 _FOLDER = "com.docker.compose.project.working_dir"
 # What tells a thing from a later one of its name. An image is made again by each build: there it is who has made it.
 _SAME = {"volume": "CreatedAt", "network": "Id"}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from devbox.engine.run_args import is_reserved_label
 from devbox.engine.spec import ImageBuild, Mount
 from devbox.errors import ContractError
-from devbox.trust import builds
+from devbox.trust import builds, dockerfiles
 from devbox.trust.builds import of_image_build
 from devbox.trust.compose_keys import asked
 from devbox.trust.containers import of_mount, of_network, of_restarts, of_switches, of_volume, variable
@@ -191,8 +191,10 @@ def _of_service_build(build: JSON, workspace: Path) -> Iterator[Reach]:
         cache_from=tuple(map(str, build.get("cache_from") or ())),
         cache_to=tuple(map(str, build.get("cache_to") or ())),
         network=build.get("network"),
+        args=tuple((str(name), str(value)) for name, value in (build.get("args") or {}).items()),
     )
     yield from of_image_build(made, workspace)
+    yield from dockerfiles.of_text(str(build.get("dockerfile_inline") or ""))
 
 
 def _of_network(name: str, network: JSON) -> Iterator[Reach]:

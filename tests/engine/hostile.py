@@ -474,6 +474,50 @@ CASES = [
             "COPY --from={out} secret /x",
         )
     ],
+    # what the engine itself would fetch, by the network of this machine
+    *[
+        Case(
+            "fetch",
+            {"build": {"dockerfile": "D"}},
+            "has the engine fetch|is built by the program",
+            {".devcontainer/D": text},
+        )
+        for text in (
+            "FROM {image}\nADD http://127.0.0.1:{port}/x /x",
+            "FROM {image}\nARG U=http://127.0.0.1:{port}/x\nADD $U /x",
+            "FROM {image}\nADD git://127.0.0.1:{port}/x.git /x",
+            'FROM {image}\nADD ["\\u0068ttp://127.0.0.1:{port}/x", "/x"]',
+            "FROM {image}\nAD\\\nD \\\n# comment\nhttp://127.0.0.1:{port}/x /x",
+            "# escape=`\nFROM {image}\nADD `\nhttp://127.0.0.1:{port}/x /x",
+            "# syntax=127.0.0.1:{port}/x:1\nFROM {image}",
+            "#!/bin/x\n// syntax=127.0.0.1:{port}/x:1\nFROM {image}",
+        )
+    ],
+    Case(
+        "fetch",
+        {"build": {"dockerfile": "D", "args": {"BUILDKIT_SYNTAX": "127.0.0.1:{port}/x:1"}}},
+        "is built by the program",
+        {".devcontainer/D": "FROM {image}"},
+    ),
+    *services(
+        "fetch",
+        "has the engine fetch|is built by the program",
+        {"build": {"context": ".", "dockerfile_inline": "FROM {image}\nADD http://127.0.0.1:{port}/x /x"}},
+        {
+            "build": {
+                "context": ".",
+                "dockerfile_inline": "FROM {image}\n",
+                "args": {"BUILDKIT_SYNTAX": "127.0.0.1:{port}/x"},
+            }
+        },
+        {
+            "build": {
+                "context": ".",
+                "dockerfile_inline": "FROM {image}\n",
+                "args": ["BUILDKIT_SYNTAX=127.0.0.1:{port}/x"],
+            }
+        },
+    ),
     # settings of the checkout
     *[
         Case(

@@ -29,6 +29,7 @@ REACHING: dict[str, list[Any]] = {
         for place in ("/etc", "{me}/link", "https://elsewhere/x.git", "git://x", "oci-layout:///etc", "target:x",
                       "docker-image:/etc", "ssh://git@elsewhere/x", "x")
     ],
+    "args": [(("BUILDKIT_SYNTAX", "x"),)],
     "forwarded": [("HF_TOKEN",), ("A", "DATABASE_URL")],
     "secrets": [(("a", "/etc/passwd"),), (("a", "{me}/link/x"),)],
     "env_secrets": [(("a", "PLAIN"),)],
@@ -70,7 +71,7 @@ def test_what_stays_in_a_build_is_not_asked_for(tmp_path: Path) -> None:
     build = ImageBuild(
         f"{me}/Dockerfile",
         me,
-        args=(("BUILDKIT_SYNTAX", "x"), ("A", "b")),
+        args=(("BUILDKIT_SYNTAX", "docker/dockerfile:1"), ("A", "b")),
         forwarded=("HTTP_PROXY",),
         contexts=(("a", f"{me}/a"), ("b", "docker-image://x:1")),
         secrets=(("a", "/dev/null"), ("b", f"{me}/b")),
