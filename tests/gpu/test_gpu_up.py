@@ -90,3 +90,41 @@ def test_kernels_run_on_it(saxpy: Path, engine: Engine, image: str, form: str) -
         assert "100% tests passed" in devbox(saxpy, "exec", "--", "ctest", "--test-dir", "/build/current")
     finally:
         devbox(saxpy, "down", "--volumes", "--yes", check=False)
+
+
+def said(work: Path, *checks: str) -> dict[str, list[str]]:
+    """Return what doctor says of these checks, by severity."""
+    found: dict[str, list[str]] = {}
+    for one in json.loads(devbox(work, "doctor", *checks, "--json", check=False))["data"]["findings"]:
+        found.setdefault(one["severity"], []).append(one["message"])
+    return found
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may write below /etc/cdi")
+def test_doctor_knows_the_gpu_and_a_specification_of_a_driver_that_is_gone(
+    work: Path, engine: Engine, image: str
+) -> None:
+    write(work, image, "image", gpu=True)
+    assert has_gpu(work, engine)
+    name = subprocess.run(
+        ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader", "--id=0"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    healthy = said(work, "gpu", "cuda", "limits")
+    assert f"GPU 0: {name}" in "".join(healthy["ok"])
+    assert "error" not in healthy
+    device = {
+        "name": "gone",
+        "containerEdits": {"mounts": [{"hostPath": "/nowhere/libcuda.so.1", "containerPath": "/x"}]},
+    }
+    stale = Path("/etc/cdi/devbox-test.json")
+    stale.parent.mkdir(exist_ok=True)
+    try:
+        stale.write_text(json.dumps({"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu", "devices": [device]}))
+        (error,) = said(work, "gpu")["error"]
+    finally:
+        stale.unlink()
+    assert str(stale) in error
+    assert "error" not in said(work, "gpu")
