@@ -78,7 +78,7 @@ def images_of(engine: Engine, volumes: Collection[str]) -> dict[str, tuple[str, 
     That is no image but those of the dev containers that have the volume, and the one with which its trees were
     configured: a checkout chose them, and they have no business in the volumes of others. Raises EngineError.
     """
-    containers = engine.containers({LOCAL_FOLDER: None})
+    containers = engine.containers({LOCAL_FOLDER: None}, next(iter(volumes)) if len(volumes) == 1 else None)
     found = {}
     for volume in volumes:
         images = [one.image_id for one in containers if any(mount.get("Name") == volume for mount in one.mounts)]

@@ -12,6 +12,7 @@ from devbox.agent import protocol
 from devbox.builds.helper import ask_helper, images_of, say_phases
 from devbox.builds.trees import BuildTree, TreeDetails, details_of, tree_of
 from devbox.container import memory
+from devbox.container.inside.find import labelled
 from devbox.container.status import status
 from devbox.container.target import LOCAL_FOLDER, VOLUME
 from devbox.engine.spec import Mount
@@ -87,16 +88,21 @@ class Removal:
     kept: tuple[Doomed, ...]
 
 
-def build_volumes(engine: Engine, known: Status | None = None) -> tuple[BuildVolume, ...]:
-    """Return the user's build volumes by workspace, without looking into them; `known` is the status just asked for."""
-    everything = known or status(engine, sizes=False)
+def build_volumes(
+    engine: Engine, known: Status | None = None, *, workspace: str | None = None
+) -> tuple[BuildVolume, ...]:
+    """Return the user's build volumes by workspace, or of one alone, without looking into them.
+
+    `known` is the status just asked for.
+    """
+    everything = known or status(engine, sizes=False, workspace=workspace)
     found = {
         one.name: BuildVolume(one.name, one.workspace, one.workspace_exists is False, one.used_by)
         for one in everything.volumes
         if one.kind == "build"
     }
     # A shared contract names its volume by ${devcontainerId}: only its container tells whose it is.
-    for container in engine.containers({LOCAL_FOLDER: None}):
+    for container in engine.containers({LOCAL_FOLDER: None}) if workspace is None else labelled(engine, workspace):
         folder = container.labels[LOCAL_FOLDER]
         mounted = [one for one in container.mounts if one.get("Destination") == VOLUME and one.get("Type") == "volume"]
         for name in (str(one["Name"]) for one in mounted):
@@ -127,9 +133,8 @@ def of_workspace(engine: Engine, workspace: str | None, *, sizes: bool = True) -
     A workspace without a volume of its own may have its trees in another one's: it is a further checkout there. Raises
     EngineError.
     """
-    volumes = build_volumes(engine)
-    named = tuple(volume for volume in volumes if workspace in {None, volume.workspace})
-    found = with_trees(named or volumes, engine, sizes=sizes)
+    named = tuple(one for one in build_volumes(engine, workspace=workspace) if workspace in {None, one.workspace})
+    found = with_trees(named or build_volumes(engine), engine, sizes=sizes)
     return found if named else tuple(volume for volume in found if volume.workspace == workspace)
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from devbox.container import memory
+from devbox.container.inside.find import labelled
 from devbox.container.inside.probe import project_of, recorded
 from devbox.container.target import CONFIG_FILE, LOCAL_FOLDER, folder_of
 from devbox.devcontainer.compose.model import PROJECT, SERVICE
@@ -18,7 +19,7 @@ from devbox.engine import usage
 from devbox.files import may_exist
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from devbox.engine.docker import ContainerSummary, Engine
 
@@ -102,23 +103,23 @@ def status(engine: Engine, *, sizes: bool = True, workspace: str | None = None) 
     `sizes` takes the engine a while on large volumes: where it takes long, they are what it said within the last hour,
     and with a `workspace` left out else.
     """
-    summaries = engine.containers({LOCAL_FOLDER: None})
-    if workspace is not None:
-        summaries = tuple(one for one in summaries if folder_of(one.labels) == workspace)
-    # Asked only where it is needed: the engine's list takes longer the more containers there are.
-    members = engine.containers({PROJECT: None}) if any(PROJECT in one.labels for one in summaries) else ()
+    # Of one workspace nothing is asked about others: the engine's lists take longer the more there are.
+    summaries = engine.containers({LOCAL_FOLDER: None}) if workspace is None else labelled(engine, workspace)
+    projects = {one.labels[PROJECT] for one in summaries if PROJECT in one.labels}
+    asked = [{PROJECT: None}] if projects and workspace is None else [{PROJECT: name} for name in sorted(projects)]
+    members = [one for labels in asked for one in engine.containers(labels)]
     containers = tuple(
         sorted((_container(one, members) for one in summaries), key=lambda one: (one.workspace, one.name))
     )
     uid = os.getuid()
-    listed, sized = _volumes(engine, uid, sizes=sizes, patient=workspace is None)
-    found = [item for item in listed if str(item["Name"]).startswith(volume_name(uid, ""))]
     folders = _folders(one.workspace for one in containers)
+    names = None
     if workspace is not None:
-        mounted = {str(mount.get("Name")) for one in summaries for mount in one.mounts}
-        names = {*mounted, volume_name(uid, "build", workspace)}
-        found = [item for item in found if item["Name"] in names]
+        mounted = {str(mount["Name"]) for one in summaries for mount in one.mounts if mount.get("Name")}
+        names = {name for name in mounted if name.startswith(volume_name(uid, ""))}
+        names.add(volume_name(uid, "build", workspace))
         folders[workspace_hash(workspace)] = workspace
+    found, sized = _volumes(engine, uid, names, sizes=sizes)
     volumes = tuple(sorted((_volume(item, uid, folders, summaries) for item in found), key=_order))
     return Status(containers, volumes, sized)
 
@@ -185,13 +186,14 @@ def _seconds(text: str) -> int:
         return 0
 
 
-def _volumes(engine: Engine, uid: int, *, sizes: bool, patient: bool) -> tuple[list[JSON], float]:
-    """Return the user's volumes, and of when their `Size` in bytes is, where they have one.
+def _volumes(engine: Engine, uid: int, names: Collection[str] | None, *, sizes: bool) -> tuple[list[JSON], float]:
+    """Return the user's volumes, or those of these `names`, and of when their `Size` in bytes is, if they have one.
 
-    Who is `patient` waits for sizes where there are none from the last hour.
+    Who asks for all waits for sizes where there are none from the last hour.
     """
     # First: as long as the engine adds sizes up, it may not answer what volumes there are.
-    listed, now = engine.volumes(volume_name(uid, "")), time.time()
+    listed = engine.volumes(volume_name(uid, "")) if names is None else engine.inspect("volume", sorted(names))
+    now = time.time()
     if not sizes:
         return listed, now
     before = memory.recall_look(_SIZES) or {}
@@ -199,7 +201,9 @@ def _volumes(engine: Engine, uid: int, *, sizes: bool, patient: bool) -> tuple[l
     is_known = 0 <= old < _FRESH_SECONDS and isinstance(before.get("sizes"), dict)
     if is_known and old < _NOW_SECONDS:
         return [{**one, "Size": before["sizes"].get(one["Name"])} for one in listed], before["at"]
-    found = usage.of_kind(engine, "Volumes", seconds=_SIZES_SECONDS if patient and not is_known else _SOON_SECONDS)
+    found = usage.of_kind(
+        engine, "Volumes", seconds=_SIZES_SECONDS if names is None and not is_known else _SOON_SECONDS
+    )
     if found is not None:
         before = {"at": now, "sizes": {str(one["Name"]): one["Size"] for one in found}}
         memory.remember_look(_SIZES, before)

@@ -252,16 +252,21 @@ class Engine:
 
             raise ProgramMissingError(self.docker)
 
-    def containers(self, labels: Mapping[str, str | None]) -> tuple[ContainerSummary, ...]:
-        """Return the containers that carry all of `labels` (None: any value), newest first, stopped ones too."""
+    def containers(self, labels: Mapping[str, str | None], volume: str | None = None) -> tuple[ContainerSummary, ...]:
+        """Return the containers that carry all of `labels` (None: any value), newest first, stopped ones too.
+
+        With `volume`, those alone that mount the volume of that name.
+        """
         from urllib.parse import quote
 
-        wanted = [name if value is None else f"{name}={value}" for name, value in labels.items()]
+        wanted = {"label": [name if value is None else f"{name}={value}" for name, value in labels.items()]}
+        if volume is not None:
+            wanted["volume"] = [volume]
         if self.address.url == PROGRAM:
-            named = [word for label in wanted for word in ("--filter", f"label={label}")]
+            named = [word for kind, ones in wanted.items() for one in ones for word in ("--filter", f"{kind}={one}")]
             ids = self.run(["ps", "--no-trunc", "--quiet", "--all", *named]).stdout.split()
             return tuple(map(_summary_of_inspect, self.inspect("container", ids)))
-        filters = quote(json.dumps({"label": wanted}, separators=(",", ":")))
+        filters = quote(json.dumps(wanted, separators=(",", ":")))
         found = self._told(f"/containers/json?all=1&filters={filters}", "its list of containers")
         try:
             return tuple(map(_summary, found))

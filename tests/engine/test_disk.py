@@ -22,6 +22,7 @@ from devbox.oneshot import left
 from devbox.paths import cache_dir, state_dir
 from devbox.reporter import Silent
 from tests.engine.lab import devbox
+from tests.engine.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,6 +41,7 @@ class Held:
 
     def __init__(self, engine: Engine, image: str, path: Path) -> None:
         self.engine, self.path, self.image = engine, path, f"devbox-{path.name}:0123456789ab"
+        self.base = image
         self.volume = volume_name(os.getuid(), "build", path)
         self.names = (f"{path.name}-dev", f"{path.name}-left")
         path.mkdir()
@@ -171,3 +173,17 @@ def test_a_second_look_at_all_workspaces_starts_no_container_and_waits_for_no_si
     looked.in_all_volumes(engine, first)
     assert len(looks) == 2
     assert [one.size for one in status.status(engine, workspace=str(held.path)).volumes] == [None]
+
+
+def test_of_one_workspace_nothing_is_told_about_others(
+    held: Held, engine: Engine, engine_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    other = Held(engine, held.base, tmp_path / engine_name("other"))
+    try:
+        for args in (["status", "--fast"], ["builds", "list", "--fast"]):
+            recorder = Recorder(tmp_path / args[0])
+            assert held.volume in devbox(*args, "--json", cwd=held.path, DOCKER_HOST=recorder.host).stdout
+            told = recorder.answered.decode()
+            assert [name for name in (other.volume, *other.names, str(other.path)) if name in told] == []
+    finally:
+        other.remove()
