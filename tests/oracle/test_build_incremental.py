@@ -669,3 +669,13 @@ def processes_in(folder: str) -> list[str]:
             except OSError:
                 continue
     return found
+
+
+def test_a_define_that_feeds_another_variable_of_the_cache_counts_at_once(lab: Lab) -> None:
+    derived = (
+        'set(A 1 CACHE STRING "")\nset(B ${A} CACHE STRING "derived")\ntarget_compile_definitions(lab PRIVATE B=${B})\n'
+    )
+    lab.write("CMakeLists.txt", CMAKE + derived)
+    for defines, value in (([], 1), ([["A", "2"]], 2), ([["A", "3"]], 3), ([["B", "9"]], 9), ([], 1)):
+        built = lab.build(defines=defines)
+        assert f"-DB={value} " in (Path(built["tree"]) / "compile_commands.json").read_text(), defines

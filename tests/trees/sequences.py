@@ -7,7 +7,6 @@ that does the same work. SOURCE is an unpacked llama.cpp; by default it is fetch
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,10 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.trees.real import LLAMA, LLAMA_DEFINES, Tree, checkout, expect
+from tests.trees.real import KERNELS, LLAMA, LLAMA_DEFINES, Tree, checkout, expect
 from tests.trees.sdist import fetch
 
-KERNELS = ("acc", "arange", "clamp")
 OBJECTS = [f"ggml/src/ggml-cuda/CMakeFiles/ggml-cuda.dir/{name}.cu.o" for name in KERNELS]
 TARGETS = ["ggml-base", "ggml-cpu", *OBJECTS]
 # Prints the digest of each product, stripped, and its name. An object is linked first, to be done with its symbols:
@@ -76,25 +74,15 @@ class Sequence:
         print(f"{title:<48} {report['compiled']:>3} compiled, {report['wall']:.2f} s{ratio}", flush=True)
         expect(report["code"] == 0 and expected in {None, report["compiled"]}, f"{title}: {expected} compiled")
 
-    def inside(self, *argv: str) -> str:
-        """Run a command in the container as its user, without the compiler cache, and return what it printed."""
-        label = f"label=devcontainer.local_folder={self.tree.path}"
-        found = subprocess.run(
-            ["docker", "ps", "-q", "--filter", label], stdout=subprocess.PIPE, text=True, check=True
-        ).stdout.strip()
-        user = ["-u", f"{os.getuid()}:{os.getgid()}", "-e", "CCACHE_DISABLE=1"]
-        done = subprocess.run(["docker", "exec", *user, found, *argv], stdout=subprocess.PIPE, text=True, check=True)
-        return done.stdout
-
     def ninja(self) -> float:
         """Run bare ninja in the container on the same tree, and return the seconds."""
         begin = time.monotonic()
-        self.inside("ninja", "-C", "/build/current", *TARGETS)
+        self.tree.inside("ninja", "-C", "/build/current", *TARGETS)
         return time.monotonic() - begin
 
     def products(self) -> dict[str, str]:
         """Return the digest of each product, stripped, by its name."""
-        lines = self.inside("sh", "-euc", STRIPPED).splitlines()
+        lines = self.tree.inside("sh", "-euc", STRIPPED).splitlines()
         return {line.split()[-1]: line.split()[0] for line in lines}
 
     def killed(self) -> None:
@@ -109,11 +97,6 @@ class Sequence:
                     client.kill()
                     break
 
-    def edit(self, name: str, text: str) -> None:
-        """Append a line to a file."""
-        path = self.tree.path / name
-        path.write_text(f"{path.read_text()}\n// {text}\n")
-
 
 def run(tree: Tree, work: Path) -> Sequence:
     """Do every step."""
@@ -122,14 +105,14 @@ def run(tree: Tree, work: Path) -> Sequence:
     one.step("cold", None, more=("--seed-from", "none"))
     cold = one.rows[0][2]
     one.step("no-op", 0, bare=one.ninja())
-    one.edit(SOURCE, "bare")
+    tree.edit(SOURCE, "bare")
     bare = one.ninja()
     one.step("after ninja by hand", None)
-    one.edit(SOURCE, "devbox")
+    tree.edit(SOURCE, "devbox")
     one.step("one source edited", 1, bare=bare)
-    one.edit(KERNEL, "devbox")
+    tree.edit(KERNEL, "devbox")
     one.step("one .cu edited", 1)
-    one.edit(HEADER, "devbox")
+    tree.edit(HEADER, "devbox")
     one.step("one header edited", None)
     tree.git("commit", "-qam", "edits")
     one.step("committed: the tree compiles its commit in", None)
@@ -140,7 +123,7 @@ def run(tree: Tree, work: Path) -> Sequence:
     one.step("branch, built there", None)
     tree.git("switch", "-q", "-")
     one.step("and back", None)
-    one.edit(SOURCE, "stashed")
+    tree.edit(SOURCE, "stashed")
     one.step("edited", 1)
     tree.git("stash", "-q")
     tree.git("stash", "pop", "-q")
@@ -175,13 +158,13 @@ def more(one: Sequence) -> None:
     """Take the steps that go wrong on the way, and those of other keys."""
     tree, path = one.tree, one.tree.path / SOURCE
     good = path.read_text()
-    one.edit(SOURCE, "broken")
+    tree.edit(SOURCE, "broken")
     path.write_text(f"{path.read_text()}\n#error stop here\n")
     one.rows.append(("a failed attempt", int(one.build()["compiled"]), 0.0, None))
     path.write_text(good)
     one.step("reverted after a failed attempt", None)
     one.step("again", 0)
-    one.edit(HEADER, "killed")
+    tree.edit(HEADER, "killed")
     one.killed()
     tree.git("checkout", "-q", "--", HEADER)
     one.step("reverted after a kill", None)
@@ -196,7 +179,7 @@ def more(one: Sequence) -> None:
     one.step("and the first again", 0)
     one.step("another compiler", None, more=GCC)
     one.step("and the first again", 0)
-    one.edit(SOURCE, "by hand")
+    tree.edit(SOURCE, "by hand")
     one.ninja()
     one.step("after ninja by hand", None)
     tree.git("checkout", "-q", "--", ".")

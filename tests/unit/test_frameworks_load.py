@@ -327,6 +327,10 @@ default_arch = "9.0"
     assert load.load("fork", "lab").base_image == "registry.example/lab:1"
 
 
+def test_a_tree_without_cuda_is_not_told_that_it_has_some() -> None:
+    assert (load.load("cuda").title, load.load("cuda", "cpu").title) == ("CMake and CUDA", "CMake")
+
+
 def test_a_file_may_extend_the_built_in_one_of_its_own_name(own: Path) -> None:
     (own / "cuda.toml").write_text('extends = "cuda"\ntitle = "Ours"\n')
     assert load.load("cuda").title == "Ours"
