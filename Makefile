@@ -12,6 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.devbox-stamp
 REFERENCE := $(VENV)/reference/bin/devcontainer
+SITE := $(VENV)/site
 PYTEST := PATH="$(CURDIR)/$(BIN):$$PATH" DEVBOX_REFERENCE_CLI="$${DEVBOX_REFERENCE_CLI:-$$(test ! -x $(REFERENCE) || echo $(CURDIR)/$(REFERENCE))}" $(BIN)/pytest
 # The tests of one file run in one process, and as many files at once as there are cores: four at most, for all share one engine.
 WORKERS ?= auto
@@ -139,6 +140,15 @@ lock: ## Write the lock of what is installed here: the newest versions that pypr
 .PHONY: docs
 docs: $(STAMP) ## Write what is generated and committed: reference pages and devcontainers/
 	$(BIN)/python docs/generate.py
+
+$(SITE)/.stamp: .ci/requirements-site.txt $(STAMP)
+	$(BIN)/python -m venv --clear $(SITE)
+	$(SITE)/bin/pip install -qq --require-hashes --requirement .ci/requirements-site.txt
+	@touch $@
+
+.PHONY: site
+site: $(SITE)/.stamp ## Build the documentation as a site in build/site, with its links checked; nothing is fetched for it
+	$(BIN)/python docs/site.py $(SITE)/bin/zensical
 
 .PHONY: devcontainers
 devcontainers: docs ## The same: the definitions follow from the code as the pages do

@@ -107,15 +107,16 @@ class _Source:
 class Watch:
     """Looks at all sources, each in its thread, until the process ends or `stop` is called."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Take the engine; nothing is asked yet."""
+    def __init__(self, engine: Engine, workspace: str | None = None) -> None:
+        """Take the engine, and a workspace where only that one's builds, containers and volumes count. Asks nothing."""
         self._engine = engine
+        self._workspace = workspace
         self._facts: EngineFacts | None = None
         self._names: dict[str, str] = {}
         self._reached = threading.Lock()
         self._stopped = threading.Event()
         self._sources = {
-            "builds": _Source(running.running, every=5, patience=5),
+            "builds": _Source(self._builds, every=5, patience=5),
             "containers": _Source(self._status, every=30, patience=5),
             "gpus": _Source(self._gpus, every=2, patience=5),
             "volumes": _Source(self._sizes, every=300, patience=90),
@@ -186,8 +187,11 @@ class Watch:
             _ = self._engine.environ
         return self._engine
 
+    def _builds(self) -> tuple[Running, ...]:
+        return tuple(one for one in running.running() if self._workspace in {None, one.workspace})
+
     def _status(self) -> Status:
-        found = status(self._known_engine(), sizes=False)
+        found = status(self._known_engine(), sizes=False, workspace=self._workspace)
         if self._facts is None:
             self._facts = engine_facts.gather(self._engine)
             for name in ("gpus", "disks"):
@@ -195,7 +199,7 @@ class Watch:
         return found
 
     def _sizes(self) -> tuple[dict[str, int], float]:
-        found = status(self._known_engine())
+        found = status(self._known_engine())  # all sizes: that is one question, and the answer is kept
         return {one.name: one.size for one in found.volumes if one.size is not None}, found.sized
 
     def _gpus(self) -> tuple[GpuUse, ...]:

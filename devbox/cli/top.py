@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbox.cli.application import application
+from devbox.cli.application import application, workspace
 from devbox.cli.options import examples
 
 if TYPE_CHECKING:
@@ -24,7 +25,12 @@ _TICK, _IDLE_TICK = 1.0, 60.0
 
 @app.command()
 @examples({"devbox top": "Watch, until q is pressed.", "devbox top --json": "The same facts once, for programs."})
-def top(context: typer.Context) -> None:
+def top(
+    context: typer.Context,
+    path: Annotated[
+        Path | None, typer.Argument(metavar="[PATH]", help="Show only this checkout.", show_default="all of them")
+    ] = None,
+) -> None:
     """Watch builds, dev containers, GPUs and who holds them, caches and disks, live. q or Ctrl-C ends it.
 
     Without a terminal, and with --json, all is looked at and told once.
@@ -32,7 +38,7 @@ def top(context: typer.Context) -> None:
     from devbox.overview import Watch
 
     run = application(context)
-    watch = Watch(run.engine)
+    watch = Watch(run.engine, None if path is None else str(workspace(path)))
     is_terminal = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
     if run.json or not is_terminal or run.environ.get("TERM", "dumb") == "dumb":
         from devbox.ui.overview import frame

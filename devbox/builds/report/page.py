@@ -153,7 +153,7 @@ _STYLE = f"""
 :root {{ color-scheme: light dark; --bg: #fff; --text: #14161a; --soft: #555b66; --rule: #e4e6ea; --area: #cfd6e0;
   --level: #8a9099; --critical: {CRITICAL} }}
 @media (prefers-color-scheme: dark) {{ :root {{ --bg: #14171c; --text: #e4e7ec; --soft: #a2abb8; --rule: #2d343e;
-  --area: #3b4655; --level: #6b7686; --critical: #ff7b72 }} }}
+  --area: #3b4655; --level: #6b7686; --critical: #fff }} }}
 * {{ box-sizing: border-box }}
 body {{ font: 14px/1.5 system-ui, sans-serif; color: var(--text); background: var(--bg); margin: 2em auto;
   padding: 0 16px; max-width: 1232px; overflow-wrap: anywhere }}
@@ -177,7 +177,8 @@ form[hidden] {{ display: none }}
 input, select {{ font: inherit; color: inherit; background: var(--bg); border: 1px solid var(--level);
   border-radius: 4px; padding: 4px 8px; max-width: 100% }}
 input {{ flex: 1 1 240px }} output {{ color: var(--soft) }}
-@media (max-width: 640px) {{ .less {{ display: none }} th, td {{ padding-right: 8px }} body {{ margin-top: 1em }} }}
+@media (max-width: 640px) {{ .less {{ display: none }} th, td {{ padding-right: 8px }} code {{ font-size: 12px }}
+  body {{ margin-top: 1em }} }}
 @media print {{ #commands {{ max-height: none }} form {{ display: none }} }}
 """
 

@@ -161,6 +161,7 @@ def _jobs(timeline: Timeline, top: int, total: float) -> list[str]:
 def history_svg(builds: Sequence[Build]) -> str:
     """Return the last builds as bars: how long each took, and above it the share that came from the cache."""
     shown = list(builds)[-HISTORY:]
+    said = "the last build" if len(shown) == 1 else f"the last {len(shown)} builds"
     width, top = 14, 22
     height = top + BAR_HEIGHT + 24
     most = max([build.seconds for build in shown], default=0) or 1.0
@@ -184,7 +185,7 @@ def history_svg(builds: Sequence[Build]) -> str:
             f'<rect x="{x}" y="{y:.1f}" width="{width}" height="{size * share:.1f}" fill="{COLOURS["hit"]}"/></g>'
         )
     parts.append(
-        f'<text x="{LEFT}" y="{height - 6}" {_SOFT}>the last {len(shown)} builds; '
+        f'<text x="{LEFT}" y="{height - 6}" {_SOFT}>{said}; '
         f"blue: the share that came from the cache; red: failed</text>"
     )
     return "\n".join([*parts, "</svg>", ""])
