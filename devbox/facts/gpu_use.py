@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from devbox.agent.cgroup import read_file
 from devbox.engine import process
+from devbox.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +54,14 @@ def gather(seconds: float) -> tuple[GpuUse, ...]:
 
 def _smi(what: str, fields: tuple[str, ...], seconds: float) -> str:
     argv = ["nvidia-smi", f"--query-{what}={','.join(fields)}", "--format=csv,noheader,nounits"]
-    return process.run(argv, timeout=seconds).stdout
+    try:
+        done = process.run(argv, check=False, timeout=seconds)
+    except process.NoAnswerError:
+        raise EngineError(f"nvidia-smi gave no answer within {seconds:g} s") from None
+    if not done.ok:
+        said = (done.stdout.strip() or done.stderr.strip() or f"exit code {done.code}").splitlines()
+        raise EngineError(f"nvidia-smi failed: {said[0].rstrip('.')}")
+    return done.stdout
 
 
 def read(gpus: str, processes: str, who: Mapping[str, tuple[str | None, str | None]]) -> tuple[GpuUse, ...]:

@@ -21,7 +21,8 @@ import pytest
 
 from devbox.builds import running
 from devbox.engine.docker import Engine
-from devbox.facts.gpu_use import GpuUse, Holder, read
+from devbox.errors import EngineError
+from devbox.facts.gpu_use import GpuUse, Holder, gather, read
 from devbox.overview import Watch, _Source
 
 if TYPE_CHECKING:
@@ -41,6 +42,25 @@ def test_what_nvidia_smi_says_of_gpus_and_who_holds_them() -> None:
         (Holder(78, "tritonserver", 5000, "alice", "c" * 64), Holder(451, "python3", 638), Holder(9, "x", None)),
     )  # fmt: skip
     assert second == GpuUse(1, "NVIDIA H200", None, 143771, None)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo 'NVIDIA-SMI has failed.'; exit 9", "nvidia-smi failed: NVIDIA-SMI has failed"),
+        ("exec sleep 60", "nvidia-smi gave no answer within 0.2 s"),
+    ],
+)
+def test_what_is_wrong_with_nvidia_smi_is_said_in_a_sentence(
+    script: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(EngineError) as caught:
+        gather(0.2 if "sleep" in script else 30)
+    assert caught.value.message == said
 
 
 def test_a_source_that_fails_or_hangs_says_so_in_its_place() -> None:
