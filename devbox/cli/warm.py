@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any, TextIO
 
 SCHEMA = 2
-COMMANDS = (["up"], ["build"], ["config", "contract"])
+COMMANDS = (["--help"], ["up"], ["build"], ["config", "contract"])
 MOST = 64
 _NAMES = ("stdout", "stderr")
 

@@ -74,6 +74,16 @@ def test_a_warm_command_keeps_its_budget_of_modules(name: str) -> None:
     assert len(own) <= budget, own
 
 
+def test_help_is_made_once_and_then_said_again() -> None:
+    code = "import sys, devbox.__main__ as m\ntry: m.main(['--help'])\nexcept SystemExit: pass"
+    report = f"{code}\nprint(' '.join(sys.modules), file=sys.stderr)"
+    first, again = (
+        subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True) for _ in range(2)
+    )
+    assert "Dev containers" in first.stdout == again.stdout
+    assert ["typer" in one.stderr.split() for one in (first, again)] == [True, False]
+
+
 def test_help_of_the_whole_command_line_imports_no_sdk_and_no_terminal_library() -> None:
     code = "import devbox.__main__ as m\ntry: m.main(['--help'])\nexcept SystemExit: pass\nimport sys"
     done = subprocess.run(
