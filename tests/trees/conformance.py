@@ -67,7 +67,11 @@ class Difference(NamedTuple):
 def facts(text: str, tree: Path, folder: str = "") -> list[str]:
     """Return what the docker commands in `text` say, sorted. They run in `folder` of the tree."""
     found: set[str] = set()
-    for words in _docker(text):
+    try:
+        commands = [*_docker(text)]
+    except ValueError:  # a script that talks beside its commands: an apostrophe opens no quotation
+        commands = [words for line in text.splitlines() if line.startswith("docker ") for words in _docker(line)]
+    for words in commands:
         found |= set(_facts(words, tree / folder))
     return sorted({_plain(fact, tree) for fact in found if not fact.startswith(_SHOWN)})
 
@@ -126,16 +130,19 @@ def _plain(fact: str, tree: Path) -> str:
     return re.sub(r"\bdevbox-image-[0-9a-f]{8}\b", "devbox-image-{token}", text)
 
 
-def lines_of(page: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+def lines_of(page: dict[str, Any], tree: Path) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield the lines of a migration page that a project's own script is run for, and its own dry run.
 
     A line, or its table, may say the dry run as `dry`: {asked} is what is replaced, less a remark and what follows a
-    comma. A table of another tree, and a line with `dry = ""`, have none.
+    comma. A line of another tree, one with `dry = ""`, and a table that is known by files that `tree` lacks, have none.
     """
     rule = page.get("conformance", {})
     for table in page["tables"]:
+        known_by = table.get("known_by", ())
+        if not rule or not all((tree / one).exists() for one in known_by) or ("tree" in table and not known_by):
+            continue
         for row in table["rows"]:
-            if not rule or "devbox" not in row or "unshown" in row or "tree" in {**table, **row}:
+            if "devbox" not in row or "unshown" in row or "tree" in row:
                 continue
             was = re.sub(r" \([^()]*\)$", "", row["was"]).partition(",")[0]
             dry = row.get("dry", table.get("dry", rule.get("dry", "") if was.startswith(rule["prefix"]) else ""))
@@ -193,7 +200,7 @@ def record(tree: Path, name: str, page: dict[str, Any]) -> dict[str, Any]:
         environ = {"PATH": f"{docker.parent}:{os.environ['PATH']}", "HOME": "/home/kim", "USER": "kim"}
         stand_on(programs, patch)
         patch.chdir(tree)
-        for row, dry in lines_of(page):
+        for row, dry in lines_of(page, tree):
             was, devbox = row["was"], row["devbox"]
             target = was.removeprefix(rule["prefix"]).split()[0]
             if makefile is not None and target.rpartition("_")[0] not in makefile.prefixes():
@@ -202,8 +209,9 @@ def record(tree: Path, name: str, page: dict[str, Any]) -> dict[str, Any]:
                 for variable, value in row.get("env", {}).items():
                     one.setenv(variable, value)
                 here = _here(devbox, tree, environ)
-            there = _run(dry, tree, {**environ, **row.get("env", {})})
-            rows.append({"was": was, "devbox": devbox, "there": facts(there, tree, folder_of_docker), "here": here})
+            there = facts(_run(dry, tree, {**environ, **row.get("env", {})}), tree, folder_of_docker)
+            if there:  # else this checkout's script does not know it
+                rows.append({"was": was, "devbox": devbox, "there": there, "here": here})
     return {
         "system": name,
         "version": version.value if version else "",
