@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import os
 import random
 import shutil
@@ -638,3 +639,29 @@ class TestFolders:
         with pytest.raises(EngineError, match="could not be brought"):
             lab.sync()
         assert [one.name for one in out.iterdir()] == ["f"]
+
+
+STATE = {"digest": "", "head": "", "moved": "", "cut": False, "git": False, "shallow": False, "edited": [], "have": {}}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {}, {"digest": 1}, {"fault": ["x"], "errno": []}, STATE,
+        *({**STATE, key: value} for key, value in (
+            ("head", ["a"]), ("moved", {"a": 1}), ("git", "yes"), ("edited", "abc"), ("edited", [[]]),
+            ("edited", [[1, 2, 3]]), ("have", ["a"]), ("have", {"a": 5}), ("have", {"a": ["f"]}),
+            ("have", {"a": ["f", "", True]}),
+        )),
+    ],
+)  # fmt: skip
+def test_what_a_container_makes_up_is_told(lab: Lab, said: object) -> None:
+    """Whatever runs there may answer, also to what has no such answer."""
+    lab.write("a", "x")
+    words = "".join(f"sys.stdin.buffer.readline(); print({json.dumps(json.dumps(said))}, flush=True)\n" for _ in "12")
+    made_up = lab.docker.with_name("made-up")
+    more = "print(1); print('null'); print('[' * 100000); print('{}', flush=True)\n"
+    made_up.write_text(f"#!{shutil.which('python3')}\nimport sys\n{more}{words}sys.stdin.buffer.read()\n")
+    made_up.chmod(0o755)
+    with pytest.raises(EngineError, match=r"makes no sense|could not be brought"):
+        lab.sync(docker=made_up)

@@ -13,7 +13,7 @@ from devbox.agent.receiver import CHUNK, LINK, folder_of, is_no_folder, is_plain
 from devbox.container.sync.checkout import digest, scan
 from devbox.container.sync.line import in_container
 from devbox.container.sync.repository import commits, head_of
-from devbox.container.sync.wire import AGAIN, Wire, framed
+from devbox.container.sync.wire import AGAIN, STATE, TAKEN, Wire, framed
 from devbox.errors import DevboxError, EngineError, RefusedError
 
 if TYPE_CHECKING:
@@ -65,12 +65,12 @@ def sync(
     with Wire(place, environ, reporter) as wire:
         for _ in range(_TRIES):
             wanted = digest(files, head.commit if head is not None else "")
-            state = wire.ask({"ask": "state", "known": wanted})
+            state = wire.ask({"ask": "state", "known": wanted}, has=STATE)
             may_move = state["git"] and not state["moved"]
             if head is not None and may_move and (state["cut"] or state["head"] != head.commit):
                 order, pack = commits(workspace, head, state)
                 with reporter.step("Sending the repository"):
-                    state = wire.ask(order, _frames(pack))
+                    state = wire.ask(order, _frames(pack), has=STATE)
                 wanted = digest(files, head.commit)
             given_up = {*discard, *(path for path, *_ in state["edited"] if _is_among(path, discard))}
             order = _order(files, state, wanted, given_up)
@@ -103,7 +103,7 @@ def compare(place: Place, workspace: Path, environ: Mapping[str, str], reporter:
     files, head = scan(workspace), head_of(workspace)
     wanted = digest(files, head.commit if head is not None else "")
     with Wire(place, environ, reporter) as wire:
-        state = wire.ask({"ask": "state", "known": wanted})
+        state = wire.ask({"ask": "state", "known": wanted}, has=STATE)
     order = _order(files, state, wanted, ())
     return Synced(
         wanted,
@@ -125,7 +125,7 @@ def take_back(
     """
     taken = []
     with Wire(place, environ, reporter) as wire:
-        said = wire.ask({"ask": "give", "paths": list(paths)})
+        said = wire.ask({"ask": "give", "paths": list(paths)}, has={})
         while "file" in said:
             path = str(said["file"])
             if not _is_among(path, paths):
@@ -203,9 +203,9 @@ def _take(wire: Wire, workspace: Path, order: dict[str, Any], size: int, reporte
     """Send an order and its `size` bytes of contents, and return the answer."""
     contents = _contents(workspace, order["files"])
     if size < _MUCH:
-        return wire.ask(order, contents)
+        return wire.ask(order, contents, has=TAKEN)
     with reporter.step(f"Sending {len(order['files'])} files, {_mb(size)}"):
-        return wire.ask(order, _watched(contents, size, reporter))
+        return wire.ask(order, _watched(contents, size, reporter), has=TAKEN)
 
 
 def _contents(workspace: Path, files: Sequence[Sequence[Any]]) -> Iterator[bytes]:

@@ -12,10 +12,13 @@ from devbox.engine.api import patience
 from devbox.errors import EngineError, last_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from devbox.container.sync.line import Place
     from devbox.reporter import Reporter
+
+    # What fits, by key.
+    Shape = Mapping[str, Callable[[Any], bool]]
 
 # The other end says something every few seconds.
 SECONDS = 60.0
@@ -27,6 +30,37 @@ _NO_SPACE = frozenset({28, 122})
 # A file that is taken back comes in one line.
 _LONGEST_LINE = 1 << 30
 AGAIN = "devbox sync   # goes on from there"
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _are_edits(value: Any) -> bool:
+    return isinstance(value, list) and all(_are_texts(one) and len(one) == 3 for one in value)
+
+
+def _are_entries(value: Any) -> bool:
+    entries = value.values() if isinstance(value, dict) else () if value is None else [None]
+    return all(isinstance(one, list) and list(map(type, one)) == [str, str, int] for one in entries)
+
+
+# What each answer has.
+STATE: Shape = {
+    **dict.fromkeys(("digest", "head", "moved"), _is_text),
+    **dict.fromkeys(("cut", "git", "shallow"), _is_flag),
+    "edited": _are_edits,
+    "have": _are_entries,
+}
+TAKEN: Shape = dict.fromkeys(("kept", "missed"), _are_texts)
 
 
 class CutError(EngineError):
@@ -61,8 +95,8 @@ class Wire:
     def __exit__(self, *_: object) -> None:
         self._way.close()
 
-    def ask(self, message: dict[str, Any], contents: Iterable[bytes] = ()) -> dict[str, Any]:
-        """Send a message and the frames behind it; return the answer. Raises EngineError."""
+    def ask(self, message: dict[str, Any], contents: Iterable[bytes] = (), *, has: Shape) -> dict[str, Any]:
+        """Send a message and the frames behind it; return the answer, which `has` what is said. Raises EngineError."""
         try:
             for data in chain([json.dumps(message, separators=(",", ":")).encode() + b"\n"], contents):
                 for begin in range(0, len(data), _PIECE):
@@ -72,7 +106,11 @@ class Wire:
         except OSError:
             # It has said why.
             pass
-        return self.hear()
+        said = self.hear()
+        # A container's word: whatever runs there may answer.
+        if not all(fits(said.get(key)) for key, fits in has.items()):
+            raise EngineError(f"what {self._place.title} answers makes no sense", hint=AGAIN)
+        return said
 
     def hear(self) -> dict[str, Any]:
         """Return the next message that says something. Raises EngineError for a fault, and for silence."""
@@ -88,12 +126,14 @@ class Wire:
             del self._line[: end + 1]
             try:
                 said = json.loads(head)
-            except ValueError:
+            except (ValueError, RecursionError):
+                continue
+            if not isinstance(said, dict):
                 continue
             if "fault" in said:
                 raise self._failed(said)
             if "alive" not in said:
-                return dict(said)
+                return said
 
     def _receive(self) -> None:
         if len(self._line) > _LONGEST_LINE:
@@ -109,7 +149,7 @@ class Wire:
         self._line.extend(data)
 
     def _failed(self, said: dict[str, Any]) -> EngineError:
-        if said["errno"] in _NO_SPACE:
+        if said.get("errno") in [*_NO_SPACE]:
             return EngineError(
                 f"the engine's disk is full: {said['fault']}", hint="docker system df   # then: devbox sync"
             )
