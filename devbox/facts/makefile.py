@@ -26,12 +26,12 @@ _DEEP = 40
 _ASSIGNMENT = re.compile(
     r"(?:(?P<target>[^:=#\s]+)\s*:(?!=)\s*)?(?:(?:override|export)\s+)?(?P<name>[\w.-]+)\s*(?P<how>\?|\+|!|::?)?=\s*(?P<value>.*)"
 )
-_RULE = re.compile(r"(?P<targets>[^:=#\t]+?)\s*:(?![=:])")
+_RULE = re.compile(r"(?P<targets>[^:=#\t]+)\t*:(?![=:])")
 _CONDITION = re.compile(r"(?P<how>ifn?eq)\b\s*(?P<sides>.*)|(?P<word>ifn?def)\s+(?P<name>\S+)")
 _QUOTED_SIDES = re.compile(r"([\"'])(?P<left>.*?)\1\s*([\"'])(?P<right>.*?)\3")
 _ARGUMENT = re.compile(r"--build-arg\s+(?P<name>\w+)=[\"']?\$[({](?P<variable>\w+)[)}]")
 _VALUE = re.compile(r"=(?:\"[^\"]*\"|'[^']*'|\S*)")
-_COMMENT = re.compile(r"(?<!\\)\s*#.*")
+_COMMENT = re.compile(r"(?<!\\)#")
 _BUILD = re.compile(r"\bdocker\s+(?:buildx\s+)?build\b")
 # What grep's patterns and Python's mean differently, and what tr takes for more than the characters themselves.
 _NOT_PLAIN = re.compile(r"[\\+?|(){}]|\[[:.=]")
@@ -39,6 +39,8 @@ _NOT_CHARACTERS = re.compile(r"[\\\[]|.-.")
 _NAME = re.compile(r"[\w.-]+")
 # A text that grows beyond this is taken for one that is not known.
 _LONGEST = 1 << 16
+# In a line that is longer no pattern is looked for.
+_LONGEST_SEARCHED = 1 << 10
 _SOURCED = re.compile(r"\.\s+(?P<file>\S+)\s*&&\s*echo\s+\$(?P<name>\w+)")
 _FUNCTIONS: Mapping[str, Callable[..., str]] = {
     "filter": lambda patterns, text="": " ".join(word for word in text.split() if _fits(patterns.split(), word)),
@@ -201,9 +203,11 @@ class Makefile:
             return [line.translate(dict.fromkeys(map(ord, words[2]))) for line in before]
         if words[:1] != ["grep"] or len(words) != (2 if before is not None else 3) or _NOT_PLAIN.search(words[1]):
             return None
+        repeats = words[1].count("*")
         text = None if before is not None else self._text(words[2])
         lines = before if before is not None else text.splitlines() if text is not None else None
-        if lines is None:
+        # A pattern takes the square of a line for each of its stars.
+        if lines is None or repeats > 1 or (repeats and max(map(len, lines), default=0) > _LONGEST_SEARCHED):
             return None
         return [match[0] if only else line for line in lines if (match := pattern.search(line))]
 
@@ -246,7 +250,7 @@ class Makefile:
             elif False in kept or not words or line.startswith("#"):
                 continue
             elif found := _ASSIGNMENT.fullmatch(line.strip()):
-                value = found["value"] if "$(shell" in found["value"] else _COMMENT.sub("", found["value"])
+                value = found["value"] if "$(shell" in found["value"] else _uncommented(found["value"])
                 value = f"$(shell {value})" if found["how"] == "!" else value
                 value = _UNKNOWN if None in kept else value
                 adds, weak = found["how"] == "+", found["how"] == "?"
@@ -268,6 +272,11 @@ class Makefile:
         pair = [quoted["left"], quoted["right"]] if quoted else inner
         left, right = (self._expanded(side.strip(), ()) for side in (*pair, "", "")[:2])
         return None if _UNKNOWN in left + right else (left == right) == (condition["how"] == "ifeq")
+
+
+def _uncommented(text: str) -> str:
+    comment = _COMMENT.search(text)
+    return text if comment is None else text[: comment.start()].rstrip()
 
 
 def read_makefile(checkout: Path, file: str, given: Mapping[str, str]) -> Makefile | None:

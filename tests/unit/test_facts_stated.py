@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -391,3 +392,28 @@ def test_the_version_that_a_package_is_pinned_to(tmp_path: Path, text: str, vers
     (tmp_path / "reqs.txt").write_text(text.replace("{here}", os.uname().machine))
     said = pinned(tmp_path, ["absent.txt", "reqs.txt"], "torch")
     assert said == (None if version is None else Stated("torch", version, "reqs.txt", line))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "R = $(shell grep '{many}b' long)",
+        "R = $(shell grep -o '{many}x' long)",
+        "R = $(shell grep 'a*b' long)",
+        "R = $(shell grep '[ab]*[ab]*c' long)",
+        "R = x{spaces}y{spaces}# a comment",
+        "a{spaces}b",
+        "R =\n{spaces}",
+    ],
+)
+def test_no_line_is_looked_through_for_ever(tmp_path: Path, line: str) -> None:
+    """What is matched by patterns of the file, or by devbox's own, takes no more than its length, or is not known."""
+    (tmp_path / "long").write_text("a" * 60_000 + "\n")
+    (tmp_path / "Makefile").write_text(line.format(many="a*" * 12, spaces=" " * 60_000) + "\nC = c\n")
+    begun = time.process_time()
+    found = read_makefile(tmp_path, "Makefile", {})
+    assert found is not None
+    known = found.stated("R")
+    assert known is None or not known.value.endswith("comment")
+    assert found.stated("C") is not None
+    assert time.process_time() - begun < 3
