@@ -12,7 +12,7 @@ import pytest
 
 from devbox import config
 from devbox.errors import ConfigError, UsageError
-from devbox.frameworks import arch, load, model
+from devbox.frameworks import arch, load, model, stated
 from devbox.frameworks.detect import detect
 from devbox.frameworks.model import CheckoutContext, Framework
 from devbox.image.assembly.stage_files import assemble
@@ -325,6 +325,14 @@ default_arch = "9.0"
     assert (serve.title, serve.command) == ("Serve it our way", vllm.tasks[0].command)
     assert bench.name == "bench"
     assert load.load("fork", "lab").base_image == "registry.example/lab:1"
+
+
+def test_sglang_is_built_against_the_torch_that_its_checkout_pins(tmp_path: Path) -> None:
+    (tmp_path / "python").mkdir()
+    (tmp_path / "python/pyproject.toml").write_text('dependencies = [\n  "torch==2.11.0",\n]\n')
+    (tmp_path / "python/pyproject_cpu.toml").write_text('dependencies = [\n  "torch==2.12.0",\n]\n')
+    found = {one.variant: [pin.value for pin in stated.pins(one, tmp_path)] for one in load.variants("sglang")}
+    assert (found["cuda13"], found["cuda12"], found["cpu"]) == (["2.11.0"], ["2.11.0"], ["2.12.0"])
 
 
 def test_a_tree_without_cuda_is_not_told_that_it_has_some() -> None:
