@@ -460,10 +460,11 @@ def test_a_shell_has_the_environment_of_a_command(tmp_path: Path, engine: Engine
 def test_a_shell_that_hangs_does_not_hold_commands_up(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     from devbox.container.inside import probe
 
-    monkeypatch.setattr(probe, "PROBE_SECONDS", 1.0)
     tree.engine.run(["exec", tree.container, "sh", "-c", "echo 'sleep 7005' > /root/.profile"])
     read = probe.read_container(tree.engine, tree.container)
-    _, warning = probe.learn(tree.engine, read)
+    with monkeypatch.context() as patch:
+        patch.setattr(probe, "PROBE_SECONDS", 1.0)
+        _, warning = probe.learn(tree.engine, read)
     assert warning is not None
     assert "sleep 7005" not in tree.top()
     # What was not told in time is asked for by the next `up`.

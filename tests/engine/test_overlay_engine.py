@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.engine.lab import Checkout, devbox, remove
+from tests.engine.lab import Checkout, devbox, remove, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,6 +113,8 @@ def test_a_compose_contract(work: Checkout, engine_name: Callable[[str], str], r
         assert list(inspected["HostConfig"]["PortBindings"]) == ["8080/tcp"]
         assert work.up(ports=["18474:8080"]).outcome == "running"
         assert work.reference(reference_cli)["containerId"] == first.container
+        # What the reference CLI executes ends after its answer. Until then somebody works there: nothing is replaced.
+        until(lambda: not (work.engine.container(first.container) or {}).get("ExecIDs"))
         own(work, 'env = ["COLOUR=blue"]\n')
         assert work.up().outcome == "created"
         assert execute(work, "ls /data 2>&1 || true").startswith("ls: cannot access")

@@ -128,19 +128,20 @@ def _make_root(engine: Engine, name: str, distro: str, network: Network, reporte
             engine.run(["import", "--change", f"ENV PATH={PATH}", "--change", 'CMD ["bash"]', archive, name])
 
 
-def _this_family() -> str:
-    """Return which distribution this machine is of, as /etc/os-release names it; "" where it says nothing."""
+def _this() -> str:
+    """Return which distribution this machine is of, as `SUITES` names them: "debian:12"; "" where it does not say."""
     try:
-        return platform.freedesktop_os_release()["ID"]
+        told = platform.freedesktop_os_release()
     except OSError:
         return ""
+    return f"{told['ID']}:{told.get('VERSION_ID', '')}"
 
 
 def _bootstrap(distro: str, archive: str, network: Network, reporter: Reporter) -> None:
     family = distro.partition(":")[0]
     keys, keyring = _KEYS[family]
     # Its own keys apt trusts already; others are looked for in their file, by gpg.
-    ours = _this_family() == family
+    ours = _this().partition(":")[0] == family
     programs = {"mmdebstrap": "mmdebstrap", **({} if ours else {"gpg": "gpg"})}
     if os.geteuid() != 0:
         programs["newuidmap"] = "uidmap"
@@ -166,9 +167,11 @@ def _bootstrap(distro: str, archive: str, network: Network, reporter: Reporter) 
         environ={**os.environ, **network.proxies()},
     )
     if not done.ok:
+        reach = "devbox doctor network   # the mirror must be reachable: proxies, and ca_bundle for https"
+        older = f"devbox image base --distro {_this()}   # this machine's own: its {keys} is older than {distro}"
         raise ImageError(
             f"mmdebstrap could not make {distro} from its packages",
-            hint="devbox doctor network   # the mirror must be reachable: proxies, and ca_bundle for https",
+            hint=older if "NO_PUBKEY" in done.stderr and _this() in SUITES and _this() != distro else reach,
             detail=last_lines(done.stderr),
         )
 
