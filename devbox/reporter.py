@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 
+class PassedOverError(Exception):
+    """Raised through a step whose work could not be done, where something else takes its place: it did not fail."""
+
+
 class Reporter(Protocol):
     """What a room may say. Implemented by `devbox.ui.console.Console`; `Silent` is for tests and `--quiet`.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbox.cli.application import application, workspace
-from devbox.cli.options import AllOption, DryRunOption, PathArgument, UnaskedOption, examples
+from devbox.cli.options import AllOption, PathArgument, UnaskedOption, WouldRemoveOption, examples
 from devbox.cli.removing import agreed, parse_age, were_kept
 from devbox.ui.console import counted, size
 from devbox.ui.tables import table
@@ -58,7 +58,7 @@ def prune(
         bool, typer.Option("--unused", help="Also the newest images: all that no container is made from.")
     ] = False,
     yes: UnaskedOption = False,
-    dry_run: DryRunOption = False,
+    dry_run: WouldRemoveOption = False,
 ) -> None:
     """Remove what nobody needs, of all kinds: trees, images, copies, logs, and what killed commands left.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from devbox.cli.application import application, named, once_named
-from devbox.cli.options import DryRunOption, PathArgument, UnaskedOption, examples, passes_on
+from devbox.cli.options import PathArgument, UnaskedOption, WouldRemoveOption, examples, passes_on
 
 app = typer.Typer()
 
@@ -35,7 +35,7 @@ def down(
     path: PathArgument = None,
     volumes: Annotated[bool, typer.Option("--volumes", help="Also remove build trees and services' data.")] = False,
     yes: UnaskedOption = False,
-    dry_run: DryRunOption = False,
+    dry_run: WouldRemoveOption = False,
 ) -> None:
     """Remove the dev container of a checkout and the services beside it.
 

@@ -25,6 +25,8 @@ YesOption = Annotated[
 ]
 UnaskedOption = Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the commands that would run, and change nothing.")]
+# Names stand on stderr, and commands, where there are any, on stdout.
+WouldRemoveOption = Annotated[bool, typer.Option("--dry-run", help="Name what would be removed, and remove nothing.")]
 AllOption = Annotated[bool, typer.Option("--all", help="Every workspace's, not this checkout's alone.")]
 TrustOption = Annotated[bool, typer.Option("--trust", help="Consent to what the contract reaches on the host.")]
 AllowOption = Annotated[

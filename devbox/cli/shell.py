@@ -36,6 +36,8 @@ def shell(context: typer.Context, path: WorkspaceOption = None) -> None:
     from devbox.container.target import logical_cwd
 
     run_ = application(context)
+    if path is not None and not path.is_dir():
+        raise UsageError(f"there is no folder {path}; a shell takes no command", hint=f"devbox exec -- {path}")
     target = running_container(run_.engine, named(path))
     bring(target, run_.engine, run_.console)
     ensure(run_.environ)

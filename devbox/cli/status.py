@@ -58,7 +58,7 @@ def status(
     old = min(looked, found.sized)
     data = {"containers": found.containers, "volumes": found.volumes, "build_trees": trees, "looked_at": old}
     run.show(data, lambda: _text(found, trees) or _nothing(run, folder))
-    if time.time() - old > _OLD_SECONDS:
+    if (found.volumes or trees) and time.time() - old > _OLD_SECONDS:
         run.console.info(f"trees and sizes are those of {ago(old)}; devbox builds list --all looks again")
 
 

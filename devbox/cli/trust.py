@@ -59,7 +59,7 @@ def revoke(
 
     run = application(context)
     folder = workspace(path)
-    kinds = check_rules(kind or ())
+    kinds = check_rules(kind or (), option="--kind", value="")
     if any("=" in one for one in kinds):
         raise UsageError("--kind takes a kind alone: all of it is taken back", hint="devbox trust revoke --kind path")
     gone = grants.revoke(folder, kinds)

@@ -357,6 +357,8 @@ def differences(old: JSON, new: JSON) -> tuple[str, ...]:
         if before == after:
             continue
         title = _NAMES.get(key, key)
+        if key == "ids":
+            before, after = (":".join(map(str, pair)) if pair else None for pair in (before, after))
         if key == "inputs":
             reasons.append(
                 "what the image is built from changed (Dockerfile, its arguments and files, Features, the base image)"

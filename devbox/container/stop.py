@@ -77,6 +77,7 @@ class Down:
 def _none(workspace: Path) -> DevboxError:
     """Return the error for a checkout without a dev container, and where there may be one that was meant."""
     error = no_container(workspace)
+    error.hint = "devbox status --all   # lists those of every workspace"
     former = which.formerly(workspace)
     if former is not None:
         error = DevboxError(

@@ -36,6 +36,7 @@ _OWN_VOLUME = re.compile(r"devbox-\d+-build-([0-9a-f]{12})")
 _MOST_FOLDERS = 50
 # The framework of any tree that CMake builds: such a one may well have been made for its own containers alone.
 _ANY_TREE = "cuda"
+_THERE = " is there"
 # Settings of a checkout's own make a folder a workspace, too.
 _SETTINGS = ("devbox.toml", "devbox.local.toml")
 
@@ -55,6 +56,13 @@ class Chosen(NamedTuple):
     def told(self) -> str:
         """What it is, and why, in words."""
         return f"{self.name}{f' ({self.variant})' if self.variant else ''}, because {self.why}"
+
+
+def _in_words(why: Sequence[str]) -> str:
+    """Return why a framework fits in one phrase: what is there by name, and what files say."""
+    *more, last = [one.removesuffix(_THERE) for one in why if one.endswith(_THERE)] or [""]
+    there = [f"{', '.join(more)} and {last} are there" if more else f"{last}{_THERE}"] if last else []
+    return " and ".join([*there, *(one for one in why if not one.endswith(_THERE))])
 
 
 def workspace(folder: Path) -> Path:
@@ -223,7 +231,7 @@ def frameworks(workspace: Path, said: str | None = None, *, personal: bool = Tru
     from devbox.frameworks.detect import detect
 
     matches = detect(workspace)
-    best = [Chosen(one.name, one.variant, " and ".join(one.why)) for one in matches if one.weight == matches[0].weight]
+    best = [Chosen(one.name, one.variant, _in_words(one.why)) for one in matches if one.weight == matches[0].weight]
     last = memory.recall(workspace) if personal and len(best) > 1 else None
     answered = [one for one in best if last is not None and one.name == last.framework]
     return tuple(answered or best)
@@ -268,7 +276,7 @@ def _below(workspace: Path) -> tuple[str, Chosen] | None:
         return None
     for name in names[:_MOST_FOLDERS]:
         if matches := detect(workspace / name):
-            return name, Chosen(matches[0].name, matches[0].variant, " and ".join(matches[0].why))
+            return name, Chosen(matches[0].name, matches[0].variant, _in_words(matches[0].why))
     return None
 
 

@@ -86,6 +86,8 @@ def missing_plugin(name: str) -> EngineError:
 def unreachable(environ: Mapping[str, str], said: str, *, permitted: bool = True) -> EngineError:
     """Return the error for an engine that does not answer, or that one is not `permitted` to ask."""
     place = address(environ)
+    # The number is Python's to write, and says nothing to a person.
+    said = re.sub(r"^\[Errno \d+\] ", "", said)
     if place.url == PROGRAM:
         return EngineError(
             "Podman's service does not listen, which docker compose needs", hint=PODMAN_SERVICE, detail=last_lines(said)

@@ -31,7 +31,8 @@ class OwnImage:
     """An image of devbox's. `created` is in seconds since the epoch, `size` in bytes, shared layers counted.
 
     `kind` is "base" for a package base, "stage" for one of `devbox image build`, "dev" for one of a dev container.
-    `framework`, `variant` and `stage` are known of stages. `used_by` are the containers that are made from it.
+    `framework` is known of stages and of a framework's dev images, `variant` and `stage` of stages. `used_by` are the
+    containers that are made from it.
     """
 
     id: str
@@ -202,6 +203,8 @@ def _own(inspected: JSON, users: dict[str, tuple[str, ...]]) -> OwnImage | None:
     elif own_names and all(_DEV.fullmatch(name) for name in own_names):
         kind = "dev"
     framework, variant, stage = made if made and kind == "stage" else (None, None, None)
+    if kind == "dev" and own_names:
+        framework = _framework(own_names[0])
     created = str(inspected.get("Created") or "").partition(".")[0].removesuffix("Z")
     return OwnImage(
         id=str(inspected["Id"]),
@@ -214,6 +217,14 @@ def _own(inspected: JSON, users: dict[str, tuple[str, ...]]) -> OwnImage | None:
         stage=stage,
         used_by=users.get(str(inspected["Id"]), ()),
     )
+
+
+def _framework(name: str) -> str | None:
+    """Return the framework that an image of a dev container is of, by its name; None where it is of none."""
+    from devbox.frameworks.sources import built_in
+
+    title = _repository(name).removeprefix(OWN)
+    return title if (built_in() / f"{title}.toml").is_file() else None
 
 
 def _users(engine: Engine) -> dict[str, tuple[str, ...]]:

@@ -97,12 +97,12 @@ def may_use_agent(workspace: Path, answers: Answers, reporter: Reporter, *, own:
     return bool(answer)
 
 
-def check_rules(rules: Sequence[str]) -> tuple[str, ...]:
-    """Return the values of `--allow`. Raises UsageError for a kind that there is not."""
+def check_rules(rules: Sequence[str], *, option: str = "--allow", value: str = "[=VALUE]") -> tuple[str, ...]:
+    """Return the values of `--allow`, or of another option. Raises UsageError for a kind that there is not."""
     for rule in rules:
         kind = rule.partition("=")[0]
         if kind not in KINDS:
-            raise UsageError(f"'{kind}' is no kind of reach", hint=f"--allow {'|'.join(sorted(KINDS))}[=VALUE]")
+            raise UsageError(f"'{kind}' is no kind of reach", hint=f"{option} {'|'.join(sorted(KINDS))}{value}")
     return tuple(rules)
 
 

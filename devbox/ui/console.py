@@ -125,9 +125,12 @@ class Console:
                 self._line(f"• {title} …")
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             if not self.quiet:
-                self._line(f"{self.paint('✗', RED)} {title}")
+                from devbox.reporter import PassedOverError
+
+                passed = isinstance(error, PassedOverError)
+                self._line(f"{self.paint('-', YELLOW) if passed else self.paint('✗', RED)} {title}")
             raise
         if not self.quiet:
             self._line(f"{self.paint('✓', GREEN)} {title} {self.paint(seconds(time.monotonic() - begun), DIM)}")

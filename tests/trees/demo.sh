@@ -19,8 +19,12 @@ finish() {
     cd "$here"
     if [ -n "${KEEP:-}" ]; then
         printf '\nkept: %s\n' "$work"
+    elif [ "$code" -ne 0 ]; then
+        # The error that stands above is the one to read: what is tidied up now says nothing.
+        [ ! -d "$work" ] || (cd "$work" && devbox down --volumes --yes) >/dev/null 2>&1 || true
+        rm -rf "$folder"
     else
-        [ ! -d "$work" ] || (cd "$work" && show devbox down --volumes --yes) || code=1
+        (cd "$work" && show devbox down --volumes --yes) || code=1
         rm -rf "$folder"
     fi
     exit "$code"

@@ -293,3 +293,18 @@ def test_ctrl_c_while_a_command_is_imported_is_no_traceback(tmp_path: Path) -> N
     argv = [sys.executable, "-m", "devbox", "status"]
     done = subprocess.run(argv, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (130, b"")
+
+
+@pytest.mark.parametrize(
+    ("args", "hint"),
+    [
+        (["shell", "--", "ls"], "hint: devbox exec -- ls"),
+        (["trust", "revoke", "--kind", "nope"], "hint: --kind agent|"),
+    ],
+)
+def test_a_hint_is_of_the_command_that_was_typed(
+    args: list[str], hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(args) == 2
+    assert hint in capsys.readouterr().err

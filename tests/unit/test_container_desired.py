@@ -156,6 +156,11 @@ def test_what_takes_effect_in_a_running_container_or_means_the_same_is_no_change
     assert differences(state(tmp_path, **before), state(tmp_path, **after)) == ()
 
 
+def test_ids_are_told_as_a_person_writes_them() -> None:
+    assert differences({"ids": [1000, 1000]}, {"ids": [0, 0]}) == ("the remote user's ids: 1000:1000 → 0:0",)
+    assert differences({"ids": [1000, 1000]}, {}) == ("the remote user's ids: 1000:1000 → nothing",)
+
+
 def test_long_values_of_a_reason_are_folded_each_by_itself(tmp_path: Path) -> None:
     before, after = {"containerEnv": {"A": "a" * 400}}, {"containerEnv": {"A": "b" * 400}}
     (reason,) = differences(state(tmp_path, **before), state(tmp_path, **after))

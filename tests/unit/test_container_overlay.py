@@ -142,7 +142,7 @@ def test_a_container_is_another_one_with_it_and_the_reason_names_what(work: Path
     assert differences(state(contract(work)), state(laid(work, env=["A=1"], gpus="none", user="1500:1500"))) == (
         "containerEnv A: nothing → 1",
         "the choice of GPUs: nothing → none",
-        "the remote user's ids: + 1500, + 1500",
+        "the remote user's ids: nothing → 1500:1500",
     )
     assert differences(state(laid(work, env=["A=1"])), state(laid(work, own='env = ["A=1"]'))) == ()
 

@@ -312,3 +312,19 @@ def test_a_folder_below_that_looks_like_a_framework_is_named(tmp_path: Path, mon
     with pytest.raises(UsageError, match=r"but its folder cpp like cuda: CMakeLists.txt is there$") as raised:
         which.framework(tmp_path, None, Silent())
     assert str(raised.value.hint).startswith(f"devbox up {tmp_path}/cpp   # for that folder alone; or --framework cuda")
+
+
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [
+        (("a is there",), "a is there"),
+        (("a is there", "b is there", "c is there"), "a, b and c are there"),
+        (("a is there", "b is there", "c says 'x'"), "a and b are there and c says 'x'"),
+        (("c says 'x'",), "c says 'x'"),
+    ],
+)
+def test_why_a_framework_fits_is_one_phrase(
+    why: tuple[str, ...], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devbox.frameworks.detect.detect", lambda _: (Match("vllm", "cpu", why, 1),))
+    assert which.framework(tmp_path, None, Silent()).told == f"vllm (cpu), because {told}"

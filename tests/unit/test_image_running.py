@@ -13,7 +13,7 @@ from devbox.engine.spec import ContainerSpec, Mount
 from devbox.errors import UsageError
 from devbox.frameworks.load import load
 from devbox.image.building import blueprint
-from devbox.image.life import OwnImage, prunable
+from devbox.image.life import OwnImage, _own, prunable
 from devbox.image.names import made_from
 from devbox.oneshot.image_run import RunPlan
 
@@ -58,6 +58,16 @@ def test_what_an_image_says_of_itself() -> None:
     assert made_from({"Config": {"Labels": {"devbox.image": "vllm/cpu/release"}}}) == ("vllm", "cpu", "release")
     for odd in (None, {}, {"Config": None}, {"Config": {"Labels": {"devbox.image": "x"}}}):
         assert made_from(odd) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "framework"),
+    [("devbox-vllm:0123456789ab", "vllm"), ("devbox-my-tree:0123456789ab", None), ("devbox-cuda:latest", "cuda")],
+)
+def test_the_image_of_a_dev_container_tells_of_which_framework_it_is(name: str, framework: str | None) -> None:
+    found = _own({"Id": "sha256:1", "RepoTags": [name], "Config": {}, "Created": ""}, {})
+    assert found is not None
+    assert (found.kind, found.framework, found.variant) == ("dev", framework, None)
 
 
 def image(name: str | None, created: float, kind: str = "dev", *, used: bool = False) -> OwnImage:

@@ -101,6 +101,23 @@ def test_a_table_is_aligned_and_empty_when_there_is_nothing() -> None:
     assert table(["a", "bb"], [["xxx", "y"]]) == "A    BB\nxxx  y"
 
 
+WIDE = [["release-90-4825ad1f", "built, and then some more", "5.6 MiB"], ["debug", "ok", "-"]]
+
+
+@pytest.mark.parametrize("room", [60, 44, 40])
+def test_a_table_fits_the_terminal_and_loses_nothing(room: int) -> None:
+    shown = table(["build tree", "state", "size"], WIDE, room=room)
+    assert max(map(len, shown.splitlines())) <= room
+    assert all(word in shown for word in " ".join(WIDE[0]).split())
+    assert "5.6 MiB" in shown
+
+
+def test_a_row_of_words_that_are_too_wide_is_a_list() -> None:
+    assert table(["build tree", "state", "size"], WIDE, room=30) == (
+        "release-90-4825ad1f\n  state  built, and then some more\n  size   5.6 MiB\ndebug\n  state  ok"
+    )
+
+
 def test_ages() -> None:
     assert [age(0.5, 100.0), age(None), age(1000.0, 1000.0 + 7200), age(1.0, 1.0 + 200_000)] == [
         "1 min",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ import typer
 
 from devbox.cli.application import Application, application, workspace
 from devbox.cli.builds import report
-from devbox.cli.options import AllOption, DryRunOption, UnaskedOption, WorkspaceOption, examples
+from devbox.cli.options import AllOption, UnaskedOption, WorkspaceOption, WouldRemoveOption, examples
 from devbox.cli.removing import agreed, parse_age, were_kept
 from devbox.errors import RefusedError, UsageError
 from devbox.ui.console import counted, seconds, size
@@ -83,7 +84,7 @@ def rm(
     path: WorkspaceOption = None,
     everything: AllOption = False,
     yes: UnaskedOption = False,
-    dry_run: DryRunOption = False,
+    dry_run: WouldRemoveOption = False,
 ) -> None:
     """Remove build trees of a checkout. The one in use, which was built last or is being built, is never removed."""
     from devbox.builds.volumes import Doomed
@@ -99,7 +100,7 @@ def rm(
     doomed = [
         Doomed(volume.name, volume.title, tree.key, tree.size, "you named it", volume.folder) for volume, tree in found
     ]
-    _remove(run, doomed, yes=yes, dry_run=dry_run, again="devbox builds rm KEY…")
+    _remove(run, doomed, yes=yes, dry_run=dry_run, again=shlex.join(["devbox", "builds", "rm", *keys]))
 
 
 @app.command()
@@ -125,7 +126,7 @@ def prune(
     path: WorkspaceOption = None,
     everything: AllOption = False,
     yes: UnaskedOption = False,
-    dry_run: DryRunOption = False,
+    dry_run: WouldRemoveOption = False,
 ) -> None:
     """Remove trees of a checkout by age, number or size, never one in use; with --all everybody's.
 
@@ -162,12 +163,12 @@ def _volumes(run: Application, path: Path | None, *, everything: bool, sizes: bo
 
     wanted = None if everything else str(workspace(path)) if path is None or path.is_dir() else absolute(path)
     found = of_workspace(run.engine, wanted, sizes=sizes)
-    for volume in found:
-        if volume.closed:
-            run.console.warn(
-                f"the trees in {volume.name} of {volume.title} are not known: only an image of its own dev container "
-                "may look into it, and that is gone, or has no python3"
-            )
+    closed = [volume.name for volume in found if volume.closed]
+    if closed:
+        run.console.warn(
+            f"the trees in {', '.join(closed)} are not known: only an image of its own dev container may look into a "
+            "volume, and that is gone, or has no python3"
+        )
     if not found and path is not None:
         raise UsageError(f"{wanted} has no build trees", hint="devbox builds list --all")
     return found

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from devbox.cli.application import Application, application, workspace
-from devbox.cli.options import AllOption, DryRunOption, UnaskedOption, WorkspaceOption, examples
+from devbox.cli.options import AllOption, UnaskedOption, WorkspaceOption, WouldRemoveOption, examples
 from devbox.cli.removing import agreed, parse_age, were_kept
 from devbox.masking import folded
 from devbox.ui.console import size
@@ -55,7 +56,7 @@ def rm(
     context: typer.Context,
     names: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="Their names or ids.")],
     yes: UnaskedOption = False,
-    dry_run: DryRunOption = False,
+    dry_run: WouldRemoveOption = False,
 ) -> None:
     """Remove images of devbox's. One that a container is made from is never removed."""
     from devbox.disk.prune import of_image
@@ -64,7 +65,7 @@ def rm(
     run = application(context)
     doomed = [(one, "you named it") for one in removable(run.engine, names)]
     goings = [of_image(one, why, run.engine) for one, why in doomed]
-    dry_run = not agreed(run, goings, again="devbox image rm IMAGE…", yes=yes, dry_run=dry_run)
+    dry_run = not agreed(run, goings, again=shlex.join(["devbox", "image", "rm", *names]), yes=yes, dry_run=dry_run)
     _remove(run, doomed, dry_run=dry_run)
 
 
@@ -87,7 +88,7 @@ def prune(
     ] = False,
     bases: Annotated[bool, typer.Option("--bases", help="With --all --unused, also the package bases.")] = False,
     yes: UnaskedOption = False,
-    dry_run: DryRunOption = False,
+    dry_run: WouldRemoveOption = False,
 ) -> None:
     """Remove images of a checkout that a newer one has replaced; never one in use. With --all all of devbox's.
 
@@ -160,7 +161,7 @@ def _table(images: Sequence[OwnImage]) -> str:
         (
             one.shown,
             one.kind,
-            f"{one.framework} ({one.variant})" if one.framework else "-",
+            f"{one.framework} ({one.variant})" if one.variant else one.framework or "-",
             one.stage or "-",
             size(one.size),
             age(one.created),

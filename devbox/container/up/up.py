@@ -367,6 +367,15 @@ def _merge(run: Run, contract: Contract, image: Image) -> Merged:
     return merged
 
 
+# What is done to the container, by what it comes to.
+_WORDS = {
+    "created": "a container is made",
+    "started": "the container is started",
+    "replaced": "the container is replaced",
+    "running": "the container stays",
+}
+
+
 def _compare(run: Run, wanted: Desired, actual: Actual | None, inspected: JSON | None, *, remade: bool = False) -> Plan:
     """Plan from the container that is there to the one that is wanted; somebody who works in it is asked."""
     recreate = "--recreate was given" if run.request.recreate else REASON if remade else None
@@ -382,7 +391,7 @@ def _compare(run: Run, wanted: Desired, actual: Actual | None, inspected: JSON |
     word = "replaced" if todo.outcome == "created" and actual is not None else todo.outcome
     shown = str if run.reporter.verbose else in_short
     for reason in todo.reasons:
-        run.reporter.info(f"{word}: {shown(reason)}")
+        run.reporter.info(f"{_WORDS[word]}: {shown(reason)}")
     if todo.pending and actual is not None:
         pending = "; ".join(map(shown, todo.pending))
         run.reporter.warn(

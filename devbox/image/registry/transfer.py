@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from devbox.errors import ImageError, UsageError
 from devbox.image.registry.reference import HUB, parse
+from devbox.reporter import PassedOverError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,18 +120,18 @@ def pull(engine: Engine, reference: str, reporter: Reporter) -> None:
 def fetch(engine: Engine, reference: str, reporter: Reporter) -> str | None:
     """Pull an image that something else may stand for; return None if it is here now, else the engine's reason."""
     try:
-        # Raised through the step, so that it is shown as one that failed.
+        # Raised through the step, so that it is not shown as one that was done.
         with reporter.step(f"Pulling {reference}"):
             _pull(engine, reference, reporter)
-    except ImageError as error:
-        return error.message
+    except PassedOverError as reason:
+        return str(reason)
     return None
 
 
 def _pull(engine: Engine, reference: str, reporter: Reporter) -> None:
     done = engine.stream(["pull", reference], lambda line: reporter.output(line, prefix="pull"))
     if not done.ok:
-        raise ImageError(_said(done.stderr))
+        raise PassedOverError(_said(done.stderr))
 
 
 def stream(engine: Engine, args: Sequence[str], reference: str, reporter: Reporter) -> None:
