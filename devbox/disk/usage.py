@@ -8,13 +8,13 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from devbox import units
 from devbox.container import memory
 from devbox.container.desired import slug
 from devbox.container.inside.find import labelled
 from devbox.container.status import Status, status
 from devbox.engine import usage
-from devbox.engine.api import FOUND, ask_socket, socket_path
+from devbox.engine.address import PROGRAM
+from devbox.engine.api import FOUND
 from devbox.files import folder_size
 from devbox.image.building import copies
 from devbox.image.building.source import copies_dir
@@ -121,14 +121,12 @@ def _layers(engine: Engine, known: Iterable[OwnImage]) -> list[Layer]:
 
 
 def _history(engine: Engine, image: str) -> list[JSON]:
-    path = socket_path(engine.environ)
-    if path is not None:
-        code, body = ask_socket(path, f"/images/{image}/history")
-        # Removed since it was listed.
-        return json.loads(body) if code == FOUND else []
-    done = engine.run(["history", "--no-trunc", "--format", "{{json .}}", image], check=False)
-    steps = [json.loads(line) for line in done.stdout.splitlines()] if done.ok else []
-    return [{**one, "Size": units.size(str(one["Size"]), base=1000), "Created": one["CreatedAt"]} for one in steps]
+    if engine.address.url == PROGRAM:
+        # It tells of layers in words of its own.
+        return []
+    code, body = engine.ask(f"/images/{image}/history")
+    # Removed since it was listed.
+    return json.loads(body) if code == FOUND else []
 
 
 def _in_short(command: str) -> str:

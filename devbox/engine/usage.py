@@ -1,12 +1,13 @@
-"""What things on the engine take, asked of `docker system df`; adding it up may take the engine a while."""
+"""What things on the engine take; adding it up may take the engine a while."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, Literal
 
-from devbox import units
-from devbox.engine.api import FOUND, ask_socket, socket_path
+from devbox.engine.address import PROGRAM
+from devbox.engine.api import FOUND
+from devbox.errors import EngineError
 
 if TYPE_CHECKING:
     from devbox.engine.docker import Engine
@@ -27,33 +28,18 @@ _SIZES: dict[Kind, str] = {"Containers": "SizeRw"}
 def of_kind(engine: Engine, kind: Kind, *, seconds: float) -> list[JSON] | None:
     """Return the engine's things of a kind, each with its `Size` in bytes where that is told, as its API has them.
 
-    None where there is no answer within `seconds`. An engine without a socket here is asked by docker, which rounds.
+    None where there is no answer within `seconds`, and from Podman's program, which has no such list.
     """
-    path = socket_path(engine.environ)
-    if path is None:
-        return _by_cli(engine, kind, seconds=seconds)
+    if engine.address.url == PROGRAM:
+        return None
     try:
-        code, body = ask_socket(path, f"/system/df?type={_TYPES[kind]}", timeout=seconds)
+        code, body = engine.ask(f"/system/df?type={_TYPES[kind]}", timeout=seconds)
         found = json.loads(body)[kind] or [] if code == FOUND else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (EngineError, ValueError, KeyError, TypeError):
         return None
     if found is None:
         return None
     return [{**item, "Size": (item.get("UsageData") or item).get(_SIZES.get(kind, "Size"))} for item in found]
-
-
-def _by_cli(engine: Engine, kind: Kind, *, seconds: float) -> list[JSON] | None:
-    from devbox.errors import EngineError
-
-    argv = ["system", "df", "--verbose", "--format", f"{{{{json .{kind}}}}}"]
-    try:
-        done = engine.run(argv, check=False, timeout=seconds)
-        found = json.loads(done.stdout or "null") if done.ok else None
-    except (EngineError, ValueError):
-        return None
-    if found is None:
-        return None
-    return [{**item, "Id": item.get("ID"), "Size": units.size(str(item.get("Size", "")), base=1000)} for item in found]
 
 
 def told(size: object) -> int | None:
