@@ -40,7 +40,11 @@ def socket_path(environ: Mapping[str, str]) -> str | None:
     context = environ.get("DOCKER_CONTEXT") or client_setting(environ, "currentContext")
     if context not in {None, "", "default"}:
         return None
-    return _podman_socket(environ) if is_podman("docker", environ) else DEFAULT_SOCKET
+    if not is_podman("docker", environ):
+        return DEFAULT_SOCKET
+    path = podman_socket(environ)
+    # Where none listens its program does without one.
+    return path if os.path.exists(path) else None  # noqa: PTH110
 
 
 def is_podman(docker: str, environ: Mapping[str, str]) -> bool:
@@ -56,11 +60,10 @@ def is_podman(docker: str, environ: Mapping[str, str]) -> bool:
     return False
 
 
-def _podman_socket(environ: Mapping[str, str]) -> str | None:
-    """Return the socket of Podman's service, or None where none listens: its program then does without one."""
+def podman_socket(environ: Mapping[str, str]) -> str:
+    """Return where Podman's service listens, if it does."""
     folder = "/run" if os.geteuid() == 0 else environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
-    path = f"{folder}/podman/podman.sock"
-    return path if os.path.exists(path) else None  # noqa: PTH110
+    return f"{folder}/podman/podman.sock"
 
 
 def patience(environ: Mapping[str, str], usual: float) -> float:

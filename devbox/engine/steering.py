@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from devbox.engine.api import is_podman, podman_socket
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -29,4 +31,14 @@ def for_compose(environ: Mapping[str, str]) -> dict[str, str]:
         for name, value in environ.items()
         if name in _KEPT or name in _STEERING or not name.startswith(("COMPOSE_", "GIT_"))
     }
-    return {**dict.fromkeys(_STEERING, ""), **kept, **_OFF}
+    own = {"DOCKER_HOST": f"unix://{podman_socket(environ)}"} if _is_podmans(environ) else {}
+    return {**dict.fromkeys(_STEERING, ""), **kept, **own, **_OFF}
+
+
+def _is_podmans(environ: Mapping[str, str]) -> bool:
+    """Tell whether `docker` is Podman, which has docker compose ask its own service where DOCKER_HOST is not there.
+
+    An empty one is: docker compose would ask whatever listens at Docker's socket.
+    """
+    named = environ.get("DOCKER_HOST") or environ.get("DOCKER_CONTEXT")
+    return named in {None, "", "default"} and is_podman("docker", environ)

@@ -27,6 +27,7 @@ COMMANDS = frozenset(
         "cat-file",
         "check-ignore",
         "config",
+        "count-objects",
         "describe",
         "for-each-ref",
         "ls-files",
@@ -85,13 +86,16 @@ def git(path: Path, *args: str, environ: Mapping[str, str] | None = None) -> pro
         return None
 
 
-def packed(path: Path, objects: str, *, revisions: bool) -> Iterator[bytes]:
+def packed(path: Path, objects: str, *, revisions: bool, first: bool) -> Iterator[bytes]:
     """Yield a pack, piece by piece: of `objects` by their names, a line each, or of all that `revisions` reach.
 
-    With `revisions` it may lean on objects that the other end is known to have (git's `--thin`). Raises EngineError,
-    also where git is silent for too long: a container may have put a pipe in an object's place.
+    With `revisions` it may lean on objects that the other end is known to have (git's `--thin`). For the `first` one no
+    differences are looked for beside those that git keeps: on a large tree that takes longer than the line saves, and
+    meanwhile nothing is sent. Raises EngineError, also where git is silent for too long: a container may have put a
+    pipe in an object's place.
     """
     argv = ["pack-objects", "--stdout", "--delta-base-offset", "-q", *(["--revs", "--thin"] if revisions else [])]
+    argv += ["--window=0"] if first else []
     with tempfile.TemporaryFile() as wanted, tempfile.TemporaryFile() as said:
         wanted.write(f"{objects}\n".encode("utf-8", "surrogateescape"))
         wanted.seek(0)

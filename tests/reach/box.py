@@ -34,14 +34,12 @@ PACKAGES = (
 )  # fmt: skip
 _DIGEST = hashlib.sha256(" ".join(PACKAGES).encode()).hexdigest()[:8]
 IMAGE = f"devbox-reach:{_DIGEST}"
-# Runs a command so many times, and prints the median of the seconds.
-_MEDIAN = """
-import statistics, subprocess, sys, time
-def once(argv):
-    begun = time.perf_counter()
-    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - begun
-print(statistics.median(once(sys.argv[2:]) for _ in range(int(sys.argv[1]))))
+# Prints the seconds that a shell script takes.
+_TIMED = """
+import subprocess, sys, time
+begun = time.perf_counter()
+subprocess.run(["sh", "-ec", sys.argv[1]], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(time.perf_counter() - begun)
 """
 
 
@@ -175,9 +173,9 @@ class Seat:
         report = json.loads(self.run("devbox", "build", "--seed-from", "none", "--json").stdout)["data"]
         return int(report["compiled"])
 
-    def median(self, *argv: str, times: int = 5) -> float:
-        """Return the median of the seconds that a command takes there."""
-        return float(self.run("/opt/devbox/bin/python", "-c", _MEDIAN, str(times), *argv).stdout)
+    def seconds(self, script: str) -> float:
+        """Return how long a shell script takes there."""
+        return float(self.run("/opt/devbox/bin/python", "-c", _TIMED, script).stdout)
 
     def load(self, archive: str) -> None:
         """Have the engine load an archive of images."""

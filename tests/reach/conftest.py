@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import os
+import statistics
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
 from tests.engine.conftest import image  # noqa: F401  # the development image, which no test here builds anew
-from tests.reach.box import LOCAL, Box, ensure_image
+from tests.reach.box import Box, ensure_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from devbox.engine.docker import Engine
 
-Figures = dict[str, dict[str, float]]
+COMMANDS = {
+    "exec": "devbox exec -- true",
+    "warm up": "devbox up",
+    "no-op build": "devbox build",
+    "one edit": "echo \"int b() { return $(date +%N | sed 's/^0*//'); }\" >src/b.cpp; devbox build",
+}
+TIMES = 7
 # What every engine in the box has the development image as.
 BASE = "devbox-reach-base:1"
 ARCHIVE = "/share/base.tar"
@@ -29,6 +37,7 @@ def box(engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory) ->
 
     REACH_BOX is the name of one that is kept for the next run, which finds it as this one left it.
     """
+    engine.run(["tag", image, BASE])
     kept = os.environ.get("REACH_BOX")
     if kept and (there := engine.container(kept)) is not None:
         source = next(one["Source"] for one in there["Mounts"] if one["Destination"] == "/share")
@@ -37,7 +46,6 @@ def box(engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory) ->
     share = Path(f"/tmp/{kept}") if kept else tmp_path_factory.mktemp("share")
     share.mkdir(exist_ok=True)
     ensure_image(engine, share)
-    engine.run(["tag", image, BASE])
     engine.run(["save", "--output", str(share / "base.tar"), BASE])
     (share / "base.tar").chmod(0o644)
     for folder in (share, *([] if kept else [share.parent])):
@@ -51,19 +59,42 @@ def box(engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory) ->
             engine.run(["image", "rm", BASE], check=False)
 
 
+class Timed(Protocol):
+    """Somebody at a checkout whose dev container is up and built."""
+
+    def seconds(self, script: str) -> float:
+        """Return how long a shell script takes there."""
+
+
+def measured(at: Timed, local: Timed) -> dict[str, tuple[float, float]]:
+    """Return the medians of both, measured in turn: a machine that gets busy is so for both."""
+    found = {}
+    for what, script in COMMANDS.items():
+        pairs = [(at.seconds(script), local.seconds(script)) for _ in range(TIMES)]
+        found[what] = (statistics.median(one for one, _ in pairs), statistics.median(one for _, one in pairs))
+    return found
+
+
+@dataclass
+class Figures:
+    """What was measured: by engine and command seconds, and those with an engine of the same machine; and sentences."""
+
+    times: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
 @pytest.fixture(scope="session")
 def figures(request: pytest.FixtureRequest) -> Iterator[Figures]:
-    """Seconds by engine and by what took them; at the end printed beside those of the box's own Docker."""
-    found: Figures = {}
+    """What the tests measured; printed at the end."""
+    found = Figures()
     yield found
-    local = found.get(LOCAL.name)
     reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    if local is None or reporter is None:
+    if reporter is None:
         return
-    lines = [f"{'':28}" + "".join(f"{what:>22}" for what in local)]
-    for name, times in found.items():
-        cells = (f"{seconds:.2f} s ({seconds / local[what]:.2f} x)" for what, seconds in times.items())
+    lines = [f"{'':28}" + "".join(f"{what:>22}" for what in COMMANDS)]
+    for name, times in found.times.items():
+        cells = (f"{seconds:.2f} s ({seconds / local:.2f} x)" for seconds, local in times.values())
         lines.append(f"{name:28}" + "".join(f"{cell:>22}" for cell in cells))
     capture = request.config.pluginmanager.get_plugin("capturemanager")
     with nullcontext() if capture is None else capture.global_and_fixture_disabled():
-        reporter.write_line("\n" + "\n".join(lines))
+        reporter.write_line("\n" + "\n".join([*lines, *found.notes]))

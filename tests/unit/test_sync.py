@@ -20,6 +20,7 @@ import pytest
 
 from devbox.agent import receiver
 from devbox.agent.receiver import OWN
+from devbox.container.sync import repository
 from devbox.container.sync.checkout import scan
 from devbox.container.sync.line import Place, in_container
 from devbox.container.sync.repository import _exclude, _is_here, head_of
@@ -273,6 +274,17 @@ def test_a_history_that_is_not_here_is_left_out(lab: Lab, tmp_path: Path) -> Non
     lab.sync()
     lab.must_agree()
     assert lab.git("fsck", there=True) == ""
+
+
+def test_a_large_history_is_left_out(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Objects that git has not packed yet count as well."""
+    monkeypatch.setattr(repository, "LARGE", 1 << 20)
+    for _ in range(2):
+        (lab.here / "a").write_bytes(random.Random(1).randbytes(1 << 20))
+        lab.commit()
+    lab.sync()
+    lab.must_agree()
+    assert lab.git("rev-list", "--count", "HEAD", there=True) == "1"
 
 
 @pytest.mark.parametrize(
@@ -565,7 +577,7 @@ def test_git_that_waits_for_a_pipe_in_an_objects_place_is_given_up(
     waits.chmod(0o755)
     monkeypatch.setenv("PATH", str(waits.parent), prepend=os.pathsep)
     with pytest.raises(EngineError, match=r"said nothing for 0\.2 s"):
-        list(git.packed(lab.here, "HEAD", revisions=True))
+        list(git.packed(lab.here, "HEAD", revisions=True, first=True))
 
 
 def test_nothing_that_settings_name_is_run_over_there(

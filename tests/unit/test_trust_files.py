@@ -230,6 +230,14 @@ def test_docker_compose_is_not_steered_by_what_is_not_the_persons() -> None:
     assert environ["COMPOSE_EXPERIMENTAL_GIT_REMOTE"] == "false"
 
 
+def test_docker_compose_asks_podmans_service_where_docker_is_podman(tmp_path: Path) -> None:
+    (tmp_path / "docker").write_text('#!/bin/sh\nexec podman "$@"\n')
+    environ = {"PATH": str(tmp_path), "XDG_RUNTIME_DIR": "/run/user/7"}
+    place = for_compose(environ)["DOCKER_HOST"]
+    assert place == ("unix:///run/podman/podman.sock" if os.geteuid() == 0 else "unix:///run/user/7/podman/podman.sock")
+    assert for_compose({**environ, "DOCKER_HOST": "unix:///mine"})["DOCKER_HOST"] == "unix:///mine"
+
+
 class Asked(Silent):
     """A reporter whose person gives one answer."""
 

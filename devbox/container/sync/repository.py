@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# Bytes of packs, above which no history is sent.
+# Bytes of objects, above which no history is sent.
 LARGE = 256 << 20
 # What is read of a list of what git ignores.
 _MOST = 1 << 20
@@ -62,18 +62,23 @@ def _is_own(workspace: Path) -> bool:
     return not any(map(os.path.islink, links))
 
 
-def commits(workspace: Path, head: Head, state: dict[str, Any]) -> tuple[dict[str, Any], Iterator[bytes]]:
-    """Return the message by which the other end gets to `head`, and the pack. `state` is what it said of itself.
+def commits(workspace: Path, head: Head, state: dict[str, Any]) -> tuple[dict[str, Any], Iterator[bytes], int]:
+    """Return the message by which the other end gets to `head`, the pack, and about how many bytes a first one has.
+
+    `state` is what the other end said of itself.
 
     Raises DevboxError where git does not tell what is in them.
     """
     shallow = state["shallow"] or _said(workspace, "rev-parse", "--is-shallow-repository") == "true"
-    shallow = shallow or (not state["head"] and _size(workspace) > LARGE)
+    whole = 0 if state["head"] else _size(workspace)
+    shallow = shallow or whole > LARGE
     before = state["head"] if state["head"] and _is_here(workspace, state["head"]) else ""
     tags = {} if shallow else _tags(workspace, head)
     if shallow:
         trees = [f"{head.commit}^{{tree}}", *([f"^{before}^{{tree}}"] if before else [])]
         objects = "\n".join([head.commit, _must(workspace, "rev-list", "--objects", *trees)])
+        # git before 2.31 does not tell.
+        whole = 0 if before else int(_said(workspace, "rev-list", "--objects", "--disk-usage", *trees) or 0)
     else:
         objects = "\n".join([head.commit, *tags.values(), *([f"^{before}"] if before else [])])
     order = {
@@ -84,7 +89,7 @@ def commits(workspace: Path, head: Head, state: dict[str, Any]) -> tuple[dict[st
         "tags": tags,
         "exclude": _exclude(workspace),
     }
-    return order, packed(workspace, objects, revisions=not shallow)
+    return order, packed(workspace, objects, revisions=not shallow, first=not before), whole
 
 
 def _tags(workspace: Path, head: Head) -> dict[str, str]:
@@ -94,8 +99,9 @@ def _tags(workspace: Path, head: Head) -> dict[str, str]:
 
 
 def _size(workspace: Path) -> int:
-    folder = workspace / _said(workspace, "rev-parse", "--git-path", "objects/pack")
-    return sum(one.stat().st_size for one in folder.glob("*.pack"))
+    """Return how many bytes of objects the repository has, packed and loose."""
+    told = dict(line.split(": ", 1) for line in _said(workspace, "count-objects", "--verbose").splitlines())
+    return sum(int(told.get(name, 0)) for name in ("size", "size-pack")) << 10
 
 
 def _is_here(workspace: Path, commit: str) -> bool:

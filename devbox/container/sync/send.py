@@ -68,9 +68,9 @@ def sync(
             state = wire.ask({"ask": "state", "known": wanted}, has=STATE)
             may_move = state["git"] and not state["moved"]
             if head is not None and may_move and (state["cut"] or state["head"] != head.commit):
-                order, pack = commits(workspace, head, state)
-                with reporter.step("Sending the repository"):
-                    state = wire.ask(order, _frames(pack), has=STATE)
+                order, pack, size = commits(workspace, head, state)
+                with reporter.step(f"Sending the repository{f', {_mb(size)}' if size else ''}"):
+                    state = wire.ask(order, _watched(_frames(pack), size, reporter), has=STATE)
                 wanted = digest(files, head.commit)
             given_up = {*discard, *(path for path, *_ in state["edited"] if _is_among(path, discard))}
             order = _order(files, state, wanted, given_up)
@@ -230,12 +230,12 @@ def _frames(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _watched(frames: Iterator[bytes], size: int, reporter: Reporter) -> Iterator[bytes]:
-    """Yield frames, and say how far it is, in MiB, with `size` bytes in all."""
+    """Yield frames, and say how far it is, in MiB, with `size` bytes in all, if that is known."""
     sent, begun = 0, time.monotonic()
     for frame in frames:
         yield frame
         sent += len(frame)
-        if sent > _MUCH:
+        if min(sent, size) > _MUCH:
             left = (time.monotonic() - begun) * (size - sent) / sent
             reporter.progress(min(sent, size) >> 20, max(size >> 20, 1), eta=max(left, 0.0))
 
