@@ -432,7 +432,10 @@ class Receiver:
         if not self.files:
             # What the commit holds need not be sent as files, too.
             self._check_out()
-        self._must("read-tree", "--reset", "HEAD")
+        # Of what an index had, git would look at what may have changed in the second of its writing, by the filters.
+        with contextlib.suppress(OSError):
+            os.unlink(self._path(".git/index"))
+        self._must("read-tree", "HEAD")
         if not self._git("config", "--name-only", "--get-regexp", r"^filter\."):
             # To see what is unchanged, git would ask the filters of the repository.
             self._git("update-index", "-q", "--refresh")
