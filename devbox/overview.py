@@ -243,8 +243,11 @@ class Watch:
         containers = self._sources["containers"]
         request = f"/events?filters={quote(json.dumps(_EVENTS))}"
         while not self._stopped.is_set():
-            path = socket_path(self._known_engine().environ)
-            if path is None:  # only its program or the SDK knows the way: it is asked
+            try:
+                path = socket_path(self._known_engine().environ)
+            except DevboxError:
+                path = None
+            if path is None:  # only its program or the SDK knows the way, if anybody does: it is asked
                 containers.every = _AGAIN_SECONDS
                 return
             try:

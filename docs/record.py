@@ -11,12 +11,13 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 IMAGES = Path(__file__).resolve().parent / "images"
 WIDTH, HEIGHT = 100, 60
 SERVER = "devbox-record"
-TARGET = "ggml-base"
+TARGET = "ggml"
 EDITED = "ggml/src/ggml-threading.cpp"
 # The shell says when it waits for the next command.
 _RC = f"""
@@ -70,6 +71,12 @@ def picture(name: str, title: str, text: str) -> None:
     (IMAGES / f"{name}.svg").write_text(drawn.replace("\xa0", "&#160;"), encoding="utf-8")
 
 
+def _is_under_way(screen: str) -> bool:
+    """Tell whether a third of a build is done, and not all of it."""
+    found = re.search(r"(\d+)/(\d+) .*left", screen)
+    return found is not None and int(found[2]) <= 3 * int(found[1])
+
+
 def main(checkout: Path) -> None:
     """Record all of them."""
     with tempfile.NamedTemporaryFile("w", suffix=".bashrc") as rc:
@@ -87,8 +94,8 @@ def main(checkout: Path) -> None:
             shell.type(f"devbox build --target {TARGET}")
             other = Terminal(checkout, rc.name)
             other.type("devbox top .")
-            while not re.search(r"\d+/\d+ .*left", top := other.screen()):
-                subprocess.run(["sleep", "0.2"], check=True)
+            while not _is_under_way(top := other.screen()):
+                time.sleep(0.2)
             picture("terminal-top", "devbox top .", top)
             tmux("send-keys", "-t", other.pane, "q")
             shell.wait()

@@ -24,7 +24,13 @@ _TICK, _IDLE_TICK = 1.0, 60.0
 
 
 @app.command()
-@examples({"devbox top": "Watch, until q is pressed.", "devbox top --json": "The same facts once, for programs."})
+@examples(
+    {
+        "devbox top": "Watch, until q is pressed.",
+        "devbox top .": "Only this checkout.",
+        "devbox top --json": "The same facts once, for programs.",
+    }
+)
 def top(
     context: typer.Context,
     path: Annotated[

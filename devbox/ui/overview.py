@@ -69,6 +69,8 @@ def _rendered(console: Console, facts: Overview, width: int) -> list[str]:
 
 def parts(facts: Overview, width: int) -> Iterator[RenderableType]:
     """Yield what the frame is made of, from top to bottom."""
+    from rich.padding import Padding
+
     sections = (
         ("builds", "BUILDS", facts.builds, _builds, "nothing is being built"),
         ("containers", "CONTAINERS", facts.containers, _containers, "no dev container: devbox up"),
@@ -81,13 +83,14 @@ def parts(facts: Overview, width: int) -> Iterator[RenderableType]:
         if name != "builds":
             yield "\n"
         yield _text(title, "bold")
-        if trouble.get(name):
-            yield _text(f"  ! {trouble[name]}", "red", wrap=True)
+        said = trouble.get(name)
         if name == "volumes" and found is None and trouble.get("containers"):
-            yield _text("  ! unknown, as containers are", "red")
-        elif found:
+            said = "unknown, as containers are"
+        if said:
+            yield Padding(_text(f"! {said}", "red", wrap=True), (0, 0, 0, 2))
+        if found:
             yield from draw(facts, width)
-        elif not trouble.get(name):
+        elif not said:
             yield _text("  …" if found is None else f"  {nothing}", "dim")
 
 
