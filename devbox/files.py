@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 _BESIDE = ".devbox-"
 
 
-def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
+def write_atomically(path: Path, text: str, *, mode: int = 0o644, errors: str = "strict") -> None:
     """Write `text` as UTF-8 to `path`: without a name first, synced, then put in its place in one step.
 
+    `errors` is what becomes of bytes that were no UTF-8 where the text comes from, as `open` has it.
     So a process that is killed leaves no file behind, but for a moment a name to rename from, which the next write of
     this file takes away. The folder is made if it is missing. Raises OSError; then `path` is what it was before.
     """
@@ -31,7 +32,7 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o644) -> None:
     beside = path.with_name(f".{path.name}{_BESIDE}{os.urandom(8).hex()}")
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with os.fdopen(_locked(folder, beside), "w", encoding="utf-8") as stream:
+        with os.fdopen(_locked(folder, beside), "w", encoding="utf-8", errors=errors) as stream:
             os.fchmod(stream.fileno(), mode)
             stream.write(text)
             stream.flush()

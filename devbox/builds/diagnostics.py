@@ -230,4 +230,5 @@ def sarif(found: tuple[Diagnostic, ...], version: str) -> dict[str, Any]:
 def _uri(path: str) -> str:
     from urllib.parse import quote
 
-    return f"file://{quote(path)}" if path.startswith("/") else quote(path)
+    encoded = quote(path, errors="surrogateescape")
+    return f"file://{encoded}" if path.startswith("/") else encoded

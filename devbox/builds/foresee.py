@@ -44,7 +44,8 @@ def lines(said: protocol.Foreseen) -> list[str]:
     """Return the commands, each in its folder and with what is added to the build's environment."""
     calls = [*([said.configure] if said.configure is not None else []), *said.build]
     return [
-        *(f"export {name}={shlex.quote(value)}" for name, value in said.environment.items()),
+        # A container's word. No shell exports another name, and none is quoted.
+        *(f"export {name}={shlex.quote(value)}" for name, value in said.environment.items() if name.isidentifier()),
         *(shlex.join(["env", "-C", call.cwd, *_assigned(call), *call.argv]) for call in calls),
     ]
 

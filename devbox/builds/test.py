@@ -51,7 +51,7 @@ def take_junit(file: str, place: Path, target: Target, engine: Engine) -> None:
             hint="devbox exec -- ctest --version   # it can from 3.21 on",
         )
     try:
-        write_atomically(place, text)
+        write_atomically(place, text, errors="replace")
     except OSError as error:
         raise UsageError(f"{place} cannot be written: {error.strerror}", hint="--junit FILE") from error
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devbox.agent.protocol import Called, Foreseen
 from devbox.builds.diagnostics import Collector, Diagnostic, first_error, sarif
+from devbox.builds.foresee import lines
+from devbox.cli.builds import told
+from devbox.reporter import Silent
 
 DATA = Path(__file__).parent.parent / "data" / "diagnostics"
 FOLDER, TREE = "/workspaces/x", "/build/release-1"
@@ -181,3 +188,21 @@ def test_a_long_line_takes_no_longer_than_it_is() -> None:
     begun = time.monotonic()
     (found,) = collected(f"x.c:1: error: {' [-W' * 25_000} [-Wall]")
     assert (found.option, time.monotonic() - begun < 5) == ("-Wall", True)
+
+
+def test_what_a_container_says_breaks_no_file_and_no_shell(tmp_path: Path) -> None:
+    """Names that are no UTF-8, and a variable whose name is a command."""
+    report: Any = SimpleNamespace(
+        diagnostics=(Diagnostic("error", "no \udcff", "javascript:\udcff", 1, 1, "", "", "", ""),)
+    )
+    run: Any = SimpleNamespace(console=Silent())
+    told.write_files(run, report, trace=None, sarif=tmp_path / "log.sarif")
+    (result,) = json.loads((tmp_path / "log.sarif").read_text())["runs"][0]["results"]
+    assert result["message"]["text"] == "no ?"
+    assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "javascript%3A%FF"
+    said = Foreseen(
+        key="k", tree="/t", there=True, inputs={}, jobs=1, jobs_reason="",
+        environment={"A": "b c", "X=1; touch fired #": ""},
+        build=[Called(argv=["a b"], cwd="/t", environ={"$(x)": "y"})],
+    )  # fmt: skip
+    assert lines(said) == ["export A='b c'", "env -C /t '$(x)=y' 'a b'"]

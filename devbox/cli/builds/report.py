@@ -60,7 +60,7 @@ def report(
             place = f"build tree {found.key} of {target.workspace}"
             text = html(found.timeline, found.builds, title=" · ".join(filter(None, names)), place=place)
         try:
-            write_atomically(output, text)
+            write_atomically(output, text, errors="replace")
         except OSError as error:
             raise UsageError(f"{output} cannot be written: {error.strerror}", hint="--output FILE") from error
         run.console.info(f"report: {output}")

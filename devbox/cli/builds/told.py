@@ -124,7 +124,8 @@ def _write_sarif(run: Application, path: Path, report: BuildReport) -> None:
     from devbox.builds.diagnostics import sarif
     from devbox.files import write_atomically
 
-    write_atomically(path, json.dumps(sarif(report.diagnostics, __version__), indent=2, ensure_ascii=False) + "\n")
+    log = json.dumps(sarif(report.diagnostics, __version__), indent=2, ensure_ascii=False)
+    write_atomically(path, f"{log}\n", errors="replace")
     run.console.info(f"{counted(len(report.diagnostics), 'diagnostic')}: {path}")
 
 
