@@ -243,8 +243,8 @@ def vllm(cache: Path, work: Path, *, keep: bool) -> None:
         print(f"-- vLLM's build ended with {code}")
 
 
-def main_job(source: Path, job: Job, work: Path, *, up: list[str], build: list[str], keep: bool) -> list[str]:
-    """Do the main job on a copy of a checkout; return its row: objects, and seconds beside those of bare ninja."""
+def main_job(source: Path, job: Job, work: Path, *, up: list[str], build: list[str], keep: bool) -> dict[str, str]:
+    """Do the main job on a copy of a checkout; return what each step took: objects, and seconds beside bare ninja's."""
     options = ["--no-cache", *job.build, *build, *job.words()]
     with checkout(source, work / source.name, keep=keep) as tree:
 
@@ -261,7 +261,7 @@ def main_job(source: Path, job: Job, work: Path, *, up: list[str], build: list[s
 
         tree.devbox("up", "--yes", "--trust", *job.up, *up)
         cold, seconds = built("cold", None)
-        noop, edited = (built("nothing to do", 0)[1], bare()), bare_and_devbox(tree, job, bare, built)
+        times = [(built("nothing to do", 0)[1], bare()), bare_and_devbox(tree, job, bare, built)]
         tree.git("commit", "-qam", "An edit")
         tree.git("switch", "-qc", "other")
         tree.edit(job.edited, "another branch")
@@ -283,8 +283,15 @@ def main_job(source: Path, job: Job, work: Path, *, up: list[str], build: list[s
         expect(copied <= 0.1 * cold, f"a second worktree begins with the first one's objects ({copied} of {cold})")
         if os.getuid() != 0:
             expect(not any(one.lstat().st_uid == 0 for one in tree.path.rglob("*")), "no file is owned by root")
-    pairs = [f"{mine:.1f} / {ninja:.1f} s = {mine / ninja:.2f}" for mine, ninja in (noop, edited)]
-    return [f"{cold} ({seconds:.0f} s)", *pairs, f"{flipped}", f"{there}, {back}", f"{copied} ({later:.0f} s)"]
+    noop, edited = (f"{mine:.2f} s, {mine / ninja:.2f} times ninja" for mine, ninja in times)
+    return {
+        "cold": f"{cold} objects, {seconds:.0f} s",
+        "nothing to do": noop,
+        "one edit": edited,
+        "branch there and back": f"{flipped}",
+        "built there, and back": f"{there}, {back}",
+        "second worktree": f"{copied}, {later:.0f} s",
+    }
 
 
 def bare_and_devbox(
@@ -362,22 +369,11 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"no such tree: {', '.join(sorted(unknown))}")
     work = Path(tempfile.mkdtemp(prefix="devbox-trees-"))
     try:
-        rows = []
+        more = {"up": shlex.split(arguments.up), "build": shlex.split(arguments.build)}
         for path, (name, job) in itertools.product(paths, JOBS.items()):
             if (path / job.mark).is_file():
-                more = {"up": shlex.split(arguments.up), "build": shlex.split(arguments.build)}
-                rows.append([name, *main_job(path, job, work, **more, keep=arguments.keep)])
-        titles = [
-            "tree",
-            "cold",
-            "nothing to do / ninja",
-            "one edit / ninja",
-            "there and back",
-            "built there, back",
-            "worktree",
-        ]
-        for row in [titles, ["---"] * len(titles), *rows] if rows else []:
-            print(f"| {' | '.join(row)} |")
+                cells = main_job(path, job, work, **more, keep=arguments.keep)
+                print(f"{name}: {', '.join(f'{title}: {cell}' for title, cell in cells.items())}", flush=True)
         for name in arguments.trees:
             TREES[name](arguments.cache, work, keep=arguments.keep)
     finally:

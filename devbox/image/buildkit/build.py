@@ -131,7 +131,7 @@ def failure(steps: PlainLog, log: Path) -> EngineError:
         what, hint = f"{_short(step.title)} trusts nobody who signs for this network", _AUTHORITIES
     elif unreachable is not None and _STAGE in step.title:
         what = f"{unreachable[1] or 'the index of packages'} cannot be reached"
-        hint = f"--find-links FOLDER   # wheels that were had otherwise; or --arg …_INDEX=URL. {whole}"
+        hint = f"--find-links FOLDER   # wheels that were had otherwise; the log: {shlex.quote(str(log))}"
     return ImageError(f"the image could not be built: {what}", hint=hint, detail=detail)
 
 
