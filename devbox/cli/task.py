@@ -50,7 +50,7 @@ def list_(context: typer.Context, *, flags: Flags) -> None:
 
 
 @app.command()
-@examples({"devbox task show build-engine --framework trtllm": "A task's options."})
+@examples({"devbox task show serve --framework vllm": "A task's options."})
 @from_settings("framework", "variant")
 def show(
     context: typer.Context,

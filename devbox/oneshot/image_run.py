@@ -244,7 +244,9 @@ def plan(
     wanted = request.gpus or ("auto" if request.framework is None or request.framework.gpu else "none")
     granted = gpu_args(wanted, gpu_facts.gather(engine, facts) if gpus is None else gpus, facts)
     if granted.denied:
-        raise RefusedError(f"the GPUs {wanted} cannot be had: {granted.reason}", hint="devbox image run --gpus none")
+        raise RefusedError(
+            f"the GPUs {wanted} cannot be had: {granted.reason}", hint="--gpus none   # the same without them"
+        )
     limits, notes = limit_args(facts)
     user = request.user or str((image.get("Config") or {}).get("User") or "0")
     publish = () if request.network == "host" else ports(request.ports, rules.ports)

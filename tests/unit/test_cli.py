@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -308,3 +309,14 @@ def test_a_hint_is_of_the_command_that_was_typed(
     monkeypatch.chdir(tmp_path)
     assert run(args) == 2
     assert hint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [("task", "show"), ("frameworks", "show"), ("completion",)])
+def test_an_example_that_needs_nothing_does_what_it_says(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command: Any = typer.main.get_command(app)
+    for word in words:
+        command = command.commands[word]
+    assert [run(shlex.split(line)[1:]) for line in examples(command)] == [0] * len(examples(command))
