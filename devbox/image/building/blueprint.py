@@ -375,7 +375,7 @@ class Maker:
             return replace(blueprint, names={stage: inner})
         there = stages_of(blueprint, self.common)
         inner = next((one for one in (inner or "").split() if there.find(one) is not None), inner)
-        if request.efa and rules.efa_stage not in needs(there, inner):
+        if request.efa and rules.efa_stage is not None and rules.efa_stage not in needs(there, inner):
             raise UsageError(f"its own Dockerfile puts no EFA into {stage}", hint="leave --efa out, or another stage")
         return replace(blueprint, names={stage: inner})
 

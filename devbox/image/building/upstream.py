@@ -115,7 +115,7 @@ def cached(upstream: Upstream, storage: Mapping[str, str], environ: Mapping[str,
     unset = sorted({name for name in variables.values() if not environ.get(name)})
     secrets = () if unset else rules.secrets
     files = () if unset else tuple((name, environ[variable]) for name, variable in rules.secret_files)
-    notes = (f"{' and '.join(unset)} of the environment is how its steps log in: without it they use no cache",)
+    notes = (f"its steps log in to the shared cache by {' and '.join(unset)} of the environment, which is not set",)
     args = tuple((name, value) for name, text in rules.args if (value := fill(text, known)))
     return Shared(args, secrets, files, notes if unset else ())
 
