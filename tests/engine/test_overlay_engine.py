@@ -94,7 +94,7 @@ def test_a_dockerfile_contract_with_a_feature_and_other_ids(work: Checkout, base
     assert not (folder / "devcontainer-lock.json").exists()
     assert work.up().container == container
     own(work, 'features = ["./tool"]\n')
-    assert work.up().reasons == ("the remote user's ids: - 4343, - 4444",)
+    assert work.up().reasons == ("the remote user's ids: 4343:4444 → nothing",)
 
 
 def test_a_compose_contract(work: Checkout, engine_name: Callable[[str], str], reference_cli: str) -> None:
