@@ -67,7 +67,8 @@ def _isolate(patch: pytest.MonkeyPatch, folder: Path) -> None:
     patch.setenv("PATH", os.pathsep.join(dict.fromkeys([str(Path(sys.executable).parent), *os.get_exec_path()])))
     patch.setenv("NO_COLOR", "1")
     patch.setenv("COLUMNS", "120")
-    for name in ("FORCE_COLOR", "CLICOLOR_FORCE"):
+    # What `make test` hands to a make that a test starts: it would say which folder it enters.
+    for name in ("FORCE_COLOR", "CLICOLOR_FORCE", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
         patch.delenv(name, raising=False)
 
 
