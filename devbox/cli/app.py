@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperArgument, TyperGroup, TyperOption
 
-from devbox.cli.application import Application, application
+from devbox.cli.application import Application, application, see_place_of
 from devbox.cli.ending import ended
 from devbox.errors import EXIT_OK, UsageError
 from devbox.ui.console import Console
@@ -116,6 +116,7 @@ def _finished(command: Any, summary: str) -> Any:
     if not inner:
         command.format_options = partial(_format_options, command)
         _with_both_names(command)
+        _in_place(command)
         if not hasattr(command.callback, "passes_on"):
             # Looked for in all words before the command line is read: errors of reading it are JSON, too.
             said = "Print one JSON envelope on stdout."
@@ -191,6 +192,19 @@ def _with_both_names(command: Any) -> None:
         if named is not None and values["path"] is not None:
             raise UsageError(f"the checkout is named twice: {values['path']} and {named}", hint="leave one of them out")
         return inner(**{**values, "path": values["path"] if named is None else named})
+
+    command.callback = update_wrapper(callback, inner)
+
+
+def _in_place(command: Any) -> None:
+    """Have a command that is about a checkout look where its containers are, before it asks for an engine."""
+    if not any(one.name == "path" for one in command.params):
+        return
+    inner = command.callback
+
+    def callback(**values: Any) -> Any:
+        see_place_of(values["path"])
+        return inner(**values)
 
     command.callback = update_wrapper(callback, inner)
 

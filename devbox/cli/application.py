@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from devbox.engine.api import ON
 from devbox.errors import RefusedError, UsageError
 from devbox.masking import calm, calm_json, folded_command
 
@@ -40,10 +41,16 @@ class Application:
 
     @cached_property
     def engine(self) -> Engine:
-        """The Docker engine that the person or the environment names."""
-        from devbox.engine.docker import Engine
+        """The engine, or the cluster, that the person or the environment names."""
+        from devbox.container.memory import any_on_cluster
 
         see_engine(None)
+        if ON in self.environ or any_on_cluster():
+            from devbox.engine.kubernetes.cluster import chosen
+
+            return chosen(self.environ)
+        from devbox.engine.docker import Engine
+
         return Engine(environ=self.environ)
 
     def settings(
@@ -106,7 +113,7 @@ class Application:
 
     def in_short(self, lines: Sequence[str]) -> Sequence[str]:
         """Return the lines of a dry run, with long words folded unless `--verbose` is given."""
-        return lines if self.console.verbose else [folded_command(line) for line in lines]
+        return lines if self.console.verbose else [line if "\n" in line else folded_command(line) for line in lines]
 
     def finish(self, data: object, text: Callable[[], str | None], error: DevboxError | None) -> None:
         """Print a result. Where it is a failure, too, say what failed, and leave with its exit code."""
@@ -206,6 +213,8 @@ def named(path: Path | None) -> Path:
 
 
 _set: list[str] = []
+# The place that this process has put into its environment.
+_place: list[str] = []
 
 
 def see_engine(folder: Path | None) -> None:
@@ -217,6 +226,8 @@ def see_engine(folder: Path | None) -> None:
 
     from devbox.paths import may_set_context
 
+    if folder is not None or (ON in os.environ and os.environ[ON] not in _place):
+        see_place_of(folder)
     if may_set_context(os.environ):
         from devbox.config import context_for
         from devbox.container.which import workspace as workspace_of
@@ -228,6 +239,48 @@ def see_engine(folder: Path | None) -> None:
         if found is not None:
             os.environ["DOCKER_CONTEXT"] = found
             _set[:] = [found]
+
+
+def see_place_of(path: Path | None) -> None:
+    """Have the cluster used that is said or set for a folder's workspace, or where that was last.
+
+    Without a `path` it is the current folder's. One that is none is for the command to complain about.
+    """
+    import os
+
+    from devbox.container import memory
+    from devbox.paths import may_set_context
+
+    if ON in os.environ and os.environ[ON] not in _place:
+        use_place(os.environ[ON])
+        return
+    if not (memory.any_on_cluster() or may_set_context(os.environ, b"kubernetes")):
+        return
+    from devbox.config import place_for
+    from devbox.container.target import logical_cwd
+    from devbox.container.which import workspace as workspace_of
+
+    folder = Path(os.path.normpath(Path(logical_cwd(os.environ), path or "")))
+    where = workspace_of(folder) if folder.is_dir() else folder
+    environ = {name: value for name, value in os.environ.items() if name != ON}
+    said = place_for(where, environ)
+    found = said.pop(ON, None) or memory.place_of(where)
+    os.environ.update(said)
+    if found is not None:
+        use_place(found)
+    elif _place:
+        os.environ.pop(ON, None)
+
+
+def use_place(on: str) -> None:
+    """Have dev containers made, and looked for, where `--on` says. Raises UsageError where there is no such place."""
+    import os
+
+    from devbox.engine.kubernetes.cluster import resolved
+
+    # What was resolved once is named in full.
+    os.environ[ON] = on if on in _place else resolved(on, os.environ)
+    _place[:] = [os.environ[ON]]
 
 
 def _normal(path: Path) -> Path:

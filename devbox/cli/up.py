@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbox.cli.application import Application, application, workspace
+from devbox.cli.application import Application, application, use_place, workspace
 from devbox.cli.flags import Flags, from_settings
 from devbox.cli.options import (
     AllowOption,
@@ -43,14 +43,14 @@ app = typer.Typer()
 @in_panels(
     {
         "The image": "framework variant arch user base_image features find_links args builder pull",
-        "The container": "gpus mounts env ports run_args name recreate compose services repositories",
+        "The container": "on gpus mounts env ports run_args name recreate compose services repositories",
         "The contract": "config flat force",
         "Lifecycle commands": "skip_hooks no_wait secrets_file",
         "Your dotfiles": " ".join(DOTFILES),
         "Consent": "trust allow restricted",
     }
 )
-@from_settings("framework", *CHOICES, *DOTFILES, "builder")
+@from_settings("framework", *CHOICES, *DOTFILES, "builder", "on")
 def up(
     context: typer.Context,
     path: PathArgument = None,
@@ -89,9 +89,12 @@ def up(
 
     run = application(context)
     run.console.yes = yes
+    folder = workspace(path, exact=True)
+    if (on := flags.get("on")) is not None:
+        use_place(on)
     result = start(
         UpRequest(
-            path=workspace(path, exact=True),
+            path=folder,
             flags=flags,
             name=name,
             config=config,

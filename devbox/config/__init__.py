@@ -83,10 +83,24 @@ def context_for(workspace: Path | None, environ: Mapping[str, str]) -> str | Non
     """
     if environ.get("DOCKER_HOST") or environ.get("DOCKER_CONTEXT"):
         return None
-    own = own_file()
-    found = [*_of_file(own), *(_of_workspace(own, workspace) if workspace is not None else ())]
-    said = [one.value for one in found if one.key == "context"]
-    return environ.get(TABLE["context"].variable) or (str(said[-1]) if said else None)
+    return environ.get(TABLE["context"].variable) or own("context", workspace)
+
+
+def own(key: str, workspace: Path | None) -> str | None:
+    """Return what the person has set for `workspace`, or for all, in files of the own: none of a checkout counts."""
+    file = own_file()
+    found = [*_of_file(file), *(_of_workspace(file, workspace) if workspace is not None else ())]
+    said = [one.value for one in found if one.key == key]
+    return str(said[-1]) if said else None
+
+
+def place_for(workspace: Path | None, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return where the person has set that the containers of `workspace` run, and whose they are, as variables.
+
+    Those that `environ` has are left out. Raises as `load` does.
+    """
+    keys = [key for key in ("on", "kubernetes_owner") if not environ.get(TABLE[key].variable)]
+    return {TABLE[key].variable: said for key in keys if (said := own(key, workspace)) is not None}
 
 
 def own_file() -> Path:

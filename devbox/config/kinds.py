@@ -236,6 +236,13 @@ def whole(what: str) -> Callable[[str, Path], int]:
     return read
 
 
+def count(text: str, _: Path) -> int:
+    """Read a whole number. Raises UsageError."""
+    if not (text.isascii() and text.isdigit()):
+        raise UsageError(f"'{text}' is no number", hint="a whole number, or 0")
+    return int(text)
+
+
 def size(text: str) -> int:
     """Read a size in bytes. Raises UsageError."""
     found = units.size(text)
@@ -365,6 +372,49 @@ def mount(text: str, folder: Path) -> str:
     if colon and source.startswith((".", "~")):
         text = f"{path(source, folder)}{colon}{rest}"
     mounts.mount(text)
+    return text
+
+
+def place(text: str, _: Path) -> str:
+    """Read where containers run: `docker`, or `kubernetes[:CONTEXT[/NAMESPACE]]`. Raises UsageError."""
+    if text.partition(":")[0] != "kubernetes" and text != "docker":
+        raise UsageError(f"'{text}' is nowhere that containers run", hint="docker, or kubernetes[:CONTEXT[/NAMESPACE]]")
+    return text
+
+
+_QUANTITY = r"\d+(\.\d+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?"
+
+
+def amount(text: str, _: Path) -> str:
+    """Read how much a pod asks for, and after a dash the most that it gets: `4`, `8Gi-16Gi`. Raises UsageError."""
+    if not re.fullmatch(rf"{_QUANTITY}(-{_QUANTITY})?", text, re.ASCII):
+        raise UsageError(
+            f"'{text}' is no amount", hint="as Kubernetes writes it: 4, 500m, 8Gi; or 8Gi-16Gi with a limit"
+        )
+    return text
+
+
+def selector(text: str, _: Path) -> str:
+    """Read a label of nodes, NAME=VALUE. Raises UsageError."""
+    if not re.fullmatch(r"[A-Za-z0-9./_-]+=[A-Za-z0-9._-]*", text, re.ASCII):
+        raise UsageError(f"'{text}' is no label of nodes", hint="NAME=VALUE")
+    return text
+
+
+def toleration(text: str, _: Path) -> str:
+    """Read a taint of nodes, KEY[=VALUE][:EFFECT]. Raises UsageError."""
+    effects = "NoSchedule|PreferNoSchedule|NoExecute"
+    if not re.fullmatch(rf"[A-Za-z0-9./_-]+(=[A-Za-z0-9._-]*)?(:({effects}))?", text, re.ASCII):
+        raise UsageError(f"'{text}' is no taint of nodes", hint=f"KEY[=VALUE][:{effects}]")
+    return text
+
+
+def object_name(text: str, _: Path) -> str:
+    """Read the name of something in a cluster. Raises UsageError."""
+    if not re.fullmatch(r"[a-zA-Z0-9]([a-zA-Z0-9._-]{0,61}[a-zA-Z0-9])?", text, re.ASCII):
+        raise UsageError(
+            f"'{text}' is no name in a cluster", hint="letters, digits, and . _ - between them; 63 at most"
+        )
     return text
 
 

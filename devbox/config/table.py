@@ -127,6 +127,7 @@ INSIDE = Checkouts("inside")
 FROM_HOST = Checkouts("asked", _file)
 PROXY = Checkouts("asked", _proxy)
 ENGINE = Checkouts("refused", lambda _, __: "says on which machine containers run")
+CLUSTER = Checkouts("refused", lambda _, __: "says what is asked of a cluster in your name")
 HOST = Checkouts("refused", lambda _, __: "gives a container more of this machine")
 # By what a storage of a compiler cache knows who asks, by its scheme; Google's names a file.
 _REDIS = ("SCCACHE_REDIS_USERNAME", "SCCACHE_REDIS_PASSWORD")
@@ -260,6 +261,45 @@ class Settings:
         checkouts=INSIDE)
     dotfiles_target_path: str | None = _of(
         TEXT, "Where they go.", default="~/dotfiles", metavar="FOLDER", checkouts=INSIDE)
+    on: str | None = _of(
+        One(kinds.place), "Where dev containers run: on docker's engine, or as pods of a cluster.",
+        more="[More](../reach.md#kubernetes).", default="where the workspace was last", personal=True,
+        metavar="docker|kubernetes[:CONTEXT[/NAMESPACE]]", checkouts=ENGINE)
+    kubernetes_registry: str | None = _of(
+        OPTIONAL, "Where images for pods are pushed to.", metavar="HOST/PATH|none", checkouts=CLUSTER)
+    kubernetes_load: str | None = _of(
+        OPTIONAL, "A command that takes an image to a node of this machine, from an archive on its stdin.",
+        metavar="COMMAND|none", checkouts=CLUSTER)
+    kubernetes_pull_secret: str | None = _of(
+        One(kinds.object_name), "The secret of the namespace by which nodes pull images.", metavar="NAME",
+        checkouts=CLUSTER)
+    kubernetes_gpus: int | None = _of(
+        One(kinds.count), "How many GPUs a pod asks for.", default="as the contract asks", metavar="N",
+        checkouts=CLUSTER)
+    kubernetes_cpus: str = _of(
+        One(kinds.amount, needed=True), "The CPUs that a pod asks for, and the most that it gets.", value="2",
+        metavar="N[-MOST]", checkouts=CLUSTER)
+    kubernetes_memory: str | None = _of(
+        One(kinds.amount), "The memory that a pod asks for, and the most that it gets.",
+        default="a compiler's for each CPU", metavar="SIZE[-MOST]", checkouts=CLUSTER)
+    kubernetes_shm: str = _of(
+        One(kinds.amount, needed=True), "How large /dev/shm may grow, which counts as memory.", value="2Gi",
+        metavar="SIZE", checkouts=CLUSTER)
+    kubernetes_claim_size: str = _of(
+        One(kinds.amount, needed=True), "How large the claim of a workspace is made.", value="100Gi", metavar="SIZE",
+        checkouts=CLUSTER)
+    kubernetes_storage_class: str | None = _of(
+        One(kinds.object_name), "The storage class of claims.", default="the cluster's", metavar="NAME",
+        checkouts=CLUSTER)
+    kubernetes_node_selector: tuple[str, ...] = _of(
+        Items(kinds.selector), "A label of the nodes that may run a pod.", value=(), metavar="NAME=VALUE,…|none",
+        checkouts=CLUSTER)
+    kubernetes_tolerations: tuple[str, ...] = _of(
+        Items(kinds.toleration), "A taint of nodes that a pod may run on all the same.", value=(),
+        metavar="KEY[=VALUE][:EFFECT],…|none", checkouts=CLUSTER)
+    kubernetes_owner: str | None = _of(
+        One(kinds.object_name), "What tells your pods from those of others in a namespace.",
+        default="your account and this machine", metavar="NAME", checkouts=CLUSTER)
     # fmt: on
 
     origins: tuple[tuple[str, str], ...] = field(default=(), compare=False)

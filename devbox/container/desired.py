@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from devbox.devcontainer.compose.model import Project
     from devbox.devcontainer.compose.override import ProjectSpec
     from devbox.devcontainer.model import Contract, Merged
+    from devbox.engine.kubernetes.spec import PodSpec
     from devbox.masking import Mask
+
+    # What makes a container, in each of its forms.
+    Spec = ContainerSpec | ProjectSpec | PodSpec
 
 JSON = dict[str, Any]
 
@@ -40,7 +44,7 @@ HIDDEN = "(hidden)"
 class Desired:
     """A container as it should be. `state` is its record in the label `devbox.contract`: no secrets, compared later."""
 
-    spec: ContainerSpec | ProjectSpec
+    spec: Spec
     state: JSON = field(hash=False)
 
 

@@ -12,7 +12,7 @@ import sys
 
 from devbox.container import memory, target
 from devbox.devcontainer.spelling import host_spelling
-from devbox.engine.api import ask_socket, socket_path
+from devbox.engine.api import ON, ask_socket, is_cluster, socket_path
 from devbox.errors import EXIT_INTERRUPTED, DevboxError, UsageError
 from devbox.lean import dumps, loads
 from devbox.paths import may_set_context, refused
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import NamedTuple
 
     from devbox.container.target import Target
+    from devbox.engine.docker import Engine
 else:
     from devbox.lean import NamedTuple
 
@@ -83,7 +84,7 @@ def engine_of(folder: str, environ: Mapping[str, str], context: str | None) -> M
 
 def running(folder: str, environ: Mapping[str, str]) -> Target:
     """Return the running dev container of a folder or of one above it. Raises DevboxError if there is none."""
-    path = socket_path(environ)
+    path = None if is_cluster(environ) else socket_path(environ)
     if path is not None:
         found = _ask(path, folder)
         if found is not None:
@@ -92,9 +93,36 @@ def running(folder: str, environ: Mapping[str, str]) -> Target:
     from pathlib import Path
 
     from devbox.container.inside.find import running_container
+
+    return running_container(_engine(environ), Path(folder))
+
+
+def _engine(environ: Mapping[str, str]) -> Engine:
+    if ON in environ:
+        from devbox.engine.kubernetes.cluster import chosen
+
+        return chosen(environ)
     from devbox.engine.docker import Engine
 
-    return running_container(Engine(environ=environ), Path(folder))
+    return Engine(environ=environ)
+
+
+def _on(folder: str, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return `environ` with the cluster on which the containers of a folder run, if they do."""
+    from pathlib import Path
+
+    from devbox.config import place_for
+    from devbox.container.which import workspace
+    from devbox.engine.kubernetes.cluster import resolved
+
+    where = workspace(Path(folder))
+    environ = {**environ, **place_for(where, environ)}
+    found = environ.get(ON) or memory.place_of(where)
+    return (
+        environ
+        if found is None
+        else {**environ, ON: found if found == memory.place_of(where) else resolved(found, environ)}
+    )
 
 
 def _ask(path: str, folder: str) -> Target | None:
@@ -151,12 +179,11 @@ def _candidate(item: dict[str, object]) -> target.Candidate:
 def _bring(found: Target, environ: Mapping[str, str]) -> None:
     """Bring the checkout to its copy, on an engine that does not see it. Raises DevboxError."""
     from devbox.container.sync.send import bring
-    from devbox.engine.docker import Engine
     from devbox.masking import calm
     from devbox.reporter import Silent
 
     said = Silent()
-    bring(found, Engine(environ=environ), said)
+    bring(found, _engine(environ), said)
     sys.stderr.write("".join(calm(f"warning: {text}\n") for text in said.warnings))
 
 
@@ -171,7 +198,11 @@ def main(argv: list[str]) -> int:
             folder = os.path.normpath(os.path.join(here, arguments.workspace))  # noqa: PTH118
             if not os.path.isdir(folder):  # noqa: PTH112
                 raise UsageError(f"there is no folder {folder}", hint=USAGE)
-        if arguments.context is not None or socket_path(environ) is None or may_set_context(environ):
+        if memory.any_on_cluster() or ON in environ or may_set_context(environ, b"kubernetes"):
+            environ = _on(folder, environ)
+        if is_cluster(environ):
+            pass
+        elif arguments.context is not None or socket_path(environ) is None or may_set_context(environ):
             environ = engine_of(folder, environ, arguments.context)
         found = running(folder, environ)
         if found.copied:

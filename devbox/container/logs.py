@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _CLEAR_LINE = b"\x1b[2K"
 
 
-def logs_args(container: str, *, follow: bool = False, tail: int | None = None, timestamps: bool = False) -> list[str]:
+def logs_args(*container: str, follow: bool = False, tail: int | None = None, timestamps: bool = False) -> list[str]:
     """Return the docker arguments that show a container's log."""
     args = ["logs"]
     if follow:
@@ -29,7 +29,7 @@ def logs_args(container: str, *, follow: bool = False, tail: int | None = None, 
         args += ["--tail", str(tail)]
     if timestamps:
         args.append("--timestamps")
-    return [*args, container]
+    return [*args, *container]
 
 
 def logs(
@@ -48,7 +48,7 @@ def logs(
     found = candidate(engine, workspace)
     if found is None:
         raise no_container(workspace)
-    args = logs_args(found.id, follow=follow, tail=tail, timestamps=timestamps)
+    args = logs_args(*engine.logged(found.id), follow=follow, tail=tail, timestamps=timestamps)
     if services:
         inspected = engine.container(found.id) or {}
         project = project_of(inspected.get("Config", {}).get("Labels") or {})
@@ -65,7 +65,7 @@ def passed_on(engine: Engine, args: list[str], *, composed: bool = False) -> int
     """
     is_plain = composed and not sys.stdout.isatty()
     with subprocess.Popen(
-        [engine.docker, *args], env=dict(engine.environ), stdout=subprocess.PIPE if is_plain else None
+        engine.argv(args), env=dict(engine.environ), stdout=subprocess.PIPE if is_plain else None
     ) as client:
         try:
             for line in client.stdout or ():

@@ -24,17 +24,21 @@ else:
     from devbox.lean import NamedTuple
 
 SCHEMA = 1
+# Is there where a workspace was ever brought up elsewhere than on docker's engine.
+_ON = "on"
 
 
 class Workspace(NamedTuple):
     """What is remembered of a workspace: its folder, the devcontainer.json that it last used, and its framework.
 
-    Where only a question about the framework was answered there is no contract yet.
+    Where only a question about the framework was answered there is no contract yet. `on` is where its containers run,
+    None for the engine that docker means.
     """
 
     path: str
     contract: str | None
     framework: str | None = None
+    on: str | None = None
 
 
 def _place() -> str:
@@ -99,11 +103,26 @@ def last_contract(workspace: str) -> str | None:
     return None if remembered is None else remembered.contract
 
 
-def remember(workspace: Path, *, contract: Path | str | None, framework: str | None) -> None:
-    """Remember the contract in force of a workspace, and its framework."""
-    new = Workspace(str(workspace), None if contract is None else str(contract), framework)
-    if recall(workspace) != new:
+def remember(workspace: Path, *, contract: Path | str | None, framework: str | None, on: str | None = "") -> None:
+    """Remember the contract in force of a workspace, its framework, and where it runs; with `on` empty, as before."""
+    before = recall(workspace)
+    place = (before.on if before is not None else None) if on == "" else on
+    new = Workspace(str(workspace), None if contract is None else str(contract), framework, place)
+    if before != new:
         _write(_workspace_file(workspace, ".json"), new._asdict())
+        if new.on is not None:
+            _folder(_ON).touch()
+
+
+def place_of(workspace: Path | str) -> str | None:
+    """Return where the containers of a workspace run, None for the engine that docker means."""
+    found = recall(workspace)
+    return None if found is None else found.on
+
+
+def any_on_cluster() -> bool:
+    """Tell in a moment whether a workspace may run elsewhere than on docker's engine: without looking for one."""
+    return os.path.exists(f"{_place()}/{_ON}")  # noqa: PTH110
 
 
 def attempt_file(workspace: Path) -> Path:
@@ -124,7 +143,7 @@ def known() -> tuple[Workspace, ...]:
 def _workspace(data: dict[str, Any] | None) -> Workspace | None:
     if data is None or not isinstance(data.get("path"), str):
         return None
-    said = (data[key] if isinstance(data.get(key), str) else None for key in ("contract", "framework"))
+    said = (data[key] if isinstance(data.get(key), str) else None for key in ("contract", "framework", "on"))
     return Workspace(data["path"], *said)
 
 

@@ -21,6 +21,8 @@ from urllib.parse import quote
 
 from devbox.devcontainer.identity import CONFIG_FILE, LOCAL_FOLDER
 from devbox.devcontainer.spelling import host_spelling, wsl_distribution
+from devbox.engine.exec import is_pod
+from devbox.engine.kubernetes.place import CONTAINER, Pod
 from devbox.errors import DevboxError, UsageError
 
 if TYPE_CHECKING:
@@ -90,6 +92,20 @@ def folder_uri(
     return f"vscode-remote://dev-container%2B{digits}{machine}{quote(folder)}"
 
 
+def pod_uri(container: str, image: str, folder: str) -> str:
+    """Return the address of `folder` in a pod, as VS Code and Cursor take it with the Kubernetes extension."""
+    pod = Pod.parse(container)
+    words = {
+        "context": pod.place.context,
+        "podname": pod.name,
+        "namespace": pod.place.namespace,
+        "name": CONTAINER,
+        "image": image,
+    }
+    told = "+".join(["k8s-container", *(f"{key}={value}" for key, value in words.items())])
+    return f"vscode-remote://{quote(told, safe='')}{quote(folder)}"
+
+
 def opening(
     name: str, read: Reading, environ: Mapping[str, str], *, ssh_host: str | None = None, kernel: str | None = None
 ) -> Opening:
@@ -97,13 +113,18 @@ def opening(
     ide = ide_of(name)
     workspace = str(read.workspace)
     program = next((path for one in ide.programs if (path := shutil.which(one, path=environ.get("PATH")))), None)
+    if not ide.takes_uri and is_pod(read.id):
+        raise UsageError(f"{ide.title} has no way into a pod that devbox knows", hint="devbox open code")
     if not ide.takes_uri:
         argv = () if program is None or _far_away(environ) else (program, workspace)
         return Opening(
             name, workspace, read.id, read.folder, None, argv, _clion_steps(read, environ, started=bool(argv))
         )
     distribution = wsl_distribution(environ, kernel or os.uname().release)
-    uri = folder_uri(read.labels, read.folder, ssh_host=ssh_host, distribution=distribution)
+    if is_pod(read.id):
+        uri = pod_uri(read.id, str(read.inspected["Config"]["Image"]), read.folder)
+    else:
+        uri = folder_uri(read.labels, read.folder, ssh_host=ssh_host, distribution=distribution)
     command = shlex.join([ide.programs[0], "--folder-uri", uri])
     # In a terminal of VS Code's own, on a machine that it reached by ssh, its program talks to the window at the other
     # end. Any other ssh session has no window.

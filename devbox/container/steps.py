@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from devbox.devcontainer.compose.override import ProjectSpec
     from devbox.devcontainer.model import Contract
     from devbox.engine.docker import Engine
+    from devbox.engine.kubernetes.spec import PodSpec
     from devbox.engine.spec import ImageBuild
     from devbox.frameworks.model import Framework
     from devbox.image.base.choose import BaseChoice
@@ -262,6 +263,47 @@ class CreateContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class ShareImage:
+    """Take an image of the engine to where nodes have it: pushed to a registry, or handed to the command `load`."""
+
+    image: str
+    shared: str
+    load: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What the step is called."""
+        return f"Taking the image {self.image} to the cluster"
+
+    def lines(self, engine: Engine) -> list[str]:
+        """Return the commands."""
+        docker = engine.images
+        if self.load:
+            return [f"{docker.line(['save', self.image])} | {shlex.join(self.load)}"]
+        return [docker.line(["tag", self.image, self.shared]), docker.line(["push", self.shared])]
+
+
+@dataclass(frozen=True, slots=True)
+class CreatePod:
+    """Make a pod, and its claim where it has none yet, and wait until commands can be executed in it."""
+
+    spec: PodSpec
+
+    @property
+    def title(self) -> str:
+        """What the step is called."""
+        return f"Creating the pod {self.spec.name}"
+
+    def lines(self, engine: Engine) -> list[str]:
+        """Return the commands of kubectl, with what they are told."""
+        from devbox.engine.kubernetes.spec import written
+
+        create = engine.line(["create", "--filename=-"])
+        made = [self.spec.claim_manifest()] if self.spec.folders else []
+        return [f"{create} <<'END'\n{written(one)}\nEND" for one in (*made, self.spec.manifest())]
+
+
+@dataclass(frozen=True, slots=True)
 class StartContainer:
     """Start a container that is stopped."""
 
@@ -409,5 +451,7 @@ class FinishReplacing:
 
 Images = HaveBase | PullImage | MakeBase | BuildImage | BuildService | InstallFeatures
 Files = Images | WriteContract | LockFeatures | MakeFolder
-Containers = RemoveContainer | CreateContainer | StartContainer | ComposeUp | Replace | FinishReplacing
+Containers = (
+    RemoveContainer | CreateContainer | StartContainer | ComposeUp | Replace | FinishReplacing | ShareImage | CreatePod
+)
 Step = Files | Containers

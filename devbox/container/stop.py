@@ -70,7 +70,7 @@ class Down:
         return [
             *(engine.line(engine.removal(name)) for name in self.containers),
             *(engine.line(_down_args(project)) for project in self.projects),
-            *(engine.line(["volume", "rm", name]) for name in self.volumes),
+            *(engine.line(engine.volume_removal(name)) for name in self.volumes),
         ]
 
 
@@ -96,9 +96,12 @@ def _candidate(engine: Engine, workspace: Path) -> Candidate | None:
 def _containers(engine: Engine, workspace: Path) -> tuple[str, tuple[ContainerSummary, ...]]:
     """Return the folder whose dev containers are meant, this one or one above it, and these containers."""
     found = _candidate(engine, workspace)
-    if found is None:
+    # A pod that waits for its node was never used.
+    there = containers_of(engine, str(workspace)) if found is None and engine.is_cluster else ()
+    if found is None and not there:
         raise _none(workspace)
-    return found.workspace, containers_of(engine, found.workspace)
+    folder = str(workspace) if found is None else found.workspace
+    return folder, there or containers_of(engine, folder)
 
 
 def _projects(
@@ -126,7 +129,8 @@ def stop(engine: Engine, workspace: Path, reporter: Reporter) -> Stopped:
     members = {one.id: one for group in (containers, *projects.values()) for one in group}
     # The engine's list is a copy that may be a moment old: right after a stop it still says "running".
     states = {one["Id"]: one["State"]["Status"] for one in engine.inspect("container", list(members))}
-    running = [one for one in members.values() if states.get(one.id) in _BUSY]
+    busy = _BUSY | ({"created"} if engine.is_cluster else set())
+    running = [one for one in members.values() if states.get(one.id) in busy]
     for project in projects:
         if any(project_of(one.labels) == project for one in running):
             with reporter.step(f"Stopping the services of {project}"):
@@ -149,6 +153,8 @@ def plan_down(engine: Engine, workspace: Path, *, volumes: bool = False) -> Down
     here = which.workspace(workspace) if workspace.is_dir() else workspace
     folder = str(here) if found is None else found.workspace
     containers = containers_of(engine, folder)
+    if engine.is_cluster:
+        return _down_of_pods(engine, folder, containers, volumes=volumes)
     projects = _projects(engine, folder, containers)
     composed = tuple(projects)
     if not projects:
@@ -171,6 +177,17 @@ def plan_down(engine: Engine, workspace: Path, *, volumes: bool = False) -> Down
         tuple(projects),
         tuple(one.called for one in services),
     )
+
+
+def _down_of_pods(engine: Engine, folder: str, pods: Sequence[ContainerSummary], *, volumes: bool) -> Down:
+    """Return what `down` would delete on a cluster: the pods, and with `volumes` the claim that has all of it."""
+    from devbox.engine.kubernetes.cluster import Cluster
+
+    assert isinstance(engine, Cluster)  # noqa: S101  # it says so
+    names = tuple(sorted(str(one["metadata"]["name"]) for one in engine.claims(workspace_hash(folder))))
+    if not pods and not names:
+        raise _none(Path(folder))
+    return Down(folder, tuple(one.called for one in pods), names if volumes else (), () if volumes else names)
 
 
 def _left(engine: Engine, folder: Path) -> tuple[dict[str, tuple[ContainerSummary, ...]], tuple[str, ...]]:
@@ -251,7 +268,7 @@ def _remove_volume(engine: Engine, name: str, workspace: str) -> None:
     """
     deadline = time.monotonic() + HELPER_SECONDS
     while True:
-        done = engine.run(["volume", "rm", name], check=False)
+        done = engine.run(engine.volume_removal(name), check=engine.is_cluster)
         if done.ok or "no such volume" in done.stderr.lower():
             memory.forget_image(name)
             return

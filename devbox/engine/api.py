@@ -18,6 +18,9 @@ else:
     import _socket as socket
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
+# Where the environment says that dev containers run, `docker` or a cluster: as it was said, set or remembered.
+ON = "DEVBOX_ON"
+CLUSTER = "kubernetes"
 SOCKET_SECONDS = 10.0
 FOUND = 200
 # So much of a script tells what it starts.
@@ -45,6 +48,11 @@ def socket_path(environ: Mapping[str, str]) -> str | None:
     path = podman_socket(environ)
     # Where none listens its program does without one.
     return path if os.path.exists(path) else None  # noqa: PTH110
+
+
+def is_cluster(environ: Mapping[str, str]) -> bool:
+    """Tell whether dev containers run on a cluster: see `devbox.engine.kubernetes`."""
+    return environ.get(ON, "").partition(":")[0] == CLUSTER
 
 
 def is_podman(docker: str, environ: Mapping[str, str]) -> bool:

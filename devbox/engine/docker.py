@@ -79,6 +79,9 @@ def _summary(item: JSON) -> ContainerSummary:
 class Engine:
     """A Docker engine, reached as the docker CLI would reach it."""
 
+    # Whether what is made there is a pod of a cluster: see `devbox.engine.kubernetes`.
+    is_cluster = False
+
     def __init__(self, *, docker: str = "docker", environ: Mapping[str, str] | None = None) -> None:
         """Take the docker program and the environment that names the engine (the process's own by default)."""
         self.docker = docker
@@ -90,6 +93,11 @@ class Engine:
         if socket_path(self.named) is not None:
             return self.named
         return reached(self.named)
+
+    @property
+    def images(self) -> Engine:
+        """The engine that has the images of its containers, and builds them."""
+        return self
 
     @cached_property
     def address(self) -> Address:
@@ -179,9 +187,21 @@ class Engine:
         """Run a command in a container like `stream`; `environ` has what it is passed on by name."""
         return self.stream(asked.args(), on_line, secrets=environ)
 
+    def id_of(self, name: str) -> str:
+        """Return what stands for the id of a container that there will be, by its name."""
+        return name
+
     def removal(self, container: str) -> list[str]:
         """Return the arguments that remove a container, running or not."""
         return ["rm", "--force", "--volumes", container]
+
+    def volume_removal(self, name: str) -> list[str]:
+        """Return the arguments that remove a volume."""
+        return ["volume", "rm", name]
+
+    def logged(self, container: str) -> list[str]:
+        """Return how `logs` is told of a container."""
+        return [container]
 
     def stopping(self, container: str, seconds: int) -> list[str]:
         """Return the arguments that stop a container, which gets so many seconds to end by itself."""

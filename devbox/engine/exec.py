@@ -49,7 +49,11 @@ class Exec(NamedTuple):
         return [*args, self.container, *self.argv]
 
     def argv_of(self, docker: str = "docker") -> list[str]:
-        """Return the argv of the client, as it is shown: `docker` is the program."""
+        """Return the argv of the client as it is shown: `docker`, or for a pod kubectl."""
+        if is_pod(self.container):
+            from devbox.engine.kubernetes.execution import shown
+
+            return shown(self)
         return [docker, *self.args()]
 
     def request(self, environ: Mapping[str, str], *, detach_keys: str = "") -> dict[str, object]:
@@ -71,17 +75,25 @@ class Exec(NamedTuple):
         }
 
     def _from_file(self, environ: Mapping[str, str]) -> list[str]:
-        """Read the file as docker does: a variable a line, without leading blanks, `#` begins a comment."""
         if self.env_file is None:
             return []
-        with open(self.env_file, encoding="utf-8", errors="surrogateescape", newline="\n") as stream:  # noqa: PTH123
-            lines = [line.rstrip("\n").removesuffix("\r").lstrip(" \t") for line in stream]
-        pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
-        return [
-            _variable(name, value if equals else None, environ)
-            for name, equals, value in pairs
-            if equals or name in environ
-        ]
+        return [f"{name}={value}" for name, value in variables_in(self.env_file, environ)]
+
+
+def is_pod(container: str) -> bool:
+    """Tell whether the id of a container is that of a pod: see `devbox.engine.kubernetes.place`."""
+    return "," in container
+
+
+def variables_in(file: Path | str, environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Read an env file as docker does: a variable a line, without leading blanks, `#` begins a comment.
+
+    One without a value is that of `environ`, if it is there. Raises OSError.
+    """
+    with open(file, encoding="utf-8", errors="surrogateescape", newline="\n") as stream:  # noqa: PTH123
+        lines = [line.rstrip("\n").removesuffix("\r").lstrip(" \t") for line in stream]
+    pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
+    return [(name, value if equals else environ[name]) for name, equals, value in pairs if equals or name in environ]
 
 
 def _variable(name: str, value: str | None, environ: Mapping[str, str]) -> str:
@@ -89,9 +101,16 @@ def _variable(name: str, value: str | None, environ: Mapping[str, str]) -> str:
     return name if value is None else f"{name}={value}"
 
 
-def by_client(asked: Exec, environ: Mapping[str, str], docker: str = "docker") -> list[str]:  # noqa: ARG001
-    """Return the argv of the client that executes a command, to be run in `environ`."""
-    return asked.argv_of(docker)
+def by_client(asked: Exec, environ: Mapping[str, str], docker: str = "docker") -> list[str]:
+    """Return the argv of the client that executes a command, to be run in `environ`.
+
+    What is passed on by name has been handed to a pod by then. Raises EngineError.
+    """
+    if is_pod(asked.container):
+        from devbox.engine.kubernetes.execution import handed_over
+
+        return handed_over(asked, environ)
+    return [docker, *asked.args()]
 
 
 def terminal_size(descriptor: int) -> tuple[int, int]:

@@ -69,6 +69,10 @@ def run(
     returned instead: those that make the image where it is not there, then the container's. Raises DevboxError where
     the workspace has no contract yet.
     """
+    if engine.is_cluster:
+        from devbox.oneshot.pod import run_in_pod
+
+        return run_in_pod(engine, workspace, argv, reporter, cwd=cwd, dry_run=dry_run)
     name = f"devbox-run-{slug(workspace.name)}-{supervise.new_token()[:6]}"
     with one_shot_files(name):
         return _run(Journal(engine, reporter, dry_run=dry_run), workspace, argv, name, cwd)

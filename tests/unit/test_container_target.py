@@ -160,8 +160,14 @@ def test_a_workspace_is_remembered_by_its_path(tmp_path: Path) -> None:
     work = tmp_path / 'a, "b" ü'
     assert memory.recall(work) is None
     memory.remember(work, contract=work / "devcontainer.json", framework="cuda")
-    assert memory.recall(work) == (str(work), str(work / "devcontainer.json"), "cuda")
+    assert memory.recall(work) == (str(work), str(work / "devcontainer.json"), "cuda", None)
+    assert (memory.place_of(work), memory.any_on_cluster()) == (None, False)
     assert memory.known() == (memory.recall(work),)
+    memory.remember(work, contract=None, framework="cuda", on="kubernetes:c/n")
+    memory.remember(work, contract=work / "other.json", framework="cuda")
+    assert (memory.place_of(work), memory.any_on_cluster()) == ("kubernetes:c/n", True)
+    memory.remember(work, contract=None, framework="cuda", on=None)
+    assert memory.place_of(work) is None
 
 
 def test_a_user_that_the_container_lacks_is_named() -> None:

@@ -33,6 +33,8 @@ def is_seen(engine: Engine, workspace: Path) -> bool:
 
     Where an engine does not say, one with a socket on this machine does. Raises EngineError where it does not answer.
     """
+    if engine.is_cluster:
+        return False
     seen = sees(engine, workspace)
     return engine.address.is_here if seen is None else seen
 
@@ -197,6 +199,7 @@ def carry(engine: Engine, container: str, mounts: Iterable[str]) -> None:
     for mount in map(Mount.parse, mounts):
         if mount.target == CA_BUNDLE and mount.type == "bind":
             text = Path(mount.source or "").read_text(encoding="utf-8")
+            # A pod has one user, whose the folder is.
             asked = Exec(container, ("sh", "-c", _PUT, "sh", CA_BUNDLE), user="0")
             done = engine.execute(asked, input_text=text)
             if not done.ok:

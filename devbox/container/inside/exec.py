@@ -7,7 +7,7 @@ import time
 
 from devbox.container.inside import supervise
 from devbox.engine.api import client_setting, socket_path
-from devbox.engine.exec import Exec, by_client, terminal_size
+from devbox.engine.exec import Exec, by_client, is_pod, terminal_size
 from devbox.errors import ProgramMissingError
 
 TYPE_CHECKING = False
@@ -104,7 +104,7 @@ def execute(
 
 def prepared(asked: Exec, environ: Mapping[str, str]) -> Session | None:
     """Return the command, prepared over the engine's socket; None where only the docker client knows the way."""
-    path = socket_path(environ)
+    path = None if is_pod(asked.container) else socket_path(environ)
     if path is None or (asked.tty and not os.isatty(0)):
         return None
     from devbox.engine.attach import Session

@@ -11,6 +11,8 @@ from __future__ import annotations
 import contextlib
 import os
 
+from devbox.engine.exec import Exec, is_pod
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
@@ -112,6 +114,8 @@ def end_argv(
     `user` is whose processes they are.
     """
     script = [_END, "devbox-end", token, str(looks), *signals]
+    if is_pod(container):
+        return Exec(container, ("sh", "-c", *script), interactive=False).argv_of(docker)
     return ["/bin/sh", "-c", _END_FROM_HOST, "devbox-end", docker, container, user, *script]
 
 

@@ -16,10 +16,13 @@ from devbox.container.request import StepDone
 from devbox.container.steps import (
     NEXT,
     ComposeUp,
+    Containers,
     CreateContainer,
+    CreatePod,
     FinishReplacing,
     RemoveContainer,
     Replace,
+    ShareImage,
     StartContainer,
 )
 from devbox.container.target import LOCAL_FOLDER, folder_of
@@ -35,7 +38,7 @@ from devbox.masking import visible
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from devbox.container.steps import Containers, Step
+    from devbox.container.steps import Step
     from devbox.devcontainer.compose.override import ProjectSpec
     from devbox.engine.docker import Engine
     from devbox.engine.process import Completed
@@ -89,8 +92,12 @@ class Journal:
     It holds what has been done so far, and what there is to say about it in the end.
     """
 
-    def __init__(self, engine: Engine, reporter: Reporter, *, dry_run: bool = False) -> None:
+    def __init__(
+        self, engine: Engine, reporter: Reporter, *, dry_run: bool = False, place: Engine | None = None
+    ) -> None:
+        """Take the engine of images, and the `place` where the container is made: the same one by default."""
         self.engine, self.reporter, self.dry_run = engine, reporter, dry_run
+        self.place = engine if place is None else place
         self.steps: list[StepDone] = []
         self.notes: list[str] = []
         self._held: list[tuple[Callable[[], Iterable[Reach]], frozenset[tuple[str, ...]]]] = []
@@ -122,11 +129,15 @@ class Journal:
         """Do steps in their order. Raises EngineError where docker refuses one."""
         if self.dry_run:
             for step in steps:
-                self.would(step.title, step.lines(self.engine))
+                self.would(step.title, step.lines(self._of(step)))
         else:
             for step in steps:
                 self.see_held()
-                self.notes += apply(self.engine, [step], self.reporter)
+                self.notes += apply(self._of(step), [step], self.reporter)
+
+    def _of(self, step: Step) -> Engine:
+        """Return the engine that does a step."""
+        return self.place if isinstance(step, Containers) else self.engine
 
     @contextmanager
     def timed(self, title: str) -> Iterator[None]:
@@ -147,7 +158,10 @@ def apply(engine: Engine, steps: Sequence[Step], reporter: Reporter) -> tuple[st
     notes: list[str] = []
     for step in steps:
         match step:
-            case RemoveContainer() | CreateContainer() | StartContainer() | ComposeUp() | Replace() | FinishReplacing():
+            case (
+                RemoveContainer() | CreateContainer() | StartContainer() | ComposeUp() | Replace() | FinishReplacing()
+                | ShareImage() | CreatePod()
+            ):  # fmt: skip
                 with reporter.step(step.title):
                     notes += _do(engine, step, reporter)
             case _:
@@ -162,15 +176,17 @@ def _do(engine: Engine, step: Containers, reporter: Reporter) -> list[str]:
     match step:
         case RemoveContainer():
             remove(engine, step.id)
-            return []
         case StartContainer():
             try:
                 engine.run(["unpause" if step.paused else "start", step.id])
             except CommandError as error:
                 raise refused(error.done.stderr, step.name) from None
-            return []
         case CreateContainer():
             return create(engine, step.spec)
+        case ShareImage() | CreatePod():
+            from devbox.container.up.pod import do
+
+            return do(engine, step, reporter)
         case ComposeUp():
             return start_project(engine, step, reporter)
         case Replace():
@@ -181,7 +197,7 @@ def _do(engine: Engine, step: Containers, reporter: Reporter) -> list[str]:
             if step.old:
                 remove(engine, step.old)
             engine.run(["rename", step.id, step.called])
-            return []
+    return []
 
 
 def _see_sources(engine: Engine, step: Containers) -> None:
@@ -489,6 +505,8 @@ def mend(
 
 def sessions(engine: Engine, inspected: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the commands that are executed in a container now: shells, builds, the servers of IDEs."""
+    if engine.is_cluster:
+        return _sessions_of_pod(engine, str(inspected["Id"])) if inspected["State"]["Running"] else ()
     ids = inspected.get("ExecIDs") or ()
     path = socket_path(engine.environ)
     found = []
@@ -508,8 +526,26 @@ def sessions(engine: Engine, inspected: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(found)
 
 
+# Of what devbox has started in it, less this question itself; a build's compilers descend from its agent.
+_WORKING = r"""
+for p in $(grep -lsF DEVBOX_EXEC_ID= /proc/[0-9]*/environ); do
+  d=${p%/environ}
+  read -r _ _ _ parent _ 2>/dev/null <"$d/stat" || continue
+  grep -qsF DEVBOX_EXEC_ID= "/proc/$parent/environ" && continue
+  tr '\0' ' ' <"$d/cmdline"; echo
+done
+"""
+
+
+def _sessions_of_pod(engine: Engine, pod: str) -> tuple[str, ...]:
+    done = engine.execute(Exec(pod, ("sh", "-c", _WORKING), interactive=False))
+    return tuple(line.strip()[:60] for line in done.stdout.splitlines() if line.strip())
+
+
 def ended(engine: Engine, inspected: JSON, *, composed: bool) -> EngineError:
     """Return the error for a container that did not stay up."""
+    if engine.is_cluster:
+        return EngineError(inspected["State"]["Error"] or "the pod is about to go", hint="devbox up")
     done = engine.run(["logs", "--tail", "20", inspected["Id"]], check=False)
     hint = 'remove "overrideCommand": false from the contract, unless the image\'s own command keeps running'
     if composed:

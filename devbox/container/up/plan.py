@@ -12,19 +12,21 @@ from devbox.container.steps import (
     Actual,
     ComposeUp,
     CreateContainer,
+    CreatePod,
     FinishReplacing,
     RemoveContainer,
     Replace,
     StartContainer,
     Step,
 )
+from devbox.engine.kubernetes.spec import PodSpec
 from devbox.engine.spec import ContainerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from devbox.container.desired import Spec
     from devbox.container.request import Outcome
-    from devbox.devcontainer.compose.override import ProjectSpec
     from devbox.engine.docker import ContainerSummary
 
 # What a container is that has never run: nothing is in it that could be lost.
@@ -58,18 +60,19 @@ def unfinished(containers: Sequence[ContainerSummary], beside: Iterable[Containe
     return tuple(steps)
 
 
-def creation(spec: ContainerSpec | ProjectSpec) -> CreateContainer | ComposeUp:
+def creation(spec: Spec) -> CreateContainer | CreatePod | ComposeUp:
     """Return the step that makes a container and starts it."""
     if isinstance(spec, ContainerSpec):
         return CreateContainer(spec)
+    if isinstance(spec, PodSpec):
+        return CreatePod(spec)
     return ComposeUp(spec.project.name, spec.project, spec, spec.project.named())
 
 
-def replacement(
-    old: Actual, spec: ContainerSpec | ProjectSpec, user: str | None = None, folder: str = ""
-) -> tuple[Step, ...]:
+def replacement(old: Actual, spec: Spec, user: str | None = None, folder: str = "") -> tuple[Step, ...]:
     """Return the steps that put a new container in the place of `old`. Commands in it run as `user`, in `folder`."""
-    if old.state in UNSTARTED:
+    if old.state in UNSTARTED or isinstance(spec, PodSpec):
+        # The claim is for one pod at a time.
         return RemoveContainer(old.id, old.name), creation(spec)
     if isinstance(spec, ContainerSpec):
         return (Replace(old, spec, user=user, folder=folder),)

@@ -40,7 +40,7 @@ def settle(
     tells that it has started now. Returns how commands are executed in it, and the log of hooks that go on in the
     background, if any. Raises HookError, and EngineError where the container has ended meanwhile.
     """
-    read = _read(run.engine, contract, merged, inspected)
+    read = _read(run.place, contract, merged, inspected)
     if merged is not None and read.merged is not None and (changed := _changed(read.merged, merged)):
         run.reporter.warn(
             f"{', '.join(changed)} changed in {contract.path}, but a container keeps the commands that it was "
@@ -48,35 +48,35 @@ def settle(
         )
     hooks = None if run.request.skip_hooks or not run.request.extent.inside else _declared(run, read)
     copied = copied_at(inspected)
-    provide = partial(git_identity.provide, run.engine, read)
+    provide = partial(git_identity.provide, run.place, read)
     try:
         # A call into the container is a tenth of a cold `up`, and these do not depend on each other; but a copy has
         # its owner, and its repository, only after them.
         identity = None if copied else Aside(provide)
-        if fresh and merged is not None:
+        if fresh and merged is not None and not run.place.is_cluster:
             _mend(run, read)
         if copied:
             with run.journal.timed("checkout"):
-                carry(run.engine, read.id, (*contract.extra_mounts, *(merged.mounts if merged is not None else ())))
-                place = in_container(run.engine, read.id, copied, read.user)
-                sync(place, contract.workspace, run.engine.environ, run.reporter)
+                carry(run.place, read.id, (*contract.extra_mounts, *(merged.mounts if merged is not None else ())))
+                place = in_container(run.place, read.id, copied, read.user)
+                sync(place, contract.workspace, run.place.environ, run.reporter)
         identity = identity or Aside(provide)
-        inside = commands.Inside(run.engine, Target(read.id, read.workspace, read.folder, read.user), run.reporter)
+        inside = commands.Inside(run.place, Target(read.id, read.workspace, read.folder, read.user), run.reporter)
         wanted = [port for entry in (merged.metadata if merged is not None else ()) for port in _forwarded(entry)]
-        ports.provide(run.engine, contract.workspace, inspected, wanted, run.reporter, fresh=fresh)
+        ports.provide(run.place, contract.workspace, inspected, wanted, run.reporter, fresh=fresh)
         left = None if hooks is None else Aside(partial(commands.unmarked, inside, hooks))
         target, warning = _target(run, read, fresh=fresh)
         warnings = [one for one in (warning, identity.outcome()) if one]
         if warnings:
             # They mean nothing where the container's own command has ended meanwhile.
-            must_run(run.engine, contract, run.engine.container(read.id))
+            must_run(run.place, contract, run.place.container(read.id))
         for one in warnings:
             run.reporter.warn(one)
-        ssh_agent.ensure(run.engine.environ)
+        ssh_agent.ensure(run.place.environ)
         return target, None if hooks is None or left is None else _hooks(run, read, target, hooks, left.outcome)
     except DevboxError:
         # Everything fails in a container whose own command has ended meanwhile.
-        must_run(run.engine, contract, run.engine.container(read.id))
+        must_run(run.place, contract, run.place.container(read.id))
         raise
 
 
@@ -101,7 +101,7 @@ def _changed(made: Merged, wanted: Merged) -> list[str]:
 def _mend(run: Run, read: Reading) -> None:
     """Mend the owners and groups of the volumes' top folders."""
     mounts = read.inspected.get("Mounts") or ()
-    mended, shared = mend(run.engine, read.id, read.user, mounts, os.getuid())
+    mended, shared = mend(run.place, read.id, read.user, mounts, os.getuid())
     run.journal.notes += [f"{folder} now belongs to {read.user}" for folder in mended]
     run.journal.notes += [f"{folder} is now shared with the group" for folder in shared]
 
@@ -112,7 +112,7 @@ def _target(run: Run, read: Reading, *, fresh: bool) -> tuple[Target, str | None
     if remembered is not None:
         return remembered, None
     with run.journal.timed("environment"):
-        return learn(run.engine, read)
+        return learn(run.place, read)
 
 
 def _declared(run: Run, read: Reading) -> commands.Hooks:
@@ -132,8 +132,8 @@ def _hooks(
     """Run the lifecycle commands that are due; with `no_wait`, those after `waitFor` in the background: their log."""
     request, merged = run.request, read.merged
     variables = request.variation.remote_env if merged is None else merged.remote_env_of(request.variation)
-    inside = commands.Inside(run.engine, target, run.reporter, run.secrets, variables)
-    secrets.hide(merged.metadata if merged is not None else (), run.engine.environ, run.reporter)
+    inside = commands.Inside(run.place, target, run.reporter, run.secrets, variables)
+    secrets.hide(merged.metadata if merged is not None else (), run.place.environ, run.reporter)
     said = merged.wait_for if merged is not None else None
     wait_for = said if request.no_wait or request.extent.blocking else request.extent.until
     with run.journal.timed("lifecycle commands"):

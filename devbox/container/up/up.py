@@ -82,7 +82,8 @@ def up(request: UpRequest, engine: Engine, reporter: Reporter) -> UpResult:
         request = renamed(request, name)
     if request.name is not None:
         must_be_name(request.name)
-    run = Run(request, engine, reporter, Journal(engine, reporter, dry_run=request.dry_run))
+    journal = Journal(engine.images, reporter, dry_run=request.dry_run, place=engine)
+    run = Run(request, engine.images, engine, reporter, journal)
     if request.dry_run:
         return _up(run)
     with memory.lock(request.path, reporter):
@@ -137,10 +138,14 @@ def actual_of(inspected: JSON) -> Actual:
 
 @dataclass
 class Run:
-    """One `up` under way: what it was asked, and what its stages leave to each other."""
+    """One `up` under way: what it was asked, and what its stages leave to each other.
+
+    `engine` has the images, and `place` is where the container is: the same one, or a cluster.
+    """
 
     request: UpRequest
     engine: Engine
+    place: Engine
     reporter: Reporter
     journal: Journal
     secrets: dict[str, str] = field(default_factory=dict)
@@ -178,7 +183,7 @@ def _up(run: Run) -> UpResult:
     force = _contract(run, settings)
     _initialize(run, force.contract)
     try:
-        force, runtime, there = _placed(run, force)
+        force, runtime, there = _placed(run, force, settings)
         prospect = _container(run, force, runtime, there, settings)
     except ContractError as error:
         if not (request.dry_run and not request.skip_hooks and commands.on_host(force.contract)):
@@ -249,18 +254,18 @@ def _initialize(run: Run, contract: Contract) -> None:
     run.journal.notes += see_consent(run.request, contract, run.journal)
 
 
-def _placed(run: Run, force: InForce) -> tuple[InForce, Runtime, There]:
+def _placed(run: Run, force: InForce, settings: Settings) -> tuple[InForce, Runtime, There]:
     """Return how the contract becomes a container where the engine is, and the one that is there.
 
     The engine may not see the checkout, which then gets a copy.
     """
-    runtime = _runtime(run, force)
+    runtime = _runtime(run, force, settings)
     there = runtime.find()
-    if run.engine.address.is_here and there.inspected is not None and not copied_at(there.inspected):
+    if run.place.address.is_here and there.inspected is not None and not copied_at(there.inspected):
         return force, runtime, there
-    if not is_seen(run.engine, run.request.path):
+    if not is_seen(run.place, run.request.path):
         force = replace(force, contract=runtime.elsewhere())
-        runtime = _runtime(run, force)
+        runtime = _runtime(run, force, settings)
         there = runtime.find()
     return force, runtime, there
 
@@ -286,15 +291,20 @@ def _container(run: Run, force: InForce, runtime: Runtime, there: There, setting
                 run.reporter.warn(f"the contract's user is root, who keeps its own ids: {uid}:{gid} changes nothing")
             uid_image = with_host_ids(run.journal, merged, image, uid=uid, gid=gid)
         wanted = runtime.desired(merged, image, uid_image=uid_image, mask=run.reporter.mask)
-        remade = inspected is not None and is_remade(run.engine, inspected, force.contract)
+        remade = not run.place.is_cluster and inspected is not None and is_remade(run.engine, inspected, force.contract)
         todo = runtime.complete(_compare(run, wanted, actual, inspected, remade=remade), wanted)
-        todo = with_gpus(run.engine, force.contract, merged, todo, run.reporter)
+        if not run.place.is_cluster:
+            todo = with_gpus(run.engine, force.contract, merged, todo, run.reporter)
         prospect = Prospect(runtime, inspected, actual, todo, image.reference, merged, wanted)
     return replace(prospect, todo=replace(todo, steps=(*unfinished, *todo.steps)))
 
 
-def _runtime(run: Run, force: InForce) -> Runtime:
+def _runtime(run: Run, force: InForce, settings: Settings) -> Runtime:
     """Return the way in which the contract becomes a container."""
+    if run.place.is_cluster:
+        from devbox.container.up.pod import PodRuntime
+
+        return PodRuntime(run.request, run.place, force, run.journal, settings)
     if force.contract.kind != "compose":
         return SingleRuntime(run.request, run.engine, force, run.journal)
     from devbox.container.up.compose import ComposeRuntime
@@ -384,7 +394,7 @@ def _compare(run: Run, wanted: Desired, actual: Actual | None, inspected: JSON |
     todo = plan(wanted, actual, recreate=recreate)
     if actual is not None and inspected is not None and actual.state == "running" and todo.outcome == "created":
         # Only now does it matter whether somebody works in it.
-        actual = replace(actual, sessions=sessions(run.engine, inspected))
+        actual = replace(actual, sessions=sessions(run.place, inspected))
         todo = plan(wanted, actual, recreate=recreate)
         if todo.outcome == "created" and actual.sessions:
             _may_interrupt(run, actual)
@@ -459,10 +469,11 @@ def _names(step: Step) -> Names | None:
 def _settled(run: Run, force: InForce, prospect: Prospect, inspected: JSON | None) -> UpResult:
     """Do what the running container still needs, remember it, and return the result."""
     request, contract, todo = run.request, force.contract, prospect.todo
-    inspected = must_run(run.engine, contract, inspected)
+    inspected = must_run(run.place, contract, inspected)
     run.is_up = True
     memory.attempt_file(request.path).unlink(missing_ok=True)
-    memory.remember(request.path, contract=contract.path, framework=contract.record.framework)
+    on = str(run.place.address.url) if run.place.is_cluster else None
+    memory.remember(request.path, contract=contract.path, framework=contract.record.framework, on=on)
     target, log = settle(run, contract, prospect.merged, inspected, fresh=todo.outcome != "running")
     hint = advice(request.path, contract.path)
     return replace(
@@ -485,10 +496,10 @@ def _foreseen(run: Run, force: InForce, prospect: Prospect | None) -> UpResult:
     merged = prospect.merged if prospect is not None else None
     if prospect is not None and merged is not None and prospect.todo.outcome != "running" and not request.skip_hooks:
         user = merged.remote_user or "root"
-        target = Target(_called(prospect), request.path, contract.workspace_folder, user)
+        target = Target(run.place.id_of(_called(prospect)), request.path, contract.workspace_folder, user)
         due = commands.Hooks(merged.hooks, "", "", run.dotfiles)
         names = due.names if prospect.todo.outcome == "created" else (commands.EACH_START, commands.ALWAYS)
-        inside = commands.Inside(run.engine, target, run.reporter, run.secrets)
+        inside = commands.Inside(run.place, target, run.reporter, run.secrets)
         run.journal.would("lifecycle commands", commands.lines(inside, due, names))
     return replace(_result(run, force, prospect), dry_run=True)
 
