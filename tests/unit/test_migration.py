@@ -35,7 +35,8 @@ class Row:
 
     `has` and `lacks` are words that stand, or do not, in what the dry run prints: one after the other where there are
     several, `*` for any text. `script` are the words that TensorRT-LLM's build script is told. `env` are
-    variables of the environment in which it runs. `unshown` says why a dry run cannot be had here.
+    variables of the environment in which it runs. `unshown` says why a dry run cannot be had here; `dry` is the
+    project's own.
     """
 
     page: str
@@ -45,6 +46,7 @@ class Row:
     why: str = ""
     note: str = ""
     unshown: str = ""
+    dry: str = ""
     has: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
     script: tuple[str, ...] = ()
