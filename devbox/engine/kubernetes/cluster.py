@@ -212,8 +212,8 @@ class Cluster(Engine):
         """Return the error for a kubectl that failed, where the reason is known."""
         return explain(said, self.place)
 
-    def containers(self, labels: Mapping[str, str | None]) -> tuple[ContainerSummary, ...]:
-        """Return the person's pods that carry all of `labels`, as `Engine.containers` does."""
+    def containers(self, labels: Mapping[str, str | None], volume: str | None = None) -> tuple[ContainerSummary, ...]:
+        """Return the person's pods that carry all of `labels`, and mount `volume`, as `Engine.containers` does."""
         pods = self._items("pods", f"{MANAGED}=devbox,{OWNER}={self.owner}")
         found = [seen.summary(one, self.place) for one in pods]
         self._listed = {one.id: seen.inspected(pod, self.place) for one, pod in zip(found, pods, strict=True)}
@@ -221,6 +221,7 @@ class Cluster(Engine):
             one
             for one in found
             if all(name in one.labels and value in {None, one.labels[name]} for name, value in labels.items())
+            and (volume is None or any(mount["Name"] == volume for mount in one.mounts))
         ]
         return tuple(sorted(wanted, key=lambda one: -one.created))
 
