@@ -86,6 +86,10 @@ reach-test: $(STAMP) engine ## Run the main job on other engines, which it start
 bare-test: $(STAMP) engine ## Type `make demo` and `make check` on bare Debian 12, 13, Ubuntu 22.04, 24.04, as root and not; ARGS=ubuntu22.04
 	@$(BIN)/python -m tests.trees.bare $(ARGS)
 
+.PHONY: cluster-test
+cluster-test: $(STAMP) engine ## Run the main job in pods of the cluster that KUBECONFIG names
+	$(PYTEST) -m reach tests/cluster $(ARGS)
+
 .PHONY: chaos
 chaos: $(STAMP) engine ## Kill and interrupt commands anywhere, and see that the same ones finish; SEED=, ROUNDS=
 	SEED="$(SEED)" ROUNDS="$(ROUNDS)" $(PYTEST) -m slow -rP tests/engine/test_chaos.py $(ARGS)

@@ -72,6 +72,11 @@ THEMES = {
 COMMANDS = {name: told for theme in THEMES.values() for name, told in theme.items()}
 
 
+# What works in dev containers, which may be on a cluster. The others are about this machine and its engine.
+_IN_CONTAINERS = frozenset({
+    "up", "shell", "exec", "run", "open", "build", "test", "builds", "cache", "compile-commands", "status", "ps",
+    "logs", "sync", "stop", "down", "hooks", "doctor",
+})  # fmt: skip
 # The parameter by which a checkout is named in the other way.
 _OTHER = "path_"
 
@@ -97,6 +102,9 @@ def _made(name: str) -> Any:
     holder = typer.Typer(rich_markup_mode=None)
     holder.add_typer(module.app)
     made = _finished(typer.main.get_group(holder).commands[name], summary)
+    if name in _IN_CONTAINERS:
+        for one in getattr(made, "commands", {name: made}).values():
+            _in_place(one)
     themes = getattr(module, "THEMES", None)
     if themes is not None:
         made.format_commands = partial(_format_commands, themes, made)
@@ -116,7 +124,6 @@ def _finished(command: Any, summary: str) -> Any:
     if not inner:
         command.format_options = partial(_format_options, command)
         _with_both_names(command)
-        _in_place(command)
         if not hasattr(command.callback, "passes_on"):
             # Looked for in all words before the command line is read: errors of reading it are JSON, too.
             said = "Print one JSON envelope on stdout."
@@ -197,13 +204,11 @@ def _with_both_names(command: Any) -> None:
 
 
 def _in_place(command: Any) -> None:
-    """Have a command that is about a checkout look where its containers are, before it asks for an engine."""
-    if not any(one.name == "path" for one in command.params):
-        return
+    """Have a command look where the containers of its checkout are, before it asks for an engine."""
     inner = command.callback
 
     def callback(**values: Any) -> Any:
-        see_place_of(values["path"])
+        see_place_of(values.get("path"))
         return inner(**values)
 
     command.callback = update_wrapper(callback, inner)

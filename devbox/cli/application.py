@@ -41,11 +41,9 @@ class Application:
 
     @cached_property
     def engine(self) -> Engine:
-        """The engine, or the cluster, that the person or the environment names."""
-        from devbox.container.memory import any_on_cluster
-
+        """The engine that the person or the environment names; of a command in dev containers it may be a cluster."""
         see_engine(None)
-        if ON in self.environ or any_on_cluster():
+        if _place:
             from devbox.engine.kubernetes.cluster import chosen
 
             return chosen(self.environ)
@@ -226,8 +224,6 @@ def see_engine(folder: Path | None) -> None:
 
     from devbox.paths import may_set_context
 
-    if folder is not None or (ON in os.environ and os.environ[ON] not in _place):
-        see_place_of(folder)
     if may_set_context(os.environ):
         from devbox.config import context_for
         from devbox.container.which import workspace as workspace_of
@@ -251,7 +247,10 @@ def see_place_of(path: Path | None) -> None:
     from devbox.container import memory
     from devbox.paths import may_set_context
 
-    if ON in os.environ and os.environ[ON] not in _place:
+    if _place and os.environ.get(ON) == _place[0]:
+        # Of a command before this one in the same process.
+        del os.environ[ON], _place[:]
+    if ON in os.environ:
         use_place(os.environ[ON])
         return
     if not (memory.any_on_cluster() or may_set_context(os.environ, b"kubernetes")):
@@ -262,14 +261,11 @@ def see_place_of(path: Path | None) -> None:
 
     folder = Path(os.path.normpath(Path(logical_cwd(os.environ), path or "")))
     where = workspace_of(folder) if folder.is_dir() else folder
-    environ = {name: value for name, value in os.environ.items() if name != ON}
-    said = place_for(where, environ)
+    said = place_for(where, os.environ)
     found = said.pop(ON, None) or memory.place_of(where)
     os.environ.update(said)
     if found is not None:
         use_place(found)
-    elif _place:
-        os.environ.pop(ON, None)
 
 
 def use_place(on: str) -> None:
@@ -278,8 +274,7 @@ def use_place(on: str) -> None:
 
     from devbox.engine.kubernetes.cluster import resolved
 
-    # What was resolved once is named in full.
-    os.environ[ON] = on if on in _place else resolved(on, os.environ)
+    os.environ[ON] = resolved(on, os.environ)
     _place[:] = [os.environ[ON]]
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbox.cli.application import application, workspace
+from devbox.cli.application import application, use_place, workspace
 from devbox.cli.options import WorkspaceOption, examples
+from devbox.config.table import TABLE
 from devbox.errors import EXIT_FAILURE, UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ app = typer.Typer()
     {
         "devbox doctor": "Check all.",
         "devbox doctor gpu disk": "Check two things.",
+        "devbox doctor --on kubernetes": "Check a cluster: rights, storage, GPUs, and what limits its pods have.",
         "devbox doctor --report": "Print what a bug report needs.",
     }
 )
@@ -33,6 +35,10 @@ def doctor(
         list[str] | None, typer.Argument(metavar="[CHECK]…", help="The checks to run.", show_default="all")
     ] = None,
     path: WorkspaceOption = None,
+    on: Annotated[
+        str | None,
+        typer.Option("--on", metavar=TABLE["on"].metavar, help="Check a cluster, or the engine.", show_default=False),
+    ] = None,
     fix: Annotated[
         bool, typer.Option("--fix", help="Run those remedies that take nothing away, each said first.")
     ] = False,
@@ -44,6 +50,8 @@ def doctor(
 
     run = application(context)
     folder = workspace(path)
+    if on is not None:
+        use_place(on)
     if report and (fix or run.json):
         raise UsageError("--report is a text of its own", hint="devbox doctor --report > report.md")
     findings = examine(run.engine, folder, checks or ())

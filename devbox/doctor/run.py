@@ -10,6 +10,7 @@ from devbox.doctor import (
     cache,
     checkout,
     clock,
+    cluster,
     connection,
     contract,
     cuda,
@@ -55,7 +56,10 @@ CHECKS: dict[str, Callable[[Patient], Iterator[Finding]]] = {
     "cache": cache.check,
     "leftovers": leftovers.check,
     "debugging": debugging.check,
+    "cluster": cluster.check,
 }
+# Of the machine on which containers run, which a cluster's nodes are instead.
+_OF_ENGINE = frozenset(CHECKS) - {"cluster", "checkout", "contract", "network", "ownership"}
 
 
 def examine(docker: Engine, workspace: Path, names: Sequence[str] = ()) -> tuple[Finding, ...]:
@@ -71,6 +75,8 @@ def examine(docker: Engine, workspace: Path, names: Sequence[str] = ()) -> tuple
             hint="devbox doctor --workspace PATH   # looks at another checkout",
         )
     patient = Patient(docker, workspace)
+    if not names and docker.is_cluster:
+        names = [name for name in CHECKS if name not in _OF_ENGINE]
     found: dict[str, Finding] = {}  # of an engine that answers nonsense several checks say the same
     for one in (one for name in names or CHECKS for one in look(name, patient)):
         found.setdefault(one.message, one)
