@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from devbox.agent import protocol
 from devbox.builds import deliver
-from devbox.builds.talk import NoPythonError, ask_alone
+from devbox.builds.talk import NoPythonError, ask, ask_alone
 from devbox.container import memory
+from devbox.container.inside.probe import resolve
 from devbox.container.target import HELPER, LOCAL_FOLDER, VOLUME
 from devbox.engine.spec import ContainerSpec, Mount, container_args
 
@@ -36,11 +37,13 @@ def ask_helper(
 ) -> R:
     """Send a request to an agent in a container with these mounts, and return its result; see `talk.ask`.
 
-    The container is of the first of `images` that has Python.
+    The container is of the first of `images` that has Python; or it is the pod of that id, which runs.
 
     The container has no network, and is removed when the request is done, cut off, or this process dies. As root, the
     agent acts as the owner of each volume that it changes. Raises BuildError, KeyboardInterrupt.
     """
+    if engine.is_cluster:
+        return ask(request, resolve(engine, images[0]), engine, on_event=on_event)
     program, *arguments = deliver.alone_argv()
     nothing: NoPythonError | None = None
     for image in images:

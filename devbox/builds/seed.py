@@ -44,6 +44,10 @@ def seed(wanted: WantSeed, choice: str, target: Target, engine: Engine, reporter
     Without one the build starts from nothing, and a warning says why where the person named a workspace. Raises
     KeyboardInterrupt if it was interrupted, UsageError if the named workspace has no build volume.
     """
+    if engine.is_cluster:
+        if choice != AUTO:
+            reporter.warn("the new tree starts from nothing: a pod mounts no other workspace's claim")
+        return
     inspected = engine.container(target.container) or {}
     own, image = volume_in(inspected), str(inspected.get("Image", ""))
     offered = _offered(choice, target, engine, own)

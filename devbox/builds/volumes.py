@@ -171,7 +171,15 @@ def _look(
 
 
 def _apart(volumes: Collection[str], engine: Engine) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
-    """Yield volumes that the same images may look into: these, if any, and where each volume is seen."""
+    """Yield volumes that the same images may look into: these, if any, and where each volume is seen.
+
+    On a cluster the pod that mounts it looks itself.
+    """
+    if engine.is_cluster:
+        for pod in engine.containers({LOCAL_FOLDER: None}):
+            names = [str(one["Name"]) for one in pod.mounts if one["Destination"] == VOLUME]
+            yield from (((pod.id,), {name: VOLUME}) for name in names if pod.running and name in volumes)
+        return
     together: dict[tuple[str, ...], dict[str, str]] = {}
     for name, images in images_of(engine, sorted(volumes)).items():
         places = together.setdefault(images, {})

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from devbox.cli.application import application, workspace
 from devbox.cli.options import AllOption, PathArgument, examples
+from devbox.errors import EngineError
 from devbox.ui.console import size
 from devbox.ui.tables import age, ago, table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from devbox.builds.trees import BuildTree
     from devbox.cli.application import Application
-    from devbox.container.status import Status
+    from devbox.container.status import ContainerStatus, Status
 
 FastOption = Annotated[bool, typer.Option("--fast", help="Leave out the sizes, which the engine has to add up.")]
 
@@ -48,11 +50,14 @@ def status(
 
     run = application(context)
     folder = None if everything else str(workspace(path))
-    found = ask(run.engine, sizes=not fast, workspace=folder)
+    engine = run.engine.images if everything else run.engine
+    found = ask(engine, sizes=not fast, workspace=folder)
+    if everything:
+        found = replace(found, containers=(*found.containers, *_elsewhere(run)))
     trees: Mapping[str, Sequence[BuildTree]] = {}
     looked = found.sized
     if everything and not fast:
-        trees, looked = in_all_volumes(run.engine, found)
+        trees, looked = in_all_volumes(engine, found)
     elif not fast:
         trees = trees_of(run.engine, [one for one in found.containers if one.state == "running"])
     old = min(looked, found.sized)
@@ -60,6 +65,21 @@ def status(
     run.show(data, lambda: _text(found, trees) or _nothing(run, folder))
     if (found.volumes or trees) and time.time() - old > _OLD_SECONDS:
         run.console.info(f"trees and sizes are those of {ago(old)}; devbox builds list --all looks again")
+
+
+def _elsewhere(run: Application) -> Iterator[ContainerStatus]:
+    """Yield the person's pods in all places where workspaces were brought up; one that does not answer is said."""
+    from devbox.container import memory
+    from devbox.container.status import status as ask
+    from devbox.engine.api import ON
+
+    for place in memory.places():
+        from devbox.engine.kubernetes.cluster import chosen
+
+        try:
+            yield from ask(chosen({**run.environ, ON: place}), sizes=False).containers
+        except EngineError as error:
+            run.console.warn(f"{place}: {error.message}")
 
 
 def _nothing(run: Application, folder: str | None) -> str:

@@ -117,12 +117,10 @@ def _on(folder: str, environ: Mapping[str, str]) -> Mapping[str, str]:
 
     where = workspace(Path(folder))
     environ = {**environ, **place_for(where, environ)}
-    found = environ.get(ON) or memory.place_of(where)
-    return (
-        environ
-        if found is None
-        else {**environ, ON: found if found == memory.place_of(where) else resolved(found, environ)}
-    )
+    if environ.get(ON):
+        return {**environ, ON: resolved(environ[ON], environ)}
+    found = memory.place_of(where)
+    return environ if found is None else {**environ, ON: found}
 
 
 def _ask(path: str, folder: str) -> Target | None:

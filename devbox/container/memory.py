@@ -120,6 +120,11 @@ def place_of(workspace: Path | str) -> str | None:
     return None if found is None else found.on
 
 
+def places() -> tuple[str, ...]:
+    """Return where workspaces run elsewhere than on docker's engine, each once."""
+    return tuple(dict.fromkeys(one.on for one in known() if one.on is not None))
+
+
 def any_on_cluster() -> bool:
     """Tell in a moment whether a workspace may run elsewhere than on docker's engine: without looking for one."""
     return os.path.exists(f"{_place()}/{_ON}")  # noqa: PTH110

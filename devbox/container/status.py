@@ -194,7 +194,7 @@ def _volumes(engine: Engine, uid: int, names: Collection[str] | None, *, sizes: 
     # First: as long as the engine adds sizes up, it may not answer what volumes there are.
     listed = engine.volumes(volume_name(uid, "")) if names is None else engine.inspect("volume", sorted(names))
     now = time.time()
-    if not sizes:
+    if not sizes or not listed:
         return listed, now
     before = memory.recall_look(_SIZES) or {}
     old = now - before.get("at", 0)

@@ -10,7 +10,7 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from devbox.container.inside.exec import prepared
-from devbox.engine.exec import Exec, by_client
+from devbox.engine.exec import Exec, by_client, is_pod
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,12 +38,14 @@ class Line(Protocol):
 class Place(NamedTuple):
     """Where the copy of a checkout is: what begins a program there, the folder, and what it is called for people.
 
-    `start` is handed an argv, and the seconds that each piece may take; it raises TimeoutError and EngineError.
+    `start` is handed an argv, and the seconds that each piece may take; it raises TimeoutError and EngineError. `full`
+    is what to type where its disk is.
     """
 
     start: Callable[[Sequence[str], float], Line]
     folder: str
     title: str
+    full: str = "docker system df"
 
 
 def in_container(engine: Engine, container: str, folder: str, user: str) -> Place:
@@ -56,6 +58,8 @@ def in_container(engine: Engine, container: str, folder: str, user: str) -> Plac
             return ByClient(by_client(asked, engine.environ, engine.docker), engine.environ, seconds)
         return BySocket(session, seconds)
 
+    if is_pod(container):
+        return Place(start, folder, f"the pod {container.partition(',')[0]}", "devbox builds prune --older-than 1d")
     return Place(start, folder, f"the container {container[:12]}")
 
 

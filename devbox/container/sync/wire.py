@@ -151,7 +151,7 @@ class Wire:
     def _failed(self, said: dict[str, Any]) -> EngineError:
         if said.get("errno") in [*_NO_SPACE]:
             return EngineError(
-                f"the engine's disk is full: {said['fault']}", hint="docker system df   # then: devbox sync"
+                f"the engine's disk is full: {said['fault']}", hint=f"{self._place.full}   # then: devbox sync"
             )
         return EngineError(f"the checkout could not be brought to the engine: {said['fault']}", hint=AGAIN)
 
