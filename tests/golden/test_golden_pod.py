@@ -101,7 +101,15 @@ def test_gpus_are_a_number(words: tuple[str, ...], gpus: int, said: str) -> None
             ContainerSpec("i", run_args=(word,))
             for word in (
                 *("--privileged", "--network=host", "--pid=host", "--device=/dev/fuse", "--volume=/data:/data"),
-                *("--env=HOME", "--group-add=video", "--read-only", "--entrypoint=x", "--dns=1.1.1.1", "--label=a!b=c"),
+                *(
+                    "--env=HOME",
+                    "--group-add=video",
+                    "--read-only",
+                    "--entrypoint=x",
+                    "--dns=1.1.1.1",
+                    "--label=a!b=c",
+                    "--label=k8s.io/x=y",
+                ),
                 *("--volumes-from=x", "--device-cgroup-rule=a", "--env-file=/x"),
             )
         ),

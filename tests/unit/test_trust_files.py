@@ -420,6 +420,14 @@ REACHING = {
     "run_args": ["--privileged"],
     "devcontainer_trust": "always",
     "builder": "far",
+    "on": "kubernetes",
+    **dict.fromkeys(("kubernetes_registry", "kubernetes_load", "kubernetes_pull_secret", "kubernetes_owner"), "others"),
+    **dict.fromkeys(("kubernetes_memory", "kubernetes_shm", "kubernetes_claim_size"), "1Ti"),
+    "kubernetes_storage_class": "fast",
+    "kubernetes_cpus": "99",
+    "kubernetes_gpus": 8,
+    "kubernetes_node_selector": ["a=b"],
+    "kubernetes_tolerations": ["a"],
 }
 
 

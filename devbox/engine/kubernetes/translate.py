@@ -34,7 +34,8 @@ _NOTHING = {
 # What every pod has.
 _DEFAULTS = {("network", "bridge"), ("network", "default"), ("ipc", "private"), ("ipc", "shareable")}
 _CAPABILITY = re.compile(r"(?:CAP_)?([A-Z_]+)")
-_LABEL = re.compile(r"(?:[a-z0-9.-]+/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+# One with a prefix would be somebody's word to the cluster: for a network, a sidecar, a profile.
+_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _GPU_DEVICE = "nvidia.com/gpu="
 
 
@@ -170,7 +171,7 @@ def _env(pod: PodSpec, value: str) -> PodSpec:
 def _label(pod: PodSpec, value: str) -> PodSpec:
     name, _, text = value.partition("=")
     if not _LABEL.fullmatch(name):
-        raise _refused(f"--label={value}", "Kubernetes takes no annotation of that name")
+        raise _refused(f"--label={value}", "as an annotation it is none, or says something to the cluster")
     return replace(pod, labels=(*pod.labels, (name, text)))
 
 
