@@ -40,7 +40,7 @@ _SCHEDULING = (
     ("nvidia.com/gpu", "kubernetes_gpus in config.toml asks for fewer; or wait: devbox up goes on where it is"),
     ("insufficient", "kubernetes_cpus and kubernetes_memory in config.toml ask for less; or wait, with devbox up"),
     ("taint", "kubernetes_tolerations in config.toml lets it onto such nodes"),
-    ("selector", "kubernetes_node_selector in config.toml names nodes that are there: kubectl get nodes --show-labels"),
+    ("didn't match", "kubernetes_node_selector in config.toml has to name nodes: kubectl get nodes --show-labels"),
     ("persistentvolumeclaim", "kubernetes_storage_class in config.toml, and devbox down --volumes"),
     ("", "devbox up   # goes on waiting"),
 )
