@@ -92,7 +92,7 @@ class Here:
 
     def seconds(self, script: str) -> float:
         begun = time.perf_counter()
-        self.run("sh", "-ec", script.replace("devbox", f"{sys.executable} -m devbox"))
+        self.run("sh", "-ec", script.replace("devbox ", f"{sys.executable} -m devbox "))
         return time.perf_counter() - begun
 
     def container(self) -> str:
