@@ -221,8 +221,9 @@ def test_render_py_is_run_first_and_only_with_consent(
     rendering, build = capsys.readouterr().out.splitlines()
     assert words in rendering
     assert ("--make-efa" in rendering) == ("--efa" in argv)
-    stage = words.partition("--target ")[2].partition(" ")[0]
-    assert f"--file {checkout}/container/rendered.Dockerfile --target {stage} --tag devbox-dynamo:" in build
+    # What is rendered for a target ends with it.
+    assert f"--file {checkout}/container/rendered.Dockerfile --tag devbox-dynamo:" in build
+    assert "--target" not in build
     assert run(["image", "build", "--workspace", str(checkout), "--upstream", *argv.split()]) == 5
     assert not (checkout / "ran").exists()
     assert run(["image", "build", "--workspace", str(checkout), "--upstream", "--trust", *argv.split()]) == 3

@@ -74,13 +74,18 @@ def command(upstream: Upstream, known: Mapping[str, str], checkout: Path, *, efa
     script, *words = upstream.render
     there = {name: one for one in options(text_of(checkout, script) or "") for name in one.names}
     found: list[str] = []
-    for word, value in zip(words, [*words[1:], ""], strict=True):
-        if not word.startswith("--") or (placeholders.names(value) and not fill(value, known)):
+    while words:
+        word, *words = words
+        if not word.startswith("--"):
+            found.append(fill(word, known))
+            continue
+        value = words.pop(0) if words and not words[0].startswith("--") else ""
+        if placeholders.names(value) and not fill(value, known):
             continue
         if there and word not in there:
             raise UsageError(f"{script} of this checkout has no {word}", hint=f"it has {', '.join(there)}")
         found.append(word)
-        if not value.startswith("--") and value:
+        if value:
             # Before 2026-04 it took an architecture alone, and anything else for arm64.
             alone = word == _PLATFORM and bool(there) and "/" not in (there[word].default or "/")
             found.append(_architecture(fill(value, known)) if alone else fill(value, known))
