@@ -13,10 +13,11 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from devbox.errors import ContractError
 from devbox.trust.reach import Reach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 # The argument of a build that counts before the line in the file.
 SYNTAX = "BUILDKIT_SYNTAX"
@@ -50,6 +51,18 @@ def of_text(text: str) -> Iterator[Reach]:
         yield Reach("remote", source, said)
     for image in dict.fromkeys(_frontends(text)):
         yield from of_frontend(image)
+
+
+def see_triggers(triggers: Iterable[str], place: str) -> None:
+    """See that no ONBUILD instruction of the images that `place` builds on has the engine fetch something.
+
+    Raises ContractError.
+    """
+    for source in (source for text in triggers for source in fetched(text)):
+        raise ContractError(
+            f"a base image of {place} has the engine fetch {source} by this machine's own network (ONBUILD ADD)",
+            hint="start from another image, and ADD it in a Dockerfile itself: that is asked for",
+        )
 
 
 def of_frontend(image: str) -> Iterator[Reach]:

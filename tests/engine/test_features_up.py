@@ -275,3 +275,23 @@ def test_a_feature_that_cannot_be_had_is_said_before_anything_is_built(work: Wor
         work.up()
     contract = read(file, work.path, os.environ)
     assert plan_image(work.engine.image, contract).image is None
+
+
+def test_nothing_is_built_on_an_image_that_has_the_engine_fetch(
+    work: Work, engine: Engine, engine_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    hostile, text = engine_name("fetching"), f"FROM {IMAGE}\nONBUILD ADD http://127.0.0.1:9/x /x\n"
+    (tmp_path / "Dockerfile").write_text(text)
+    engine.run(["build", "--quiet", "--tag", hostile, "--file", str(tmp_path / "Dockerfile"), str(work.folder)])
+    try:
+        work.feature("test-one")
+        work.write_features("test-one", image=hostile)
+        with pytest.raises(ContractError, match=r"http://127\.0\.0\.1:9/x .*ONBUILD"):
+            work.made()
+        work.write(image=hostile, remoteUser="games")
+        image = work.made()
+        merged = merge(read(work.folder / "devcontainer.json", work.path, os.environ), [], image.config, {})
+        with pytest.raises(ContractError, match="ONBUILD"):
+            with_host_ids(Journal(engine, Silent()), merged, image, uid=4321, gid=4321)
+    finally:
+        engine.run(["rmi", hostile], check=False)

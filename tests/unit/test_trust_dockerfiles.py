@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devbox.container.up.images import _see_triggers
 from devbox.engine.spec import ImageBuild
 from devbox.errors import ContractError
 from devbox.trust.builds import of_image_build
-from devbox.trust.dockerfiles import of_file, of_text
+from devbox.trust.dockerfiles import of_file, of_text, see_triggers
 from devbox.trust.names import _TOOLS
 from devbox.trust.projects import of_service_build
 
@@ -91,9 +90,9 @@ def test_a_service_and_an_argument_say_the_same(tmp_path: Path) -> None:
 
 
 def test_a_base_image_adds_nothing_of_the_kind() -> None:
-    _see_triggers(["COPY . /src", "ADD a /b"], "Dockerfile")
+    see_triggers(["COPY . /src", "ADD a /b"], "Dockerfile")
     with pytest.raises(ContractError, match=r"http://127.0.0.1/x .*ONBUILD"):
-        _see_triggers(["RUN true", "ADD http://127.0.0.1/x /x"], "Dockerfile")
+        see_triggers(["RUN true", "ADD http://127.0.0.1/x /x"], "Dockerfile")
 
 
 @pytest.mark.parametrize("name", ["docker/dockerfile:1", "docker.io/docker/dockerfile:mine"])

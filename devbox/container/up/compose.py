@@ -42,6 +42,7 @@ from devbox.image.buildkit.build import builder_failure
 from devbox.image.buildkit.inputs import Inputs, inputs_of
 from devbox.image.buildkit.plain import PlainLog
 from devbox.image.dockerfile.stages import base_images
+from devbox.trust.dockerfiles import see_triggers
 from devbox.trust.names import of_build
 
 if TYPE_CHECKING:
@@ -324,6 +325,7 @@ def _build_inputs(engine: Engine, contract: Contract, project: Project) -> Input
     try:
         text = Path(wanted.dockerfile).read_text(encoding="utf-8") if text is None else text
         bases = {name: engine.image(name) for name in base_images(text, dict(wanted.args), wanted.dockerfile)}
+        see_triggers(triggers_of(bases), wanted.dockerfile)
         return inputs_of(wanted, ids_of(bases), text=text, triggers=triggers_of(bases), more=build)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"

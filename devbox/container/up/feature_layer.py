@@ -13,6 +13,7 @@ from devbox.devcontainer.identity import METADATA
 from devbox.devcontainer.merge import image_metadata
 from devbox.devcontainer.substitute import HostVariables, IdVariables, substitute
 from devbox.errors import ContractError
+from devbox.trust.dockerfiles import see_triggers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -59,6 +60,7 @@ def with_features(
     journal.do(*locking)
     # What the contract says wrong stays wrong once the layer is there.
     layer = layer_of(contract, image, features, journal.reporter.warn, user=user, environ=engine.environ)
+    see_triggers(image.config.get("OnBuild") or (), f"the Features of {contract.path}")
     digest = layer.digest()
     name = layer.build(digest, network).tags[0]
     # The name holds the digest, so what is called so is this.

@@ -15,9 +15,10 @@ from devbox.image.buildkit.handed import handed
 from devbox.image.buildkit.inputs import LABEL, inputs_of, is_made_from
 from devbox.image.dockerfile.stages import base_images, read_stages
 from devbox.image.dockerfile.words import assignments, fill
+from devbox.trust.dockerfiles import see_triggers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from devbox.container.up.apply import Journal
     from devbox.devcontainer.jsonc import JSON
@@ -74,7 +75,7 @@ def plan_image(
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ContractError(f"{recipe.dockerfile} cannot be read: {reason}") from None
-    _see_triggers(triggers_of(bases), str(recipe.dockerfile))
+    see_triggers(triggers_of(bases), str(recipe.dockerfile))
     digest = inputs.digest
     reference = f"devbox-{slug(contract.record.framework or contract.workspace.name)}:{digest[:12]}"
     # Pulled first, so that the image's inputs, the base's id among them, are known before it is built and after. What
@@ -127,19 +128,6 @@ def ids_of(bases: Mapping[str, JSON | None]) -> dict[str, str]:
 def triggers_of(bases: Mapping[str, JSON | None]) -> list[str]:
     """Return the ONBUILD instructions of inspected images."""
     return [text for found in bases.values() for text in ((found or {}).get("Config") or {}).get("OnBuild") or ()]
-
-
-def _see_triggers(triggers: Sequence[str], dockerfile: str) -> None:
-    """See that no base image has the engine fetch something when it is built upon. Raises ContractError."""
-    if not triggers:
-        return
-    from devbox.trust.dockerfiles import fetched
-
-    for source in (source for text in triggers for source in fetched(text)):
-        raise ContractError(
-            f"a base image of {dockerfile} has the engine fetch {source} by this machine's own network (ONBUILD ADD)",
-            hint="start from another image, and ADD it in the Dockerfile itself: that is asked for",
-        )
 
 
 def image_of(reference: str, inspected: JSON, inputs: str) -> Image:

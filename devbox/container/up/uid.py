@@ -14,6 +14,7 @@ from devbox.container.steps import BuildImage
 from devbox.engine.spec import ImageBuild
 from devbox.image.buildkit.inputs import is_made_from
 from devbox.paths import data_dir
+from devbox.trust.dockerfiles import see_triggers
 
 if TYPE_CHECKING:
     from devbox.container.desired import Image
@@ -77,6 +78,7 @@ def with_host_ids(journal: Journal, merged: Merged, image: Image, *, uid: int, g
         facts = gather(journal.engine)
         if facts.rootless and facts.flavour == "docker":
             return None
+        see_triggers(image.config.get("OnBuild") or (), f"the layer that gives {merged.remote_user} this machine's ids")
         userns = "keep-id" if facts.rootless else None
         labels = () if userns is None else ((_USERNS, userns),)
         journal.do(replace(layer, build=replace(layer.build, labels=labels)))
