@@ -29,9 +29,6 @@ _OWN_NAMESPACES = frozenset({"private", "shareable", "none"})
 # Where docker keeps what a container says by itself; every other driver sends it on.
 _LOGS = frozenset({"", "json-file", "local", "none"})
 _GPU_DRIVERS = frozenset({None, "", "nvidia"})
-_TOP = frozenset({"name", "version", "services", "networks", "volumes", "secrets", "configs"})
-_NETWORK = frozenset({"name", "driver", "driver_opts", "external", "internal", "attachable", "enable_ipv6", "ipam",
-                      "labels"})  # fmt: skip
 _DRIVERS = frozenset({"", "bridge", "default", "overlay"})
 _HARMLESS_OPTIONS = frozenset({"com.docker.network.driver.mtu", "com.docker.network.bridge.enable_icc"})
 # Where docker itself takes the addresses of its networks from: a bridge there takes no route of the host's away.

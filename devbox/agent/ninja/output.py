@@ -252,15 +252,3 @@ def _changed_since(path: str, time_ns: int) -> bool:
 def compiled(commands: Iterable[Command]) -> int:
     """Return how many of the commands made an object file."""
     return sum(command.output.endswith(OBJECTS) for command in commands)
-
-
-def mentioned(path: str, names: Sequence[str]) -> set[str]:
-    """Return those of `names` that a ninja file mentions as they are written there."""
-    try:
-        with open(path, "rb") as stream:
-            data = stream.read()
-    except OSError:
-        return set()
-    return {
-        name for name in names if os.fsencode(name.replace("$", "$$").replace(" ", "$ ").replace(":", "$:")) in data
-    }
