@@ -115,17 +115,14 @@ def config_dir() -> Path:
         return _path("/nonexistent/devbox")
 
 
-def may_set_context(environ: Mapping[str, str], key: bytes = b"context") -> bool:
-    """Tell in a moment whether the person may have set a docker context for devbox: without reading TOML.
-
-    The same of another `key` of the settings.
-    """
-    if f"DEVBOX_{key.decode().upper()}" in environ:
+def may_set(word: str, environ: Mapping[str, str]) -> bool:
+    """Tell in a moment, without reading TOML, whether the person may have set something with `word` in it."""
+    if f"DEVBOX_{word.upper()}" in environ:
         return True
     try:
         folder = _quickly("config", ".config")
         with open(f"{folder}/config.toml", "rb") as file:  # noqa: PTH123
-            return key in file.read()
+            return word.encode() in file.read()
     except (OSError, UsageError):
         return False
 

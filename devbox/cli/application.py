@@ -222,9 +222,9 @@ def see_engine(folder: Path | None) -> None:
     """
     import os
 
-    from devbox.paths import may_set_context
+    from devbox.paths import may_set
 
-    if may_set_context(os.environ):
+    if may_set("context", os.environ):
         from devbox.config import context_for
         from devbox.container.which import workspace as workspace_of
 
@@ -245,7 +245,7 @@ def see_place_of(path: Path | None) -> None:
     import os
 
     from devbox.container import memory
-    from devbox.paths import may_set_context
+    from devbox.paths import may_set
 
     if _place and os.environ.get(ON) == _place[0]:
         # Of a command before this one in the same process.
@@ -253,7 +253,7 @@ def see_place_of(path: Path | None) -> None:
     if ON in os.environ:
         use_place(os.environ[ON])
         return
-    if not (memory.any_on_cluster() or may_set_context(os.environ, b"kubernetes")):
+    if not (memory.any_on_cluster() or may_set("kubernetes", os.environ)):
         return
     from devbox.config import place_for
     from devbox.container.target import logical_cwd

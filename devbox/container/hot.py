@@ -15,7 +15,7 @@ from devbox.devcontainer.spelling import host_spelling
 from devbox.engine.api import ON, ask_socket, is_cluster, socket_path
 from devbox.errors import EXIT_INTERRUPTED, DevboxError, UsageError
 from devbox.lean import dumps, loads
-from devbox.paths import may_set_context, refused
+from devbox.paths import may_set, refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def engine_of(folder: str, environ: Mapping[str, str], context: str | None) -> M
     """
     from devbox.engine.address import in_context, reached
 
-    if context is None and may_set_context(environ):
+    if context is None and may_set("context", environ):
         from pathlib import Path
 
         from devbox.config import context_for
@@ -196,11 +196,10 @@ def main(argv: list[str]) -> int:
             folder = os.path.normpath(os.path.join(here, arguments.workspace))  # noqa: PTH118
             if not os.path.isdir(folder):  # noqa: PTH112
                 raise UsageError(f"there is no folder {folder}", hint=USAGE)
-        if memory.any_on_cluster() or ON in environ or may_set_context(environ, b"kubernetes"):
+        if memory.any_on_cluster() or ON in environ or may_set("kubernetes", environ):
             environ = _on(folder, environ)
-        if is_cluster(environ):
-            pass
-        elif arguments.context is not None or socket_path(environ) is None or may_set_context(environ):
+        elsewhere = arguments.context is not None or socket_path(environ) is None or may_set("context", environ)
+        if elsewhere and not is_cluster(environ):
             environ = engine_of(folder, environ, arguments.context)
         found = running(folder, environ)
         if found.copied:

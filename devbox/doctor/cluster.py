@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from devbox.engine.exec import Exec
 from devbox.engine.kubernetes.cluster import Cluster
 from devbox.engine.kubernetes.spec import GPU
+from devbox.errors import last_lines
 from devbox.finding import Finding
+from devbox.paths import data_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +30,8 @@ RIGHTS = (
 )
 _DEFAULT = "storageclass.kubernetes.io/is-default-class"
 _LIMITS = "ulimit -l; ulimit -n; ulimit -s; df -Pk /dev/shm | tail -n 1"
+# Three limits, then what df says of a file system: its name, its size in KiB, and the rest.
+_TOLD = 3 + 6
 # So much a build with GPUs wants to lock, in KiB.
 _LOCKED = 1 << 16
 
@@ -43,11 +48,13 @@ def check(patient: Patient) -> Iterator[Finding]:
     yield Finding("cluster", "ok", f"kubectl {client} reaches {cluster.place}, which runs Kubernetes {server}")
     missing = [f"{verb} {what}" for verb, what in RIGHTS if not _may(cluster, verb, what)]
     if missing:
+        role = str(data_dir("templates") / "kubernetes/role.yaml")
+        apply = cluster.place.kubectl("apply", f"--filename={role}", seconds=None)
         yield Finding(
             "cluster",
             "error",
             f"you may not {', '.join(missing)} in the namespace {cluster.place.namespace}",
-            f"kubectl -n {cluster.place.namespace} apply -f templates/kubernetes/role.yaml   # it says the rest",
+            f"{shlex.join(apply)}   # it says the rest; or have somebody do it who may",
         )
     else:
         yield Finding("cluster", "ok", f"you have all {len(RIGHTS)} rights that devbox needs there")
@@ -126,7 +133,12 @@ def _limits(cluster: Cluster) -> Iterator[Finding]:
         message = "what the limits of a pod really are is known once one runs: its node decides"
         yield Finding("cluster", "info", message, "devbox up   # then again")
         return
-    told = cluster.execute(Exec(running.id, ("sh", "-c", _LIMITS), interactive=False)).stdout.split()
+    done = cluster.execute(Exec(running.id, ("sh", "-c", _LIMITS), interactive=False))
+    told = done.stdout.split()
+    if len(told) < _TOLD or not told[4].isdigit():
+        said = last_lines(done.stderr) or "nothing"
+        yield Finding("cluster", "info", f"{running.called} does not tell what its limits are: {said}")
+        return
     locked, files, stack, shm = told[0], told[1], told[2], int(told[4])
     message = (
         f"a pod of yours may lock {_kib(locked)} of memory (ulimit -l) and open {files} files, with a stack of "

@@ -19,7 +19,7 @@ CALLED = Called(
     "devbox-vllm-0123456789", "devbox-vllm-abcdef0123", "9b70775dfdb7", "r.example.org/me/v@sha256:0", "IfNotPresent"
 )
 ADA = Who("ada", (1000, 1000))
-WISHES = Wishes("ada-1a2b3c4d", Amount("4"), Amount("16384Mi"))
+WISHES = Wishes("ada-1a2b3c4d", Amount("4"), Amount("16384Mi"), shm="2Gi", claim_size="50Gi")
 SPEC = ContainerSpec(
     image="devbox-vllm:0123456789ab",
     entrypoint="/bin/sh",
@@ -47,8 +47,9 @@ RICH = Wishes(
     "ada-1a2b3c4d",
     Amount("2", "4"),
     Amount("8Gi", "16Gi"),
-    gpus=2,
+    shm="2Gi",
     claim_size="500Gi",
+    gpus=2,
     storage_class="fast",
     node_selector=(("gpu", "h100"),),
     tolerations=(Toleration.parse("nvidia.com/gpu:NoSchedule"), Toleration.parse("team=a")),

@@ -24,7 +24,7 @@ from devbox.engine.address import address, in_context, reached, tls_folder
 from devbox.engine.docker import Engine
 from devbox.errors import ConfigError, EngineError
 from devbox.facts.sight import sees
-from devbox.paths import may_set_context
+from devbox.paths import may_set
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,9 +119,9 @@ def test_an_address_that_names_no_host_is_said(url: str) -> None:
 
 def test_a_setting_names_the_engine_of_a_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEVBOX_CONFIG_DIR", str(tmp_path))
-    assert not may_set_context({})
+    assert not may_set("context", {})
     (tmp_path / "config.toml").write_text(f'context = "all"\n[workspace."{tmp_path}/w*"]\ncontext = "mine"\n')
-    assert may_set_context({})
+    assert may_set("context", {})
     assert config.context_for(tmp_path / "work", {}) == "mine"
     assert config.context_for(tmp_path / "other", {}) == config.context_for(None, {}) == "all"
     assert config.context_for(None, {"DEVBOX_CONTEXT": "said"}) == "said"

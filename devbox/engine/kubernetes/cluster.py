@@ -311,11 +311,7 @@ class Cluster(Engine):
             done = self.run(["create", "--filename=-"], input_text=written(manifest), check=False)
             if done.ok:
                 return
-            if (
-                "AlreadyExists" not in done.stderr
-                and "already exists" not in done.stderr
-                and "being deleted" not in done.stderr
-            ):
+            if "already exists" not in done.stderr:  # which is said of one that is about to go, too
                 raise self.trouble(done.stderr) or EngineError(
                     f"the cluster takes no {kind} {name} of devbox's", detail=last_lines(done.stderr)
                 )

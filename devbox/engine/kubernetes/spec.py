@@ -65,9 +65,6 @@ class Amount(NamedTuple):
         return cls(request, limit if dash else None)
 
 
-_ONE_CPU, _SOME_MEMORY = Amount("1"), Amount("2Gi")
-
-
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """What a person wants of a cluster: the settings. Sizes and numbers are as Kubernetes writes them.
@@ -78,11 +75,10 @@ class Wishes:
     owner: str
     cpus: Amount
     memory: Amount
+    shm: str
+    claim_size: str
     gpus: int | None = None
-    shm: str = "2Gi"
-    claim_size: str = "50Gi"
     storage_class: str | None = None
-    access: str = "ReadWriteOnce"
     node_selector: tuple[tuple[str, str], ...] = ()
     tolerations: tuple[Toleration, ...] = ()
     pull_secret: str | None = None
@@ -119,14 +115,14 @@ class PodSpec:
     pull: PullPolicy
     wishes: Wishes
     command: tuple[str, ...]
+    shm: str
+    cpus: Amount
+    memory: Amount
     user: str = "root"
     ids: tuple[int, int] | None = None
     folders: tuple[SubPath, ...] = ()
     scratch: tuple[Scratch, ...] = ()
-    shm: str = "2Gi"
     gpus: int = 0
-    cpus: Amount = _ONE_CPU
-    memory: Amount = _SOME_MEMORY
     env: tuple[tuple[str, str], ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     cap_add: tuple[str, ...] = ()
@@ -148,7 +144,7 @@ class PodSpec:
         """Return the claim as the API has it."""
         wishes = self.wishes
         spec: JSON = {
-            "accessModes": [wishes.access],
+            "accessModes": ["ReadWriteOnce"],
             "resources": {"requests": {"storage": wishes.claim_size}},
         }
         if wishes.storage_class is not None:
