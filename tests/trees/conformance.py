@@ -31,6 +31,7 @@ import pytest
 from devbox.cli.app import run
 from devbox.facts.makefile import read_makefile
 from devbox.facts.stated import assigned
+from devbox.paths import cache_dir
 from tests.machine import programs_in, stand_on
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ def _facts(words: Sequence[str], folder: Path) -> Iterator[str]:
 def _plain(fact: str, tree: Path) -> str:
     """Return a fact without what differs from one machine and one run to the next."""
     text = fact.replace(str(tree), "{tree}").replace("{tree}/", "")
+    text = re.sub(rf"{re.escape(str(cache_dir()))}/(sources|dockerfiles)/[0-9a-f]+", r"{cache}/\1/{hash}", text)
+    text = text.replace(f"{{hash}}/{tree.name}", "{hash}/{tree}")
     text = re.sub(r"\b[0-9a-f]{40}\b", "{commit}", text)
     text = re.sub(r"-j \d+", "-j {jobs}", text)
     text = re.sub(r"\bcap-add CAP_", "cap-add ", text)

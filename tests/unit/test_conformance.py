@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from devbox.paths import cache_dir
 from tests.trees.conformance import DATA, differences, facts, moved
 
 if TYPE_CHECKING:
@@ -27,6 +28,13 @@ def test_each_difference_has_a_reason(name: str) -> None:
     # The lines are those of the page as it is now: a changed command is recorded anew.
     lines = {(row["was"], row.get("devbox")) for table in page["tables"] for row in table["rows"]}
     assert {(row["was"], row["devbox"]) for row in SAID[name]["rows"]} <= lines
+
+
+def test_no_recording_knows_the_machine_that_made_it(tmp_path: Path) -> None:
+    assert [name for name, said in SAID.items() if "/.cache/devbox/" in json.dumps(said)] == []
+    there = f"{cache_dir()}/sources/0a1b2c3d4e5f/{tmp_path.name}"
+    (fact, *_) = facts(f"docker build --build-context source={there} .", tmp_path)
+    assert fact == "build build-context source={cache}/sources/{hash}/{tree}"
 
 
 def test_no_reason_is_left_over() -> None:
