@@ -21,10 +21,20 @@ if TYPE_CHECKING:
 
 # The argument of a build that counts before the line in the file.
 SYNTAX = "BUILDKIT_SYNTAX"
-_ADD = re.compile(r"[\s\ufeff]*(?:ONBUILD\s+)?ADD\s+(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
-_COMMENTS = re.compile(r"^[ \t\v\f\r]*#.*\n?", re.MULTILINE)
+# A line that goes on, and what does not count after it: comments, behind whatever Unicode calls a space, and blanks.
+_GOES_ON = re.compile(r"[\\`][ \t]*\r*\n")
+_PASSED_OVER = re.compile(r"[^\S\n]*(?:#[^\n]*)?(?:\n|\Z)")
+_SPLIT = rf"(?:{_GOES_ON.pattern}(?:[^\S\n]*(?:#[^\n]*)?\n)*)*"
+# Wherever a line begins: what stands before it may be a continued line, a comment or a document, or only look so.
+_ADD = re.compile(
+    rf"^(?:[^\S\n]|\ufeff)*(?:{_SPLIT.join('ONBUILD')}(?:[^\S\n]|{_SPLIT[:-1]}+)+)?{_SPLIT.join('ADD')}(?=[\s\\`])",
+    re.IGNORECASE | re.MULTILINE,
+)
 _FLAGS = re.compile(r"(?:--\S+\s+)*")
-_DIRECTIVE = re.compile(r"^[\s\ufeff]*(?:#|//)\s*syntax\s*=\s*(\S+)", re.IGNORECASE | re.MULTILINE)
+_SHEBANG = re.compile(r"\A\ufeff?#![^\n]*\n?")
+_DIRECTIVE = re.compile(
+    r"^(?:[^\S\n]|\ufeff)*(?:#|//)[^\S\n]*syntax[^\S\n]*=[^\S\n]*(\S+)", re.IGNORECASE | re.MULTILINE
+)
 _DOCKERS = re.compile(r"(?:docker\.io/)?docker/dockerfile(?:-upstream)?(?::[\w.-]+)?(?:@[\w:]+)?")
 # A Dockerfile is small. What is larger is not looked at, and shown.
 _MOST = 4 << 20
@@ -74,18 +84,39 @@ def of_frontend(image: str) -> Iterator[Reach]:
 
 def fetched(text: str) -> Iterator[str]:
     """Yield the sources of each ADD that are no files of the context, or not surely: URLs, and what a variable says."""
-    without = _COMMENTS.sub("", text)
-    joined = (re.sub(rf"{re.escape(escape)}[ \t]*\r?\n(?:\s*\n)*", "", without) for escape in "\\`")
-    for line in dict.fromkeys(line for whole in (text, *joined) for line in whole.split("\n")):
-        if match := _ADD.match(line):
-            rest = match["rest"].strip()
-            *sources, _ = _words(rest[_FLAGS.match(rest).end() :]) or [""]  # type: ignore[union-attr]  # matches ""
-            yield from (source for source in sources if re.search(r"[:$]|\\u", source))
+    told = 0
+    for match in _ADD.finditer(text):
+        # One in the lines of another has its words.
+        if match.start() < told:
+            continue
+        rest, told = _line(text, match.end())
+        *sources, last = _words(rest.strip()) or [""]
+        # Where flags hide that it is a list, or something follows it, the last word may be all of it.
+        sources += [last] if "[" in last else []
+        yield from (source for source in sources if re.search(r"[:$]|\\u", source))
+
+
+def _line(text: str, at: int) -> tuple[str, int]:
+    """Return what stands from there to the end of a line that may go on, and where it ends."""
+    parts = []
+    while found := _GOES_ON.search(text, at, _end_of_line(text, at)):
+        parts.append(text[at : found.start()])
+        at = found.end()
+        while at < len(text) and (passed := _PASSED_OVER.match(text, at)):
+            at = passed.end()
+    end = _end_of_line(text, at)
+    return "".join([*parts, text[at:end]]), end
+
+
+def _end_of_line(text: str, at: int) -> int:
+    return text.find("\n", at) + 1 or len(text)
 
 
 def _words(text: str) -> list[str]:
+    text = text[_FLAGS.match(text).end() :]  # type: ignore[union-attr]  # matches ""
     try:
-        words = json.loads(text) if text.startswith("[") else None
+        # What follows a list is not read.
+        words = json.JSONDecoder().raw_decode(text)[0] if text.startswith("[") else None
     except (ValueError, RecursionError):
         words = None
     return list(map(str, words)) if isinstance(words, list) else text.split()
@@ -93,9 +124,10 @@ def _words(text: str) -> list[str]:
 
 def _frontends(text: str) -> Iterator[str]:
     yield from _DIRECTIVE.findall(text)
-    if text.lstrip("\ufeff \t\r\n").startswith("{"):
+    text = _SHEBANG.sub("", text).lstrip("\ufeff")
+    if text.lstrip(" \t\r\n").startswith("{"):
         try:
-            said = json.loads(text.lstrip("\ufeff"))["syntax"]
+            said = json.loads(text)["syntax"]
         except (ValueError, LookupError, TypeError, RecursionError):
             return
         yield str(said).split()[0] if str(said).split() else ""

@@ -50,7 +50,16 @@ HOSTILE = [
     "# syntax=docker/dockerfile-evil",
     "# syntax=127.0.0.1:1/docker/dockerfile:1",
     json.dumps({"syntax": "elsewhere/frontend"}),
+    '#!/bin/sh\n{"syntax": "elsewhere/frontend"}',
     "#" * (5 << 20),
+    *(f"ADD \\\n{space}# a comment\n http://127.0.0.1/x /x" for space in "\x85\xa0\u2028\u3000"),
+    "ADD \\\r\r\n http://127.0.0.1/x /x",
+    "RUN echo \\\\\nADD \\\n http://127.0.0.1/x /x",
+    "RUN <<'A\\'\nA\\\nADD \\\n http://127.0.0.1/x /x",
+    'ADD ["http://127.0.0.1/x","/x"]]',
+    'ADD ["\\u0068ttp\\u003a//127.0.0.1/x","/x"] and more',
+    'ADD --chown="a b" ["http://127.0.0.1/x","/x"]',
+    'ADD --chown=a\\ b ["http://127.0.0.1/x","/x"]',
 ]
 BENIGN = [
     "# syntax=docker/dockerfile:1\nFROM x",
@@ -77,6 +86,12 @@ def test_what_the_engine_does_by_itself_is_shown(tmp_path: Path, text: str) -> N
 @pytest.mark.parametrize("text", BENIGN)
 def test_nothing_else_is(text: str) -> None:
     assert list(of_text(text)) == []
+
+
+@pytest.mark.parametrize("text", ["\n", " ", "A\\\n", "ADD \\\n", "ADD [", "#\n", "\ufeff", "ONBUILD \\\n"])
+def test_no_text_is_looked_through_for_long(text: str) -> None:
+    whole = text * (200_000 // len(text))
+    assert not [*of_text(whole)]
 
 
 def test_a_service_and_an_argument_say_the_same(tmp_path: Path) -> None:
