@@ -506,7 +506,9 @@ def mend(
 def sessions(engine: Engine, inspected: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the commands that are executed in a container now: shells, builds, the servers of IDEs."""
     if engine.is_cluster:
-        return _sessions_of_pod(engine, str(inspected["Id"])) if inspected["State"]["Running"] else ()
+        from devbox.container.up.pod import sessions_in
+
+        return sessions_in(engine, str(inspected["Id"])) if inspected["State"]["Running"] else ()
     ids = inspected.get("ExecIDs") or ()
     path = socket_path(engine.environ)
     found = []
@@ -524,22 +526,6 @@ def sessions(engine: Engine, inspected: Mapping[str, Any]) -> tuple[str, ...]:
             text = " ".join([process.get("entrypoint", ""), *(process.get("arguments") or ())])[:60] or text
         found.append(text)
     return tuple(found)
-
-
-# Of what devbox has started in it, less this question itself; a build's compilers descend from its agent.
-_WORKING = r"""
-for p in $(grep -lsF DEVBOX_EXEC_ID= /proc/[0-9]*/environ); do
-  d=${p%/environ}
-  read -r _ _ _ parent _ 2>/dev/null <"$d/stat" || continue
-  grep -qsF DEVBOX_EXEC_ID= "/proc/$parent/environ" && continue
-  tr '\0' ' ' <"$d/cmdline"; echo
-done
-"""
-
-
-def _sessions_of_pod(engine: Engine, pod: str) -> tuple[str, ...]:
-    done = engine.execute(Exec(pod, ("sh", "-c", _WORKING), interactive=False))
-    return tuple(line.strip()[:60] for line in done.stdout.splitlines() if line.strip())
 
 
 def ended(engine: Engine, inspected: JSON, *, composed: bool) -> EngineError:

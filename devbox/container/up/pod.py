@@ -19,6 +19,7 @@ from devbox.container.steps import CreatePod, ShareImage
 from devbox.container.up.runtime import SingleRuntime
 from devbox.devcontainer.identity import workspace_hash
 from devbox.devcontainer.requirements import demanded_gpu
+from devbox.engine.exec import Exec
 from devbox.engine.kubernetes.cluster import Cluster
 from devbox.engine.kubernetes.spec import IMAGE, Amount, PodSpec, Toleration, Wishes
 from devbox.engine.kubernetes.translate import Called, Who, named, pod_of
@@ -47,6 +48,15 @@ _LIBRARY = "docker.io/library"
 _IDS = 'id -u "$1" && id -g "$1"'
 # Of a build whose memory nobody knows, in MiB.
 _PER_JOB = 2048
+# Of what devbox has started in it, less this question itself; a build's compilers descend from its agent.
+_WORKING = r"""
+for p in $(grep -lsF DEVBOX_EXEC_ID= /proc/[0-9]*/environ); do
+  d=${p%/environ}
+  read -r _ _ _ parent _ 2>/dev/null <"$d/stat" || continue
+  grep -qsF DEVBOX_EXEC_ID= "/proc/$parent/environ" && continue
+  tr '\0' ' ' <"$d/cmdline"; echo
+done
+"""
 
 
 def _must_be_single(contract: Contract) -> None:
@@ -192,6 +202,12 @@ def _pushed(images: Engine, image: str, name: str) -> str | None:
     """Return the name with the digest that an image has in a registry, if it was pushed from here."""
     digests = ((images.image(image) or {}).get("RepoDigests")) or ()
     return next((one for one in digests if one.partition("@")[0] == name.rpartition(":")[0]), None)
+
+
+def sessions_in(engine: Engine, pod: str) -> tuple[str, ...]:
+    """Return the commands that are executed in a running pod now, which has no list of them. Raises EngineError."""
+    done = engine.execute(Exec(pod, ("sh", "-c", _WORKING), interactive=False))
+    return tuple(line.strip()[:60] for line in done.stdout.splitlines() if line.strip())
 
 
 def do(engine: Engine, step: ShareImage | CreatePod, reporter: Reporter) -> list[str]:
