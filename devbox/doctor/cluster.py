@@ -154,4 +154,6 @@ def _limits(cluster: Cluster) -> Iterator[Finding]:
 
 
 def _kib(text: str) -> str:
-    return text if text == "unlimited" else f"{int(text) >> 10} MiB"
+    if text == "unlimited":
+        return text
+    return f"{int(text) >> 10} MiB" if int(text) >> 10 else f"{text} KiB"

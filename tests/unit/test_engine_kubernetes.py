@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from devbox.doctor import cluster as doctor
 from devbox.engine.api import ON, is_cluster
+from devbox.engine.docker import ContainerSummary
 from devbox.engine.exec import Exec, by_client, is_pod
 from devbox.engine.kubernetes import cluster, execution, seen
 from devbox.engine.kubernetes.place import Place, Pod
@@ -234,3 +236,24 @@ def test_what_kubectl_says_becomes_a_sentence(said: str, meant: str) -> None:
 
 def test_a_command_that_failed_by_itself_is_nobodys_trouble() -> None:
     assert explain("command terminated with exit code 3", HERE) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "level", "said"),
+    [
+        ("unlimited 1024 8192 shm 2097152 0 2097152 0% /dev/shm", "ok", "a /dev/shm of 2048 MiB"),
+        ("64 1024 unlimited shm 2097152 0 2097152 0% /dev/shm", "warning", "may lock 64 KiB"),
+        ("unlimited 1024 8192", "info", "p does not tell what its limits are"),
+    ],
+)
+def test_the_doctor_takes_limits_as_a_pod_tells_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, level: str, said: str
+) -> None:
+    program = tmp_path / "kubectl"
+    program.write_text(f"#!/bin/sh\necho '{told}'\n")
+    program.chmod(0o755)
+    pod = ContainerSummary(str(POD), ("p",), "", "", "running", "", 0, {})
+    monkeypatch.setattr(cluster.Cluster, "containers", lambda *_: (pod,))
+    (found,) = doctor._limits(cluster.Cluster(HERE, {"PATH": f"{tmp_path}:/bin"}))
+    assert found.severity == level
+    assert said in found.message
