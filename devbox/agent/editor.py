@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NAME = "devbox"
 # The first version of the format with `condition`, of CMake 3.21: cmake-presets(7).
 VERSION = 3
+_KINDS = ("configurePresets", "buildPresets", "testPresets")
 
 
 def empty() -> JSON:
@@ -33,6 +34,14 @@ def empty() -> JSON:
         "cmakeMinimumRequired": {"major": 3, "minor": 21},
         "vendor": {NAME: "`devbox build` keeps the presets named devbox true to its build tree"},
     }
+
+
+def _is_sound(document: JSON) -> bool:
+    """Tell whether presets have names: anybody may have written into the file, and cmake says what is wrong with it."""
+    lists = [document.get(kind) or [] for kind in _KINDS]
+    return all(
+        isinstance(ones, list) and all(isinstance(one, dict) and "name" in one for one in ones) for ones in lists
+    )
 
 
 def is_ours(document: Any) -> bool:
@@ -63,7 +72,7 @@ def with_tree(
     }
     found = dict(document)
     for kind, preset in ours.items():
-        others: list[Any] = [one for one in document.get(kind) or () if one.get("name") != NAME]
+        others: list[Any] = [one for one in document.get(kind) or () if one["name"] != NAME]
         found[kind] = [preset, *others]
     return found
 
@@ -81,8 +90,8 @@ def keep(decided: Configuration, rules: Rules, jobs: int) -> None:
     environ = {name: decided.environ[name] for name, _ in rules.env if name in decided.environ}
     for name in PRESETS:
         path = os.path.join(decided.source, name)
-        known = read_json(path)
-        if not is_ours(known):
+        known = read_json(path) if os.path.isfile(path) else {}
+        if not is_ours(known) or not _is_sound(known):
             continue
         new = with_tree(
             known,
@@ -93,4 +102,5 @@ def keep(decided: Configuration, rules: Rules, jobs: int) -> None:
             environ=environ,
         )
         if new != known:
-            write_bytes(path, text(new).encode(), lasting=False)
+            # Half a character, which JSON can name, stands for one that cannot be written.
+            write_bytes(path, text(new).encode("utf-8", "replace"), lasting=False)

@@ -59,7 +59,7 @@ def read_json(path: str) -> JSON:
     try:
         with open(path, "rb") as stream:
             return json.loads(stream.read())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

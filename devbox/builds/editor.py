@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,9 @@ from devbox.devcontainer.writing.write import keep_out
 from devbox.errors import RefusedError
 from devbox.facts.checkout import gather
 from devbox.facts.git import git
+from devbox.facts.stated import text_of
 from devbox.files import write_atomically
+from devbox.trust.reach import is_inside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,7 +95,7 @@ def write(workspace: Path, framework: Framework, *, force: bool, dry_run: bool) 
     """Write the files that are not as they should be, and return all; what somebody else wrote is kept.
 
     `force` overwrites tasks of theirs, and no presets: these go to a file that theirs may include. Raises RefusedError
-    for a file that git tracks or that a link leads out of the checkout.
+    for a file that git tracks, that a link leads out of the checkout, or that cannot be written.
     """
     rules = framework.build
     cmake = rules.driver != _NO_CMAKE
@@ -106,12 +109,16 @@ def write(workspace: Path, framework: Framework, *, force: bool, dry_run: bool) 
         listed = git(workspace, "ls-files", "--error-unmatch", "--", relative)
         if listed is not None and listed.ok:
             raise RefusedError(f"{file.path} is tracked by git: it stays", hint=f"git rm --cached {relative}")
-        if not file.path.parent.resolve().is_relative_to(workspace.resolve()) or file.path.is_symlink():
+        if not is_inside(file.path.parent, workspace) or file.path.is_symlink():
             raise RefusedError(f"{file.path} leads elsewhere by a symlink", hint=f"ls -l {file.path.parent}")
     if not dry_run and wanted:
         for file in wanted:
-            file.path.parent.mkdir(exist_ok=True)
-            write_atomically(file.path, file.text)
+            try:
+                file.path.parent.mkdir(exist_ok=True)
+                write_atomically(file.path, file.text)
+            except OSError as error:
+                hint = f"ls -ld {file.path.parent} {file.path}"
+                raise RefusedError(f"{file.path} cannot be written: {error.strerror}", hint=hint) from None
         keep_out(gather(workspace), relatives)
     return tuple(files)
 
@@ -135,13 +142,11 @@ def _presets(source: Path) -> EditorFile:
         try:
             if editor.is_ours(json.loads(found)):
                 return EditorFile(source / name, "current", found)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     return EditorFile(source / PRESETS[-1], "kept", editor.text(editor.empty()))
 
 
 def _read(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return None
+    """Return what a file says, "" for what is there and is none, such as a pipe; None where nothing is."""
+    return (text_of(path.parent, path.name) or "") if os.path.lexists(path) else None

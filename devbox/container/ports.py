@@ -5,6 +5,7 @@ By ssh they are forwarded until the container is stopped. A connection by TLS ca
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox.container.inside.probe import project_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 JSON = dict[str, Any]
 
+_NUMBER = re.compile(r"[0-9]{1,5}")
 _EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104  # as docker lists them
 
 
@@ -45,7 +47,7 @@ def ports_of(containers: Sequence[JSON], wanted: Iterable[object]) -> tuple[Port
     inner = {_number(name) for one in containers[:1] for name, there in _bindings(one) if there}
     for said in wanted:
         service, _, number = str(said).rpartition(":")
-        if not number.isdecimal() or not 0 < int(number) < 1 << 16 or (not service and int(number) in inner):
+        if not _NUMBER.fullmatch(number) or not 0 < int(number) < 1 << 16 or (not service and int(number) in inner):
             continue
         named = [one for one in containers if not service or _labels(one).get(SERVICE) == service]
         if named and (address := _address(named[0])):

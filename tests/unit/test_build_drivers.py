@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from dataclasses import asdict
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
@@ -127,6 +128,24 @@ def test_the_variable_by_which_a_project_is_told_its_architectures(tmp_path: Pat
     assert not architectures.read(rules, str(source), None).notes([])
     # A framework that says its own way is not guessed at.
     assert architectures.read(Rules.of(asdict(load("vllm").build)), str(source), "9.0") == architectures.Read()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ARCH set ( CMAKE_CUDA_ARCHITECTURES " + " " * 60_000,
+        "ARCH set(CMAKE_CUDA_ARCHITECTURES " + "CACHE " * 20_000 + "FORCE)",
+        "set(GPU_ARCHS " + "".join(f"${{v{number}}}" for number in range(20_000)) + " CACHE STRING x)",
+        "set(GPU_ARCHS " + "${v}" * 3000 + " CACHE STRING x)\n" + "set(v a)\n" * 3000,
+        "include(a)\n" * 50_000 + "include(" * 50_000,
+        "include(pipe)",
+    ],
+    ids=range(6),
+)
+def test_no_project_takes_long_to_be_looked_through(tmp_path: Path, text: str) -> None:
+    (tmp_path / "CMakeLists.txt").write_text(text)
+    os.mkfifo(tmp_path / "pipe.cmake")
+    architectures.read(Rules.of(asdict(load("cuda").build)), str(tmp_path), "90-real")
 
 
 @pytest.mark.parametrize("more", ["", ' CACHE STRING "x" FORCE'])

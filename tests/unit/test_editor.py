@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -16,7 +19,10 @@ from devbox.errors import RefusedError
 from devbox.frameworks.load import load
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
+
+    from devbox.agent.configuration import Configuration
+    from devbox.agent.protocol import Rules
 
 USER, BESIDE = PRESETS
 TREE: dict[str, Any] = {"source": "/workspaces/x", "generator": "Ninja", "jobs": 3, "environ": {"A": "b"}}
@@ -50,6 +56,51 @@ def test_what_somebody_else_wrote_stays(tmp_path: Path) -> None:
     for name in PRESETS:
         (tmp_path / name).write_text("not JSON")
     assert write(tmp_path)[BESIDE] == "kept"
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "state"),
+    [
+        (editor.TASKS, os.mkfifo, "kept"),
+        (USER, os.mkfifo, "written"),
+        (USER, os.mkdir, "written"),
+        (USER, lambda path: path.symlink_to(USER), "written"),
+        (USER, lambda path: path.write_text("[" * 100_000), "written"),
+    ],
+)
+def test_what_is_no_file_of_theirs_is_kept_and_not_waited_for(
+    tmp_path: Path, name: str, make: Callable[[Path], object], state: str
+) -> None:
+    (tmp_path / ".vscode").mkdir()
+    make(tmp_path / name)
+    found = write(tmp_path)
+    assert found[name if name == editor.TASKS else BESIDE] == state
+
+
+@pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to(".vscode")])
+def test_a_folder_that_cannot_be_had_is_said(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    make(tmp_path / ".vscode")
+    with pytest.raises(RefusedError, match="cannot be written"):
+        write(tmp_path)
+    assert not (tmp_path / USER).exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "is_kept"),
+    [
+        ('"configurePresets": 3', True),
+        ('"buildPresets": ["x"]', True),
+        ('"testPresets": [null]', True),
+        ('"x": ' + "[" * 3000 + "]" * 3000, True),
+        ('"x": "\\ud800"', False),
+    ],
+)
+def test_no_build_fails_for_what_stands_in_the_presets(tmp_path: Path, said: str, is_kept: bool) -> None:
+    text = f'{{"vendor": {{"devbox": ""}}, {said}}}'
+    (tmp_path / USER).write_text(text)
+    decided = SimpleNamespace(environ={}, source=str(tmp_path), tree="/build/x-1")
+    presets.keep(cast("Configuration", decided), cast("Rules", SimpleNamespace(env=[], generator="Ninja")), 4)
+    assert ((tmp_path / USER).read_text() == text) == is_kept
 
 
 def test_tracked_files_and_links_out_of_the_checkout_are_refused(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_what_is_published_is_reached_where_it_is_published() -> None:
 def test_forwarded_ports_are_the_containers_own_or_a_services() -> None:
     dev = container({"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]}, service="dev")
     db = container({}, {"net": {"IPAddress": "172.18.0.3"}}, service="db")
-    found = ports_of([dev, db], [80, 8000, "db:5432", "none:1", "odd", 0, 70000, True])
+    found = ports_of([dev, db], [80, 8000, "db:5432", "none:1", "odd", 0, 70000, True, "9" * 5000, "\u0663"])
     assert [one.option for one in found] == [
         "127.0.0.1:5432:172.18.0.3:5432",
         "127.0.0.1:8000:172.17.0.2:8000",

@@ -25,7 +25,7 @@ _TAKEN = re.compile(
     re.IGNORECASE,
 )
 _FORCED = re.compile(
-    r"\bset\s*\(\s*CMAKE_CUDA_ARCHITECTURES\s+([^()$]+?)\s*\)|\b(if|endif)\s*\(([^()]*)", re.IGNORECASE
+    r"\bset\s*\(\s*CMAKE_CUDA_ARCHITECTURES\s+([^()$\s][^()$]*)\)|\b(if|endif)\s*\(([^()]*)", re.IGNORECASE
 )
 _TORCH = re.compile(r"\bfind_package\s*\(\s*Torch\b", re.IGNORECASE)
 _INCLUDE = re.compile(
@@ -33,6 +33,9 @@ _INCLUDE = re.compile(
     re.IGNORECASE,
 )
 _COMMENT = re.compile(r"#.*")
+# Files, what is read of each, and variables that a default is made of: the text is a checkout's, and may be made to
+# take for ever.
+_MOST_FILES, _MOST_TEXT, _MOST_NAMES = 64, 1 << 20, 16
 _PLACES = ("", "cmake", "CMake")
 
 
@@ -103,14 +106,17 @@ def _texts(source: str) -> Iterator[tuple[str, str]]:
             continue
         seen.add(path)
         try:
+            # What is no file, such as a pipe, would be waited for.
+            if not os.path.isfile(path):
+                continue
             with open(path, encoding="utf-8", errors="replace") as stream:
-                text = stream.read()
+                text = stream.read(_MOST_TEXT)
         except OSError:
             continue
         if "ARCH" in text or "Torch" in text:
             yield os.path.relpath(path, source), _COMMENT.sub("", text)
         if name == "CMakeLists.txt":
-            words = _INCLUDE.findall(text)
+            words = [*dict.fromkeys(_INCLUDE.findall(text))][:_MOST_FILES]
             pending += [
                 os.path.join(place, word if word.endswith(".cmake") else f"{word}.cmake")
                 for word in words
@@ -123,7 +129,7 @@ def _taken(text: str) -> Told | None:
     for found in _TAKEN.finditer(text):
         name = found[1] or found[3]
         words = found[2] or " ".join(re.findall(rf"\bset\s*\(\s*{name}\s([^()]*)\)", text, re.IGNORECASE))
-        for other in re.findall(r"\$\{(\w+)\}", words):
+        for other in [*dict.fromkeys(re.findall(r"\$\{(\w+)\}", words))][:_MOST_NAMES]:
             given = re.findall(rf"\b(?:set|list)\s*\(\s*(?:APPEND\s+)?{other}\s([^()]*)\)", text, re.IGNORECASE)
             words = f"{words} {' '.join(given)}"
         return Told(name, words, str(1 + text.count("\n", 0, found.start())))
@@ -147,8 +153,11 @@ def _forced(name: str, text: str) -> Told | None:
             guards.append(CMAKES in found[3])
         elif kind == "endif":
             del guards[-1:]
-        elif not any(guards) and not re.search(r"\bCACHE\b(?!.*\bFORCE\b)|\bPARENT_SCOPE\b", found[1], re.DOTALL):
-            words = re.sub(r"\s+", ";", re.split(r"\bCACHE\b", found[1])[0].replace('"', " ").strip())
+        elif not any(guards) and not re.search(r"\bPARENT_SCOPE\b", found[1]):
+            value, *cached = re.split(r"\bCACHE\b", found[1])
+            if cached and not re.search(r"\bFORCE\b", cached[-1]):
+                continue
+            words = re.sub(r"\s+", ";", value.replace('"', " ").strip())
             return Told(CMAKES, words, _at(name, text, found))
     return None
 
