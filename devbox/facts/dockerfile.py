@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from devbox.facts.stated import Stated, text_of
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+# Steps that ask for one argument, and the values of one: the text is a checkout's, and each is held against each.
+_MOST_STEPS, _MOST_VALUES = 16, 128
 _ESAC = re.compile(r"\besac\b")
 _BRANCH = re.compile(
-    r"(?:^|;;|\bin\b)[\s\\]*\(?[\"']?(?P<patterns>[\w.*?|\"' -]+?)[\"']?\)(?P<does>(?:(?!;;).)*)", re.DOTALL
+    r"(?:^|;;|\bin\b)[\s\\]*\(?[\"']?(?P<patterns>[\w.*?|\"'-][\w.*?|\"' -]{0,500}?)[\"']?\)(?P<does>(?:(?!;;).)*)",
+    re.DOTALL,
 )
 _PLAIN = re.compile(r"[\w.-]+")
 _GIVES_UP = re.compile(r"\bexit\s+[1-9]")
@@ -53,7 +57,8 @@ def is_plain(value: str) -> bool:
 
 def _cases(file: str, text: str, name: str) -> Iterator[list[Stated]]:
     """Yield what each step takes that ends the build for all else."""
-    for start in re.finditer(rf"\bcase\s+[\"']?\$\{{?{re.escape(name)}\}}?[\"']?\s+in\b", text):
+    starts = re.finditer(rf"\bcase\s+[\"']?\$\{{?{re.escape(name)}\}}?[\"']?\s+in\b", text)
+    for start in islice(starts, _MOST_STEPS):
         end = _ESAC.search(text, start.end())
         found, refuses = [], False
         for branch in _BRANCH.finditer(text, start.end() - len("in"), end.start() if end else len(text)):
@@ -62,7 +67,7 @@ def _cases(file: str, text: str, name: str) -> Iterator[list[Stated]]:
                 refuses |= ends and pattern == "*"
                 if not ends:
                     found.append(_stated(name, pattern, file, text, branch.start("patterns")))
-        if refuses:
+        if refuses and len(found) <= _MOST_VALUES:
             yield found
 
 

@@ -103,16 +103,29 @@ def pinned(checkout: Path, files: Sequence[str], package: str) -> Stated | None:
     A file is a list of requirements, or one in which they stand between quotes, such as pyproject.toml.
     """
     line = re.compile(
-        rf"""^[ \t]*(?P<quote>["']?){re.escape(package)}[ \t]*==[ \t]*(?P<version>[\w.+!*-]+)[ \t]*"""
-        r"(?:;(?P<marker>.*?))?(?P=quote)[ \t]*,?[ \t]*(?:#.*)?$",
+        rf"""^[ \t]*(?P<quote>["']?){re.escape(package)}[ \t]*==[ \t]*(?P<version>[\w.+!*-]+)(?P<rest>.*)$""",
         re.MULTILINE | re.IGNORECASE,
     )
     for name in files:
         text = text_of(checkout, name) or ""
         for found in line.finditer(text):
-            if _holds(found["marker"] or ""):
+            marker = _marker(found["rest"], found["quote"])
+            if marker is not None and _holds(marker):
                 return Stated(package, found["version"], name, 1 + text.count("\n", 0, found.start()))
     return None
+
+
+def _marker(rest: str, quote: str) -> str | None:
+    """Return the marker in what stands behind a version: "" for none, None where this is no requirement.
+
+    By hand: a pattern for it takes the cube of a line of blanks.
+    """
+    inner, closing, after = rest.partition(quote or "#")
+    if quote and (not closing or after.partition("#")[0].strip(" \t") not in {"", ","}):
+        return None
+    words = inner.strip(" \t")
+    words = words if quote else words.removesuffix(",").rstrip(" \t")
+    return None if words and not words.startswith(";") else words[1:]
 
 
 def _holds(marker: str) -> bool:
@@ -121,7 +134,7 @@ def _holds(marker: str) -> bool:
 
 
 def _is_so(comparison: str) -> bool:
-    found = re.fullmatch(r"\s*\(?\s*(\w+)\s*(==|!=)\s*[\"']([^\"']*)[\"']\s*\)?\s*", comparison)
+    found = re.fullmatch(r"\(?\s*(\w+)\s*(==|!=)\s*[\"']([^\"']*)[\"']\s*\)?", comparison.strip())
     if found is None or found[1] not in _MARKERS:
         return True
     return (_MARKERS[found[1]] == found[3]) == (found[2] == "==")

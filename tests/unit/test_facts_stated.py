@@ -417,3 +417,24 @@ def test_no_line_is_looked_through_for_ever(tmp_path: Path, line: str) -> None:
     assert known is None or not known.value.endswith("comment")
     assert found.stated("C") is not None
     assert time.process_time() - begun < 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "torch==1 ;" + " " * 200_000 + 'x"',
+        " " * 100_000 + "torch==1" + "\t" * 100_000 + "!",
+        "case $C in " * 20_000,
+        "case $C in a) x;; *) exit 1;; esac\n" * 5000,
+        "case $C in " + " " * 200_000 + "x",
+        "case $C in " + "in " * 80_000,
+        "case $C in " + "".join(f"a{number}) x;; " for number in range(9000)) + "*) exit 1;; esac",
+    ],
+    ids=range(7),
+)
+def test_no_pin_and_no_step_is_looked_for_for_ever(tmp_path: Path, text: str) -> None:
+    (tmp_path / "file").write_text(text)
+    begun = time.process_time()
+    pinned(tmp_path, ["file"], "torch")
+    taken(tmp_path, "file", "C")
+    assert time.process_time() - begun < 10
