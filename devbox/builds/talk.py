@@ -173,6 +173,13 @@ def _failure(agent: _Line, engine: Engine, *, began: bool) -> BuildError:
             hint="devbox exec -- apt-get install -y python3   # or add it to the image's packages",
             detail=agent.stderr,
         )
+    # Of a command that came to its end kubectl says so; docker's client tells by its own end.
+    if agent.code < 0 or (engine.is_cluster and "command terminated with exit code" not in agent.stderr):
+        return BuildError(
+            f"the connection to the {'pod' if engine.is_cluster else 'container'} was cut during the build",
+            hint="the same command again   # goes on from what is built; where the container is gone, devbox up first",
+            detail=agent.stderr or None,
+        )
     if agent.code == KILLED:
         return BuildError("the build was cut off: its container was stopped", hint="devbox up   # then build again")
     return BuildError(f"the build's agent ended with exit code {agent.code}", detail=agent.stderr or None)

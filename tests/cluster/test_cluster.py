@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from devbox.engine.kubernetes.cluster import Cluster
+from devbox.engine.kubernetes.place import CONTAINER, Place
+from devbox.errors import EngineError
 from tests.cluster.conftest import BASE, kubectl, up
 from tests.reach.test_elsewhere import CLEAN, CMAKE, SUM, Here
 
@@ -138,7 +141,8 @@ def test_several_people_and_workspaces_at_once(checkout: Callable[..., Here], na
     up(seats[0], "--dry-run")
     started = [at.started("up", "--yes", "--variant", "cpu", "--base-image", BASE) for at in seats[:2]]
     for one in started:
-        assert one.wait() == 0, one.stderr and one.stderr.read()
+        said = one.communicate()
+        assert one.returncode == 0, said
     up(seats[2])
     assert [at.compiled() for at in seats] == [3, 3, 3]
     assert (len(pods(namespace)), len(claims(namespace))) == (3, 3)
@@ -184,12 +188,22 @@ def test_a_pod_that_does_not_come_up_is_told(
     assert here.compiled() == 3
 
 
+def test_an_image_that_no_node_can_have_is_told(namespace: str, place: str) -> None:
+    engine = Cluster(Place.parse(place), os.environ)
+    image = "registry.invalid/none/such:1"
+    spec = {"containers": [{"name": CONTAINER, "image": image}], "restartPolicy": "Never"}
+    engine.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "no-image"}, "spec": spec})
+    with pytest.raises(EngineError, match="no such host") as caught:
+        engine.await_ready("no-image", "", lambda _: None)
+    assert (image in str(caught.value), "kubernetes_pull_secret" in (caught.value.hint or "")) == (True, True)
+    kubectl("-n", namespace, "wait", "--for=delete", "pod/no-image", "--timeout=60s")
+
+
 def test_a_pod_that_was_ended_by_the_cluster_comes_back(here: Here, namespace: str) -> None:
     up(here)
     assert here.compiled() == 3
     name = pods(namespace)[0]
     kubectl("-n", namespace, "patch", name, "--patch", '{"spec": {"activeDeadlineSeconds": 1}}')
-    kubectl("-n", namespace, "wait", "--for=condition=Ready=false", name, "--timeout=60s")
     until = time.monotonic() + 60
     while "DeadlineExceeded" not in (told := here.devbox("status", "--fast")):
         assert time.monotonic() < until, told

@@ -12,7 +12,10 @@ import pytest
 
 from devbox.agent import protocol
 from devbox.agent.protocol import EVENTS, REQUESTS, VERSION, Message, ProtocolError, read_event, read_request
-from devbox.builds.talk import _ClientLine, _cut_by_signals
+from devbox.builds.talk import _ClientLine, _cut_by_signals, _failure
+from devbox.engine.docker import Engine
+from devbox.engine.kubernetes.cluster import Cluster
+from devbox.engine.kubernetes.place import Place
 from devbox.frameworks.model import BuildRules, PythonRules, Step
 
 
@@ -157,3 +160,22 @@ def test_a_signal_cuts_the_line_while_something_is_sent(number: signal.Signals) 
     with pytest.raises(KeyboardInterrupt) as raised:
         agent.raise_if_cut()
     assert getattr(raised.value, "exit_code", 130) == 128 + number
+
+
+@pytest.mark.parametrize(
+    ("script", "engine", "told"),
+    [
+        ("kill -TERM $$", Engine(environ={}), "connection to the container was cut"),
+        ("kill -TERM $$", Cluster(Place("c", "n"), {}), "connection to the pod was cut"),
+        ("echo error reading from error stream >&2; exit 1", Cluster(Place("c", "n"), {}), "the pod was cut"),
+        ("exit 0", Cluster(Place("c", "n"), {}), "connection to the pod was cut"),
+        ("echo command terminated with exit code 3 >&2; exit 3", Cluster(Place("c", "n"), {}), "exit code 3"),
+        ("exit 3", Engine(environ={}), "exit code 3"),
+    ],
+)
+def test_a_line_that_was_cut_is_told_from_an_agent_that_ended(script: str, engine: Engine, told: str) -> None:
+    with _ClientLine(["sh", "-c", script], os.environ) as agent:
+        assert list(agent.lines()) == []
+    error = _failure(agent, engine, began=True)
+    assert told in error.message
+    assert ("cut" in told) == ("the same command again" in (error.hint or ""))

@@ -180,6 +180,11 @@ def _event(name: str, reason: str, message: str) -> JSON:
             None, [], "failed", "ImagePullBackOff", "kubernetes_pull_secret",
         ),
         (
+            _waits("ImagePullBackOff"),
+            None, [_event("p", "Failed", "Failed to pull image: no such host")], "failed", "no such host",
+            "docker pull i",
+        ),
+        (
             _waits("ErrImagePull"),
             None, [], "waiting", "ErrImagePull", "docker pull i",
         ),

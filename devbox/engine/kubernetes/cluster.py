@@ -340,7 +340,7 @@ class Cluster(Engine):
             if found is None:
                 raise EngineError(f"the pod {pod} was deleted while it came up", hint="devbox up")
             now = progress(found, None, (), self.place)
-            if now.how == "waiting":
+            if now.how != "ready":
                 now = self._why(found, claim)
             if now.how == "ready":
                 return

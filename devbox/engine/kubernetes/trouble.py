@@ -100,7 +100,7 @@ def progress(pod: JSON, claim: JSON | None, events: Sequence[JSON], place: Place
     held = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
     name, asked = pod["metadata"]["name"], f"kubectl --context={place.context} --namespace={place.namespace}"
     for one in held:
-        if (found := _of_container(one, name, asked)) is not None:
+        if (found := _of_container(one, name, asked, _pull(events))) is not None:
             return found
     if any(one.get("name") == CONTAINER and (one.get("state") or {}).get("running") for one in held):
         return Progress("ready")
@@ -134,10 +134,17 @@ def _warned(events: Sequence[JSON], name: str, asked: str) -> Progress:
     return Progress("waiting", f"{warning['reason']}: {warning['message']}", f"{asked} describe pod {name}")
 
 
-def _of_container(one: JSON, pod: str, asked: str) -> Progress | None:
+def _pull(events: Sequence[JSON]) -> str | None:
+    """Return why an image could not be pulled: a state that waits for the next try says no more than that."""
+    return next((str(one["message"]) for one in events if "Failed to pull" in str(one.get("message"))), None)
+
+
+def _of_container(one: JSON, pod: str, asked: str, pull: str | None) -> Progress | None:
     state = one.get("state") or {}
     waiting, over = state.get("waiting") or {}, state.get("terminated")
     reason, message = str(waiting.get("reason", "")), str(waiting.get("message", ""))
+    if reason == "ImagePullBackOff":
+        message = pull or message
     if reason in _IMAGE or reason in _FATAL:
         hint = f"{asked} describe pod {pod}"
         what = "its container does not start"
