@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,15 @@ def test_gpus_are_a_number(words: tuple[str, ...], gpus: int, said: str) -> None
     assert resources["limits"].get("nvidia.com/gpu") == (str(gpus) if gpus else None)
 
 
+def test_a_dollar_is_one_for_the_cluster_too() -> None:
+    """By third_party/forked/golang/expansion of kubernetes: `$$` is `$`, and `$(NAME)` a variable's value."""
+    said = ("$$(A)", "$(A)", "a$$b", "$", "$A", "$$$")
+    pod = pod_of(ContainerSpec("i", command=said, env=(("B", said[0]),)), CALLED, ADA, WISHES, "/")
+    container = pod.manifest()["spec"]["containers"][0]
+    for told, meant in zip([*container["command"], container["env"][-1]["value"]], [*said, said[0]], strict=True):
+        assert re.sub(r"\$(\$|\(\w+\))", lambda found: "$" if found[1] == "$" else "?", told) == meant
+
+
 @pytest.mark.parametrize(
     "spec",
     [
@@ -105,6 +115,9 @@ def test_gpus_are_a_number(words: tuple[str, ...], gpus: int, said: str) -> None
                 *(
                     "--env=HOME",
                     "--group-add=video",
+                    "--group-add=\u00b2",
+                    "--gpus=\u00b2",
+                    "--gpus=99999999999",
                     "--read-only",
                     "--entrypoint=x",
                     "--dns=1.1.1.1",

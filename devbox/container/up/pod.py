@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shlex
 import subprocess
 from dataclasses import replace
@@ -48,6 +49,7 @@ _LIBRARY = "docker.io/library"
 _IDS = 'id -u "$1" && id -g "$1"'
 # Of a build whose memory nobody knows, in MiB.
 _PER_JOB = 2048
+_NUMBER = re.compile(r"[0-9]{1,10}")
 # Of what devbox has started in it, less this question itself; a build's compilers descend from its agent.
 _WORKING = r"""
 for p in $(grep -lsF DEVBOX_EXEC_ID= /proc/[0-9]*/environ); do
@@ -155,13 +157,15 @@ class PodRuntime(SingleRuntime):
         if uid_image is not None:
             return Who(user, self.contract.ids or (os.getuid(), os.getgid()))
         first, _, group = user.partition(":")
-        if first.isdigit():
-            return Who(user, (int(first), int(group) if group.isdigit() else 0))
+        if _NUMBER.fullmatch(first):
+            return Who(user, (int(first), int(group) if _NUMBER.fullmatch(group) else 0))
         if str(image.config.get("User") or "root").partition(":")[0] == user or not image.id:
             return Who(user, None)
         args = ["run", "--rm", "--network=none", "--entrypoint=/bin/sh", name, "-c", _IDS, "sh", user]
         said = self.engine.images.run(args, check=False).stdout.split()
-        return Who(user, (int(said[0]), int(said[1])) if len(said) == 2 else None)
+        # An image's word.
+        known = len(said) == 2 and all(map(_NUMBER.fullmatch, said))
+        return Who(user, (int(said[0]), int(said[1])) if known else None)
 
     def complete(self, plan: Plan, wanted: Desired) -> Plan:  # noqa: ARG002
         """Return the plan with the way of the image to the cluster; one that waits in the queue stays there."""

@@ -37,7 +37,8 @@ def inspected(pod: JSON, place: Place) -> JSON:
     image = _image(annotations)
     state = state_of(pod)
     env = dict(one.partition("=")[::2] for one in image.get("Env") or ())
-    env |= {one["name"]: one.get("value", "") for one in own.get("env") or ()}
+    # As `spec` writes it.
+    env |= {one["name"]: one.get("value", "").replace("$$", "$") for one in own.get("env") or ()}
     return {
         "Id": str(Pod(metadata["name"], metadata["uid"], place)),
         "Name": metadata["name"],

@@ -216,7 +216,7 @@ class PodSpec:
             "name": CONTAINER,
             "image": self.image,
             "imagePullPolicy": self.pull,
-            "command": list(self.command),
+            "command": [*map(_literal, self.command)],
             "env": [{"name": name, "value": _literal(value)} for name, value in self.env],
             "securityContext": security,
             "resources": resources,
@@ -266,5 +266,5 @@ def written(manifest: JSON) -> str:
 
 
 def _literal(value: str) -> str:
-    # The API takes $(NAME) for another variable's value.
-    return value.replace("$(", "$$(")
+    # The API takes $(NAME) for another variable's value, and $$ for $.
+    return value.replace("$", "$$")

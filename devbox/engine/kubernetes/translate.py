@@ -34,6 +34,7 @@ _NOTHING = {
 # What every pod has.
 _DEFAULTS = {("network", "bridge"), ("network", "default"), ("ipc", "private"), ("ipc", "shareable")}
 _CAPABILITY = re.compile(r"(?:CAP_)?([A-Z_]+)")
+_COUNT = re.compile(r"[0-9]{1,9}")
 # One with a prefix would be somebody's word to the cluster: for a network, a sidecar, a profile.
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _GPU_DEVICE = "nvidia.com/gpu="
@@ -176,7 +177,7 @@ def _label(pod: PodSpec, value: str) -> PodSpec:
 
 
 def _capability(value: str) -> str:
-    found = _CAPABILITY.fullmatch(value.upper())
+    found = _CAPABILITY.fullmatch(value.upper()) if value.isascii() else None
     if found is None:
         raise ContractError(f"'{value}' is no capability")
     return found[1]
@@ -227,7 +228,7 @@ def _host(pod: PodSpec, value: str) -> PodSpec | None:
 
 
 def _group(pod: PodSpec, value: str) -> PodSpec:
-    if not value.isdigit():
+    if not _COUNT.fullmatch(value):
         raise _refused(f"--group-add={value}", "Kubernetes takes a group by its number")
     return replace(pod, groups=(*pod.groups, int(value)))
 
@@ -243,7 +244,7 @@ _TAKEN: dict[str, Callable[[PodSpec, str], PodSpec | None]] = {
 def _with_gpus(pod: PodSpec, options: Iterable[RunArg]) -> PodSpec:
     """Return the pod with as many GPUs as were asked for: which ones, the cluster alone decides."""
     devices: list[str] = []
-    every = False
+    every, number = False, 0
     for one in options:
         value = (one.value or "").strip('"')
         if one.name == "device" and value.startswith(_GPU_DEVICE):
@@ -252,8 +253,10 @@ def _with_gpus(pod: PodSpec, options: Iterable[RunArg]) -> PodSpec:
             devices += [] if named_one == "all" else [named_one]
         elif one.name == "gpus":
             every = every or value == "all"
-            if value.isdigit():
-                devices += [""] * int(value)
+            if _COUNT.fullmatch(value):
+                number += int(value)
+            elif value.isdigit():
+                raise _refused(f"--gpus={value}", "it is no number of GPUs")
             elif value.startswith("device="):
                 devices += value.removeprefix("device=").split(",")
     wished = pod.wishes.gpus
@@ -265,9 +268,9 @@ def _with_gpus(pod: PodSpec, options: Iterable[RunArg]) -> PodSpec:
         )
         return replace(pod, gpus=1, notes=(*pod.notes, said))
     if any(devices):
-        said = f"a pod cannot say which GPUs: it asks for {len(devices)}, and not for {', '.join(devices)}"
-        return replace(pod, gpus=len(devices), notes=(*pod.notes, said))
-    return replace(pod, gpus=len(devices))
+        said = f"a pod cannot say which GPUs: it asks for {number + len(devices)}, and not for {', '.join(devices)}"
+        return replace(pod, gpus=number + len(devices), notes=(*pod.notes, said))
+    return replace(pod, gpus=number + len(devices))
 
 
 def _quantity(size: str | None) -> str | None:
