@@ -236,7 +236,9 @@ def test_the_rights_of_the_template_are_enough(here: Here, namespace: str, repos
     assert claims(namespace) == []
 
 
-def test_a_build_whose_pod_is_deleted_says_so_and_goes_on(here: Here, namespace: str) -> None:
+@pytest.mark.parametrize("what", ["pod", "connection"])
+def test_a_build_that_is_cut_off_says_so_and_goes_on(here: Here, namespace: str, what: str) -> None:
+    """Its pod is deleted, or the kubectl that it hears the agent by is ended."""
     up(here)
     for number in range(12):
         here.write(f"src/slow{number}.cpp", '#include <regex>\nstatic std::regex r("a*");\n')
@@ -246,11 +248,17 @@ def test_a_build_whose_pod_is_deleted_says_so_and_goes_on(here: Here, namespace:
         assert building.stderr is not None
         while "slow" not in (line := building.stderr.readline()):
             assert line or building.poll() is None
-        kubectl("-n", namespace, "delete", "--grace-period=0", "--force", *pods(namespace))
+        if what == "pod":
+            kubectl("-n", namespace, "delete", "--grace-period=0", "--force", *pods(namespace))
+        else:
+            subprocess.run(["pkill", "--parent", str(building.pid), "--exact", "kubectl"], check=True)
         said = building.stderr.read()
         assert building.wait() not in {0, None}
     assert "devbox up" in said
-    up(here)
+    if what == "pod":
+        up(here)
+    else:
+        assert "the connection to the pod was cut" in said
     assert here.compiled() > 0
     assert here.compiled() == 0
 
