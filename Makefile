@@ -88,7 +88,7 @@ bare-test: $(STAMP) engine ## Type `make demo` and `make check` on bare Debian 1
 
 .PHONY: cluster-test
 cluster-test: $(STAMP) engine ## Run the main job in pods of the cluster that KUBECONFIG names
-	$(PYTEST) -m reach tests/cluster $(ARGS)
+	$(PYTEST) --capture=sys -m reach tests/cluster $(ARGS)
 
 .PHONY: chaos
 chaos: $(STAMP) engine ## Kill and interrupt commands anywhere, and see that the same ones finish; SEED=, ROUNDS=
