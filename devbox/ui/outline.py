@@ -50,7 +50,7 @@ def _records(items: Sequence[Mapping[str, object]]) -> list[str]:
     """Return items of the same keys as a table, or one block each where a value is no word."""
     used = [key for key in items[0] if any(item.get(key) not in (None, "", [], {}) for item in items)]
     cells = [[_cell(item.get(key)) for key in used] for item in items]
-    if all(cell is not None for row in cells for cell in row):
+    if used and all(cell is not None for row in cells for cell in row):
         drawn = table(used, [[cell or "-" for cell in row] for row in cells]).splitlines()
         if max(map(len, drawn)) <= _WIDE:
             return drawn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -181,9 +182,9 @@ def test_of_one_workspace_nothing_is_told_about_others(
     other = Held(engine, held.base, tmp_path / engine_name("other"))
     try:
         for args in (["status", "--fast"], ["builds", "list", "--fast"]):
-            recorder = Recorder(tmp_path / args[0])
-            assert held.volume in devbox(*args, "--json", cwd=held.path, DOCKER_HOST=recorder.host).stdout
-            told = recorder.answered.decode()
+            with contextlib.closing(Recorder(tmp_path / args[0])) as recorder:
+                assert held.volume in devbox(*args, "--json", cwd=held.path, DOCKER_HOST=recorder.host).stdout
+                told = recorder.answered.decode()
             assert [name for name in (other.volume, *other.names, str(other.path)) if name in told] == []
     finally:
         other.remove()

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from devbox.cli.app import run
@@ -119,6 +119,7 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from("abc"), VALUES))
+@example({"a": [{}]})
 def test_any_json_has_an_outline_of_its_keys(data: dict[str, object]) -> None:
     lines = outline(data).splitlines()
     shown = [key for key, value in data.items() if isinstance(value, (bool, int)) or (isinstance(value, str) and value)]
