@@ -26,13 +26,14 @@ _STDERR = 2
 
 # $1 is the token, $2 how often to look for processes that are just being started; the signals follow. After each one
 # the processes get time to go: SIGTERM is the polite one, the others are not waited for long. Those found stay on the
-# list when their parent dies first, as sudo's child does.
+# list when their parent dies first, as sudo's child does. A parent, which is the older one, is signalled before its
+# child: a shell whose child is ended first goes on with its script.
 _END = r"""
 token=$1 looks=$2 found=
 shift 2
 look() {
   alive=
-  for p in $found $(grep -lsF "DEVBOX_EXEC_ID=$token" /proc/[0-9]*/environ | cut -d/ -f3); do
+  for p in $found $(grep -lsF "DEVBOX_EXEC_ID=$token" /proc/[0-9]*/environ | cut -d/ -f3 | sort -n); do
     case " $alive " in *" $p "*) ;; *) [ -r "/proc/$p/status" ] && alive="$alive $p" ;; esac
   done
   more=1
