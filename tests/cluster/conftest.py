@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.engine.conftest import image  # noqa: F401  # the development image, which no test here builds anew
-from tests.reach.test_elsewhere import CMAKE, Here
+from tests.reach.checkout import Here, small
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,26 +83,6 @@ def checkout(place: str, base: str, tmp_path: Path) -> Iterator[Callable[..., He
     yield make
     for at in made:
         at.devbox("down", "--volumes", "--yes", code=None)
-
-
-def small(folder: Path, environ: dict[str, str]) -> Here:
-    """Make a small checkout with two branches, or take the one that is there."""
-    at = Here(folder, environ)
-    if folder.exists():
-        return at
-    folder.mkdir()
-    at.write("CMakeLists.txt", CMAKE)
-    for name in "abc":
-        at.write(f"src/{name}.cpp", f'#include "h.h"\nint {name}() {{ return V; }}\n')
-    at.write("src/h.h", "#define V 1\n")
-    at.git("init", "--quiet", "--initial-branch=main")
-    at.git("add", "--all")
-    at.git("commit", "--quiet", "--message", "Small")
-    at.git("checkout", "--quiet", "-b", "other")
-    at.write("src/c.cpp", "int c() { return 3; }\n")
-    at.git("commit", "--quiet", "--all", "--message", "Other")
-    at.git("checkout", "--quiet", "main")
-    return at
 
 
 @pytest.fixture

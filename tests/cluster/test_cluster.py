@@ -17,7 +17,7 @@ from devbox.engine.kubernetes.cluster import Cluster
 from devbox.engine.kubernetes.place import CONTAINER, Place
 from devbox.errors import EngineError
 from tests.cluster.conftest import BASE, kubectl, up
-from tests.reach.test_elsewhere import CLEAN, CMAKE, SUM, Here
+from tests.reach.checkout import CMAKE, Here, edit_somehow, must_be_clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,26 +56,6 @@ def timed(at: Here, what: str) -> None:
         "one edit": median("sh", "-c", EDIT),
     }
     print(f"\n{what}: {told}", file=sys.__stderr__)
-
-
-def edit_somehow(here: Here, chance: random.Random) -> None:
-    """Edit, delete or switch something, with times of other clocks."""
-    path = here.folder / f"src/{chance.choice('abc')}.cpp"
-    match chance.choice(("edit", "header", "old", "future", "branch", "delete")):
-        case "header":
-            here.write("src/h.h", f"#define V {chance.randint(1, 3)}\n")
-        case "branch":
-            here.git("add", "--all")
-            here.git("commit", "--quiet", "--allow-empty", "--message", "x")
-            here.git("checkout", "--quiet", chance.choice(("main", "other")))
-        case "delete":
-            path.unlink()
-            here.git("checkout", "--quiet", "HEAD", "--", "src")
-        case kind:
-            path.write_text(f'#include "h.h"\nint {path.stem}() {{ return V + {chance.randint(1, 3)}; }}\n')
-            if kind != "edit":
-                at = 10**9 if kind == "old" else 4 * 10**9
-                os.utime(path, (at, at))
 
 
 def test_the_main_job(here: Here, namespace: str) -> None:
@@ -274,8 +254,4 @@ def test_after_any_history_objects_are_those_of_a_clean_build(here: Here) -> Non
             here.devbox("stop")
             up(here)
         here.devbox("build")
-        tree = here.devbox("exec", "--", "sh", "-c", f"pwd; cd /build/release-*; {SUM}")
-        inside, made = tree.split()[:2]
-        argv = ["docker", "run", "--rm", "--volume", f"{here.folder}:/here:ro", BASE, "sh", "-ec"]
-        clean = subprocess.run([*argv, f"{CLEAN.format(inside)}{SUM}"], check=True, capture_output=True, text=True)
-        assert clean.stdout.split()[0] == made, number
+        must_be_clean(here, BASE, number)
