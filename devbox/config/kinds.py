@@ -382,40 +382,32 @@ def place(text: str, _: Path) -> str:
     return text
 
 
+def _of_form(pattern: str, what: str, hint: str) -> Callable[[str, Path], str]:
+    """Return what reads a text that has to be all of `pattern`, ASCII, and says else that it is no `what`."""
+
+    def read(text: str, _: Path) -> str:
+        if not re.fullmatch(pattern, text, re.ASCII):
+            raise UsageError(f"'{text}' is no {what}", hint=hint)
+        return text
+
+    return read
+
+
+# What a cluster is told; an amount may have, after a dash, the most that a pod gets.
 _QUANTITY = r"\d+(\.\d+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?"
-
-
-def amount(text: str, _: Path) -> str:
-    """Read how much a pod asks for, and after a dash the most that it gets: `4`, `8Gi-16Gi`. Raises UsageError."""
-    if not re.fullmatch(rf"{_QUANTITY}(-{_QUANTITY})?", text, re.ASCII):
-        raise UsageError(
-            f"'{text}' is no amount", hint="as Kubernetes writes it: 4, 500m, 8Gi; or 8Gi-16Gi with a limit"
-        )
-    return text
-
-
-def selector(text: str, _: Path) -> str:
-    """Read a label of nodes, NAME=VALUE. Raises UsageError."""
-    if not re.fullmatch(r"[A-Za-z0-9./_-]+=[A-Za-z0-9._-]*", text, re.ASCII):
-        raise UsageError(f"'{text}' is no label of nodes", hint="NAME=VALUE")
-    return text
-
-
-def toleration(text: str, _: Path) -> str:
-    """Read a taint of nodes, KEY[=VALUE][:EFFECT]. Raises UsageError."""
-    effects = "NoSchedule|PreferNoSchedule|NoExecute"
-    if not re.fullmatch(rf"[A-Za-z0-9./_-]+(=[A-Za-z0-9._-]*)?(:({effects}))?", text, re.ASCII):
-        raise UsageError(f"'{text}' is no taint of nodes", hint=f"KEY[=VALUE][:{effects}]")
-    return text
-
-
-def object_name(text: str, _: Path) -> str:
-    """Read the name of something in a cluster. Raises UsageError."""
-    if not re.fullmatch(r"[a-zA-Z0-9]([a-zA-Z0-9._-]{0,61}[a-zA-Z0-9])?", text, re.ASCII):
-        raise UsageError(
-            f"'{text}' is no name in a cluster", hint="letters, digits, and . _ - between them; 63 at most"
-        )
-    return text
+_EFFECTS = "NoSchedule|PreferNoSchedule|NoExecute"
+amount = _of_form(
+    rf"{_QUANTITY}(-{_QUANTITY})?", "amount", "as Kubernetes writes it: 4, 500m, 8Gi; or 8Gi-16Gi with a limit"
+)
+selector = _of_form(r"[A-Za-z0-9./_-]+=[A-Za-z0-9._-]*", "label of nodes", "NAME=VALUE")
+toleration = _of_form(
+    rf"[A-Za-z0-9./_-]+(=[A-Za-z0-9._-]*)?(:({_EFFECTS}))?", "taint of nodes", f"KEY[=VALUE][:{_EFFECTS}]"
+)
+object_name = _of_form(
+    r"[a-zA-Z0-9]([a-zA-Z0-9._-]{0,61}[a-zA-Z0-9])?",
+    "name in a cluster",
+    "letters, digits, and . _ - between them; 63 at most",
+)
 
 
 def port(text: str, _: Path) -> str:
