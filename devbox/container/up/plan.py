@@ -19,7 +19,6 @@ from devbox.container.steps import (
     StartContainer,
     Step,
 )
-from devbox.engine.kubernetes.spec import PodSpec
 from devbox.engine.spec import ContainerSpec
 
 if TYPE_CHECKING:
@@ -64,6 +63,8 @@ def creation(spec: Spec) -> CreateContainer | CreatePod | ComposeUp:
     """Return the step that makes a container and starts it."""
     if isinstance(spec, ContainerSpec):
         return CreateContainer(spec)
+    from devbox.engine.kubernetes.spec import PodSpec
+
     if isinstance(spec, PodSpec):
         return CreatePod(spec)
     return ComposeUp(spec.project.name, spec.project, spec, spec.project.named())
@@ -71,12 +72,17 @@ def creation(spec: Spec) -> CreateContainer | CreatePod | ComposeUp:
 
 def replacement(old: Actual, spec: Spec, user: str | None = None, folder: str = "") -> tuple[Step, ...]:
     """Return the steps that put a new container in the place of `old`. Commands in it run as `user`, in `folder`."""
-    if old.state in UNSTARTED or isinstance(spec, PodSpec):
-        # The claim is for one pod at a time.
-        return RemoveContainer(old.id, old.name), creation(spec)
+    anew = RemoveContainer(old.id, old.name), creation(spec)
+    if old.state in UNSTARTED:
+        return anew
     if isinstance(spec, ContainerSpec):
         return (Replace(old, spec, user=user, folder=folder),)
     from devbox.devcontainer.compose.override import with_label
+    from devbox.engine.kubernetes.spec import PodSpec
+
+    if isinstance(spec, PodSpec):
+        # The claim is for one pod at a time.
+        return anew
 
     # Marked in the file, too: to compose, another label makes another container.
     marked = with_label(spec, REPLACES, old.id)
