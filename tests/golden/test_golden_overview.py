@@ -32,12 +32,12 @@ def volume(kind: Literal["build", "cache"], title: str, workspace: str | None, *
     return VolumeStatus(name, kind, title, None, 0, workspace, workspace is not None, used_by)
 
 
-VLLM = "/work/a-team/vllm"
+VLLM = "/home/a-team/vllm"
 BUSY = Overview(
     at=NOW,
     builds=(
         Running(VLLM, "9c41d2aa07", NOW - 95, "building", 124, 1904, 754.0, running=("flash_fwd.cu", "gemm.cu")),
-        Running("/work/llama.cpp", "3fe07711b2", NOW - 7, "configuring 3fe07711b2 (there is no record of it)"),
+        Running("/home/llama.cpp", "3fe07711b2", NOW - 7, "configuring 3fe07711b2 (there is no record of it)"),
     ),
     containers=(
         container("vllm-9c41", "running", "Up 3 hours", VLLM, "vllm", services=(
