@@ -7,11 +7,14 @@ that there can be.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import subprocess
 import tempfile
 import threading
 import time
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,21 +27,76 @@ if TYPE_CHECKING:
     from bench.workspace import Workspace
 
 
-class Between:
-    """A socket before the engine's, which notes from when until when each connection waits for an answer."""
+class Relay:
+    """Stands between clients and the engine, and sees what passes."""
+
+    def __init__(self, listening: socket.socket, engine: str) -> None:
+        """Carry what comes to the bound socket `listening` to the socket at `engine`, and back."""
+        self._engine = engine
+        self._open = [listening]
+        listening.listen(64)
+        threading.Thread(target=self._accept, args=(listening,), daemon=True).start()
+
+    def passes(self, connection: int, data: bytes, *, asked: bool) -> None:
+        """See what passes on a connection, by its number; nothing is its end. `asked` says that it is the client's."""
+
+    def close(self) -> None:
+        """End all connections, and take no further one."""
+        for one in self._open:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _accept(self, listening: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            for connection in itertools.count():
+                client = listening.accept()[0]
+                engine = socket.socket(socket.AF_UNIX)
+                self._open += [client, engine]
+                engine.connect(self._engine)
+                for pair in ((client, engine, True), (engine, client, False)):
+                    threading.Thread(target=self._carry, args=(connection, *pair), daemon=True).start()
+
+    def _carry(self, connection: int, source: socket.socket, target: socket.socket, asked: bool) -> None:  # noqa: FBT001
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                self.passes(connection, data, asked=asked)
+                target.sendall(data)
+            self.passes(connection, b"", asked=asked)
+            target.shutdown(socket.SHUT_WR)
+
+
+@dataclass
+class _Connection:
+    """When it was asked something, when it last heard an answer, and whether it has become a program's stream."""
+
+    asked: list[float] = field(default_factory=list)
+    last: float = 0.0
+    runs: bool = False
+
+
+class Between(Relay):
+    """Notes from when until when each connection waits for an answer."""
 
     def __init__(self, path: Path, engine: str) -> None:
         """Listen at `path` and carry to the socket `engine`."""
-        self._engine = engine
         self._waits: list[tuple[float, float]] = []
-        self._listening = socket.socket(socket.AF_UNIX)
-        self._listening.bind(str(path))
-        self._listening.listen(64)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._connections: defaultdict[int, _Connection] = defaultdict(_Connection)
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(str(path))
+        super().__init__(listening, engine)
 
-    def close(self) -> None:
-        """Take no further connection."""
-        self._listening.close()
+    def passes(self, connection: int, data: bytes, *, asked: bool) -> None:
+        """Note when something is asked, and until when it is answered."""
+        now, state = time.perf_counter(), self._connections[connection]
+        if asked:
+            state.asked += [now] if data else []
+        elif data or state.runs:
+            # From the first question that has had no answer yet; what comes unasked was asked for before.
+            first = min((one for one in state.asked if one > state.last), default=state.last)
+            self._waits.append((first or now, now))
+            # A program's stream: its end counts.
+            state.last, state.runs = now, state.runs or data.startswith(b"HTTP/1.1 101 ")
 
     def waited(self, start: float, end: float) -> float:
         """Return for how many seconds between these times, by `time.perf_counter`, anything was waited for."""
@@ -48,40 +106,6 @@ class Between:
             if done > begin:
                 whole, reached = whole + done - begin, done
         return whole
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client = self._listening.accept()[0]
-                engine = socket.socket(socket.AF_UNIX)
-                engine.connect(self._engine)
-                asked: list[float] = []
-                threading.Thread(target=self._there, args=(client, engine, asked), daemon=True).start()
-                threading.Thread(target=self._back, args=(engine, client, asked), daemon=True).start()
-
-    def _there(self, client: socket.socket, engine: socket.socket, asked: list[float]) -> None:
-        with contextlib.suppress(OSError):
-            while data := client.recv(1 << 16):
-                asked.append(time.perf_counter())
-                engine.sendall(data)
-            engine.shutdown(socket.SHUT_WR)
-
-    def _back(self, engine: socket.socket, client: socket.socket, asked: list[float]) -> None:
-        last, runs = 0.0, False
-        with contextlib.suppress(OSError):
-            while (data := engine.recv(1 << 16)) or runs:
-                # From the first question that has had no answer yet; what comes unasked was asked for before.
-                first = min((one for one in asked if one > last), default=last)
-                last = time.perf_counter()
-                self._waits.append((first or last, last))
-                if not data:
-                    break
-                # From here on it is the stream of a program, whose end counts.
-                runs = runs or data.startswith(b"HTTP/1.1 101 ")
-                client.sendall(data)
-            client.shutdown(socket.SHUT_WR)
-        engine.close()
-        client.close()
 
 
 @contextlib.contextmanager
