@@ -11,17 +11,24 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TextIO
+    from typing import NoReturn, TextIO
 
 
-def devcontainer() -> int:
+def devcontainer() -> NoReturn:
     """Run the process's arguments as those of the reference CLI: `devbox-devcontainer`, or a link to it."""
-    return _run(["devcontainer", *sys.argv[1:]])
+    _end(_run(["devcontainer", *sys.argv[1:]]))
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run devbox with `argv` (the process's own by default) and return the exit code."""
-    return _run(sys.argv[1:] if argv is None else argv, own=argv is None)
+    """Run devbox with `argv` and return the exit code; with the process's own, by default, end the process by it."""
+    if argv is None:
+        _end(_run(sys.argv[1:]))
+    return _run(argv, own=False)
+
+
+def _end(code: int) -> NoReturn:
+    """End the process at once, its streams flushed: to take all modules apart takes longer than many a command."""
+    os._exit(code)
 
 
 def _run(args: list[str], *, own: bool = True) -> int:
@@ -79,6 +86,10 @@ def _command(args: list[str], *, own: bool) -> int:
     given = warm.answer(args)
     if given is not None:
         return given
+    import gc
+
+    # What is imported stays: to look for garbage in it again and again is a tenth of a short command.
+    gc.set_threshold(50_000)
     from devbox.cli.app import run
 
     return warm.run(args, lambda: run(args))

@@ -1,4 +1,4 @@
-"""What a dev container and its volumes are called: the labels by which every tool finds it, its id, volume names."""
+"""What is called how in and around a dev container: the labels by which every tool finds it, its id, volumes, paths."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ METADATA = "devcontainer.metadata"
 
 # Another beginning than that of a person's own volumes: whoever mounts one of these shares it.
 GROUP_VOLUMES = "devbox-group"
+# Where the certificates of a private authority are, inside.
+CA_BUNDLE = "/etc/devbox/ca-bundle.pem"
 
 _ID_LENGTH = 52
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from devbox import units
 from devbox.container import which
 from devbox.devcontainer.gpu import gpu_args
-from devbox.devcontainer.identity import volume_name
-from devbox.devcontainer.writing.draft import CA_BUNDLE, CA_VARIABLES, CACHE_FOLDER, CACHE_VARIABLES
+from devbox.devcontainer.identity import CA_BUNDLE, volume_name
+from devbox.devcontainer.writing.draft import CA_VARIABLES, CACHE_FOLDER, CACHE_VARIABLES
 from devbox.devcontainer.writing.limits import limit_args
 from devbox.engine.ports import ports
 from devbox.engine.spec import ContainerSpec, Mount, container_args, must_be_name

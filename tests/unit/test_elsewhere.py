@@ -18,10 +18,9 @@ from devbox.container.checkout.elsewhere import (
     project_there,
 )
 from devbox.container.desired import Image
-from devbox.devcontainer.identity import volume_name
+from devbox.devcontainer.identity import CA_BUNDLE, volume_name
 from devbox.devcontainer.merge import merge
 from devbox.devcontainer.read import read
-from devbox.devcontainer.writing.draft import CA_BUNDLE
 from devbox.engine.docker import Engine
 from devbox.engine.spec import Mount
 from devbox.errors import ContractError, RefusedError

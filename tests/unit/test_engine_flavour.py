@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# What `GET /version` says, less what nobody reads.
-PODMAN = b'{"Components":[{"Name":"Podman Engine","Version":"5.4.2"},{"Name":"Conmon"}],"Version":"5.4.2"}'
-DOCKER = b'{"Components":[{"Name":"Engine","Version":"26.1.5"},{"Name":"containerd"}],"Version":"26.1.5"}'
+# What `GET /libpod/_ping` is answered with.
+PODMAN = b"200 OK\r\nLibpod-Api-Version: 5.4.2\r\n\r\nOK"
+DOCKER = b'404 Not Found\r\n\r\n{"message":"page not found"}\n'
 # And `podman info --format '{{json .}}'`.
 INFO = {
     "host": {
@@ -44,7 +44,7 @@ def answering(folder: Path, answer: bytes) -> Iterator[str]:
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             self.rfile.readline()
-            self.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n" + answer)
+            self.wfile.write(b"HTTP/1.0 " + answer)
 
     with socketserver.UnixStreamServer(str(folder / "s"), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)

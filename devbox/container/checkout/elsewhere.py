@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devbox.devcontainer.identity import volume_name
-from devbox.devcontainer.writing.draft import CA_BUNDLE
+from devbox.devcontainer.identity import CA_BUNDLE, volume_name
 from devbox.engine.exec import Exec
 from devbox.engine.spec import Mount
 from devbox.errors import ContractError, EngineError

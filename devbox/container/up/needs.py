@@ -50,13 +50,13 @@ def gpus_for(engine: Engine, contract: Contract, merged: Merged, reporter: Repor
     An image's demand is compared and told, and hands out none. Nothing is looked at where nothing is
     required. Raises EngineError, and RefusedError for GPUs that were asked for beside the contract and cannot be had.
     """
+    needs, said = merged.host_requirements, contract.variation.gpus
+    if contract.gpus is None and (not needs or (said == "none" and needs.keys() == {"gpu"})):
+        return None
     from devbox.facts import engine as engine_facts
     from devbox.facts import gpu as gpu_facts
     from devbox.facts import host as host_facts
 
-    needs, said = merged.host_requirements, contract.variation.gpus
-    if contract.gpus is None and (not needs or (said == "none" and needs.keys() == {"gpu"})):
-        return None
     if said == "all" and requirements.demanded_gpu(contract) is not None:
         from devbox.devcontainer.gpu import ALL
 

@@ -13,8 +13,6 @@ from devbox.container.hooks import commands, secrets
 from devbox.container.hooks.parallel import Aside
 from devbox.container.inside.probe import Reading, learn, reading
 from devbox.container.person import git_identity, ssh_agent
-from devbox.container.sync.line import in_container
-from devbox.container.sync.send import sync
 from devbox.container.target import Target
 from devbox.container.up.apply import ended, mend
 from devbox.devcontainer.identity import METADATA
@@ -56,6 +54,9 @@ def settle(
         if fresh and merged is not None and not run.place.is_cluster:
             _mend(run, read)
         if copied:
+            from devbox.container.sync.line import in_container
+            from devbox.container.sync.send import sync
+
             with run.journal.timed("checkout"):
                 carry(run.place, read.id, (*contract.extra_mounts, *(merged.mounts if merged is not None else ())))
                 place = in_container(run.place, read.id, copied, read.user)

@@ -10,7 +10,7 @@ import json
 import posixpath
 from typing import TYPE_CHECKING
 
-from devbox.devcontainer.identity import group_volume_name, volume_name
+from devbox.devcontainer.identity import CA_BUNDLE, group_volume_name, volume_name
 from devbox.devcontainer.properties import PROPERTIES
 from devbox.devcontainer.record import Record, definition, dump, sealed, text_hash
 from devbox.devcontainer.worktree import git_mounts
@@ -26,7 +26,6 @@ BUILD_FOLDER = "/build"
 CACHE_FOLDER = "/cache"
 # The Python environment on the build volume.
 PYTHON_FOLDER = f"{BUILD_FOLDER}/python"
-CA_BUNDLE = "/etc/devbox/ca-bundle.pem"
 SSH_AGENT_FOLDER = "/run/devbox/ssh"
 # Every program that brings its own idea of a CA bundle has its own variable for it.
 CA_VARIABLES = (
