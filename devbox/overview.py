@@ -12,7 +12,7 @@ import os
 import shutil
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
@@ -23,6 +23,7 @@ from devbox.errors import DevboxError, EngineError
 from devbox.facts import engine as engine_facts
 from devbox.facts import gpu_use
 from devbox.paths import cache_dir, state_dir
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

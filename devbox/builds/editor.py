@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from devbox.agent import editor
@@ -21,6 +20,7 @@ from devbox.facts.git import git
 from devbox.facts.stated import text_of
 from devbox.files import write_atomically
 from devbox.trust.reach import is_inside
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ import os
 import subprocess
 import tarfile
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from devbox.facts.checkout import gather
 from devbox.facts.git import git
 from devbox.files import write_atomically
 from devbox.paths import state_dir
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from devbox.agent.volume import STATE
@@ -12,6 +11,7 @@ from devbox.container.inside.exec import exec_argv
 from devbox.container.target import VOLUME
 from devbox.errors import BuildError, UsageError
 from devbox.paths import expanded
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

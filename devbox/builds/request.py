@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
 from devbox.builds.caches.choose import CompilerCache
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from devbox.frameworks.model import Framework, Pairs

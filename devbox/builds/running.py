@@ -11,11 +11,12 @@ import fcntl
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from devbox.agent import protocol
 from devbox.paths import state_dir
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from devbox.agent import protocol
 from devbox.builds.talk import ask
 from devbox.container.inside.find import running_container
 from devbox.errors import EXIT_INTERRUPTED, DevboxError
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

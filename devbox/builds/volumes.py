@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from devbox.container.target import LOCAL_FOLDER, VOLUME
 from devbox.engine.spec import Mount
 from devbox.errors import BuildError, EngineError, UsageError
 from devbox.files import may_exist
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

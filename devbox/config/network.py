@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox.errors import ConfigError
 from devbox.facts.certificates import additions
 from devbox.masking import has_password, masked
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

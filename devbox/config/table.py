@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, overload
 
 from devbox.config import kinds
 from devbox.config.kinds import Items, Kind, Named, One, Switch, checked, choice, plain
 from devbox.masking import is_secret_name, masked
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -189,7 +190,7 @@ class Settings:
     compiler_prefix: str | None = _of(
         TEXT, "A program before the compiler where the cache has nothing, such as icecc.", metavar="PROGRAM",
         checkouts=INSIDE)
-    find_links: Path | None = _of(  # noqa: RUF009  # it makes a field
+    find_links: Path | None = _of(  # it makes a field
         FILE, "A folder of wheels that image builds may install from.", choice=True, personal=True,
         metavar="FOLDER|none", checkouts=FROM_HOST)
     args: tuple[str, ...] = _of(
@@ -234,7 +235,7 @@ class Settings:
     builder: str | None = _of(
         OPTIONAL, "The builder of buildx that builds images, such as one on another machine.",
         more="[More](../reach.md#builders).", metavar="NAME|none", checkouts=Checkouts("refused", _builder))
-    ca_bundle: Path | None = _of(  # noqa: RUF009
+    ca_bundle: Path | None = _of(
         FILE, "A private CA bundle, PEM; `none` for none at all.", default="from the host", written=True,
         metavar="FILE|none", checkouts=FROM_HOST)
     http_proxy: str | None = _of(

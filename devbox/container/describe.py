@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import TYPE_CHECKING, Any
 
 from devbox.config import load
@@ -23,6 +23,7 @@ from devbox.devcontainer.read import read
 from devbox.devcontainer.substitute import ContainerVariables, IdVariables, substitute
 from devbox.errors import ContractError, EngineError
 from devbox.reporter import Silent
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

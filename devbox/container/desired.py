@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox.container.checkout.elsewhere import COPY, mounts_there
@@ -18,6 +18,7 @@ from devbox.engine.spec import ContainerSpec, Mount
 from devbox.errors import ContractError
 from devbox.masking import folded, is_secret
 from devbox.trust.contracts import secret_names as host_secrets
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -15,7 +15,6 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -24,6 +23,7 @@ from devbox.devcontainer.spelling import host_spelling, wsl_distribution
 from devbox.engine.exec import is_pod
 from devbox.engine.kubernetes.place import CONTAINER, Pod
 from devbox.errors import DevboxError, UsageError
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from devbox.errors import ContractError
 from devbox.trust.ask import NOBODY, Answers, agree
 from devbox.trust.names import of_build
 from devbox.trust.settings import of_settings
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

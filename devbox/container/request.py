@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
 from devbox.container.hooks.commands import ALL, Extent
 from devbox.devcontainer.model import Variation
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

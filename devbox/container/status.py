@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +16,7 @@ from devbox.devcontainer.identity import volume_name, workspace_hash
 from devbox.devcontainer.spelling import host_spelling
 from devbox.engine import usage
 from devbox.files import may_exist
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from devbox.devcontainer.compose.model import NUMBER, PROJECT, SERVICE
 from devbox.engine.spec import ContainerSpec, container_args
 from devbox.masking import is_secret
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

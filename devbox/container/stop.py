@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from devbox.devcontainer.identity import CONFIG_FILE, devcontainer_id, volume_na
 from devbox.devcontainer.merge import image_metadata
 from devbox.devcontainer.writing.compose_file import OWN_VOLUME
 from devbox.errors import DevboxError, EngineError
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import posixpath
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from devbox.devcontainer import record
 from devbox.devcontainer.identity import absolute
 from devbox.errors import ContractError, RefusedError
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from devbox.facts.model import Checkout

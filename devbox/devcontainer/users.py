@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbox.config import kinds as notation
 from devbox.facts.host import FALLBACK_NAME, account_name
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from devbox.facts.model import EngineFacts, User

@@ -10,7 +10,7 @@ import contextlib
 import os
 import shlex
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -25,6 +25,7 @@ from devbox.image.building import copies
 from devbox.image.building.source import copies_dir
 from devbox.oneshot.left import left_over
 from devbox.paths import cache_dir, state_dir
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from devbox.container import memory
@@ -20,6 +20,7 @@ from devbox.image.building import copies
 from devbox.image.building.source import copies_dir
 from devbox.image.life import OwnImage, images, is_of
 from devbox.paths import cache_dir, state_dir
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from devbox.devcontainer.read import read
 from devbox.engine.docker import Engine
 from devbox.engine.spec import Mount
 from devbox.errors import ContractError, DevboxError
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from devbox.container.hooks.commands import Extent

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbox.engine.spec import csv_fields, csv_record, plain
 from devbox.errors import ContractError
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

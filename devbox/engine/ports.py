@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbox.errors import ContractError, UsageError
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,10 +7,10 @@ import shlex
 import shutil
 import signal
 import subprocess
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from devbox.errors import DevboxError, EngineError, ProgramMissingError, last_lines
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -8,11 +8,11 @@ anything else than what was judged.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbox.engine.spec import PROPAGATIONS, VOLUME_NAME, Mount, absolute, plain, switched
 from devbox.errors import ContractError
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

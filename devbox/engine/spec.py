@@ -6,11 +6,12 @@ import csv
 import io
 import posixpath
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, cast
 
 from devbox.errors import ContractError, UsageError
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,10 +6,10 @@ All of it is asked of git's own data and of the files themselves; nothing is fet
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbox.facts.git import git
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

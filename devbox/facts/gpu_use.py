@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbox.agent.cgroup import read_file
 from devbox.engine import process
 from devbox.errors import EngineError
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from devbox.agent.cgroup import read_file
+from devbox.values import dataclass
 
 # PCI's vendor number of NVIDIA, and the class of what draws or computes: https://pci-ids.ucw.cz
 _NVIDIA = "0x10de"

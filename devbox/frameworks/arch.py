@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import operator
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from devbox.errors import UsageError
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from devbox.frameworks import load
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox import toml
 from devbox.errors import ConfigError, UsageError
 from devbox.paths import config_dir
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

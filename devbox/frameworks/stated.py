@@ -7,7 +7,7 @@ The checkout's word counts, and is told with its file and line; the constants st
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devbox.agent.placeholders import fill
@@ -16,6 +16,7 @@ from devbox.facts.dockerfile import default, fits, is_plain, taken
 from devbox.facts.makefile import read_makefile
 from devbox.facts.stated import Stated, assigned, table
 from devbox.facts.stated import pinned as pinned_to
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

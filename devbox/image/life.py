@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +11,7 @@ from devbox.engine.process import CommandError
 from devbox.errors import ImageError, RefusedError
 from devbox.image.buildkit.inputs import LABEL as INPUTS
 from devbox.image.names import made_from
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

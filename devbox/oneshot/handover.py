@@ -13,10 +13,11 @@ import re
 import shlex
 import signal
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from devbox.engine.spec import Mount
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox import units
@@ -31,6 +31,7 @@ from devbox.image.registry.transfer import fetch
 from devbox.masking import has_password, is_secret_name
 from devbox.oneshot.handover import Handover, lost, program
 from devbox.paths import runtime_dir
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

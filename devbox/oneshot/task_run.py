@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from devbox.frameworks.model import RunRules
 from devbox.image import names
 from devbox.oneshot import image_run, launch
 from devbox.oneshot.tasks import Filled, fill
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbox import toml
@@ -13,6 +12,7 @@ from devbox.container import which
 from devbox.errors import UsageError
 from devbox.frameworks.load import available, load
 from devbox.paths import expanded
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,8 +6,9 @@ Nothing here asks docker or changes anything. Links are followed, because docker
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

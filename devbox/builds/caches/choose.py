@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from devbox.agent import protocol
@@ -10,6 +10,7 @@ from devbox.agent.caches.counts import PARTS
 from devbox.builds.caches.storage import Storage, storage
 from devbox.builds.talk import ask
 from devbox.errors import UsageError
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbox.agent import protocol
 from devbox.agent.caches.counts import UNCACHEABLE
 from devbox.builds.talk import ask
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

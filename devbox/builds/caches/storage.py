@@ -6,12 +6,13 @@ the build's stdin: they are in no argv, file, label or log.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from devbox.errors import UsageError
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbox.agent import protocol
 from devbox.builds.report.timeline import Build, Timeline, history, timeline
 from devbox.builds.talk import ask
 from devbox.errors import UsageError
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from devbox.container.target import Target

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from devbox.errors import UsageError
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

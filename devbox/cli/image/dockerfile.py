@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from devbox.cli.application import Application, workspace
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from devbox.config.table import Flags

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from devbox.container.checkout.preflight import look
 from devbox.engine import process
 from devbox.errors import DevboxError, RefusedError
 from devbox.facts.git import git
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

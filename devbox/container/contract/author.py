@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from devbox.frameworks.load import load
 from devbox.image.assembly.recipe import ANYBODYS_BUNDLE, CA_SECRET, recipe
 from devbox.image.base.choose import PACKAGE, pinned, plan_base
 from devbox.image.base.package import made_by
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from devbox.config import Settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grp
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ from devbox.frameworks.load import load
 from devbox.frameworks.stated import pins
 from devbox.image.assembly.recipe import recipe
 from devbox.image.base.choose import candidates, pinned
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

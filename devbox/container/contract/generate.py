@@ -6,7 +6,7 @@ import contextlib
 import difflib
 import os
 import shlex
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from devbox import config
@@ -29,6 +29,7 @@ from devbox.frameworks.load import load
 from devbox.image.base.choose import have
 from devbox.trust.ask import Answers, agree
 from devbox.trust.settings import of_settings
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from devbox.container.target import LOCAL_FOLDER, ONE_SHOT, folder_of
 from devbox.devcontainer import record
 from devbox.devcontainer.read import read
 from devbox.errors import DevboxError, RefusedError
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

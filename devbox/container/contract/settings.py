@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbox import config
@@ -14,6 +13,7 @@ from devbox.devcontainer import record
 from devbox.errors import UsageError
 from devbox.frameworks.load import load
 from devbox.frameworks.load import origin as framework_origin
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

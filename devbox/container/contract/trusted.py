@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbox.container import which
@@ -12,6 +11,7 @@ from devbox.devcontainer.merge import image_metadata
 from devbox.devcontainer.read import read
 from devbox.errors import DevboxError
 from devbox.trust import grants
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -33,6 +32,7 @@ from devbox.container.target import no_container, not_running
 from devbox.devcontainer.model import Variation
 from devbox.errors import BusyError, UsageError
 from devbox.files import private_folder
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

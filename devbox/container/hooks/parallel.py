@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from devbox.errors import HookError
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

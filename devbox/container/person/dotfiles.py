@@ -8,9 +8,10 @@ again by the next `up`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
+
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from devbox.config import Settings

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from devbox import config
@@ -36,6 +36,7 @@ from devbox.image.features.extended import STAGED, extended
 from devbox.image.features.layer import failure_of
 from devbox.paths import cache_dir
 from devbox.trust.reach import is_inside
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,7 @@ from devbox.image.buildkit.plain import PlainLog
 from devbox.image.dockerfile.stages import base_images
 from devbox.trust.dockerfiles import see_triggers
 from devbox.trust.names import of_build
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

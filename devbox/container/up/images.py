@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devbox.container.desired import Image, slug
@@ -16,6 +16,7 @@ from devbox.image.buildkit.inputs import LABEL, inputs_of, is_made_from
 from devbox.image.dockerfile.stages import base_images, read_stages
 from devbox.image.dockerfile.words import assignments, fill
 from devbox.trust.dockerfiles import see_triggers
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devbox.container.desired import Desired, differences
@@ -20,6 +20,7 @@ from devbox.container.steps import (
     Step,
 )
 from devbox.engine.spec import ContainerSpec
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -5,13 +5,14 @@ Nothing here asks docker. What docker compose makes of the files comes in as the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox.devcontainer.identity import absolute
 from devbox.engine.spec import csv_record
 from devbox.masking import MASK
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from devbox.devcontainer.compose.model import Project, without_secrets
 from devbox.devcontainer.compose.mounts import driver, escaped, escaped_values, long_form, text_of
 from devbox.engine.run_args import security_option
 from devbox.engine.spec import Mount
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from devbox.errors import ContractError
+from devbox.values import dataclass
 
 # The grammar of names, tags and digests is that of the OCI distribution specification.
 _NAME = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*", re.ASCII)

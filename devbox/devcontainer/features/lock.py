@@ -6,12 +6,13 @@ Source: the specification's lock file page. The text is byte for byte what the r
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from devbox.devcontainer.features.collate import collation_key
 from devbox.devcontainer.features.ids import Archive, Artifact, Local, is_digest
 from devbox.errors import ContractError, DriftError
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

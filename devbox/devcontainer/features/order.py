@@ -6,7 +6,7 @@ versions and options, the reference CLI's order is kept, so that both build the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cmp_to_key
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from devbox.devcontainer.features.collate import compare
 from devbox.devcontainer.features.ids import Archive, Artifact, Local
 from devbox.errors import ContractError
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbox.devcontainer.record import Further
 from devbox.devcontainer.worktree import git_mounts
 from devbox.engine.spec import Mount
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from devbox.facts.model import Checkout

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from devbox.devcontainer.record import PERSONAL, Form
 from devbox.devcontainer.writing.additions import Additions
 from devbox.devcontainer.writing.limits import UNCLAMPED
 from devbox.engine.spec import csv_record
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

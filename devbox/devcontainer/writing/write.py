@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from devbox.devcontainer.record import is_generated, text_hash
 from devbox.errors import RefusedError
 from devbox.facts.git import git
 from devbox.files import write_atomically
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, NamedTuple
 
 from devbox.engine.kubernetes.place import CONTAINER, OWNING
+from devbox.values import dataclass
 
 JSON = dict[str, Any]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devbox.errors import ImageError, UsageError
@@ -11,6 +11,7 @@ from devbox.image.base.lock import locked
 from devbox.image.base.package import ensure, ensure_fallback, fallback, made_by, reference
 from devbox.image.registry.reference import parse
 from devbox.image.registry.transfer import fetch
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Container

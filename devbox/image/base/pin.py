@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbox.errors import DriftError, UsageError
 from devbox.image.base.lock import FILE_NAME
 from devbox.image.registry.client import RegistryError
 from devbox.image.registry.reference import parse
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -34,6 +34,7 @@ from devbox.paths import cache_dir
 from devbox.trust.ask import Answers, agree
 from devbox.trust.builds import bound, of_image_build, of_proxies
 from devbox.trust.reach import distinct
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbox.errors import EngineError
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from devbox.engine.docker import Engine

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbox.files import folder_size, lock, may_exist
 from devbox.image.building.source import copies_dir, lock_path, record_of
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ from devbox.image.buildkit.handed import handed
 from devbox.image.registry import transfer
 from devbox.masking import is_secret_name
 from devbox.paths import cache_dir
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from devbox.engine.spec import csv_record, fields_of
 from devbox.errors import UsageError
 from devbox.masking import is_secret_name
 from devbox.paths import expanded
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

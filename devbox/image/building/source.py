@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from devbox.files import in_real_folder, lock
 from devbox.frameworks import stated
 from devbox.paths import cache_dir, state_dir
 from devbox.trust.reach import is_inside
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

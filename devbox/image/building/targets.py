@@ -6,7 +6,7 @@ Nothing here asks the engine or looks at a checkout.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devbox import toml
@@ -19,6 +19,7 @@ from devbox.image.buildkit.compiler_cache import SECRET
 from devbox.image.dockerfile.stages import PROXIES, SCRATCH, Stage, Stages, mounts, read_stages, sources_of
 from devbox.image.dockerfile.words import assignments
 from devbox.image.registry import reference
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+
+from devbox.values import dataclass
 
 # What `compiler_cache_end` of the preamble prints.
 _LINE = re.compile(r"\bdevbox-compiler-cache (\{.*\})\s*$")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbox.image.dockerfile.instructions import parse
 from devbox.image.dockerfile.stages import context_reads, read_stages
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

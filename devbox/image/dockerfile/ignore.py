@@ -8,8 +8,10 @@ from __future__ import annotations
 import itertools
 import posixpath
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devbox.errors import DockerfileError
 from devbox.image.dockerfile.words import split_words, unquoted
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbox.image.dockerfile.instructions import Dockerfile, Instruction, json_words, parse
 from devbox.image.dockerfile.words import assignments, fill, split_words, unquoted
 from devbox.image.platforms import architecture
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

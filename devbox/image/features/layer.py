@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from devbox.image.assembly.recipe import CA_SECRET, site_secrets
 from devbox.image.buildkit.build import build, current
 from devbox.image.buildkit.inputs import files_below
 from devbox.paths import cache_dir, data_dir
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

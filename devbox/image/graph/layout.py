@@ -7,8 +7,9 @@ bends, so that what everybody reads is one line with branches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from devbox.errors import UsageError
 from devbox.image.dockerfile.stages import sources_of
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from devbox.image.dockerfile.stages import Stage, Stages

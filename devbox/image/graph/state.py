@@ -8,12 +8,12 @@ word. What COPY copied is not in a history.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbox.image import names
 from devbox.image.dockerfile.stages import SCRATCH
 from devbox.image.graph.model import Graph, State, node_keys, with_images
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from devbox.finding import Finding
 from devbox.image.lint.args import declarations, known, suggestion
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ so they are looked for in the list of the repository's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devbox.agent.placeholders import fill, names
@@ -15,6 +15,7 @@ from devbox.facts.stated import assigned
 from devbox.image.names import reference as built_here
 from devbox.image.registry import tags as tag_names
 from devbox.image.registry.reference import parse
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbox.errors import UsageError
 from devbox.facts.git import git
 from devbox.image.building.source import revision
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

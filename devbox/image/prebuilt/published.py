@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbox.errors import UsageError
@@ -14,6 +13,7 @@ from devbox.image.prebuilt.resolve import platform_of, resolve
 from devbox.image.registry import tags as tag_names
 from devbox.image.registry.client import RegistryError
 from devbox.image.registry.reference import parse
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

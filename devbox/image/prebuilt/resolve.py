@@ -7,7 +7,7 @@ out, and a registry that does not answer is asked once.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +16,7 @@ from devbox.image.platforms import machine_of
 from devbox.image.registry import tags as tag_names
 from devbox.image.registry.client import RegistryError, UnreachableError
 from devbox.image.registry.reference import parse
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

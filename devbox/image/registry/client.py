@@ -18,13 +18,14 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import field
 from http.client import HTTPException
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from devbox.errors import ImageError
 from devbox.image.registry import credentials
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbox.engine import process
 from devbox.errors import ConfigError, EngineError
 from devbox.paths import home
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

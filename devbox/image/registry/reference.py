@@ -6,9 +6,9 @@ Sources: the grammar of the OCI distribution specification, and docker's rules f
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from devbox.errors import UsageError
+from devbox.values import dataclass
 
 HUB = "docker.io"
 _HUB_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})

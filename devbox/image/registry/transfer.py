@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbox.errors import ImageError, UsageError
 from devbox.image.registry.reference import HUB, parse
 from devbox.reporter import PassedOverError
+from devbox.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
