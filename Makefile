@@ -120,7 +120,7 @@ bench: $(STAMP) tools engine reference ## Measure devbox beside docker, ninja an
 	@PATH="$(CURDIR)/$(BIN):$(CURDIR)/$(VENV)/reference/bin:$$PATH" $(BIN)/python -m bench $(ARGS)
 
 .PHONY: scale
-scale: $(STAMP) tools engine ## Measure how times grow with containers, files and calls at once, as curves; 10 min
+scale: $(STAMP) tools engine ## Measure how times grow with containers, files, bytes and calls at once, as curves; 10 min
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m bench.scale $(ARGS)
 
 .PHONY: wheel

@@ -7,6 +7,7 @@ taken in turn with it, and a curve shows it beside its own first point: what gro
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 import time
@@ -20,12 +21,22 @@ from typing import TYPE_CHECKING, Literal
 from bench import chart, trees
 from bench.cases import contract_files
 from bench.measure import Subject, interleaved
-from bench.workspace import Tools, Workspace, scratch, started
+from bench.workspace import FRAMEWORK, Tools, Workspace, scratch, started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 BUILT_FILES = 1000
+# The sources of the tree that is copied.
+SEEDED = 50
+# The families of curves, with the sizes that each is measured at.
+SIZES = (
+    ("containers", (1, 50, 500), "other dev containers on the engine"),
+    ("at-once", (1, 10, 50), "`up` at once"),
+    ("files", (10_000, 100_000, 300_000), "files in the checkout"),
+    ("seeding", (100, 1000, 5000), "MiB of a seeded tree"),
+    ("context", (10, 100, 1000), "MiB of an image context"),
+)
 # A curve may leave its form by this factor: small times are made of much that does not grow, and a machine is noisy.
 SLACK = 1.6
 
@@ -164,6 +175,69 @@ def at_once(
     yield relative("up at once", "all of them", times, "linear")
 
 
+def seeding(
+    folder: Path, tools: Tools, environ: Mapping[str, str], sizes: Sequence[int], rounds: int
+) -> Iterator[Curve]:
+    """Measure the first build of a second worktree, whose tree starts as a copy of one of so many MiB."""
+    times = {}
+    for size in sizes:
+        # Half of a tree are its objects, the other half the archives that have them.
+        first = trees.generate(folder / f"seed{size}", SEEDED, data=(size << 20) // (2 * SEEDED))
+        with started(first, tools, environ) as workspace:
+            workspace.call(tools.devbox, "build")
+            git = partial(workspace.call, "git", "-c", "user.name=bench", "-c", "user.email=bench@localhost")
+            git("add", "--all")
+            git("commit", "--quiet", "--message", "first")
+            git("worktree", "add", "--quiet", str(folder / f"seeded{size}"))
+            with started(folder / f"seeded{size}", tools, environ) as other:
+
+                def renewed(other: Workspace = other) -> None:
+                    other.call(tools.devbox, "down", "--volumes", "--yes")
+                    other.call(tools.devbox, "up", *FRAMEWORK, "--yes")
+
+                times[size] = cost(other, ("build",), max(3, rounds // 3), renewed)
+    yield relative("MiB of a seeded tree", "build, first of a second worktree", times, "linear")
+
+
+def context(
+    folder: Path, tools: Tools, environ: Mapping[str, str], image: str, sizes: Sequence[int]
+) -> Iterator[Curve]:
+    """Measure `up` of a contract whose image is built from a checkout of so many MiB, without a container."""
+    numbers = itertools.count(time.time_ns())
+    forms = {"COPY wanted /": "flat", "COPY . /all/": "linear"}
+    times: dict[str, dict[int, float]] = {copied: {} for copied in forms}
+    for place, copied in enumerate(forms):
+        workspace = Workspace(folder / f"context{place}", tools, environ)
+        below = workspace.path / ".devcontainer"
+        below.mkdir(parents=True)
+        (below / "devcontainer.json").write_text('{"build": {"dockerfile": "Dockerfile", "context": ".."}}')
+        (below / "Dockerfile").write_text(f"FROM {image}\n{copied}\n")
+        images: set[str] = set()
+
+        def changed(workspace: Workspace = workspace, images: set[str] = images, copied: str = copied) -> None:
+            if workspace.containers():
+                inspect = (tools.docker, "inspect", "--format", "{{.Image}}", workspace.container())
+                images.add(workspace.call(*inspect).strip())
+                workspace.remove_container()
+            if copied.startswith("COPY wanted"):
+                (workspace.path / "wanted").write_text(str(next(numbers)))
+
+        done = 0
+        try:
+            for size in sizes:
+                for number in range(done, size):
+                    (workspace.path / f"{number}.bin").write_bytes(os.urandom(1 << 20))
+                done = size
+                times[copied][size] = cost(workspace, ("up", "--trust"), 3, changed)
+        finally:
+            changed()
+            for one in images:
+                workspace.call(tools.docker, "image", "rm", "--force", one)
+    family = "MiB of an image context"
+    yield relative(family, "up, one file of it copied, and changed", times["COPY wanted /"], "flat")
+    yield relative(family, "up, all of it copied, and unchanged", times["COPY . /all/"], "linear")
+
+
 def page(curves: Sequence[Curve], date: str, where: str, pictures: Mapping[str, str]) -> str:
     """Return the page of the curves; `pictures` are the names of their files by family."""
     lines = [
@@ -190,9 +264,9 @@ def main(argv: list[str] | None = None) -> int:
     """Measure all curves and write them. The exit code is 1 where one grows more than it is to."""
     parser = argparse.ArgumentParser(prog="python -m bench.scale", description="Measure how times grow.")
     parser.add_argument("--rounds", type=int, default=9, help="timed rounds of each point (default: 9)")
-    parser.add_argument("--containers", type=int, nargs="+", default=[1, 50, 500], help="sizes of the first curves")
-    parser.add_argument("--files", type=int, nargs="+", default=[10_000, 100_000, 300_000], help="sizes of the second")
-    parser.add_argument("--at-once", type=int, nargs="+", default=[1, 10, 50], help="sizes of the third")
+    for name, sizes, what in SIZES:
+        text = f"{what}; none leaves these curves out (default: {' '.join(map(str, sizes))})"
+        parser.add_argument(f"--{name}", type=int, nargs="*", default=sizes, help=text)
     parser.add_argument("--publish", type=Path, metavar="FILE", help="write the page, and its pictures below images/")
     arguments = parser.parse_args(argv)
     tools = Tools.on_path()
@@ -203,12 +277,14 @@ def main(argv: list[str] | None = None) -> int:
             workspace.call(tools.devbox, "build")
             inspect = (tools.docker, "inspect", "--format", "{{.Config.Image}}", workspace.container())
             image = workspace.call(*inspect).strip()
-            for measured in (
-                engine(workspace, arguments.containers, arguments.rounds),
-                at_once(folder, tools, environ, image, arguments.at_once),
-                checkout(workspace, arguments.files, arguments.rounds),
+            for sizes, measured in (
+                (arguments.containers, engine(workspace, arguments.containers, arguments.rounds)),
+                (arguments.at_once, at_once(folder, tools, environ, image, arguments.at_once)),
+                (arguments.files, checkout(workspace, arguments.files, arguments.rounds)),
+                (arguments.seeding, seeding(folder, tools, environ, arguments.seeding, arguments.rounds)),
+                (arguments.context, context(folder, tools, environ, image, arguments.context)),
             ):
-                for curve in measured:
+                for curve in measured if sizes else ():
                     curves.append(curve)
                     said = ", ".join(f"{size:,}: {value:.2f}" for size, value in curve.points)
                     print(f"{curve.family}: {curve.command}: {said}", file=sys.stderr, flush=True)
@@ -218,8 +294,8 @@ def main(argv: list[str] | None = None) -> int:
     text = page(curves, f"{datetime.now(UTC):%Y-%m-%d}", where, pictures)
     print(text, end="")
     if arguments.publish is not None:
+        (arguments.publish.parent / "images").mkdir(parents=True, exist_ok=True)
         arguments.publish.write_text(text, encoding="utf-8")
-        (arguments.publish.parent / "images").mkdir(exist_ok=True)
         for family, name in pictures.items():
             lines = {curve.command: curve.points for curve in curves if curve.family == family}
             (arguments.publish.parent / name).write_text(chart.svg(family, lines), encoding="utf-8")

@@ -38,10 +38,11 @@ int edited(const std::string& text) { return busy<REPEAT>(text); }
 """
 
 
-def generate(folder: Path, files: int, *, heavy: int = 0) -> Path:
+def generate(folder: Path, files: int, *, heavy: int = 0, data: int = 0) -> Path:
     """Write a CMake tree of `files` small C files into `folder` and return it.
 
-    With `heavy`, it also has one C++ file (`EDITED`) of that many instantiations of a costly template.
+    With `heavy`, it also has one C++ file (`EDITED`) of that many instantiations of a costly template. Each object has
+    `data` bytes beside its code.
     """
     folder.mkdir(parents=True)
     (folder / "common.h").write_text("#pragma once\n#define SCALE 3\nint scale(int value);\n")
@@ -53,7 +54,7 @@ def generate(folder: Path, files: int, *, heavy: int = 0) -> Path:
         for number in range(first, min(first + PER_LIBRARY, files)):
             names.append(f"part{library}/file{number}.c")
             text = f'#include "../common.h"\n\nint file{number}(int value) {{ return value * SCALE + {number}; }}\n'
-            (folder / names[-1]).write_text(text)
+            (folder / names[-1]).write_text(text + (f"char data{number}[{data}] = {{1}};\n" if data else ""))
         cmake.append(f"add_library(part{library} STATIC {' '.join(names)})")
     if heavy:
         (folder / EDITED).write_text(_HEAVY.replace("REPEAT", str(heavy)))
