@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 JSON = dict[str, Any]
 
+_VERBS = ("get", "list", "watch", "create", "delete")
 # What devbox does in a namespace: templates/kubernetes/role.yaml grants the same.
 RIGHTS = (
-    *((verb, "pods") for verb in ("get", "list", "create", "delete")),
+    *((verb, "pods") for verb in _VERBS),
     ("create", "pods/exec"),
     ("get", "pods/log"),
-    *((verb, "persistentvolumeclaims") for verb in ("get", "list", "create", "delete")),
+    *((verb, "persistentvolumeclaims") for verb in _VERBS),
     ("list", "events"),
 )
 _DEFAULT = "storageclass.kubernetes.io/is-default-class"

@@ -91,3 +91,10 @@ def test_a_folder_that_cannot_be_written_stops_no_build(monkeypatch: pytest.Monk
     with _Told("/w") as told:
         told.take(step(1, 2, "a"))
     assert running.running() == ()
+
+
+def test_what_is_no_file_in_a_records_place_holds_nobody_up() -> None:
+    running.folder().mkdir(parents=True)
+    os.mkfifo(running.folder() / "k-1-2.json")
+    (running.folder() / "k-1-3.json").mkdir()
+    assert running.running() == ()

@@ -15,6 +15,7 @@ from devbox.engine.kubernetes import cluster, execution, seen
 from devbox.engine.kubernetes.place import Place, Pod
 from devbox.engine.kubernetes.trouble import explain, progress, unreachable
 from devbox.errors import EngineError, UsageError
+from devbox.paths import data_dir
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -262,3 +263,13 @@ def test_the_doctor_takes_limits_as_a_pod_tells_them(
     (found,) = doctor._limits(cluster.Cluster(HERE, {"PATH": f"{tmp_path}:/bin"}))
     assert found.severity == level
     assert said in found.message
+
+
+def test_the_doctor_asks_for_the_rights_that_the_template_grants() -> None:
+    import yaml
+
+    role = next(yaml.safe_load_all((data_dir("templates") / "kubernetes/role.yaml").read_text()))
+    granted = {(verb, what) for rule in role["rules"] for what in rule["resources"] for verb in rule["verbs"]}
+    # Newer clusters ask for another verb to execute something than older ones, of which the older is enough here.
+    assert granted - set(doctor.RIGHTS) == {("get", "pods/exec")}
+    assert set(doctor.RIGHTS) <= granted
