@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from devbox.agent.hashes import sha256
 from devbox.container.checkout.elsewhere import COPY, mounts_there
 from devbox.container.hooks.commands import ONCE
 from devbox.container.inside.probe import CONTRACT_LABEL
@@ -246,7 +246,7 @@ def run_args_value(run_args: Sequence[str], option: str) -> str | None:
 
 def container_name(contract: Contract) -> str:
     """Return the name of a contract's container: the folder's name, and a hash that tells equal names apart."""
-    return f"devbox-{slug(contract.workspace.name)}-{hashlib.sha256(contract.devcontainer_id.encode()).hexdigest()[:6]}"
+    return f"devbox-{slug(contract.workspace.name)}-{sha256(contract.devcontainer_id.encode()).hexdigest()[:6]}"
 
 
 def slug(text: str) -> str:

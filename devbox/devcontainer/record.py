@@ -6,11 +6,11 @@ file is still what devbox wrote. Neither is a proof of where a file comes from: 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from devbox.agent.hashes import sha256
 from devbox.devcontainer import jsonc
 from devbox.errors import ContractError
 from devbox.values import dataclass
@@ -186,7 +186,7 @@ def at(path: Path | None) -> Record:
 
 def text_hash(text: str) -> str:
     """Return the SHA-256 of a text in hexadecimal."""
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def dump(value: JSON) -> str:

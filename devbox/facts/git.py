@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import select
 import subprocess
-import tempfile
 from typing import IO, TYPE_CHECKING
 
 from devbox.engine import process
@@ -94,6 +93,8 @@ def packed(path: Path, objects: str, *, revisions: bool, first: bool) -> Iterato
     meanwhile nothing is sent. Raises EngineError, also where git is silent for too long: a container may have put a
     pipe in an object's place.
     """
+    import tempfile
+
     argv = ["pack-objects", "--stdout", "--delta-base-offset", "-q", *(["--revs", "--thin"] if revisions else [])]
     argv += ["--window=0"] if first else []
     with tempfile.TemporaryFile() as wanted, tempfile.TemporaryFile() as said:

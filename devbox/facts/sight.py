@@ -10,7 +10,6 @@ nothing, and needs no image.
 from __future__ import annotations
 
 import os
-import secrets
 from typing import TYPE_CHECKING
 
 from devbox.engine.address import PROGRAM
@@ -33,7 +32,7 @@ def sees(engine: Engine, folder: Path) -> bool | None:
     """
     if engine.address.url == PROGRAM:
         return True
-    name = f".devbox-{secrets.token_hex(8)}"
+    name = f".devbox-{os.urandom(8).hex()}"
     # In the repository's own folder it is in no listing and no watcher's way.
     own = folder / ".git"
     place = own if own.is_dir() and not own.is_symlink() else folder

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from typing import TYPE_CHECKING, Any
+
+from devbox.agent.hashes import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,7 +19,7 @@ _MAX_BYTES, _MAX_FILES = 4 << 20, 2000
 
 def digest(value: Any) -> str:
     """Return a digest of a JSON value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:_LENGTH]
+    return sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:_LENGTH]
 
 
 def of_files(folder: Path, names: Iterable[str]) -> str:
@@ -26,7 +27,7 @@ def of_files(folder: Path, names: Iterable[str]) -> str:
 
     Names of nothing are passed over; "" where there is no file at all.
     """
-    found = hashlib.sha256()
+    found = sha256()
     count = 0
     for name in names:
         for path in _files(os.path.join(folder, name)) if name and "\0" not in name else ():  # noqa: PTH118  # text
@@ -54,6 +55,6 @@ def _bytes(path: str) -> bytes:
         if status.st_size > _MAX_BYTES:
             return f"{status.st_size} {status.st_mtime_ns}".encode()
         with open(path, "rb") as stream:  # noqa: PTH123
-            return hashlib.sha256(stream.read()).digest()
+            return sha256(stream.read()).digest()
     except OSError:
         return b"unreadable"

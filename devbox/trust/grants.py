@@ -7,7 +7,6 @@ A file that belongs to somebody else, or that others can write, is not believed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import stat
@@ -146,6 +145,8 @@ def keyed_digest(text: str) -> str:
 
     Raises RefusedError if the key cannot be kept.
     """
+    import hashlib
+
     path = _folder() / "key"
     key = (_json(path) or {}).get("key")
     if not isinstance(key, str):

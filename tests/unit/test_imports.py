@@ -74,6 +74,17 @@ def test_a_warm_command_keeps_its_budget_of_modules(name: str) -> None:
     assert len(own) <= budget, own
 
 
+def test_a_cold_up_keeps_its_budget_of_modules() -> None:
+    code = "import sys, devbox.cli.app, devbox.cli.up, devbox.container.up.up; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    needless = {"hashlib", "secrets", "tarfile", "tempfile", "socket", "tomllib", "concurrent", "logging", "asyncio"}
+    assert {module.partition(".")[0] for module in loaded} & needless == set()
+    own = [module for module in loaded if module.partition(".")[0] == "devbox"]
+    rooms = ("devbox.container.sync", "devbox.devcontainer.writing", "devbox.facts.model", "devbox.facts.checkout")
+    assert [module for module in own if module.startswith(rooms)] == []
+    assert len(own) <= 112, own
+
+
 def test_help_is_made_once_and_then_said_again() -> None:
     code = "import sys, devbox.__main__ as m\ntry: m.main(['--help'])\nexcept SystemExit: pass"
     report = f"{code}\nprint(' '.join(sys.modules), file=sys.stderr)"

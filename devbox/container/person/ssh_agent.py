@@ -14,7 +14,6 @@ import fcntl
 import os
 import sys
 from pathlib import Path as RealPath
-from socket import AF_UNIX, socket
 from typing import TYPE_CHECKING
 
 from devbox.files import private_folder
@@ -23,6 +22,7 @@ from devbox.paths import state_dir
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+    from socket import socket
 
     from devbox.devcontainer.model import Contract
     from devbox.facts.model import EngineFacts
@@ -110,6 +110,8 @@ def _start(folder: Path, check_seconds: float) -> bool:
         except BlockingIOError:
             return True
 
+        from socket import AF_UNIX, socket
+
         with socket(AF_UNIX) as listener:
             _listen(listener, folder)
             for number in (lock, listener.fileno()):
@@ -125,12 +127,11 @@ def _start(folder: Path, check_seconds: float) -> bool:
         os.close(lock)
 
 
-def _listen(listener: object, folder: Path) -> None:
+def _listen(listener: socket, folder: Path) -> None:
     """Bind the socket in `folder`, in the place of one that a dead proxy left.
 
     Its address goes through a descriptor of the folder: the whole path may be longer than the 107 bytes of an address.
     """
-    assert isinstance(listener, socket)  # noqa: S101  # the type is imported late
     (folder / SOCKET).unlink(missing_ok=True)
     place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -5,10 +5,10 @@ Contracts that devbox writes do not need it: their image's last stage makes the 
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from devbox.agent.hashes import sha256
 from devbox.container.desired import UserImage
 from devbox.container.steps import BuildImage
 from devbox.engine.spec import ImageBuild
@@ -40,7 +40,7 @@ def ids_layer(merged: Merged, image: Image, uid: int, gid: int) -> BuildImage:
     path = data_dir("dockerfiles") / _DOCKERFILE
     user = str(merged.remote_user)
     text = "\0".join((path.read_text(encoding="utf-8"), image.id, user, str(uid), str(gid)))
-    digest = hashlib.sha256(text.encode()).hexdigest()
+    digest = sha256(text.encode()).hexdigest()
     build = ImageBuild(
         dockerfile=str(path),
         context=str(path.parent),

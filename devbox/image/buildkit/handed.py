@@ -7,8 +7,6 @@ layers that it has not got yet, so what was sent once is not sent again.
 from __future__ import annotations
 
 import json
-import tarfile
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +47,9 @@ def handed(engine: Engine, build: ImageBuild, bases: Iterable[str], reporter: Re
 
 def _write(engine: Engine, name: str, folder: Path) -> None:
     """Write an image as an OCI layout. Where another build has written it meanwhile, that one stays."""
+    import tarfile
+    import tempfile
+
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as beside:
         archive, layout = Path(beside, "image.tar"), Path(beside, "layout")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devbox.agent.hashes import sha256
 from devbox.image.dockerfile.instructions import parse
 from devbox.image.dockerfile.stages import context_reads, read_stages
 from devbox.values import dataclass
@@ -77,7 +77,7 @@ def inputs_of(
         "bases": dict(base_ids),
         **({} if more is None else {"more": more}),
     }
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    digest = sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
     return Inputs(digest, tuple(notes))
 
 
@@ -130,6 +130,9 @@ def _file(path: Path, *, most: int) -> str:
             return f"special {stat.S_IFMT(status.st_mode)}"
         if status.st_size > most:
             return f"{status.st_mode:o} {status.st_size} {status.st_mtime_ns}"
+        # OpenSSL's, which is faster on large files, and takes longer to load.
+        import hashlib
+
         return f"{status.st_mode:o} {hashlib.sha256(path.read_bytes()).hexdigest()}"
     except OSError as error:
         return f"unreadable {error.errno}"
