@@ -4,8 +4,7 @@
 times a day.
 """
 
-from __future__ import annotations
-
+# Nothing is read from a file before `_run` is there, which knows what an interrupt means: not even `__future__`.
 import os
 import sys
 
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from typing import NoReturn, TextIO
 
 
-def devcontainer() -> NoReturn:
+def devcontainer() -> "NoReturn":
     """Run the process's arguments as those of the reference CLI: `devbox-devcontainer`, or a link to it."""
     _end(_run(["devcontainer", *sys.argv[1:]]))
 
@@ -26,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     return _run(argv, own=False)
 
 
-def _end(code: int) -> NoReturn:
+def _end(code: int) -> "NoReturn":
     """End the process at once, its streams flushed: to take all modules apart takes longer than many a command."""
     os._exit(code)
 
@@ -41,7 +40,7 @@ def _run(args: list[str], *, own: bool = True) -> int:
     return code if _flushed(sys.stdout) else code or 1
 
 
-def _flushed(stream: TextIO) -> bool:
+def _flushed(stream: "TextIO") -> bool:
     """Write what a stream holds back. What nobody takes is given up: else the interpreter complains at its end."""
     try:
         stream.flush()
