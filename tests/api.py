@@ -32,6 +32,6 @@ def empty_engine(socket: Path, images: Collection[str] = ()) -> Iterator[str]:
             """Say nothing."""
 
     with socketserver.ThreadingUnixStreamServer(str(socket), Empty) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"unix://{socket}"
         server.shutdown()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import itertools
 import os
 import shutil
@@ -54,7 +56,7 @@ def _session_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _isolation(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Hide the developer's settings and terminal. HOME stays: docker keeps its contexts and credentials there."""
-    _isolate(monkeypatch, tmp_path_factory.mktemp("devbox"))
+    _isolate(monkeypatch, tmp_path_factory.mktemp(f"devbox-{next(_numbers)}", numbered=False))
 
 
 def _isolate(patch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -63,13 +65,24 @@ def _isolate(patch: pytest.MonkeyPatch, folder: Path) -> None:
     patch.setenv("DEVBOX_STATE_DIR", str(folder / "state"))
     patch.setenv("DEVBOX_CONFIG_DIR", str(folder / "config"))
     patch.setenv("DEVBOX_CACHE_DIR", str(folder / "cache"))
-    # cmake and ninja come with the developers' tools, also where pytest is started by its path.
-    patch.setenv("PATH", os.pathsep.join(dict.fromkeys([str(Path(sys.executable).parent), *os.get_exec_path()])))
+    patch.setenv("PATH", os.pathsep.join(dict.fromkeys([*_tools(), *os.get_exec_path()])))
     patch.setenv("NO_COLOR", "1")
     patch.setenv("COLUMNS", "120")
     # What `make test` hands to a make that a test starts: it would say which folder it enters.
     for name in ("FORCE_COLOR", "CLICOLOR_FORCE", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
         patch.delenv(name, raising=False)
+
+
+@functools.cache
+def _tools() -> list[str]:
+    """Return the folders of the developers' tools, for a pytest that is started by its path.
+
+    cmake's package has the program itself in a folder of its own: the script on PATH takes longer to find it than it
+    takes to answer.
+    """
+    cmake = importlib.util.find_spec("cmake")
+    inner = [] if cmake is None or cmake.origin is None else [str(Path(cmake.origin).parent / "data/bin")]
+    return [*inner, str(Path(sys.executable).parent)]
 
 
 @pytest.fixture(scope="session")

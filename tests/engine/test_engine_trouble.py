@@ -315,7 +315,7 @@ class Old(http.server.BaseHTTPRequestHandler):
 def test_an_engine_that_is_too_old_is_told_before_a_build(lab: Lab, engine: Engine, tmp_path: Path) -> None:
     address = f"{tmp_path}/old.sock"
     with socketserver.ThreadingUnixStreamServer(address, Old) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         lab.environ = {"DOCKER_HOST": f"unix://{address}"}
         old = Engine(environ={**os.environ, **lab.environ})
         heard = Silent()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,7 @@ def recorded(
                 labs[case] = Lab.of(top / case, CORPUS / f"{case}.json")
                 theirs[case] = pool.submit(labs[case].reference_up, reference_cli)
 
+        @functools.cache
         def both(case: str) -> Both:
             lab = labs[case]
             return flat(lab, theirs[case].result()), flat(lab, lab.devbox_up())

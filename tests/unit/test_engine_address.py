@@ -62,7 +62,7 @@ def test_a_context_says_whether_any_certificate_will_do(
     tls.load_cert_chain(certificate, key)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         try:
             url = f"tcp://127.0.0.1:{server.server_port}"
             name = hashlib.sha256(b"far").hexdigest()

@@ -47,7 +47,7 @@ def answering(folder: Path, answer: bytes) -> Iterator[str]:
             self.wfile.write(b"HTTP/1.0 " + answer)
 
     with socketserver.UnixStreamServer(str(folder / "s"), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             yield f"unix://{folder / 's'}"
