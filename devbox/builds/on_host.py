@@ -16,7 +16,7 @@ from devbox.agent.volume import CURRENT
 from devbox.builds.compile_commands import Places, Rewritten, compilers, rewrite, toolkits
 from devbox.container.target import VOLUME
 from devbox.devcontainer.writing.write import keep_out
-from devbox.engine.exec import Exec, by_client
+from devbox.engine.exec import Exec, by_client, code_of
 from devbox.errors import BuildError, RefusedError
 from devbox.facts.checkout import gather
 from devbox.facts.git import git
@@ -195,6 +195,10 @@ def copy_headers(engine: Engine, target: Target, paths: Iterable[str], headers: 
         except BaseException:
             packer.kill()
             raise
+    if code_of(target.container, packer.returncode) < 0:
+        raise BuildError(
+            "the connection to the pod was lost, and headers may be missing", hint="the same command again"
+        )
     return count
 
 

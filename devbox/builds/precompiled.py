@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from devbox.agent.volume import STATE
 from devbox.container.inside.exec import exec_argv
 from devbox.container.target import VOLUME
+from devbox.engine.exec import code_of
 from devbox.errors import BuildError, UsageError
 from devbox.paths import expanded
 from devbox.values import dataclass
@@ -68,6 +69,6 @@ def _carried(path: Path, target: Target, engine: Engine, reporter: Reporter) -> 
         done = subprocess.run(
             argv, stdin=stream, capture_output=True, text=True, env=target.client_environ(engine.environ), check=False
         )
-    if done.returncode != 0:
+    if code_of(target.container, done.returncode) != 0:
         raise BuildError(f"cannot copy {path} into the build volume", detail=done.stderr.strip() or None)
     return place

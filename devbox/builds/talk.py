@@ -14,7 +14,7 @@ from devbox.agent.protocol import R
 from devbox.builds import deliver
 from devbox.container.inside.exec import execution, prepared
 from devbox.container.inside.unrunnable import BEGINNING, NotFoundError, unrunnable
-from devbox.engine.exec import by_client
+from devbox.engine.exec import by_client, code_of
 from devbox.errors import EXIT_INTERRUPTED, BuildError, EngineError, ProgramMissingError, Stopped
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def ask(
         if known.began or agent.code != deliver.MISSING or attempt != "first":
             break
         _deliver(target, engine, volume)
-    raise _failure(agent, engine, began=known.began)
+    raise _failure(agent, engine, began=known.began, pod=target.container if engine.is_cluster else None)
 
 
 def ask_alone(request: Request[R], args: Sequence[str], engine: Engine, *, on_event: OnEvent | None = None) -> R:
@@ -159,7 +159,7 @@ def _cut_by_signals(agent: _Line) -> Iterator[None]:
         restore()
 
 
-def _failure(agent: _Line, engine: Engine, *, began: bool) -> BuildError:
+def _failure(agent: _Line, engine: Engine, *, began: bool, pod: str | None = None) -> BuildError:
     reached = engine.trouble(agent.stderr)
     if reached is not None:
         return BuildError(reached.message, hint=reached.hint, detail=reached.detail)
@@ -174,13 +174,15 @@ def _failure(agent: _Line, engine: Engine, *, began: bool) -> BuildError:
             detail=agent.stderr,
         )
     # Of a command that came to its end kubectl says so; docker's client tells by its own end.
-    if agent.code < 0 or (engine.is_cluster and "command terminated with exit code" not in agent.stderr):
+    cut = agent.code < 0 or (engine.is_cluster and "command terminated with exit code" not in agent.stderr)
+    gone = cut and pod is not None and not ((engine.container(pod) or {}).get("State") or {}).get("Running")
+    if cut and not gone:
         return BuildError(
             f"the connection to the {'pod' if engine.is_cluster else 'container'} was cut during the build",
             hint="the same command again   # goes on from what is built; where the container is gone, devbox up first",
             detail=agent.stderr or None,
         )
-    if agent.code == KILLED:
+    if gone or agent.code == KILLED:
         return BuildError("the build was cut off: its container was stopped", hint="devbox up   # then build again")
     return BuildError(f"the build's agent ended with exit code {agent.code}", detail=agent.stderr or None)
 
@@ -202,7 +204,9 @@ def _exec(target: Target, engine: Engine, argv: list[str]) -> _Line:
     asked = execution(target, argv, environ=engine.environ)
     environ = target.client_environ(engine.environ)
     session = prepared(asked, environ)
-    return _ClientLine(by_client(asked, environ, engine.docker), environ) if session is None else _SocketLine(session)
+    if session is not None:
+        return _SocketLine(session)
+    return _ClientLine(by_client(asked, environ, engine.docker), environ, asked.container)
 
 
 class _Line:
@@ -314,9 +318,10 @@ class _ClientLine(_Line):
     Its stdin is a socket: unlike a pipe's, its end can be told while something is written to it, by a signal's handler.
     """
 
-    def __init__(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
+    def __init__(self, argv: Sequence[str], environ: Mapping[str, str], container: str = "") -> None:
         super().__init__()
         self._argv = argv
+        self._container = container
         self._environ = environ
 
     def __enter__(self) -> Self:
@@ -363,7 +368,7 @@ class _ClientLine(_Line):
         finally:
             if self._client.poll() is None:
                 self._client.kill()
-            self.code = self._client.wait()
+            self.code = code_of(self._container, self._client.wait())
             self._errors.seek(0)
             self.stderr = self._errors.read().decode("utf-8", "replace").strip()
             self._errors.close()

@@ -113,6 +113,15 @@ def by_client(asked: Exec, environ: Mapping[str, str], docker: str = "docker") -
     return [docker, *asked.args()]
 
 
+def code_of(container: str, code: int) -> int:
+    """Return a command's exit code by that of the client that executed it; -1 where this has not heard how it ended."""
+    if is_pod(container):
+        from devbox.engine.kubernetes import execution
+
+        return execution.code_of(code)
+    return code
+
+
 def terminal_size(descriptor: int) -> tuple[int, int]:
     """Return the height and the width of the terminal behind a descriptor, as the engine takes them."""
     size = os.get_terminal_size(descriptor)

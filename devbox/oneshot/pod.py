@@ -9,7 +9,7 @@ from devbox.container.inside.exec import execute
 from devbox.container.inside.find import running_container
 from devbox.container.sync.send import bring
 from devbox.container.target import ONE_SHOT
-from devbox.engine.kubernetes.cluster import Cluster
+from devbox.engine.kubernetes.cluster import NO_WAIT, Cluster
 from devbox.engine.kubernetes.place import Pod
 from devbox.engine.kubernetes.spec import written
 from devbox.errors import EngineError
@@ -35,14 +35,14 @@ def run_in_pod(
         raise EngineError("the pod of the dev container is gone", hint="devbox up")
     pod = another(there, f"{there['metadata']['name'][:50]}-{supervise.new_token()[:6]}", str(workspace))
     name = pod["metadata"]["name"]
-    removal = engine.argv(engine.removal(name))
+    removal = [*engine.removal(name), NO_WAIT]
     if dry_run:
         return [
             f"{engine.line(['create', '--filename=-'])} <<'END'\n{written(pod)}\nEND",
-            engine.line(engine.removal(name)),
+            engine.line(removal),
         ]
     bring(target, engine, reporter)
-    with supervise.watched(removal, removal, engine.environ):
+    with supervise.watched(engine.argv(removal), engine.argv(removal), engine.environ):
         engine.create(pod)
         engine.await_ready(name, "", reporter.info)
         made = engine.container(name)
@@ -50,7 +50,7 @@ def run_in_pod(
             raise EngineError(f"the pod {name} was deleted before it ran its command", hint="devbox run")
         place = target.inside(cwd) if cwd is not None else None
         code = execute(target._replace(container=made["Id"]), argv, environ=engine.environ, cwd=place)
-    engine.run([*engine.removal(name), "--wait=false"])
+    engine.run(removal)
     return code
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from devbox.container.inside.exec import run_watched
 from devbox.doctor import cluster as doctor
 from devbox.engine.api import ON, is_cluster
 from devbox.engine.docker import ContainerSummary
@@ -68,6 +70,28 @@ def test_nowhere_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sa
         cluster.resolved(said, {"PATH": f"{tmp_path}:/bin"})
 
 
+@pytest.mark.parametrize(("looks", "ends"), [(2, True), (10_000, False)])
+def test_what_is_deleted_is_gone_without_a_right_to_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: int, ends: bool
+) -> None:
+    """The other kubectl has an object that is about to go for so many looks."""
+    log, program = tmp_path / "log", tmp_path / "kubectl"
+    there = '{"kind":"Pod","metadata":{"deletionTimestamp":"2026-01-02T03:04:05Z"}}'
+    program.write_text(
+        f'#!/bin/sh\necho "$*" >>{log}\n'
+        f"case $* in *get*) [ $(grep -c get {log}) -gt {looks} ] || echo '{there}' ;; esac\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(cluster, "_LOOK_SECONDS", 0.01)
+    engine = cluster.Cluster(HERE, {"PATH": f"{tmp_path}:/usr/bin:/bin", "DEVBOX_TIMEOUT": "20" if ends else "0.1"})
+    with contextlib.nullcontext() if ends else pytest.raises(EngineError, match="the Pod p is about to go"):
+        engine.run(engine.stopping(str(Pod("p", "u", HERE)), 10))
+    first, *others = log.read_text().splitlines()
+    assert first.endswith("delete pod p --ignore-not-found --wait=false")
+    assert len(others) == looks + 1 or not ends
+
+
 def test_a_command_in_a_pod_says_no_secret(tmp_path: Path) -> None:
     file = tmp_path / "env"
     file.write_text("LONG=a 'b'\nBASH_FUNC_x%%=() { :; }\n")
@@ -76,13 +100,9 @@ def test_a_command_in_a_pod_says_no_secret(tmp_path: Path) -> None:
     assert argv[:6] == ["kubectl", f"--context={EKS.context}", "--namespace=team", "exec", "--stdin", "--tty"]
     assert argv[-4:] == ["env", "A=1", "cc", "-v"]
     assert "TOKEN" not in " ".join(argv)
-    assert Exec(str(POD), ("true",), interactive=False).argv_of()[3:] == [
-        "exec",
-        "devbox-x-1",
-        "--container=dev",
-        "--",
-        "true",
-    ]
+    plain = Exec(str(POD), ("true",), interactive=False).argv_of()
+    assert plain[3:8] == ["exec", "devbox-x-1", "--container=dev", "--", "sh"]
+    assert plain[-1] == "true"
 
 
 def test_what_is_in_no_argv_is_handed_over_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,13 +127,56 @@ def test_what_is_in_no_argv_is_handed_over_once(tmp_path: Path, monkeypatch: pyt
     )
     for turn in range(2):
         argv = by_client(asked, {name: value for name, value in environ.items() if name != "GONE"})
-        done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=True)
+        done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
+        assert execution.code_of(done.returncode) == 0
         assert done.stdout == f"a 'b' $c|s3c'ret\nline|unset|1|{tmp_path}"
         calls = log.read_text()
         assert "s3c" not in calls
         # What lasts was handed over the first time; what is secret each time, and is gone.
         assert calls.count("umask 077") == 2 + turn
         assert len(list((tmp_path / "shm").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "said"),
+    [
+        ("exit 0", 0, ""),
+        ("echo told >&2; exit 7", 7, "told\n"),
+        ("printf 'no end' >&2; exit 209", 1, "no end"),
+        ("printf 'command terminated' >&2", 0, "command terminated"),
+        ("echo told >&2; kill -9 $PPID", None, "told\n"),
+    ],
+)
+def test_the_end_of_a_command_is_heard_or_that_it_was_not(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    script: str,
+    code: int | None,
+    said: str,
+) -> None:
+    """The other kubectl ends with 0 where it was cut off, and tells the code else."""
+    program = tmp_path / "kubectl"
+    program.write_text(
+        '#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done\nshift\n"$@"\ncode=$?\n[ $code != 137 ] || exit 0\n'
+        'echo "command terminated with exit code $code" >&2\nexit $code\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    asked = Exec(str(POD), ("sh", "-c", script), interactive=False)
+    engine = cluster.Cluster(EKS, environ)
+    lines: list[str] = []
+    with pytest.raises(EngineError, match="was lost") if code is None else contextlib.nullcontext():
+        done = engine.execute(asked)
+        assert (done.code, done.stderr) == (code, said)
+    with pytest.raises(EngineError, match="was lost") if code is None else contextlib.nullcontext():
+        assert engine.follow(asked, lines.append, environ=environ).code == code
+        assert "\n".join(lines) == said.rstrip("\n")
+    with pytest.raises(EngineError, match="was lost") if code is None else contextlib.nullcontext():
+        argv = by_client(asked, environ)
+        assert run_watched(argv, environ=environ, end=["true"], pod=str(POD)) == code
+    assert capfd.readouterr().err.removesuffix("Killed\n") == said
 
 
 def _pod(**status: Any) -> JSON:
@@ -256,7 +319,7 @@ def test_the_doctor_takes_limits_as_a_pod_tells_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, level: str, said: str
 ) -> None:
     program = tmp_path / "kubectl"
-    program.write_text(f"#!/bin/sh\necho '{told}'\n")
+    program.write_text(f"#!/bin/sh\necho '{told}'\nexit 209\n")
     program.chmod(0o755)
     pod = ContainerSummary(str(POD), ("p",), "", "", "running", "", 0, {})
     monkeypatch.setattr(cluster.Cluster, "containers", lambda *_: (pod,))

@@ -96,10 +96,25 @@ def execute(
     client = target.client_environ(environ)
     session = prepared(asked, client)
     if session is None:
-        return run_watched(by_client(asked, client, docker), environ=client, end=end_argv(), on_signal=interrupted)
+        pod = asked.container if is_pod(asked.container) else None
+        if pod is not None and not terminal and _is_empty(0):
+            asked = asked._replace(interactive=False)
+        return run_watched(
+            by_client(asked, client, docker), environ=client, end=end_argv(), on_signal=interrupted, pod=pod
+        )
     from devbox.container.inside.attached import run_attached
 
     return run_attached(session, tty=terminal, environ=client, end=end_argv(), on_signal=interrupted)
+
+
+def _is_empty(stream: int) -> bool:
+    """Tell whether a stream is /dev/null. To say to a pod that there is nothing to read may cost what it writes."""
+    null = (1, 3)
+    try:
+        device = os.fstat(stream).st_rdev
+    except OSError:
+        return True
+    return (os.major(device), os.minor(device)) == null
 
 
 def prepared(asked: Exec, environ: Mapping[str, str]) -> Session | None:
@@ -124,12 +139,19 @@ def run_watched(
     end: list[str],
     on_signal: Mapping[int, list[str]] | None = None,
     on_death: list[str] | None = None,
+    pod: str | None = None,
 ) -> int:
-    """Run the docker client `args` on this process's streams and return its exit code.
+    """Run the docker client `args` on this process's streams and return its exit code; for a `pod` it is kubectl.
 
     If it dies of a signal, or this process gets one, the command `end` is run, which has to end what the client
-    started; `on_signal` has other commands for some signals, `on_death` is for the death of this process.
+    started; `on_signal` has other commands for some signals, `on_death` is for the death of this process. Raises
+    EngineError where it was cut off from the pod.
     """
+    said = None
+    if pod is not None:
+        from devbox.engine.kubernetes import execution
+
+        said = execution.Stderr()
     stoppers = [one for one in (SIGINT, SIGTERM, SIGHUP) if signal.getsignal(one) is not signal.SIG_IGN]
     watcher = supervise.watch(end if on_death is None else on_death, environ=environ)
     # The signals are blocked and waited for together with the client's end: whichever comes first is seen, and no
@@ -138,11 +160,21 @@ def run_watched(
     try:
         try:
             reset = [*stoppers, signal.SIGPIPE, signal.SIGXFSZ]
-            client = os.posix_spawnp(args[0], args, dict(environ), setsigdef=reset, setsigmask=before)
+            streams = [] if said is None else [(os.POSIX_SPAWN_DUP2, said.end, 2)]
+            client = os.posix_spawnp(
+                args[0], args, dict(environ), file_actions=streams, setsigdef=reset, setsigmask=before
+            )
         except FileNotFoundError:
             raise ProgramMissingError(args[0]) from None
+        if said is not None:
+            said.begin()
         watcher.client(client)
         stopped, code = _wait(client, {*stoppers, SIGCHLD})
+        if not stopped and pod is not None and said is not None:
+            said.finish()
+            code = execution.code_of(code)
+            if code < 0:
+                raise execution.lost(pod)
         if not stopped:
             return code
         # From here on a second signal kills this process in the ordinary way, and the watcher takes over.

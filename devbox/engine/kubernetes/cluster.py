@@ -23,7 +23,7 @@ from devbox.engine.api import CLUSTER, ON, is_cluster, patience
 from devbox.engine.docker import ContainerSummary, Engine
 from devbox.engine.exec import is_pod
 from devbox.engine.kubernetes import seen
-from devbox.engine.kubernetes.execution import handed_over
+from devbox.engine.kubernetes.execution import code_of, handed_over, lost
 from devbox.engine.kubernetes.place import CONTAINER, QUESTION_SECONDS, Place, Pod
 from devbox.engine.kubernetes.spec import MANAGED, OWNER, WORKSPACE, written
 from devbox.engine.kubernetes.trouble import Progress, explain, progress, unreachable
@@ -43,6 +43,9 @@ _GONE_SECONDS = 30.0
 # A person, a queue or a large image may be waited for.
 READY_SECONDS = 300.0
 _LOOK_SECONDS = 0.4
+# Longer than a pod may take to end: see `spec`.
+_GOING_SECONDS = 60.0
+NO_WAIT = "--wait=false"
 # What kubectl adds about a command's own exit code.
 _EXIT_CODE = re.compile(r"command terminated with exit code \d+\n?\Z")
 _VERBS = frozenset({"get", "create", "delete", "exec", "logs", "auth", "config", "version", "cluster-info"})
@@ -157,8 +160,12 @@ class Cluster(Engine):
     ) -> process.Completed:
         """Run kubectl to its end. A question is asked again while the API server is gone, for a moment.
 
-        Raises EngineError with the cluster's reason.
+        What is deleted is gone afterwards. Raises EngineError with the cluster's reason.
         """
+        # kubectl itself would wait by a watch, which is a right of its own, and without it tries for ever.
+        awaited = args[0] == "delete" and NO_WAIT not in args
+        if awaited:
+            args = [*args, NO_WAIT]
         until = time.monotonic() + patience(self.named, _GONE_SECONDS)
         while True:
             done = self._once(args, input_text, timeout, secrets)
@@ -167,7 +174,21 @@ class Cluster(Engine):
             time.sleep(1)
         if not done.ok and (check or unreachable(done.stderr)):
             raise self.trouble(done.stderr) or process.CommandError(done)
+        if awaited and done.ok:
+            self._await_end(*args[1:3])
         return done
+
+    def _await_end(self, kind: str, name: str) -> None:
+        """Wait until an object is gone, or another of its name is there. Raises EngineError."""
+        seconds = patience(self.named, _GOING_SECONDS)
+        until = time.monotonic() + seconds
+        while (there := self.object(kind, name)) is not None and there["metadata"].get("deletionTimestamp"):
+            if time.monotonic() > until:
+                raise EngineError(
+                    f"the {there['kind']} {name} is about to go, and is not gone after {seconds:g} s",
+                    hint=shlex.join(self.place.kubectl("describe", kind, name, seconds=None)),
+                )
+            time.sleep(_LOOK_SECONDS)
 
     def _once(
         self,
@@ -192,21 +213,28 @@ class Cluster(Engine):
         done = process.run(
             handed_over(asked, self.named), check=False, input_text=input_text, environ=self.named, timeout=timeout
         )
-        if not done.ok and (known := self.trouble(done.stderr)) is not None and not _EXIT_CODE.search(done.stderr):
-            raise known
-        return process.Completed(done.argv, done.code, done.stdout, _EXIT_CODE.sub("", done.stderr))
+        return self._ended(asked, done)
 
     def follow(self, asked: Exec, on_line: Callable[[str], None], *, environ: Mapping[str, str]) -> process.Completed:
         """Run a command in a pod, passing on each line as it comes."""
 
         def passed_on(line: str) -> None:
-            if not _EXIT_CODE.fullmatch(line):
-                on_line(line)
+            said = _EXIT_CODE.sub("", line)
+            if said or not line:
+                on_line(said)
 
         done = process.stream(handed_over(asked, environ), passed_on, environ=environ)
-        if not done.ok and not _EXIT_CODE.search(done.stderr):
-            self.raise_known(done.stderr, ())
-        return process.Completed(done.argv, done.code, "", _EXIT_CODE.sub("", done.stderr))
+        return self._ended(asked, done)
+
+    def _ended(self, asked: Exec, done: process.Completed) -> process.Completed:
+        """Return how a command ended, by its kubectl. Raises EngineError where it was cut off."""
+        code = code_of(done.code)
+        said, ends = _EXIT_CODE.subn("", done.stderr)
+        if not ends and (known := self.trouble(done.stderr)) is not None:
+            raise known
+        if code < 0:
+            raise lost(asked.container)
+        return process.Completed(done.argv, code, done.stdout, said)
 
     def trouble(self, said: str, args: Sequence[str] = ()) -> EngineError | None:  # noqa: ARG002
         """Return the error for a kubectl that failed, where the reason is known."""
@@ -345,7 +373,7 @@ class Cluster(Engine):
             if now.how == "ready":
                 return
             if now.how == "failed":
-                self.run(self.removal(pod), check=False)
+                self.run([*self.removal(pod), NO_WAIT], check=False)
                 raise EngineError(now.why, hint=now.hint)
             if time.monotonic() > until:
                 raise EngineError(
