@@ -100,8 +100,14 @@ def noise_of(workspace: Workspace, rounds: int) -> float:
 
 def waited(case: str, pair: Sequence[Subject], workspace: Workspace, options: Options) -> Waited:
     """Measure the engine's part of devbox's command and of the other's, which is the second of the `pair`."""
-    (mine, whole), (theirs, all_of_it) = (engine.part(one, workspace, options.few) for one in pair)
-    return Waited(case, mine / whole, theirs / all_of_it, mine / all_of_it)
+    mine, theirs = (engine.part(one, workspace, options.few) for one in pair)
+    return Waited(
+        case,
+        mine.waited / mine.whole,
+        theirs.waited / theirs.whole,
+        mine.waited / theirs.whole,
+        (mine.requests, theirs.requests),
+    )
 
 
 def start_up(workspace: Workspace, options: Options) -> Iterator[Result]:

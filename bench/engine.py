@@ -16,7 +16,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from devbox.engine.api import socket_path
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from bench.measure import Subject
     from bench.workspace import Workspace
+
+
+_METHODS = (b"GET /", b"HEAD /", b"POST /", b"PUT /", b"DELETE /")
 
 
 class Relay:
@@ -76,10 +79,11 @@ class _Connection:
 
 
 class Between(Relay):
-    """Notes from when until when each connection waits for an answer."""
+    """Notes from when until when each connection waits for an answer, and counts the requests."""
 
     def __init__(self, path: Path, engine: str) -> None:
         """Listen at `path` and carry to the socket `engine`."""
+        self.requests = 0
         self._waits: list[tuple[float, float]] = []
         self._connections: defaultdict[int, _Connection] = defaultdict(_Connection)
         listening = socket.socket(socket.AF_UNIX)
@@ -91,6 +95,7 @@ class Between(Relay):
         now, state = time.perf_counter(), self._connections[connection]
         if asked:
             state.asked += [now] if data else []
+            self.requests += data.startswith(_METHODS)
         elif data or state.runs:
             # From the first question that has had no answer yet; what comes unasked was asked for before.
             first = min((one for one in state.asked if one > state.last), default=state.last)
@@ -126,20 +131,29 @@ def between(environ: dict[str, str]) -> Iterator[tuple[Between, dict[str, str]]]
             found.close()
 
 
-def part(subject: Subject, workspace: Workspace, rounds: int) -> tuple[float, float]:
-    """Return the medians of the engine's part and of the whole of a command, in seconds of one and the same run.
+class Part(NamedTuple):
+    """The seconds for which the engine was waited for, and those of the whole command; and what it was asked."""
+
+    waited: float
+    whole: float
+    requests: int
+
+
+def part(subject: Subject, workspace: Workspace, rounds: int) -> Part:
+    """Return the engine's part of a command in the run that took the median time.
 
     Raises CalledProcessError where the command fails.
     """
-    taken: list[tuple[float, float]] = []
+    taken: list[Part] = []
     with between(dict(workspace.environ)) as (path, environ):
         for number in range(-1, rounds):
             subject.prepare()
+            path.requests = 0
             start = time.perf_counter()
             subprocess.run(
                 subject.argv, cwd=workspace.path, env=environ, stdin=subprocess.DEVNULL, capture_output=True, check=True
             )
             end = time.perf_counter()
             if number >= 0:
-                taken.append((path.waited(start, end), end - start))
-    return sorted(taken, key=lambda one: one[1])[len(taken) // 2]
+                taken.append(Part(path.waited(start, end), end - start, path.requests))
+    return sorted(taken, key=lambda one: one.whole)[len(taken) // 2]

@@ -98,12 +98,14 @@ class Waited:
     """How much of a command's time the engine had to answer, of devbox's and of another tool's: parts of 1.
 
     `floor` is the engine's part under devbox beside the whole time of the other tool: no client can be below it.
+    `requests` are how many the engine gets from each.
     """
 
     case: str
     devbox: float
     other: float
     floor: float
+    requests: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,14 +162,17 @@ def markdown(results: Iterable[Result], facts: Sequence[tuple[str, str]]) -> str
 
 def _waited(results: Iterable[Result]) -> list[str]:
     rows = [
-        f"| {one.case} | {one.devbox:.0%} | {one.other:.0%} | {one.floor:.2f} |"
+        f"| {one.case} | {one.devbox:.0%} | {one.other:.0%} | {one.floor:.2f} | {one.requests[0]} | {one.requests[1]} |"
         for one in results
         if isinstance(one, Waited)
     ]
     return ["", *_WAITED, *rows] if rows else []
 
 
-_WAITED = ("| the engine's part | of devbox's time | of the other's | least ratio there can be |", "|---|--:|--:|--:|")
+_WAITED = (
+    "| the engine's part | of devbox's time | of the other's | least ratio | devbox's requests | the other's |",
+    "|---|--:|--:|--:|--:|--:|",
+)
 _COUNTED = ("| docker processes | devbox | devcontainer |", "|---|--:|--:|")
 
 
@@ -217,7 +222,10 @@ def as_json(results: Iterable[Result], facts: Sequence[tuple[str, str]]) -> str:
         if isinstance(one, Skipped)
         else {"case": one.case, "docker_processes": {"devbox": one.devbox, "devcontainer": one.reference}}
         if isinstance(one, Counted)
-        else {"case": one.case, "engine": {"devbox": one.devbox, "other": one.other, "floor": one.floor}}
+        else {
+            "case": one.case,
+            "engine": {"devbox": one.devbox, "other": one.other, "floor": one.floor, "requests": one.requests},
+        }
         if isinstance(one, Waited)
         else {
             "case": one.case,

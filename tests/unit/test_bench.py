@@ -91,13 +91,14 @@ def test_the_engine_is_waited_for_from_a_question_to_the_last_of_its_answer(tmp_
             behind = server.accept()[0]
             times = [time.perf_counter()]
             for said in (b"first", b"second"):
-                client.sendall(b"?")
-                assert behind.recv(16) == b"?"
+                client.sendall(b"GET /")
+                assert behind.recv(16) == b"GET /"
                 behind.sendall(said)
                 assert client.recv(16) == said
                 times.append(time.perf_counter())
             behind.close()
             assert client.recv(16) == b""
+    assert found.requests == 2
     whole = found.waited(times[0], times[2])
     assert 0 < whole <= times[2] - times[0]
     assert found.waited(times[0], times[1]) + found.waited(times[1], times[2]) == pytest.approx(whole)
