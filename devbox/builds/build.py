@@ -56,11 +56,15 @@ def build(
 
     The whole log is kept on the host, below `state_dir()/logs/build`. Ctrl-C ends the compilers inside, closes the
     record, and comes back as a report with code 130. Raises UsageError for a build type that the framework does not
-    have, BuildError where a build cannot even begin. `on_healed` is told of the files whose times were set, `on_event`
-    of everything that goes on, by the names in docs/caches.md.
+    have, and for a workspace to start from that has no trees; BuildError where a build cannot even begin. `on_healed`
+    is told of the files whose times were set, `on_event` of everything that goes on, by the names in docs/caches.md.
     """
     reporter.mask.hide(request.cache.secrets())
     asked = order(request, target)
+    if request.seed not in {"auto", "none"}:
+        from devbox.builds.seed import require
+
+        require(request.seed, engine)
     done, log, complaints = carry_out(
         asked,
         target,

@@ -38,6 +38,12 @@ def named(choice: str, workspace: Path) -> str:
     return folder
 
 
+def require(choice: str, engine: Engine) -> None:
+    """Raise UsageError where the workspace `choice` has no build volume, also if no tree will be copied."""
+    if not engine.is_cluster:
+        _volumes_of(choice, build_volumes(engine))
+
+
 def seed(wanted: WantSeed, choice: str, target: Target, engine: Engine, reporter: Reporter) -> None:
     """Answer the agent's question for a tree to copy: look for the nearest and have it copied.
 
@@ -85,14 +91,18 @@ def _offered(choice: str, target: Target, engine: Engine, own: str | None) -> li
     """Return the volumes that a tree may be taken from, each with whether it belongs to the same repository."""
     volumes = [volume for volume in build_volumes(engine) if volume.name != own]
     if choice != AUTO:
-        name = volume_name(os.getuid(), "build", choice)
-        named = [volume for volume in volumes if volume.name == name or _same(volume.workspace, choice)]
-        if not named:
-            raise UsageError(f"{choice} has no build trees", hint="devbox builds list")
-        return [(volume, True) for volume in named]
+        return [(volume, True) for volume in _volumes_of(choice, volumes)]
     common = repository(target.workspace)
     known = [(volume, common is not None and _repository_of(volume) == common) for volume in volumes]
     return sorted(known, key=lambda one: not one[1])[:MOST]
+
+
+def _volumes_of(workspace: str, volumes: list[BuildVolume]) -> list[BuildVolume]:
+    name = volume_name(os.getuid(), "build", workspace)
+    found = [volume for volume in volumes if volume.name == name or _same(volume.workspace, workspace)]
+    if not found:
+        raise UsageError(f"{workspace} has no build trees", hint="devbox builds list --all")
+    return found
 
 
 def _same(one: str | None, other: str) -> bool:

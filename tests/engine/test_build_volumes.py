@@ -13,7 +13,7 @@ import pytest
 
 from devbox.builds.volumes import BuildVolume, Doomed, build_volumes, details, find_trees, remove, with_trees
 from devbox.devcontainer.identity import volume_name
-from devbox.errors import BuildError
+from devbox.errors import BuildError, UsageError
 from devbox.reporter import Silent
 from tests.engine.lab import COUNT, Place, part, small_tree
 
@@ -173,6 +173,9 @@ class TestSeeding:
             report = second.build_with(said, seed=str(place.workspace))
             assert report.compiled == COUNT
             assert any("has no tree" in warning for warning in said.warnings)
+            # Checked also where the tree is there and nothing is copied.
+            with pytest.raises(UsageError, match="/nope has no build trees"):
+                second.build(seed="/nope")
         finally:
             forget(second)
 
