@@ -56,7 +56,7 @@ def _session_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _isolation(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Hide the developer's settings and terminal. HOME stays: docker keeps its contexts and credentials there."""
-    _isolate(monkeypatch, tmp_path_factory.mktemp(f"devbox-{next(_numbers)}", numbered=False))
+    _isolate(monkeypatch, tmp_path_factory.mktemp(f"devbox{next(_numbers)}", numbered=False))
 
 
 def _isolate(patch: pytest.MonkeyPatch, folder: Path) -> None:

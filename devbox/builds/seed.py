@@ -18,6 +18,8 @@ from devbox.paths import expanded
 from devbox.trust.reach import is_inside
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from devbox.agent.protocol import WantSeed
     from devbox.container.target import Target
     from devbox.engine.docker import Engine
@@ -97,7 +99,7 @@ def _offered(choice: str, target: Target, engine: Engine, own: str | None) -> li
     return sorted(known, key=lambda one: not one[1])[:MOST]
 
 
-def _volumes_of(workspace: str, volumes: list[BuildVolume]) -> list[BuildVolume]:
+def _volumes_of(workspace: str, volumes: Iterable[BuildVolume]) -> list[BuildVolume]:
     name = volume_name(os.getuid(), "build", workspace)
     found = [volume for volume in volumes if volume.name == name or _same(volume.workspace, workspace)]
     if not found:

@@ -16,14 +16,14 @@ import shutil
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbox.facts.certificates import additions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SUITES = {"debian12": "bookworm", "debian13": "trixie", "ubuntu22.04": "jammy", "ubuntu24.04": "noble"}
@@ -34,6 +34,7 @@ UBUNTU_KEYS_SHA256 = "80a36b0a6de2f69f49d2df75ef473ccde121e9e190b9ea01d20a4f6377
 UNSIGNED = ("--aptopt=Acquire::AllowInsecureRepositories true", "--aptopt=APT::Get::AllowUnauthenticated true")
 AUTHORITIES = "/usr/local/share/ca-certificates"
 COMMANDS = ("demo", "check")
+USERS = ("root", "dev")
 # Makes what the package base begins with, as where no registry answers, or what the error names in its place. The
 # engine's own one is left alone.
 BASE = """\
@@ -109,16 +110,22 @@ def image_of(system: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A running bare machine. `place` is a folder that it has at the same path, since the engine is this machine's."""
+    """A running bare machine. `place` is a folder that it has at the same path, since the engine is this machine's.
+
+    So has it the folders of temporary files of its users, `scratch`, whose paths are short: sockets are made in them.
+    """
 
     name: str
     place: Path
+    scratch: Mapping[str, Path] = field(hash=False)
 
     def run(self, command: str, user: str = "root", *, code: int | None = 0) -> tuple[int, str]:
         """Run a shell command in the checkout, and return its exit code and what it said."""
         home = self.place / user
-        argv = ["docker", "exec", "--user", user, "--workdir", str(home / "devbox"), "--env", f"HOME={home}"]
-        argv += ["--env", f"TMPDIR={home}/tmp", "--env", f"PIP_CACHE_DIR={home}/pip", self.name, "bash", "-c", command]
+        variables = {"HOME": home, "TMPDIR": self.scratch[user], "PIP_CACHE_DIR": home / "pip"}
+        argv = ["docker", "exec", "--user", user, "--workdir", str(home / "devbox")]
+        argv += [f"--env={variable}={value}" for variable, value in variables.items()]
+        argv += [self.name, "bash", "-c", command]
         done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         (home / "log").open("a").write(f"$ {command}\n{done.stdout}\n")
         if code not in {None, done.returncode}:
@@ -147,13 +154,15 @@ def machine(system: str, place: Path) -> Iterator[Machine]:
     name = f"devbox-bare-{os.getpid()}-{system}"
     socket = Path("/var/run/docker.sock").resolve()
     argv = ["docker", "run", "--detach", "--init", "--privileged", "--network=host", "--name", name]
-    argv += ["--volume", f"{socket}:/var/run/docker.sock", "--volume", f"{place}:{place}"]
+    scratch = {user: Path(tempfile.mkdtemp(prefix="")) for user in USERS}
+    argv += ["--volume", f"{socket}:/var/run/docker.sock"]
+    argv += [word for folder in (place, *scratch.values()) for word in ("--volume", f"{folder}:{folder}")]
     run([*argv, image_of(system), "sleep", "infinity"])
     try:
-        one = Machine(name, place)
-        for user in ("root", "dev"):
+        one = Machine(name, place, scratch)
+        for user in USERS:
+            scratch[user].chmod(0o755)
             (place / user / "devbox").mkdir(parents=True)
-            (place / user / "tmp").mkdir()
             run(["git", "clone", "--quiet", "--no-hardlinks", REPOSITORY, place / user / "devbox"])
         for path, _, _ in additions():
             run(["docker", "cp", path, f"{name}:{AUTHORITIES}/{path.stem}.crt"])
@@ -161,18 +170,20 @@ def machine(system: str, place: Path) -> Iterator[Machine]:
         one.run(
             f"update-ca-certificates; getent group {group} || groupadd --gid {group} dockers;"
             f" useradd --create-home --home-dir {place}/dev --groups $(getent group {group} | cut -d: -f1) dev;"
-            f" chown -R dev: {place}/dev"
+            f" chown -R dev: {place}/dev {scratch['dev']}"
         )
         yield one
     finally:
         run(["docker", "rm", "--force", "--volumes", name])
+        for folder in scratch.values():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def main() -> None:
     """Try each system that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("systems", nargs="*", metavar="SYSTEM", help=f"of {', '.join(SUITES)}; all by default")
-    parser.add_argument("--user", choices=("root", "dev"), help="that person alone")
+    parser.add_argument("--user", choices=USERS, help="that person alone")
     parser.add_argument("--target", action="append", help=f"of make; by default {' and '.join(COMMANDS)}")
     parser.add_argument("--keep", action="store_true", help="keep the folder with the logs")
     options = parser.parse_args()
@@ -181,7 +192,7 @@ def main() -> None:
     try:
         for system in options.systems or SUITES:
             with machine(system, place / system) as one:
-                for user in [options.user] if options.user else ("root", "dev"):
+                for user in [options.user] if options.user else USERS:
                     if user == "dev":
                         one.run(".ci/ensure-engine")
                     for target in options.target or COMMANDS:

@@ -118,7 +118,8 @@ def stands_in(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], 
 
     @cache
     def make(page: str, tree: str) -> Path:
-        top = tmp_path_factory.mktemp("checkout") / tree
+        # Short, since a dry run cuts long words.
+        top = tmp_path_factory.mktemp("w") / tree
         for name, text in PAGES[page]["trees"][tree].items():
             path = top / name
             path.parent.mkdir(parents=True, exist_ok=True)
