@@ -377,8 +377,9 @@ def mount(text: str, folder: Path) -> str:
 
 def place(text: str, _: Path) -> str:
     """Read where containers run: `docker`, or `kubernetes[:CONTEXT[/NAMESPACE]]`. Raises UsageError."""
-    if text.partition(":")[0] != "kubernetes" and text != "docker":
-        raise UsageError(f"'{text}' is nowhere that containers run", hint="docker, or kubernetes[:CONTEXT[/NAMESPACE]]")
+    from devbox.engine.kubernetes.place import asked_for
+
+    asked_for(text)
     return text
 
 

@@ -103,13 +103,21 @@ def last_contract(workspace: str) -> str | None:
     return None if remembered is None else remembered.contract
 
 
-def remember(workspace: Path, *, contract: Path | str | None, framework: str | None, on: str | None = "") -> None:
-    """Remember the contract in force of a workspace, its framework, and where it runs; with `on` empty, as before."""
+def remember(workspace: Path, *, contract: Path | str | None, framework: str | None) -> None:
+    """Remember the contract in force of a workspace, and its framework."""
     before = recall(workspace)
-    place = (before.on if before is not None else None) if on == "" else on
-    new = Workspace(str(workspace), None if contract is None else str(contract), framework, place)
+    on = None if before is None else before.on
+    _note(Workspace(str(workspace), None if contract is None else str(contract), framework, on), before)
+
+
+def remember_up(workspace: Path, *, contract: Path | str, framework: str | None, on: str | None) -> None:
+    """Remember what `remember` does, and where the containers run, as `place_of` returns it."""
+    _note(Workspace(str(workspace), str(contract), framework, on), recall(workspace))
+
+
+def _note(new: Workspace, before: Workspace | None) -> None:
     if before != new:
-        _write(_workspace_file(workspace, ".json"), new._asdict())
+        _write(_workspace_file(new.path, ".json"), new._asdict())
         if new.on is not None:
             _folder(_ON).touch()
 

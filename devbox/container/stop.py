@@ -38,7 +38,6 @@ JSON = dict[str, Any]
 STOP_SECONDS = 10
 # How long a helper may look into a volume that is to be removed.
 HELPER_SECONDS = 30.0
-_BUSY = frozenset({"running", "paused", "restarting"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +95,9 @@ def _candidate(engine: Engine, workspace: Path) -> Candidate | None:
 def _containers(engine: Engine, workspace: Path) -> tuple[str, tuple[ContainerSummary, ...]]:
     """Return the folder whose dev containers are meant, this one or one above it, and these containers."""
     found = _candidate(engine, workspace)
-    # A pod that waits for its node was never used.
-    there = containers_of(engine, str(workspace)) if found is None and engine.is_cluster else ()
-    if found is None and not there:
+    if found is None:
         raise _none(workspace)
-    folder = str(workspace) if found is None else found.workspace
-    return folder, there or containers_of(engine, folder)
+    return found.workspace, containers_of(engine, found.workspace)
 
 
 def _projects(
@@ -129,8 +125,7 @@ def stop(engine: Engine, workspace: Path, reporter: Reporter) -> Stopped:
     members = {one.id: one for group in (containers, *projects.values()) for one in group}
     # The engine's list is a copy that may be a moment old: right after a stop it still says "running".
     states = {one["Id"]: one["State"]["Status"] for one in engine.inspect("container", list(members))}
-    busy = _BUSY | ({"created"} if engine.is_cluster else set())
-    running = [one for one in members.values() if states.get(one.id) in busy]
+    running = [one for one in members.values() if states.get(one.id) in engine.busy]
     for project in projects:
         if any(project_of(one.labels) == project for one in running):
             with reporter.step(f"Stopping the services of {project}"):
@@ -268,7 +263,7 @@ def _remove_volume(engine: Engine, name: str, workspace: str) -> None:
     """
     deadline = time.monotonic() + HELPER_SECONDS
     while True:
-        done = engine.run(engine.volume_removal(name), check=engine.is_cluster)
+        done = engine.run(engine.volume_removal(name), check=False)
         if done.ok or "no such volume" in done.stderr.lower():
             memory.forget_image(name)
             return
@@ -291,5 +286,5 @@ def _was_left(engine: Engine, inspected: JSON, workspace: str) -> bool:
     """Tell whether a container is devbox's own for one command, and was left by one that was killed."""
     labels = inspected["Config"]["Labels"] or {}
     ours = HELPER in labels or labels.get(ONE_SHOT) == workspace
-    ended = inspected["State"]["Status"] not in _BUSY
+    ended = inspected["State"]["Status"] not in engine.busy
     return ours and ended and is_for_one_command(engine, labels, inspected["Image"])

@@ -81,6 +81,8 @@ class Engine:
 
     # Whether what is made there is a pod of a cluster: see `devbox.engine.kubernetes`.
     is_cluster = False
+    # The states of a container that holds what others could have, and can be stopped.
+    busy = frozenset({"running", "paused", "restarting"})
 
     def __init__(self, *, docker: str = "docker", environ: Mapping[str, str] | None = None) -> None:
         """Take the docker program and the environment that names the engine (the process's own by default)."""

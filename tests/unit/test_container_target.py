@@ -163,10 +163,10 @@ def test_a_workspace_is_remembered_by_its_path(tmp_path: Path) -> None:
     assert memory.recall(work) == (str(work), str(work / "devcontainer.json"), "cuda", None)
     assert (memory.place_of(work), memory.any_on_cluster()) == (None, False)
     assert memory.known() == (memory.recall(work),)
-    memory.remember(work, contract=None, framework="cuda", on="kubernetes:c/n")
+    memory.remember_up(work, contract=work, framework="cuda", on="kubernetes:c/n")
     memory.remember(work, contract=work / "other.json", framework="cuda")
     assert (memory.place_of(work), memory.any_on_cluster()) == ("kubernetes:c/n", True)
-    memory.remember(work, contract=None, framework="cuda", on=None)
+    memory.remember_up(work, contract=work, framework="cuda", on=None)
     assert memory.place_of(work) is None
 
 

@@ -21,6 +21,7 @@ from devbox.container.target import (
     not_running,
 )
 from devbox.devcontainer.spelling import host_spelling
+from devbox.engine.exec import is_pod
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -59,7 +60,12 @@ def candidate(engine: Engine, workspace: Path) -> Candidate | None:
 def is_proven(container: ContainerSummary, folder: str) -> bool:
     """Tell whether a container is a dev container of `folder` by more than its label."""
     mounted = mounts_of(folder, (str(mount.get("Source")) for mount in container.mounts))
-    return mounted or memory.has_used(container.id)
+    return _counts(container.id, mounted=mounted)
+
+
+def _counts(container: str, *, mounted: bool) -> bool:
+    # A pod is asked for by its owner, and one that waits for its node was never used.
+    return mounted or is_pod(container) or memory.has_used(container)
 
 
 def _candidates(containers: Iterable[ContainerSummary]) -> list[Candidate]:
@@ -74,7 +80,7 @@ def _candidates(containers: Iterable[ContainerSummary]) -> list[Candidate]:
         )
         for one in containers
     ]
-    return [one for one in found if one.mounted or memory.has_used(one.id)]
+    return [one for one in found if _counts(one.id, mounted=one.mounted)]
 
 
 def containers_of(engine: Engine, folder: str, config_file: str | None = None) -> tuple[ContainerSummary, ...]:

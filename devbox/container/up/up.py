@@ -473,7 +473,7 @@ def _settled(run: Run, force: InForce, prospect: Prospect, inspected: JSON | Non
     run.is_up = True
     memory.attempt_file(request.path).unlink(missing_ok=True)
     on = str(run.place.address.url) if run.place.is_cluster else None
-    memory.remember(request.path, contract=contract.path, framework=contract.record.framework, on=on)
+    memory.remember_up(request.path, contract=contract.path, framework=contract.record.framework, on=on)
     target, log = settle(run, contract, prospect.merged, inspected, fresh=todo.outcome != "running")
     hint = advice(request.path, contract.path)
     return replace(

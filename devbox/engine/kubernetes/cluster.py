@@ -24,7 +24,7 @@ from devbox.engine.docker import ContainerSummary, Engine
 from devbox.engine.exec import is_pod
 from devbox.engine.kubernetes import seen
 from devbox.engine.kubernetes.execution import code_of, handed_over, lost
-from devbox.engine.kubernetes.place import CONTAINER, QUESTION_SECONDS, Place, Pod
+from devbox.engine.kubernetes.place import CONTAINER, QUESTION_SECONDS, Place, Pod, asked_for
 from devbox.engine.kubernetes.spec import MANAGED, OWNER, WORKSPACE, written
 from devbox.engine.kubernetes.trouble import Progress, explain, progress, unreachable
 from devbox.errors import EngineError, ProgramMissingError, UsageError, last_lines
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 JSON = dict[str, Any]
 
-DOCKER = "docker"
 OWNER_VARIABLE = "DEVBOX_KUBERNETES_OWNER"
 # Of one that is gone for a moment, such as a control plane that is made anew.
 _GONE_SECONDS = 30.0
@@ -61,13 +60,9 @@ def resolved(on: str, environ: Mapping[str, str]) -> str:
 
     Raises UsageError for what is none, or a context that kubectl does not know.
     """
-    if on == DOCKER:
+    rest = asked_for(on)
+    if rest is None:
         return on
-    kind, _, rest = on.partition(":")
-    if kind != CLUSTER:
-        raise UsageError(
-            f"'{on}' is nowhere that containers run", hint=f"--on {DOCKER}, or --on {CLUSTER}[:CONTEXT[/NAMESPACE]]"
-        )
     known = _config(environ)
     spaces = {
         one["name"]: (one.get("context") or {}).get("namespace") or "default" for one in known.get("contexts") or ()
@@ -113,6 +108,8 @@ class Cluster(Engine):
     """A namespace of a cluster, asked by kubectl."""
 
     is_cluster = True
+    # One that waits for its node stands in a queue.
+    busy = Engine.busy | {"created"}
 
     def __init__(self, place: Place, environ: Mapping[str, str]) -> None:
         """Take where it is; kubectl finds the rest in `environ`."""
@@ -160,7 +157,8 @@ class Cluster(Engine):
     ) -> process.Completed:
         """Run kubectl to its end. A question is asked again while the API server is gone, for a moment.
 
-        What is deleted is gone afterwards. Raises EngineError with the cluster's reason.
+        What is deleted is gone afterwards; `check` or not, it is an error where it is not. Raises EngineError with the
+        cluster's reason.
         """
         # kubectl itself would wait by a watch, which is a right of its own, and without it tries for ever.
         awaited = args[0] == "delete" and NO_WAIT not in args
@@ -172,7 +170,7 @@ class Cluster(Engine):
             if done.ok or not unreachable(done.stderr) or args[0] not in {"get", "delete"} or time.monotonic() > until:
                 break
             time.sleep(1)
-        if not done.ok and (check or unreachable(done.stderr)):
+        if not done.ok and (check or awaited or unreachable(done.stderr)):
             raise self.trouble(done.stderr) or process.CommandError(done)
         if awaited and done.ok:
             self._await_end(*args[1:3])

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 else:
     from devbox.lean import NamedTuple
 
+DOCKER = "docker"
 # The container of a pod in which commands are executed.
 CONTAINER = "dev"
 # The one before it, which makes the folders of the claim the user's.
@@ -17,6 +18,20 @@ OWNING = "own"
 # So long the API server may take for an answer: a question that hangs would hang its command.
 QUESTION_SECONDS = 20
 _ESCAPED = {"%": "%25", "/": "%2F", ",": "%2C"}
+
+
+def asked_for(on: str) -> str | None:
+    """Return the rest of `--on kubernetes[:CONTEXT[/NAMESPACE]]`, None for docker's engine. Raises UsageError."""
+    kind, _, rest = on.partition(":")
+    if kind == CLUSTER:
+        return rest
+    if on == DOCKER:
+        return None
+    from devbox.errors import UsageError
+
+    raise UsageError(
+        f"'{on}' is nowhere that containers run", hint=f"{DOCKER}, or {CLUSTER}[:CONTEXT[/NAMESPACE]]   # for --on"
+    )
 
 
 class Place(NamedTuple):
