@@ -16,8 +16,8 @@ STAMP := $(VENV)/.devbox-stamp
 REFERENCE := $(VENV)/reference/bin/devcontainer
 SITE := $(VENV)/site
 PYTEST := PATH="$(CURDIR)/$(BIN):$$PATH" DEVBOX_REFERENCE_CLI="$${DEVBOX_REFERENCE_CLI:-$$(test ! -x $(REFERENCE) || echo $(CURDIR)/$(REFERENCE))}" $(BIN)/pytest
-# The tests of one file run in one process, in the order of their names: those that wait for the engine come first, and short
-# ones fill up the end. As they wait, there is one process more than cores; but four at most, for all share one engine.
+# The tests of one file run in one process, long files first: those that wait for the engine alternate with those that compile, and
+# short ones fill up the end. As some wait, there is one process more than cores; but four at most, for all share one engine.
 WORKERS ?= $(shell expr $$(nproc) + 1)
 SIDE_BY_SIDE := -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 

@@ -39,6 +39,16 @@ settings.register_profile("devbox", deadline=None)
 settings.load_profile("devbox")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the files that wait for the engine alternate with those that compile: one has what the other leaves."""
+    files = [
+        list(dict.fromkeys(item.path for item in items if item.path.parent.name == folder))
+        for folder in ("engine", "oracle")
+    ]
+    turns = {path: number / len(found) for found in files for number, path in enumerate(found)}
+    items.sort(key=lambda item: turns.get(item.path, 1))
+
+
 def _docker(*args: str) -> list[str]:
     """Return the lines of `docker ARGS`, none if it fails: cleaning up must not hide a test's own failure."""
     done = subprocess.run(["docker", *args], capture_output=True, text=True, check=False)
