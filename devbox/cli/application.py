@@ -250,10 +250,7 @@ def see_place_of(path: Path | None) -> None:
     if _place and os.environ.get(ON) == _place[0]:
         # Of a command before this one in the same process.
         del os.environ[ON], _place[:]
-    if ON in os.environ:
-        use_place(os.environ[ON])
-        return
-    if not (memory.any_on_cluster() or may_set("kubernetes", os.environ)):
+    if not (ON in os.environ or memory.any_on_cluster() or may_set("kubernetes", os.environ)):
         return
     from devbox.config import place_for
     from devbox.container.target import logical_cwd
@@ -261,20 +258,23 @@ def see_place_of(path: Path | None) -> None:
 
     folder = Path(os.path.normpath(Path(logical_cwd(os.environ), path or "")))
     where = workspace_of(folder) if folder.is_dir() else folder
-    said = place_for(where, os.environ)
-    found = said.pop(ON, None) or memory.place_of(where)
-    os.environ.update(said)
+    os.environ.update(place_for(where, os.environ))
+    known = memory.place_of(where)
+    found = os.environ.get(ON) or known
     if found is not None:
-        use_place(found)
+        use_place(found, known)
 
 
-def use_place(on: str) -> None:
-    """Have dev containers made, and looked for, where `--on` says. Raises UsageError where there is no such place."""
+def use_place(on: str, known: str | None = None) -> None:
+    """Have dev containers made, and looked for, where `--on` says; `known` is as for `resolved`.
+
+    Raises UsageError where there is no such place.
+    """
     import os
 
     from devbox.engine.kubernetes.cluster import resolved
 
-    os.environ[ON] = resolved(on, os.environ)
+    os.environ[ON] = resolved(on, os.environ, known)
     _place[:] = [os.environ[ON]]
 
 

@@ -117,9 +117,9 @@ def _on(folder: str, environ: Mapping[str, str]) -> Mapping[str, str]:
 
     where = workspace(Path(folder))
     environ = {**environ, **place_for(where, environ)}
-    if environ.get(ON):
-        return {**environ, ON: resolved(environ[ON], environ)}
     found = memory.place_of(where)
+    if environ.get(ON):
+        return {**environ, ON: resolved(environ[ON], environ, found)}
     return environ if found is None else {**environ, ON: found}
 
 

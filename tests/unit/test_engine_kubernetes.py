@@ -63,6 +63,10 @@ def test_where_is_said_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert cluster.resolved(said, {"PATH": f"{tmp_path}:/bin"}) == meant
 
 
+def test_what_is_remembered_in_full_is_not_asked_of_kubectl() -> None:
+    assert cluster.resolved("kubernetes:c/n", {"PATH": "/none"}, "kubernetes:c/n") == "kubernetes:c/n"
+
+
 @pytest.mark.parametrize(("said", "current"), [("kubernetes:nope", "a"), ("kubernetes", ""), ("podman", "a")])
 def test_nowhere_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, current: str) -> None:
     _config(tmp_path, monkeypatch, current)

@@ -260,14 +260,14 @@ def _placed(run: Run, force: InForce, settings: Settings) -> tuple[InForce, Runt
     The engine may not see the checkout, which then gets a copy.
     """
     runtime = _runtime(run, force, settings)
-    there = runtime.find()
-    if run.place.address.is_here and there.inspected is not None and not copied_at(there.inspected):
+    there = runtime.find() if run.place.address.is_here else None
+    if there is not None and there.inspected is not None and not copied_at(there.inspected):
         return force, runtime, there
     if not is_seen(run.place, run.request.path):
         force = replace(force, contract=runtime.elsewhere())
         runtime = _runtime(run, force, settings)
-        there = runtime.find()
-    return force, runtime, there
+        there = None
+    return force, runtime, runtime.find() if there is None else there
 
 
 def _container(run: Run, force: InForce, runtime: Runtime, there: There, settings: Settings) -> Prospect:

@@ -55,19 +55,20 @@ def chosen(environ: Mapping[str, str]) -> Engine:
     return Cluster(Place.parse(environ[ON]), environ) if is_cluster(environ) else Engine(environ=environ)
 
 
-def resolved(on: str, environ: Mapping[str, str]) -> str:
+def resolved(on: str, environ: Mapping[str, str], known: str | None = None) -> str:
     """Return `--on` in full: `kubernetes[:CONTEXT[/NAMESPACE]]` with the context and the namespace that it means.
 
-    Raises UsageError for what is none, or a context that kubectl does not know.
+    What is `known` in full, as it is remembered, is not asked of kubectl again. Raises UsageError for what is none, or
+    a context that kubectl does not know.
     """
     rest = asked_for(on)
-    if rest is None:
+    if rest is None or on == known:
         return on
-    known = _config(environ)
+    told = _config(environ)
     spaces = {
-        one["name"]: (one.get("context") or {}).get("namespace") or "default" for one in known.get("contexts") or ()
+        one["name"]: (one.get("context") or {}).get("namespace") or "default" for one in told.get("contexts") or ()
     }
-    context, namespace = rest or known.get("current-context") or "", ""
+    context, namespace = rest or told.get("current-context") or "", ""
     if context not in spaces and "/" in context:
         context, _, namespace = context.rpartition("/")
     if context not in spaces:
