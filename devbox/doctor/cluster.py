@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 JSON = dict[str, Any]
 
-_VERBS = ("get", "list", "watch", "create", "delete")
+_VERBS = ("get", "list", "create", "delete")
 # What devbox does in a namespace: templates/kubernetes/role.yaml grants the same.
 RIGHTS = (
     *((verb, "pods") for verb in _VERBS),
