@@ -159,16 +159,17 @@ def test_the_end_of_a_command_is_heard_or_that_it_was_not(
     code: int | None,
     said: str,
 ) -> None:
-    """The other kubectl ends with 0 where it was cut off, and tells the code else."""
+    """The other kubectl ends with 0 where it was cut off, and tells the code else. There is nothing to read."""
     program = tmp_path / "kubectl"
     program.write_text(
-        '#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done\nshift\n"$@"\ncode=$?\n[ $code != 137 ] || exit 0\n'
+        '#!/bin/sh\nwhile [ "$1" != -- ]; do [ "$1" != --stdin ] || exit 9; shift; done\n'
+        'shift\n"$@"\ncode=$?\n[ $code != 137 ] || exit 0\n'
         'echo "command terminated with exit code $code" >&2\nexit $code\n'
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     environ = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
-    asked = Exec(str(POD), ("sh", "-c", script), interactive=False)
+    asked = Exec(str(POD), ("sh", "-c", script))
     engine = cluster.Cluster(EKS, environ)
     lines: list[str] = []
     with pytest.raises(EngineError, match="was lost") if code is None else contextlib.nullcontext():
@@ -178,7 +179,7 @@ def test_the_end_of_a_command_is_heard_or_that_it_was_not(
         assert engine.follow(asked, lines.append, environ=environ).code == code
         assert "\n".join(lines) == said.rstrip("\n")
     with pytest.raises(EngineError, match="was lost") if code is None else contextlib.nullcontext():
-        argv = by_client(asked, environ)
+        argv = by_client(asked._replace(interactive=False), environ)
         assert run_watched(argv, environ=environ, end=["true"], pod=str(POD)) == code
     assert capfd.readouterr().err.removesuffix("Killed\n") == said
 

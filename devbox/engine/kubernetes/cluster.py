@@ -222,6 +222,7 @@ class Cluster(Engine):
             if said or not line:
                 on_line(said)
 
+        asked = asked._replace(interactive=False)
         done = process.stream(handed_over(asked, environ), passed_on, environ=environ)
         return self._ended(asked, done)
 
