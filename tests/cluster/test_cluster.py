@@ -176,7 +176,7 @@ def test_an_image_that_no_node_can_have_is_told(namespace: str, place: str) -> N
     with pytest.raises(EngineError, match="no such host") as caught:
         engine.await_ready("no-image", "", lambda _: None)
     assert (image in str(caught.value), "kubernetes_pull_secret" in (caught.value.hint or "")) == (True, True)
-    kubectl("-n", namespace, "wait", "--for=delete", "pod/no-image", "--timeout=60s")
+    kubectl("-n", namespace, "wait", "--for=delete", "pod/no-image", "--timeout=120s")
 
 
 def test_a_pod_that_was_ended_by_the_cluster_comes_back(here: Here, namespace: str) -> None:

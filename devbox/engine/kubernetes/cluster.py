@@ -42,8 +42,8 @@ _GONE_SECONDS = 30.0
 # A person, a queue or a large image may be waited for.
 READY_SECONDS = 300.0
 _LOOK_SECONDS = 0.4
-# Longer than a pod may take to end: see `spec`.
-_GOING_SECONDS = 60.0
+# A kubelet may look only once a minute whether a pod that never started has ended.
+_GOING_SECONDS = 120.0
 NO_WAIT = "--wait=false"
 # What kubectl adds about a command's own exit code.
 _EXIT_CODE = re.compile(r"command terminated with exit code \d+\n?\Z")
