@@ -1,4 +1,4 @@
-"""What `exec` and a warm `up` need of json and typing, without importing them.
+"""What `exec` and a warm `up` need of files, json and typing, without importing them.
 
 Together with pathlib, socket and signal they take as long to import as all that such a command does: each of them
 brings `re` or `enum` along. So JSON is read by the part of json that is written in C, and named tuples are simple ones.
@@ -6,6 +6,7 @@ brings `re` or `enum` along. So JSON is read by the part of json that is written
 
 from __future__ import annotations
 
+import os
 from _operator import itemgetter
 
 TYPE_CHECKING = False
@@ -44,6 +45,27 @@ else:
 
 
 _BLANK = " \t\n\r"
+# What devbox keeps is small. One that is larger was not written by it.
+MOST = 64 << 20
+
+
+def stored(path: str | os.PathLike[str], *, mine: bool = False) -> bytes:
+    """Return what a file holds that devbox keeps; with `mine` one that this user alone can have written.
+
+    Raises OSError, also where something else is in its place: a pipe has no end to read to, and a device may have none.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_NOFOLLOW if mine else 0)
+    descriptor = os.open(path, flags)
+    try:
+        status = os.fstat(descriptor)
+        # A regular file, and none that others may write.
+        whole = status.st_mode & 0o170000 == 0o100000 and status.st_size <= MOST
+        if not whole or (mine and (status.st_uid != os.getuid() or status.st_mode & 0o022)):
+            raise OSError(22, "it is no file that devbox can have written", str(path))
+        with open(descriptor, "rb", closefd=False) as stream:
+            return stream.read()
+    finally:
+        os.close(descriptor)
 
 
 class _Rules:

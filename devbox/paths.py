@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from devbox.errors import DevboxError, UsageError
+from devbox.lean import stored
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -121,8 +122,7 @@ def may_set(word: str, environ: Mapping[str, str]) -> bool:
         return True
     try:
         folder = _quickly("config", ".config")
-        with open(f"{folder}/config.toml", "rb") as file:  # noqa: PTH123
-            return word.encode() in file.read()
+        return word.encode() in stored(f"{folder}/config.toml")
     except (OSError, UsageError):
         return False
 

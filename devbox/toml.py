@@ -6,6 +6,7 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from devbox.errors import ConfigError
+from devbox.lean import stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +22,7 @@ def read(path: Path) -> Table:
     there.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = stored(path).decode("utf-8")
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -21,6 +21,7 @@ from devbox.errors import BuildError, RefusedError
 from devbox.facts.checkout import gather
 from devbox.facts.git import git
 from devbox.files import write_atomically
+from devbox.lean import stored
 from devbox.paths import state_dir
 from devbox.values import dataclass
 
@@ -264,6 +265,6 @@ def _digest(path: Path) -> str:
 
 def _recorded(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
+        return stored(path).decode("ascii")
+    except (OSError, UnicodeDecodeError):
         return None

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from devbox.agent import protocol
+from devbox.lean import MOST
 from devbox.paths import state_dir
 from devbox.values import dataclass
 
@@ -101,7 +102,8 @@ def _read(path: Path) -> Running | None:
     except OSError:
         return None
     with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a pipe has no end to read to
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MOST:  # a pipe has no end to read to
             return None
         said = stream.read()
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -68,16 +69,26 @@ def status(
 
 
 def _elsewhere(run: Application) -> Iterator[ContainerStatus]:
-    """Yield the person's pods in all places where workspaces were brought up; one that does not answer is said."""
+    """Yield the person's pods in all places where workspaces were brought up; one that does not answer is said.
+
+    They are asked side by side: what is dead lets nobody wait more than once.
+    """
     from devbox.container import memory
+
+    places = memory.places()
+    if not places:
+        return
+    from devbox.container.hooks.parallel import Aside
     from devbox.container.status import status as ask
     from devbox.engine.api import ON
+    from devbox.engine.kubernetes.cluster import chosen
 
-    for place in memory.places():
-        from devbox.engine.kubernetes.cluster import chosen
+    def pods(place: str) -> tuple[ContainerStatus, ...]:
+        return ask(chosen({**run.environ, ON: place}), sizes=False).containers
 
+    for place, asked in [(place, Aside(partial(pods, place))) for place in places]:
         try:
-            yield from ask(chosen({**run.environ, ON: place}), sizes=False).containers
+            yield from asked.outcome()
         except EngineError as error:
             run.console.warn(f"{place}: {error.message}")
 

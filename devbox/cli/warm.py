@@ -15,7 +15,7 @@ import os
 import sys
 
 from devbox.errors import EXIT_INTERRUPTED, EXIT_OK, UsageError
-from devbox.lean import dumps, loads
+from devbox.lean import dumps, loads, stored
 from devbox.looks import Looks, digest, same
 from devbox.paths import state_folder
 
@@ -44,8 +44,7 @@ def answer(args: Sequence[str]) -> int | None:
     if not may_be_kept(args):
         return None
     try:
-        with open(_file(args), "rb") as stream:  # noqa: PTH123
-            kept = loads(stream.read())
+        kept = loads(stored(_file(args)))
         if kept["schema"] != SCHEMA or not same(kept["looks"]):
             return None
         if "SSH_AUTH_SOCK" in os.environ and kept["decided"] is None:

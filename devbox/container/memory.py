@@ -10,7 +10,7 @@ import os
 
 from devbox.container.target import Target
 from devbox.errors import UsageError
-from devbox.lean import loads
+from devbox.lean import loads, stored
 from devbox.paths import state_folder
 
 TYPE_CHECKING = False
@@ -64,8 +64,7 @@ def _workspace_file(workspace: Path | str, suffix: str) -> Path:
 def _read(path: Path | str) -> dict[str, Any] | None:
     """Return a remembered object; None where there is none, or one of another version, or a damaged file."""
     try:
-        with open(path, "rb") as stream:  # noqa: PTH123
-            data = loads(stream.read())
+        data = loads(stored(path))
     except (OSError, ValueError):
         return None
     return data if isinstance(data, dict) and data.get("schema") == SCHEMA else None
@@ -194,7 +193,7 @@ def recall_target(container: str, started_at: str, *, ask_late: bool = False) ->
         if data["stamp"] != stamp(data["config_file"]):
             return None
         env_file = _container_name(container, ".env") if data["env_file"] else None
-        if env_file is not None and not os.path.exists(env_file):  # noqa: PTH110
+        if env_file is not None and not os.path.isfile(env_file):  # noqa: PTH113
             return None
 
         return Target(

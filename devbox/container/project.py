@@ -38,6 +38,7 @@ from devbox.devcontainer.spelling import host_spelling
 from devbox.engine.run_args import security_option
 from devbox.errors import ContractError, RefusedError
 from devbox.files import private_folder, write_atomically
+from devbox.lean import stored
 from devbox.masking import Mask, is_secret, is_secret_name
 from devbox.paths import state_dir
 from devbox.trust.grants import keyed_digest
@@ -482,7 +483,7 @@ def _key_of(workspace: str, contract: str) -> str:
 
 def _read(key: str) -> JSON | None:
     try:
-        data = json.loads((_folder() / f"{key}.json").read_bytes())
+        data = json.loads(stored(_folder() / f"{key}.json"))
     except (OSError, ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) and data.get("schema") == _SCHEMA else None

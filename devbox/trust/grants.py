@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbox.devcontainer.identity import workspace_hash
 from devbox.errors import RefusedError
 from devbox.files import private_folder, write_atomically
+from devbox.lean import stored
 from devbox.paths import state_dir
 from devbox.trust.content import digest
 
@@ -174,18 +174,9 @@ def _claims_file(workspace: Path) -> Path:
 def _json(path: Path) -> dict[str, Any] | None:
     """Return an object that this user alone can have written, or None."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
+        data = json.loads(stored(path, mine=True))
+    except (OSError, ValueError, RecursionError):
         return None
-    with os.fdopen(descriptor, "rb") as stream:
-        status = os.fstat(stream.fileno())
-        mine = status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        if not mine or not stat.S_ISREG(status.st_mode):
-            return None
-        try:
-            data = json.loads(stream.read())
-        except (ValueError, RecursionError):
-            return None
     return data if isinstance(data, dict) and data.get("schema") == SCHEMA else None
 
 
@@ -218,7 +209,7 @@ def _write(path: Path, data: dict[str, Any]) -> None:
 def _log(workspace: Path, what: str, how: str, said: Sequence[str], when: str) -> None:
     """Append a line; one write, so that two at once do not mix."""
     entry = {"when": when, "what": what, "how": how, "workspace": os.path.realpath(workspace), "reach": list(said)}
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(_folder() / LOG, flags, 0o600)
     try:
         os.write(descriptor, (json.dumps(entry) + "\n").encode())

@@ -19,7 +19,7 @@ from devbox.builds.talk import ask
 from devbox.container import memory
 from devbox.container.hooks import manage
 from devbox.container.inside.find import running_container
-from devbox.container.up.apply import Journal
+from devbox.container.up.apply import Journal, alive
 from devbox.container.up.images import have_image, plan_image
 from devbox.container.up.remade import REASON
 from devbox.container.up.uid import wants_host_ids, with_host_ids
@@ -383,6 +383,26 @@ def test_a_command_of_the_image_that_ends_is_told(work: Work, when: str) -> None
     assert "last words" in str(raised.value.detail)
     # What was asked of it meanwhile in vain is worth no warning.
     assert not work.said.warnings
+
+
+def test_the_end_of_a_container_is_awaited_where_the_engine_has_not_heard_of_it_yet(
+    engine: Engine, base_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container = engine.run(["run", "--detach", base_image, "sh", "-c", "sleep 600"]).stdout.strip()
+    try:
+        runs = alive(engine, container)
+        assert runs is not None
+        assert runs["State"]["Running"]
+        engine.run(["kill", container])
+        engine.run(["wait", container])
+        # What the engine still says for a moment.
+        said = iter([runs, engine.container(container)])
+        monkeypatch.setattr(engine, "container", lambda _: next(said))
+        seen = alive(engine, container)
+        assert seen is not None
+        assert seen["State"]["ExitCode"] == 137
+    finally:
+        engine.run(["rm", "--force", container], check=False)
 
 
 def test_what_cannot_be_done_is_said(work: Work) -> None:

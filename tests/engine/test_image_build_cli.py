@@ -245,6 +245,20 @@ def test_what_makes_no_sense_is_said_before_anything_is_built(
     assert "Building" not in written.err
 
 
+def test_nothing_is_built_on_an_image_that_has_the_engine_fetch(
+    tiny: Tiny, capsys: pytest.CaptureFixture[str], base_image: str, tmp_path: Path
+) -> None:
+    (tmp_path / "Dockerfile").write_text(f"FROM {base_image}\nONBUILD ADD http://127.0.0.1:9/x /x\n")
+    hostile = f"devbox-{tiny.name}:fetching"
+    tiny.engine.run(["build", "--quiet", "--tag", hostile, str(tmp_path)], timeout=60)
+    (tiny.checkout / "Dockerfile").write_text(f"FROM {hostile}\n")
+    for argv in (["wheel", "--base-image", hostile], ["--file", "Dockerfile", "--trust"]):
+        assert run(["image", "build", *argv]) != 0
+        written = capsys.readouterr()
+        assert "has the engine fetch http://127.0.0.1:9/x by this machine's own network (ONBUILD ADD)" in written.err
+        assert "Building" not in written.err
+
+
 def test_a_release_runs_as_its_own_user_with_a_cache_that_it_may_write(
     tiny: Tiny, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, engine_name: Callable[[str], str]
 ) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path as RealPath
 from typing import TYPE_CHECKING
 
 from devbox.files import private_folder
+from devbox.lean import stored
 from devbox.paths import state_dir
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def ensure(environ: Mapping[str, str], *, check_seconds: float = CHECK_SECONDS) 
 def _remember(path: Path, agent: str) -> None:
     """Put `agent` first in the list of agents, newest first."""
     try:
-        known = path.read_text(encoding="utf-8").splitlines()
+        known = stored(path).decode("utf-8").splitlines()
     except (FileNotFoundError, UnicodeDecodeError):
         known = []
     if known[:1] == [agent]:

@@ -23,7 +23,9 @@ _CONNECT_SECONDS = 5.0
 def connect(agents: Path) -> socket.socket | None:
     """Return a connection to the first of the listed agents that answers, or None."""
     try:
-        paths = agents.read_text(encoding="utf-8").splitlines()
+        # A pipe in its place is empty, and not waited for.
+        with open(agents, encoding="utf-8", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as stream:
+            paths = stream.read(_CHUNK).splitlines()
     except (OSError, UnicodeDecodeError):
         return None
     for path in paths:

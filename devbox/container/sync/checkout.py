@@ -13,6 +13,7 @@ from devbox.devcontainer.identity import workspace_hash
 from devbox.errors import DevboxError
 from devbox.facts.git import git
 from devbox.files import in_real_folder, write_atomically
+from devbox.lean import stored
 from devbox.paths import state_dir
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def _of_contract(workspace: Path) -> Iterator[str]:
 
 def _read(cache: Path) -> dict[str, Any]:
     try:
-        data = json.loads(cache.read_text(encoding="utf-8"))
+        data = json.loads(stored(cache))
         return dict(data["files"]) if data["schema"] == _SCHEMA else {}
     except (OSError, ValueError, LookupError, TypeError):
         return {}

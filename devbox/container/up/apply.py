@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ from devbox.devcontainer.compose.model import PROJECT
 from devbox.devcontainer.identity import group_of_volume, volume_name
 from devbox.engine.api import ask_socket, socket_path
 from devbox.engine.exec import Exec
-from devbox.engine.process import CommandError
+from devbox.engine.process import CommandError, NoAnswerError
 from devbox.engine.spec import ContainerSpec, container_args
 from devbox.errors import EngineError, RefusedError, last_lines
 from devbox.masking import visible
@@ -50,6 +50,8 @@ JSON = dict[str, Any]
 
 # How long the removal of a container may take that somebody else has begun.
 _REMOVAL_SECONDS = 30.0
+# And how long an engine may take to hear that a container's command has ended.
+_END_SECONDS = 10.0
 # The kernel's numbers of resource limits, as `--ulimit` names them.
 _LIMITS = (
     "cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "locks", "sigpending", "msgqueue",
@@ -139,7 +141,7 @@ class Journal:
         """Return the engine that does a step."""
         return self.place if isinstance(step, Containers) else self.engine
 
-    @contextmanager
+    @contextlib.contextmanager
     def timed(self, title: str) -> Iterator[None]:
         """Note how long something takes."""
         begun = time.monotonic()
@@ -526,6 +528,22 @@ def sessions(engine: Engine, inspected: Mapping[str, Any]) -> tuple[str, ...]:
             text = " ".join([process.get("entrypoint", ""), *(process.get("arguments") or ())])[:60] or text
         found.append(text)
     return tuple(found)
+
+
+def alive(engine: Engine, container: str) -> JSON | None:
+    """Return an inspected container after something in it failed; one whose command has ended does not run any more.
+
+    The engine hears of the end of what was executed before it hears of the container's own, and calls it running until
+    then. But nothing can be executed in it any more: then its end is awaited.
+    """
+    inspected = engine.container(container)
+    if inspected is None or engine.is_cluster or inspected["State"]["Status"] != "running":
+        return inspected
+    if engine.run(["exec", container, "sh", "-c", ":"], check=False).ok:
+        return inspected
+    with contextlib.suppress(NoAnswerError):
+        engine.run(["wait", container], check=False, timeout=_END_SECONDS)
+    return engine.container(container)
 
 
 def ended(engine: Engine, inspected: JSON, *, composed: bool) -> EngineError:

@@ -42,6 +42,7 @@ from devbox.image.buildkit.build import builder_failure
 from devbox.image.buildkit.inputs import Inputs, inputs_of
 from devbox.image.buildkit.plain import PlainLog
 from devbox.image.dockerfile.stages import base_images
+from devbox.lean import stored
 from devbox.trust.dockerfiles import see_triggers
 from devbox.trust.names import of_build
 from devbox.values import dataclass
@@ -389,7 +390,7 @@ def one_shot_spec(
 def _lowered(contract: Contract, service: str) -> JSON:
     """Return the resource limits of a service that the engine refused before, as they were lowered."""
     try:
-        override = json.loads(override_file(contract).read_bytes())
+        override = json.loads(stored(override_file(contract)))
         return dict(override["services"][service].get("ulimits") or {})
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}

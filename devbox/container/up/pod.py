@@ -20,10 +20,13 @@ from devbox.container.steps import CreatePod, ShareImage
 from devbox.container.up.runtime import SingleRuntime
 from devbox.devcontainer.identity import workspace_hash
 from devbox.devcontainer.requirements import demanded_gpu
+from devbox.engine.api import patience
+from devbox.engine.docker import ANSWER_SECONDS
 from devbox.engine.exec import Exec
 from devbox.engine.kubernetes.cluster import Cluster
 from devbox.engine.kubernetes.spec import IMAGE, Amount, PodSpec, Toleration, Wishes
 from devbox.engine.kubernetes.translate import Called, Who, named, pod_of
+from devbox.engine.process import NoAnswerError
 from devbox.errors import EngineError, RefusedError, last_lines
 
 if TYPE_CHECKING:
@@ -161,8 +164,13 @@ class PodRuntime(SingleRuntime):
             return Who(user, (int(first), int(group) if _NUMBER.fullmatch(group) else 0))
         if str(image.config.get("User") or "root").partition(":")[0] == user or not image.id:
             return Who(user, None)
-        args = ["run", "--rm", "--network=none", "--entrypoint=/bin/sh", name, "-c", _IDS, "sh", user]
-        said = self.engine.images.run(args, check=False).stdout.split()
+        images, called = self.engine.images, f"devbox-run-{os.urandom(6).hex()}"
+        args = ["run", "--rm", "--name", called, "--network=none", "--entrypoint=/bin/sh", name, "-c", _IDS, "sh", user]
+        try:
+            said = images.run(args, check=False, timeout=patience(images.environ, ANSWER_SECONDS)).stdout.split()
+        except NoAnswerError:
+            images.run(["rm", "--force", called], check=False)
+            said = []
         # An image's word.
         known = len(said) == 2 and all(map(_NUMBER.fullmatch, said))
         return Who(user, (int(said[0]), int(said[1])) if known else None)

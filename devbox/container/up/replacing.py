@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from devbox.container.steps import REPLACES
 from devbox.container.target import missing_user, no_folder
 from devbox.container.up.apply import (
+    alive,
     compose_up,
     ended,
     project_with_lower_limit,
@@ -123,11 +124,11 @@ class _New:
         )
         if (missing := missing_user(self.step.user or "", done)) is not None:
             raise missing
-        if done.code == 1:
-            raise no_folder(folder)
-        inspected = self.engine.container(self.id)
+        inspected = self.engine.container(self.id) if done.ok else alive(self.engine, self.id)
         if inspected is not None and not inspected["State"].get("Running"):
             raise ended(self.engine, inspected, composed=not isinstance(self.made, ContainerSpec))
+        if done.code == 1:
+            raise no_folder(folder)
 
     def take_name(self) -> None:
         """Give it the name that the old one had. Raises CommandError."""

@@ -14,7 +14,7 @@ from devbox.container.hooks.parallel import Aside
 from devbox.container.inside.probe import Reading, learn, reading
 from devbox.container.person import git_identity, ssh_agent
 from devbox.container.target import Target
-from devbox.container.up.apply import ended, mend
+from devbox.container.up.apply import alive, ended, mend
 from devbox.devcontainer.identity import METADATA
 from devbox.errors import DevboxError, EngineError
 
@@ -70,14 +70,14 @@ def settle(
         warnings = [one for one in (warning, identity.outcome()) if one]
         if warnings:
             # They mean nothing where the container's own command has ended meanwhile.
-            must_run(run.place, contract, run.place.container(read.id))
+            must_run(run.place, contract, alive(run.place, read.id))
         for one in warnings:
             run.reporter.warn(one)
         ssh_agent.ensure(run.place.environ)
         return target, None if hooks is None or left is None else _hooks(run, read, target, hooks, left.outcome)
     except DevboxError:
         # Everything fails in a container whose own command has ended meanwhile.
-        must_run(run.place, contract, run.place.container(read.id))
+        must_run(run.place, contract, alive(run.place, read.id))
         raise
 
 

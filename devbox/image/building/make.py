@@ -30,6 +30,7 @@ from devbox.image.buildkit.handed import handed
 from devbox.image.registry import transfer
 from devbox.masking import is_secret_name
 from devbox.paths import cache_dir
+from devbox.trust.dockerfiles import see_triggers
 from devbox.values import dataclass
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def plan(engine: Engine, request: BuildRequest, settings: Settings, reporter: Re
     """Return what has to be done for `request`. Base images are pulled or made, unless it is a dry run.
 
     Raises UsageError for what makes no sense, EngineError for what the builder cannot do, ImageError where a base image
-    cannot be had.
+    cannot be had, ContractError where one has the engine fetch something.
     """
     network = network_of(settings, engine.environ)
     environ = dict(network.proxies())
@@ -192,6 +193,9 @@ def plan(engine: Engine, request: BuildRequest, settings: Settings, reporter: Re
     if which is not None and not which.own:
         talk = None if request.dry_run else reporter
         chosen = tuple(replace(one, build=handed(engine, one.build, one.bases, talk)) for one in chosen)
+    for base in dict.fromkeys(base for one in chosen for base in one.bases):
+        config = (engine.images.image(base) or {}).get("Config") or {}
+        see_triggers(config.get("OnBuild") or (), " and ".join(_title(one) for one in chosen if base in one.bases))
     notes = tuple(note for maker in makers for note in maker.notes)
     renderings = tuple(maker.rendering for maker in makers if maker.rendering is not None)
     return BuildPlan(chosen, tuple(files.items()), tuple(checkouts), environ, name, notes, renderings, podman)

@@ -21,6 +21,7 @@ from devbox.errors import ContractError, ImageError
 from devbox.files import write_atomically
 from devbox.image.features.archive import unpack
 from devbox.image.registry.client import Registry, RegistryError, Web, copy
+from devbox.lean import stored
 from devbox.paths import cache_dir
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ class FeatureStore:
 
     def _kept(self, digest: str) -> bytes | None:
         try:
-            content = self._manifest_path(digest).read_bytes()
+            content = stored(self._manifest_path(digest))
         except OSError:
             return None
         return content if _digest(content) == digest else None
@@ -247,7 +248,7 @@ def _layer(manifest: dict[str, Any]) -> str | None:
 def _noted(path: Path) -> str | None:
     """Return the digest that is noted in a file of the cache."""
     try:
-        text = path.read_text(encoding="utf-8").strip()
-    except OSError:
+        text = stored(path).decode("ascii").strip()
+    except (OSError, UnicodeDecodeError):
         return None
     return text if ids.is_digest(text) else None

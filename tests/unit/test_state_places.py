@@ -1,0 +1,67 @@
+"""Something else in the place of a file that devbox keeps: it counts as not there, and nothing waits for it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from devbox import toml
+from devbox.builds import on_host, running
+from devbox.container import memory, project
+from devbox.container.contract import attempt
+from devbox.container.person import ssh_proxy
+from devbox.container.sync import checkout
+from devbox.errors import ConfigError
+from devbox.image.features import store
+from devbox.trust import grants
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def a_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def a_huge_file(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 40)
+
+
+def a_loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def of_a_project(path: Path) -> object:
+    project._folder().mkdir(parents=True)
+    path.rename(project._folder() / "key.json")
+    return project._read("key")
+
+
+READERS: dict[str, Callable[[Path], Any]] = {
+    "memory": memory._read,
+    "project": of_a_project,
+    "attempt": attempt._kept,
+    "grants": grants._json,
+    "sync": checkout._read,
+    "Features": store._noted,
+    "commands": on_host._recorded,
+    "building": running._read,
+    "agents": ssh_proxy.connect,
+}
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, os.mkdir, a_device, a_huge_file, a_loop])
+class TestInItsPlace:
+    @pytest.mark.parametrize("kind", READERS)
+    def test_counts_as_nothing(self, tmp_path: Path, put: Callable[[Path], None], kind: str) -> None:
+        put(tmp_path / "file")
+        assert not READERS[kind](tmp_path / "file")
+
+    def test_is_named_where_a_person_writes_it(self, tmp_path: Path, put: Callable[[Path], None]) -> None:
+        put(tmp_path / "config.toml")
+        with pytest.raises(ConfigError, match=r"config\.toml cannot be read"):
+            toml.read(tmp_path / "config.toml")
