@@ -152,7 +152,6 @@ def _ask(engine: Engine, contract: Contract, where: Sources, drafts: Mapping[Pat
         raise _changed(where)
     named = host_reads(read or found, unsure, engine.environ, contract.workspace, is_secret_name)
     taken = secrets_in(config, engine.environ)
-    shown = _hidden(config, where, engine.environ, [name for kind, name in named if kind == "variable"])
     profiles = engine.environ.get("COMPOSE_PROFILES") or dotenv_value(where.dotenv, "COMPOSE_PROFILES") or ""
     return {
         "workspace": str(contract.workspace),
@@ -165,9 +164,7 @@ def _ask(engine: Engine, contract: Contract, where: Sources, drafts: Mapping[Pat
         "reads": list(dict.fromkeys([*named, *(("variable", name) for name in taken)])),
         "warnings": [unset(variable, where.dotenv, contract.workspace / ".env") for variable in blank],
         "asked": asked,
-        "config": shown,
-        # Nothing is left out of it, and nothing is spelled as docker compose would read it in another way.
-        "whole": shown == config and "$" not in json.dumps(config),
+        "config": _hidden(config, where, engine.environ, [name for kind, name in named if kind == "variable"]),
         "proof": _proof(config),
     }
 
@@ -296,18 +293,16 @@ def _plain(config: JSON) -> JSON:
 def write(engine: Engine, model: Project, spec: ProjectSpec | None = None) -> dict[str, str]:
     """Write the files of `docker compose` for a project as it was judged, with its override; return its variables.
 
-    What runs is what was judged. Where it has secrets, which are kept nowhere, the checkout's own files say it once
-    more, but what they say by now counts only if it is the same. Raises RefusedError where it is not, or where what is
-    mounted or built from is a link out of the workspace by now.
+    What runs is what was judged: the checkout's own files say it once more, because secrets are kept nowhere, but what
+    they say by now counts only if it is the same, with its secrets. Raises RefusedError where it is not, or where what
+    is mounted or built from is a link out of the workspace by now.
     """
     from devbox.trust.sources import must_stay, of_services
 
-    said = _kept_whole(model, engine.environ)
-    if said is None:
-        said = _json(_asked(engine, ["--project-name", model.name, *model.sources.args()], model.asked), model.sources)
-        salt = model.proof.partition(":")[0]
-        if said is None or _proof(_plain(said), salt) != model.proof:
-            raise _changed(model.sources)
+    said = _json(_asked(engine, ["--project-name", model.name, *model.sources.args()], model.asked), model.sources)
+    salt = model.proof.partition(":")[0]
+    if said is None or _proof(_plain(said), salt) != model.proof:
+        raise _changed(model.sources)
     made = [_plain(said), *([_plain(spec.override)] if spec is not None else [])]
     must_stay(of_services(*made), model.workspace)
     named = [name for kind, name in model.reads if kind == "variable"]
@@ -320,16 +315,6 @@ def write(engine: Engine, model: Project, spec: ProjectSpec | None = None) -> di
         write_atomically(spec.path, spec.text(), mode=0o600)
     # The services that may not run are none of the file's, and nothing that was forgotten.
     return {"COMPOSE_DISABLE_ENV_FILE": "true", "COMPOSE_IGNORE_ORPHANS": "true", **variables}
-
-
-def _kept_whole(model: Project, environ: Mapping[str, str]) -> JSON | None:
-    """Return what was judged, where docker compose would say the same of files as they are, and no secret is in it."""
-    known = _read(model.path.stem) or {}
-    read = known.get("inputs")
-    if not known.get("whole") or not isinstance(read, list):
-        return None
-    same = (known.get("proof"), known.get("config")) == (model.proof, model.config)
-    return model.config if same and inputs_key(map(Path, read), environ) == known.get("key") else None
 
 
 def _changed(where: Sources) -> RefusedError:

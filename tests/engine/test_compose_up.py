@@ -164,12 +164,6 @@ def test_a_warm_up_starts_no_program(work: Work, tmp_path: Path, monkeypatch: py
     (work.path / ".devcontainer/.env").write_text("A=1\n")
     assert work.up().container == first.container
     assert [line.split()[0] for line in log.read_text().splitlines()] == ["compose", "compose"]
-    # Nor is it asked for a container, where it had no secret to leave out.
-    work.engine.run(["rm", "--force", first.container])
-    log.unlink()
-    assert work.up().outcome == "created"
-    (line,) = [line for line in log.read_text().splitlines() if line.startswith("compose")]
-    assert line.endswith("up --detach")
 
 
 def test_mounts_keep_their_options(work: Work) -> None:
