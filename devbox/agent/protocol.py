@@ -68,6 +68,9 @@ class Message:
         """Return the values by name, defaults included. There is no `repr`: requests carry secrets."""
         return {name: getattr(self, name) for name in self.NAMES}
 
+    # As of a named tuple: by this name JSON is made of it, however deep it lies.
+    _asdict = values
+
     def but(self, **changes: Any) -> Self:
         """Return the same with other values."""
         return type(self)(**{**self.__dict__, **changes})

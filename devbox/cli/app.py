@@ -315,6 +315,8 @@ def _invoke(run_: Application, args: Sequence[str]) -> int:
 
 def _usage(error: Any, args: Sequence[str]) -> UsageError:  # typer does not export the type
     context = getattr(error, "ctx", None)
+    if context is not None:
+        application(context)  # which command it is
     if context is not None and type(error).__name__ == "NoArgsIsHelpError":
         # Its message is the whole help.
         name = context.command_path

@@ -17,6 +17,7 @@ from devbox.builds.diagnostics import Collector, Diagnostic, first_error, sarif
 from devbox.builds.foresee import lines
 from devbox.cli.builds import told
 from devbox.reporter import Silent
+from devbox.ui.envelope import envelope
 
 DATA = Path(__file__).parent.parent / "data" / "diagnostics"
 FOLDER, TREE = "/workspaces/x", "/build/release-1"
@@ -206,3 +207,6 @@ def test_what_a_container_says_breaks_no_file_and_no_shell(tmp_path: Path) -> No
         build=[Called(argv=["a b"], cwd="/t", environ={"$(x)": "y"})],
     )  # fmt: skip
     assert lines(said) == ["export A='b c'", "env -C /t '$(x)=y' 'a b'"]
+    assert json.loads(envelope("build", said))["data"]["build"] == [
+        {"argv": ["a b"], "cwd": "/t", "environ": {"$(x)": "y"}}
+    ]

@@ -121,6 +121,12 @@ def commands(command: Any, *words: str) -> Iterator[tuple[Any, list[str]]]:
         yield from commands(one, *words, name)
 
 
+@pytest.mark.parametrize("args", ["builds show", "image list --nope", "up --nope", "frameworks validate"])
+def test_a_usage_error_names_the_command(args: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*args.split(), "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["command"] == args.partition(" --")[0]
+
+
 def test_only_what_passes_another_programs_stdout_on_has_no_json() -> None:
     found = {
         " ".join(words)

@@ -61,7 +61,7 @@ def tell_foreseen(run: Application, request: BuildRequest, inside: Target) -> No
     said = foresee(request, inside, run.engine)
     for reason in reasons(said):
         run.console.info(f"note: {reason}")
-    run.show(said.values(), lambda: "\n".join(lines(said)))
+    run.show(said, lambda: "\n".join(lines(said)))
 
 
 def _cached(report: BuildReport) -> str:
