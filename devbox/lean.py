@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from _operator import itemgetter
+from io import BytesIO, TextIOWrapper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,12 +46,12 @@ else:
 
 
 _BLANK = " \t\n\r"
-# What devbox keeps is small. One that is larger was not written by it.
+# What devbox keeps, and what it reads of a checkout, is small.
 MOST = 64 << 20
 
 
 def stored(path: str | os.PathLike[str], *, mine: bool = False) -> bytes:
-    """Return what a file holds that devbox keeps; with `mine` one that this user alone can have written.
+    """Return what a small file holds, devbox's or a checkout's; with `mine` one that this user alone can have written.
 
     Raises OSError, also where something else is in its place: a pipe has no end to read to, and a device may have none.
     """
@@ -58,14 +59,22 @@ def stored(path: str | os.PathLike[str], *, mine: bool = False) -> bytes:
     descriptor = os.open(path, flags)
     try:
         status = os.fstat(descriptor)
-        # A regular file, and none that others may write.
-        whole = status.st_mode & 0o170000 == 0o100000 and status.st_size <= MOST
-        if not whole or (mine and (status.st_uid != os.getuid() or status.st_mode & 0o022)):
+        if status.st_mode & 0o170000 != 0o100000:
+            kind = 21 if status.st_mode & 0o170000 == 0o040000 else 22
+            raise OSError(kind, "it is no regular file", str(path))
+        if status.st_size > MOST:
+            raise OSError(27, f"it is larger than {MOST >> 20} MiB", str(path))
+        if mine and (status.st_uid != os.getuid() or status.st_mode & 0o022):
             raise OSError(22, "it is no file that devbox can have written", str(path))
         with open(descriptor, "rb", closefd=False) as stream:
             return stream.read()
     finally:
         os.close(descriptor)
+
+
+def text(path: str | os.PathLike[str], *, errors: str = "strict") -> str:
+    """Return the text of a file that people write, as `Path.read_text` does. Raises OSError as `stored` does."""
+    return TextIOWrapper(BytesIO(stored(path)), encoding="utf-8", errors=errors).read()
 
 
 class _Rules:

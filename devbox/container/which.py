@@ -14,6 +14,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from devbox import lean
 from devbox.container import memory
 from devbox.devcontainer import record
 from devbox.devcontainer.find import candidates_in, contract_in, git_top
@@ -148,7 +149,7 @@ def formerly(workspace: Path, contract: Path | None = None) -> str | None:
             continue
         for file in (path, path.with_name("compose.yaml")):
             try:
-                found = _OWN_VOLUME.search(file.read_text(encoding="utf-8"))
+                found = _OWN_VOLUME.search(lean.text(file))
             except (OSError, UnicodeDecodeError):
                 continue
             if found is not None and found[1] != workspace_hash(workspace):

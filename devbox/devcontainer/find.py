@@ -7,6 +7,7 @@ import posixpath
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from devbox import lean
 from devbox.devcontainer import record
 from devbox.devcontainer.identity import absolute
 from devbox.errors import ContractError, RefusedError
@@ -151,7 +152,7 @@ def _flat_owns(checkout: Checkout, dockerfile: Path) -> bool:
     """Whether the Dockerfile belongs to the flat contract that devbox wrote."""
     flat = checkout.path / FLAT
     try:
-        value = json.loads(flat.read_text(encoding="utf-8"))
+        value = json.loads(lean.text(flat))
         beside = value["dockerComposeFile"] if "dockerComposeFile" in value else value["build"]["dockerfile"]
         return record.at(flat).seal is not None and (checkout.path / beside).parent == dockerfile.parent
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

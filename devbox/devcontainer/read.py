@@ -7,6 +7,7 @@ import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbox import lean
 from devbox.devcontainer import jsonc, record
 from devbox.devcontainer.find import git_top
 from devbox.devcontainer.identity import absolute, devcontainer_id, id_labels
@@ -104,7 +105,7 @@ def _text(path: Path, content: Path | None) -> str:
             f"{path} must be named devcontainer.json or .devcontainer.json: no other tool would read it"
         )
     try:
-        return path.read_text(encoding="utf-8")
+        return lean.text(path)
     except FileNotFoundError:
         raise ContractError(f"{path} does not exist", hint="devbox up --framework NAME   # writes one") from None
     except UnicodeDecodeError as error:

@@ -10,6 +10,7 @@ import json
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from devbox import lean
 from devbox.agent.hashes import sha256
 from devbox.devcontainer import jsonc
 from devbox.errors import ContractError
@@ -179,7 +180,7 @@ def of(devcontainer: object) -> Record:
 def at(path: Path | None) -> Record:
     """Return the record of the devcontainer.json at `path`; an empty one where it cannot be read."""
     try:
-        return NOTHING if path is None else of(jsonc.loads(path.read_text(encoding="utf-8"), path))
+        return NOTHING if path is None else of(jsonc.loads(lean.text(path), path))
     except (OSError, ValueError, ContractError):
         return NOTHING
 

@@ -7,6 +7,7 @@ import shlex
 import shutil
 from typing import TYPE_CHECKING
 
+from devbox import lean
 from devbox.container.checkout import preflight
 from devbox.facts.git import git
 from devbox.finding import Finding
@@ -37,7 +38,7 @@ def _worktree(checkout: Path) -> Iterator[Finding]:
     """Look at the file `.git` of a linked worktree or submodule, and at the worktrees that the repository knows."""
     link = checkout / ".git"
     try:
-        said = link.read_text(encoding="utf-8", errors="surrogateescape").removeprefix("gitdir:").strip()
+        said = lean.text(link, errors="surrogateescape").removeprefix("gitdir:").strip()
     except OSError:
         said = ""
     here = shlex.quote(str(checkout))
@@ -87,6 +88,6 @@ def _owner(patient: Patient) -> Iterator[Finding]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="surrogateescape").strip()
+        return lean.text(path, errors="surrogateescape").strip()
     except OSError:
         return ""

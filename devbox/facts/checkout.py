@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from devbox import lean
 from devbox.facts.git import git
 from devbox.facts.model import Checkout
 
@@ -59,7 +60,7 @@ def _is_linked(top: Path, git_dir: Path, common: Path) -> bool:
     if common == _resolved(git_dir):
         return False
     try:
-        back = (git_dir / "gitdir").read_text(encoding="utf-8").strip()
+        back = lean.text(git_dir / "gitdir").strip()
     except (OSError, UnicodeDecodeError):
         return False
     return _resolved(git_dir).parent == common / "worktrees" and _same(git_dir / back, top / ".git")
@@ -76,7 +77,7 @@ def _is_submodule(folder: Path, top: Path, git_dir: Path, common: Path) -> bool:
     if common != _resolved(git_dir) or not (top / ".git").is_file():
         return False
     try:
-        settings = (git_dir / "config").read_text(encoding="utf-8")
+        settings = lean.text(git_dir / "config")
     except (OSError, UnicodeDecodeError):
         return False
     found = re.search(r"^\s*worktree\s*=\s*(.+?)\s*$", settings, re.MULTILINE)
@@ -86,7 +87,7 @@ def _is_submodule(folder: Path, top: Path, git_dir: Path, common: Path) -> bool:
 def _link(top: Path, git_dir: Path) -> Literal["absolute", "relative", "both"]:
     """Return how the file `.git` of a worktree or a submodule points to its repository."""
     try:
-        relative = not (top / ".git").read_text(encoding="utf-8").removeprefix("gitdir:").strip().startswith("/")
+        relative = not lean.text(top / ".git").removeprefix("gitdir:").strip().startswith("/")
     except (OSError, UnicodeDecodeError):
         return "absolute"
     return "relative" if relative else "both" if (git_dir / "modules").is_dir() else "absolute"

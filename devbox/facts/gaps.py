@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from devbox import lean
 from devbox.facts.git import git
 from devbox.values import dataclass
 
@@ -78,7 +79,7 @@ def _has_content(folder: Path) -> bool:
 
 def _uses_lfs(checkout: Path) -> bool:
     try:
-        return "filter=lfs" in (checkout / ".gitattributes").read_text(encoding="utf-8", errors="replace")
+        return "filter=lfs" in lean.text(checkout / ".gitattributes", errors="replace")
     except OSError:
         return False
 
@@ -93,7 +94,7 @@ def _is_pointer(path: Path) -> bool:
     try:
         if path.is_symlink() or path.stat().st_size >= _POINTER_SIZE:
             return False
-        return path.read_bytes().startswith(_POINTER)
+        return lean.stored(path).startswith(_POINTER)
     except OSError:
         return False
 

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from devbox import lean
 from devbox.frameworks import load
 from devbox.values import dataclass
 
@@ -83,8 +84,7 @@ def reasons(path: Path, rules: Detect) -> tuple[str, ...] | None:
 
 def _says(file: Path, text: str) -> bool:
     try:
-        with file.open("rb") as stream:
-            return text.encode() in stream.read(_MOST_BYTES)
+        return text.encode() in lean.stored(file)[:_MOST_BYTES]
     except OSError:
         return False
 

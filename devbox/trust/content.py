@@ -6,6 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from devbox import lean
 from devbox.agent.hashes import sha256
 
 if TYPE_CHECKING:
@@ -54,7 +55,6 @@ def _bytes(path: str) -> bytes:
         status = os.stat(path)  # noqa: PTH116
         if status.st_size > _MAX_BYTES:
             return f"{status.st_size} {status.st_mtime_ns}".encode()
-        with open(path, "rb") as stream:  # noqa: PTH123
-            return sha256(stream.read()).digest()
+        return sha256(lean.stored(path)).digest()
     except OSError:
         return b"unreadable"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devbox.engine.spec import ImageBuild
+from devbox.errors import ContractError
 from devbox.image.buildkit import inputs
 from devbox.image.buildkit.inputs import inputs_digest, inputs_of
 from devbox.image.dockerfile.stages import context_reads, read_stages
@@ -71,6 +72,16 @@ def test_what_makes_another_image_changes_it(build: ImageBuild, tmp_path: Path) 
     (tmp_path / "context/Dockerfile").write_text("ARG BASE\nFROM ${BASE}\nCOPY --from=checkout . /s\n")
     digests.append(inputs_digest(build, BASES))
     assert len(set(digests)) == len(digests)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_context_that_is_no_folder_is_not_looked_for_elsewhere(
+    build: ImageBuild, tmp_path: Path, named: bool
+) -> None:
+    gone = str(tmp_path / "a@b.c:d.git")
+    build = replace(build, target=None, **{"contexts": (("other", gone),)} if named else {"context": gone})
+    with pytest.raises(ContractError, match="is no folder"):
+        inputs_of(build, {}, text="FROM debian\nCOPY --from=other . /\nCOPY . /\n")
 
 
 def test_a_context_that_is_read_counts(build: ImageBuild, tmp_path: Path) -> None:

@@ -1,21 +1,29 @@
-"""Something else in the place of a file that devbox keeps: it counts as not there, and nothing waits for it."""
+"""Something else in the place of a file that devbox keeps, or reads of a checkout: nothing waits for it."""
 
 from __future__ import annotations
 
 import os
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devbox import toml
+from devbox import lean, toml
 from devbox.builds import on_host, running
 from devbox.container import memory, project
 from devbox.container.contract import attempt
 from devbox.container.person import ssh_proxy
 from devbox.container.sync import checkout
-from devbox.errors import ConfigError
+from devbox.devcontainer import record
+from devbox.devcontainer.compose import reading, sources
+from devbox.devcontainer.features import lock
+from devbox.devcontainer.writing import write
+from devbox.errors import ConfigError, ContractError, RefusedError
+from devbox.facts import checkout as facts
+from devbox.facts import gaps
+from devbox.frameworks import detect
 from devbox.image.features import store
-from devbox.trust import grants
+from devbox.trust import content, grants
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +43,16 @@ def a_loop(path: Path) -> None:
     path.symlink_to(path.name)
 
 
+def of_a_repository(path: Path) -> object:
+    path.rename(path.with_name(".gitattributes"))
+    return gaps._uses_lfs(path.parent)
+
+
+def of_a_worktree(path: Path) -> object:
+    path.rename(path.with_name(".git"))
+    return facts._link(path.parent, path.parent / "absent") != "absolute"
+
+
 def of_a_project(path: Path) -> object:
     project._folder().mkdir(parents=True)
     path.rename(project._folder() / "key.json")
@@ -51,6 +69,12 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "commands": on_host._recorded,
     "building": running._read,
     "agents": ssh_proxy.connect,
+    "contract": lambda path: record.at(path) != record.NOTHING,
+    "dotenv": lambda path: sources.dotenv_value(path, "NAME"),
+    "frameworks": lambda path: detect._says(path, ""),
+    "repository": of_a_repository,
+    "worktree": of_a_worktree,
+    "scripts": lambda path: len(content._bytes(str(path))) == sha256().digest_size,
 }
 
 
@@ -65,3 +89,20 @@ class TestInItsPlace:
         put(tmp_path / "config.toml")
         with pytest.raises(ConfigError, match=r"config\.toml cannot be read"):
             toml.read(tmp_path / "config.toml")
+
+    @pytest.mark.parametrize(
+        ("read", "raises"),
+        [
+            (lean.text, OSError),
+            (reading.documents, OSError),
+            (lambda path: lock.read(path.with_name(".devcontainer.json")), ContractError),
+            (write._text, RefusedError),
+        ],
+    )
+    def test_of_a_checkout_is_an_error(
+        self, tmp_path: Path, put: Callable[[Path], None], read: Callable[[Path], Any], raises: type[Exception]
+    ) -> None:
+        path = tmp_path / ".devcontainer-lock.json"
+        put(path)
+        with pytest.raises(raises):
+            read(path)

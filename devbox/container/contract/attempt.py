@@ -10,11 +10,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from devbox import lean
 from devbox.container.memory import attempt_file
 from devbox.devcontainer.writing.write import changes, put_back
 from devbox.facts import checkout as checkout_facts
 from devbox.files import private_folder, write_atomically
-from devbox.lean import stored
 from devbox.trust import grants
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def take_back(workspace: Path) -> bool:
 def _kept(file: Path) -> Kept | None:
     """Return what is kept, None where there is nothing, or the attempt's files are not there any more."""
     try:
-        data = json.loads(stored(file))
+        data = json.loads(lean.stored(file))
         files = [(Path(path), old, new) for path, old, new in data["files"]]
         kept = Kept({path: old for path, old, _ in files}, str(data["framework"]), dict(data["choices"]))
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
@@ -69,7 +69,7 @@ def _kept(file: Path) -> Kept | None:
 
 def _is(path: Path, text: str | None) -> bool:
     try:
-        return path.read_bytes().decode("utf-8", "surrogateescape") == text
+        return lean.stored(path).decode("utf-8", "surrogateescape") == text
     except FileNotFoundError:
         return text is None
     except OSError:

@@ -15,7 +15,7 @@ import time
 from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
-from devbox import config
+from devbox import config, lean
 from devbox.config.network import network_of
 from devbox.container.desired import Image, slug
 from devbox.container.steps import BuildService
@@ -202,7 +202,7 @@ def _base(journal: Journal, contract: Contract, *, pull: bool) -> tuple[Image, s
         found = look(name) or {}
         return Image(name, str(found.get("Id", "")), name, found.get("Config") or {}), f"FROM {name}\n", (name,)
     build = contract.build.image_build
-    text = contract.build.dockerfile.read_text(encoding="utf-8")
+    text = lean.text(contract.build.dockerfile)
     return Image(todo.reference, "", todo.digest, foreseen_config(look, build, text)), text, todo.bases
 
 
@@ -245,7 +245,7 @@ def _ignore_file(recipe: BuildRecipe | None) -> str | None:
     if not is_inside(path, recipe.dockerfile.parent):
         raise ContractError(f"{path} is a link out of its folder", hint=f"ls -l {path}")
     try:
-        return path.read_text(encoding="utf-8")
+        return lean.text(path)
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:

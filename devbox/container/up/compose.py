@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devbox import lean
 from devbox.container.checkout.elsewhere import placed_service, project_there
 from devbox.container.checkout.git_mounts import with_repository
 from devbox.container.contract.inforce import agree_by_writing, claimed, see_consent, see_names
@@ -42,7 +43,6 @@ from devbox.image.buildkit.build import builder_failure
 from devbox.image.buildkit.inputs import Inputs, inputs_of
 from devbox.image.buildkit.plain import PlainLog
 from devbox.image.dockerfile.stages import base_images
-from devbox.lean import stored
 from devbox.trust.dockerfiles import see_triggers
 from devbox.trust.names import of_build
 from devbox.values import dataclass
@@ -325,7 +325,7 @@ def _build_inputs(engine: Engine, contract: Contract, project: Project) -> Input
     # What a repository elsewhere holds only the build itself can tell.
     text = build.get("dockerfile_inline") or (None if context.startswith("/") else "")
     try:
-        text = Path(wanted.dockerfile).read_text(encoding="utf-8") if text is None else text
+        text = lean.text(wanted.dockerfile) if text is None else text
         bases = {name: engine.image(name) for name in base_images(text, dict(wanted.args), wanted.dockerfile)}
         see_triggers(triggers_of(bases), wanted.dockerfile)
         return inputs_of(wanted, ids_of(bases), text=text, triggers=triggers_of(bases), more=build)
@@ -390,7 +390,7 @@ def one_shot_spec(
 def _lowered(contract: Contract, service: str) -> JSON:
     """Return the resource limits of a service that the engine refused before, as they were lowered."""
     try:
-        override = json.loads(stored(override_file(contract)))
+        override = json.loads(lean.stored(override_file(contract)))
         return dict(override["services"][service].get("ulimits") or {})
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from devbox import lean
 from devbox.container.desired import Image, slug
 from devbox.container.steps import BuildImage, MakeBase, PullImage
 from devbox.container.up.feature_layer import see_features, with_features
@@ -70,7 +71,7 @@ def plan_image(
         return ImagePlan(reference, "", None, (_pull(reference, found, "image", hint, place),))
     recipe, wanted = contract.build, contract.build.image_build
     try:
-        text = recipe.dockerfile.read_text(encoding="utf-8") if dockerfile is None else dockerfile
+        text = lean.text(recipe.dockerfile) if dockerfile is None else dockerfile
         bases = {name: look(name) for name in base_images(text, dict(recipe.args), str(recipe.dockerfile))}
         inputs = inputs_of(wanted, ids_of(bases), text=text, triggers=triggers_of(bases))
     except (OSError, UnicodeDecodeError) as error:

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devbox import lean
 from devbox.devcontainer.identity import absolute
 from devbox.errors import ContractError
 
@@ -37,8 +38,7 @@ def documents(file: Path, text: bytes | None = None) -> tuple[Any, ...]:
     import yaml
 
     if text is None:
-        with file.open("rb") as stream:
-            text = stream.read(_MAX_BYTES + 1)
+        text = lean.stored(file)
     if len(text) > _MAX_BYTES:
         raise ContractError(f"{file} is larger than a compose file is: more than {_MAX_BYTES >> 20} MiB")
     try:

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbox import lean
 from devbox.devcontainer.compose.reading import documents, files_of
 from devbox.devcontainer.identity import absolute
 from devbox.errors import ContractError
@@ -70,7 +71,7 @@ def sources(contract: Contract, environ: Mapping[str, str]) -> Sources:
 def dotenv_value(path: Path, name: str) -> str | None:
     """Return a variable of a `.env` file as the reference reads it: a line NAME=VALUE, taken as it is."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = lean.text(path, errors="replace")
     except OSError:
         return None
     found = re.search(rf"^{name}=(.+)$", text, re.MULTILINE)
@@ -80,7 +81,7 @@ def dotenv_value(path: Path, name: str) -> str | None:
 def dotenv_secrets(where: Sources, is_secret_name: Callable[[str], bool]) -> dict[str, str]:
     """Return the variables like secrets of the `.env` file that docker compose reads, those of one line."""
     try:
-        text = where.dotenv.read_text(encoding="utf-8", errors="replace")
+        text = lean.text(where.dotenv, errors="replace")
     except OSError:
         return {}
     return {name: _unquoted(value) for name, value in _PAIR.findall(text) if is_secret_name(name)}
@@ -164,7 +165,7 @@ def inputs_key(files: Iterable[Path], environ: Mapping[str, str]) -> str:
     words: set[str] = set()
     for file in files:
         try:
-            text = file.read_bytes()
+            text = lean.stored(file)
         except OSError:
             text = b"\0"
         content.update(b"\0".join((os.fsencode(file), b"%d" % len(text), text)))

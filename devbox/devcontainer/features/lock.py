@@ -9,6 +9,7 @@ import json
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from devbox import lean
 from devbox.devcontainer.features.collate import collation_key
 from devbox.devcontainer.features.ids import Archive, Artifact, Local, is_digest
 from devbox.errors import ContractError, DriftError
@@ -61,7 +62,7 @@ def read(contract: Path) -> Lock:
     path = lock_path(contract)
     hint = f"rm {path}   # the next `devbox up` writes it again"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = lean.text(path)
     except FileNotFoundError:
         return Lock(path)
     except (OSError, UnicodeDecodeError) as error:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbox import lean
 from devbox.devcontainer import record
 from devbox.devcontainer.find import COMPOSE
 from devbox.devcontainer.record import is_generated, text_hash
@@ -163,7 +164,7 @@ def _recorded(path: Path) -> frozenset[str]:
 
 def _text(path: Path) -> str | None:
     try:
-        return path.read_bytes().decode("utf-8", "surrogateescape")
+        return lean.stored(path).decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbox import lean
 from devbox.errors import ConfigError, ContractError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _text(folder: Path, name: str) -> str:
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         raise ContractError(f"{path} leads out of {folder}", hint=f"ls -l {path}")
     try:
-        return path.read_text(encoding="utf-8")
+        return lean.text(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ContractError(f"{path} cannot be put into a Dockerfile: {reason}") from None

@@ -9,6 +9,7 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from devbox import lean
 from devbox.agent.jobs import choose as choose_jobs
 from devbox.devcontainer.record import text_hash
 from devbox.devcontainer.users import resolve as resolve_user
@@ -370,7 +371,7 @@ class Maker:
             if argv:
                 upstream.render(argv, checkout, self.reporter)
             file = upstream.dockerfile(rules, checkout)
-            text = file.read_text(encoding="utf-8", errors="replace")
+            text = lean.text(file, errors="replace")
         blueprint = Blueprint(framework, text, str(file), str(checkout), told.args, (), self.revision)
         if argv and request.dry_run:
             return replace(blueprint, names={stage: inner})
@@ -386,7 +387,7 @@ class Maker:
         if request.efa or request.cuda or request.cache_lines:
             raise UsageError("--file builds a Dockerfile as it is", hint="--arg NAME=VALUE is what it can be told")
         try:
-            text = file.read_text(encoding="utf-8")
+            text = lean.text(file)
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{file} cannot be read: {error}", hint=f"ls -l {shlex.quote(str(file))}") from None
         if not file.resolve().is_relative_to(checkout.resolve()):

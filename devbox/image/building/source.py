@@ -16,6 +16,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbox import lean
 from devbox.devcontainer.identity import absolute, workspace_hash
 from devbox.errors import ImageError
 from devbox.facts.git import git
@@ -269,7 +270,7 @@ def _of_archive(checkout: Path) -> str | None:
     if not is_inside(checkout / "PKG-INFO", checkout):
         return None
     try:
-        found = _PKG_INFO.search((checkout / "PKG-INFO").read_text(encoding="utf-8", errors="replace"))
+        found = _PKG_INFO.search(lean.text(checkout / "PKG-INFO", errors="replace"))
     except OSError:
         return None
     return found[1] if found else None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devbox import lean
 from devbox.agent.hashes import sha256
+from devbox.errors import ContractError
 from devbox.image.dockerfile.instructions import parse
 from devbox.image.dockerfile.stages import context_reads, read_stages
 from devbox.values import dataclass
@@ -56,10 +59,11 @@ def inputs_of(
     That is the Dockerfile (`text` where it is in no file), target, arguments, the files that it copies of its context
     and of the named ones, less what their ignore files leave out, the ids of the images that it starts from, by name,
     and `more`. `triggers` are the ONBUILD instructions of those images. Secrets and arguments without a value are left
-    out: they are how a build reaches the network, not what it makes. Raises OSError if the Dockerfile cannot be read.
+    out: they are how a build reaches the network, not what it makes. Raises OSError if the Dockerfile cannot be read,
+    ContractError if a context on this machine is no folder.
     """
     path = Path(build.dockerfile)
-    dockerfile = path.read_text(encoding="utf-8") if text is None else text
+    dockerfile = lean.text(path) if text is None else text
     args = [*build.args, *_options(build, "--build-arg")]
     named = {name.lower(): place for name, place in [*build.contexts, *_options(build, "--build-context")]}
     stages = read_stages(dockerfile, dict(args), name=build.dockerfile)
@@ -105,6 +109,9 @@ def _place(place: str, sources: Collection[str], dockerfile: Path, notes: list[s
 
     folder = Path(place)
     if not folder.is_dir():
+        if folder.is_absolute():
+            # buildx would take a name that ends with `.git` for a repository on the network.
+            raise ContractError(f"the build context {place} is no folder", hint=f"ls -ld {shlex.quote(place)}")
         return place
     # git changes its own files at each command.
     ignore = read_ignore(dockerfile, folder).and_also("**/.git")

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 
+from devbox import lean
 from devbox.devcontainer.features import ids, metadata
 from devbox.devcontainer.features.ids import Archive, Artifact, Local
 from devbox.devcontainer.features.order import Feature
@@ -21,7 +22,6 @@ from devbox.errors import ContractError, ImageError
 from devbox.files import write_atomically
 from devbox.image.features.archive import unpack
 from devbox.image.registry.client import Registry, RegistryError, Web, copy
-from devbox.lean import stored
 from devbox.paths import cache_dir
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class FeatureStore:
     def _read(self, identifier: str, folder: Path, published: str | None) -> metadata.Metadata:
         path = folder / metadata.FILE_NAME
         try:
-            text = path.read_text(encoding="utf-8")
+            text = lean.text(path)
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise ContractError(f"the Feature {identifier} has no {metadata.FILE_NAME} in {folder}: {reason}") from None
@@ -112,7 +112,7 @@ class FeatureStore:
         """Return the folder of an archive, and the digest of one that was downloaded."""
         if not archive.remote:
             try:
-                content = Path(archive.place).read_bytes()
+                content = lean.stored(archive.place)
             except OSError as error:
                 raise ContractError(f"the Feature {identifier} cannot be read: {error.strerror or error}") from None
             # It is in the checkout, as a folder would be, so the lock file does not hold it.
@@ -194,7 +194,7 @@ class FeatureStore:
 
     def _kept(self, digest: str) -> bytes | None:
         try:
-            content = stored(self._manifest_path(digest))
+            content = lean.stored(self._manifest_path(digest))
         except OSError:
             return None
         return content if _digest(content) == digest else None
@@ -248,7 +248,7 @@ def _layer(manifest: dict[str, Any]) -> str | None:
 def _noted(path: Path) -> str | None:
     """Return the digest that is noted in a file of the cache."""
     try:
-        text = stored(path).decode("ascii").strip()
+        text = lean.stored(path).decode("ascii").strip()
     except (OSError, UnicodeDecodeError):
         return None
     return text if ids.is_digest(text) else None
