@@ -132,7 +132,8 @@ def test_a_contract_of_somebody_elses_gets_the_mounts_and_keeps_its_own(main: Pa
     assert with_repository(inner).extra_mounts == (mount,)
     # So does a folder above it, by whichever path.
     above = '"workspaceMount": "type=bind,source=%s,target=/w/x/..", "workspaceFolder": "/w/wt"'
-    for source in ("${localWorkspaceFolder}/..", str(tmp_path), f"{tmp_path}/wt/../"):
+    (tmp_path / "link").symlink_to(".")
+    for source in ("${localWorkspaceFolder}/..", str(tmp_path), f"{tmp_path}/wt/../", f"{tmp_path}/link"):
         file.write_text(f'{{"image": "debian", {above % source}}}')
         assert with_repository(read(file, work, {})).extra_mounts == (mount,)
     file.write_text(f'{{"image": "debian", "mounts": [{{"type": "bind", "source": "/x", "target": "{main}/.git"}}]}}')

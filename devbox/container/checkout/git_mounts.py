@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devbox.devcontainer.identity import absolute
 from devbox.engine.spec import Mount
 from devbox.errors import ContractError
 
@@ -35,14 +35,14 @@ def with_repository(contract: Contract) -> Contract:
     except ContractError:
         # The engine will say what is wrong with it.
         return contract
-    # A source may lead up, as `${localWorkspaceFolder}/..` does.
-    source = Path(absolute(mount.source or ""))
-    if mount.source is None or not top.is_relative_to(source):
+    # A source may lead up, as `${localWorkspaceFolder}/..` does, or be a link.
+    source, real = Path(os.path.realpath(mount.source or "")), Path(os.path.realpath(top))
+    if mount.source is None or not real.is_relative_to(source):
         return contract
     from devbox.devcontainer.worktree import git_mounts
     from devbox.facts.checkout import gather
 
-    target = posixpath.join(posixpath.normpath(mount.target), *top.relative_to(source).parts)
+    target = posixpath.join(posixpath.normpath(mount.target), *real.relative_to(source).parts)
     extra = [one.csv() for one in git_mounts(gather(top), target) if one.target not in taken]
     return replace(contract, extra_mounts=(*contract.extra_mounts, *extra))
 
