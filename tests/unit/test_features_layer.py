@@ -96,7 +96,7 @@ def test_a_variable_in_an_option_is_filled_in() -> None:
 
 
 def test_a_command_in_an_option_is_text(tmp_path: Path) -> None:
-    value = "$(touch ran) `touch ran` $((1+1)) ${X:-$(touch ran)} \"'\\ $HOME"
+    value = "$(touch ran) pa$$word $1 $ `touch ran` $((1+1)) ${X:-$(touch ran)} \"'\\ $HOME"
     script = f'{_env((("VALUE", value),))}printf %s "$VALUE"'
     done = subprocess.run(
         ["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True, env={"HOME": "/h"}

@@ -194,9 +194,9 @@ def _installer() -> str:
 def _env(pairs: Sequence[tuple[str, str]]) -> str:
     """Return variables as the shell sources them. `$NAME` in a value is filled in there, as for the reference.
 
-    Nothing in a value is run.
+    Nothing in a value is run, and `$$` or `$1` mean nothing but themselves.
     """
-    escaped = ((name, re.sub(r'(["\\`]|\$(?=\())', r"\\\1", value)) for name, value in pairs)
+    escaped = ((name, re.sub(r'(["\\`]|(?<=\$)\$|\$(?![A-Za-z_{]))', r"\\\1", value)) for name, value in pairs)
     return "".join(f'{name}="{value}"\n' for name, value in escaped)
 
 
