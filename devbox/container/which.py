@@ -72,7 +72,7 @@ def workspace(folder: Path) -> Path:
     That is the nearest folder with a contract, settings of its own, or a dev container that devbox remembers. Of a git
     repository it is else the top, unless only `folder` looks like a framework. The search ends at the top of the
     repository, and before a folder of somebody else, one that everybody writes into, and the person's home: what lies
-    there is not meant for what is below.
+    there is not meant for what is below. A symlink to a workspace that devbox remembers means that one, by its name.
     """
     # As it is called, and then as it is: a shell may stand in a symlink to a sub-folder.
     for place in dict.fromkeys((folder, Path(os.path.realpath(folder)))):
@@ -83,8 +83,16 @@ def workspace(folder: Path) -> Path:
 
             found = place if place != top and not detect(top) and detect(place) else top
         if found is not None:
-            return found
-    return folder
+            return _as_first_named(found)
+    return _as_first_named(folder)
+
+
+def _as_first_named(folder: Path) -> Path:
+    """Return what a workspace was called first, where a symlink leads from one name to another: it is one workspace."""
+    if memory.recall(folder) is not None:
+        return folder
+    real = os.path.realpath(folder)
+    return next((Path(one.path) for one in memory.known() if os.path.realpath(one.path) == real), folder)
 
 
 def _places(folder: Path) -> tuple[list[Path], Path | None]:

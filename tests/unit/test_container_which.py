@@ -128,6 +128,11 @@ class TestWorkspace:
         (other / "kernels").symlink_to(top / "csrc")
         # The other repository only points there.
         assert which.workspace(other / "kernels") == top
+        # It is one workspace, by the name that came first.
+        memory.remember(tmp_path / "link", contract=top / "x/devcontainer.json", framework=None)
+        assert which.workspace(top / "csrc") == tmp_path / "link"
+        (tmp_path / "link").unlink()
+        assert which.workspace(top / "csrc") == top
 
     def test_a_worktree_and_a_submodule_are_checkouts_of_their_own(self, tmp_path: Path) -> None:
         for name in ("main", "lib"):
