@@ -32,7 +32,7 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o644, errors: str = 
     beside = path.with_name(f".{path.name}{_BESIDE}{os.urandom(8).hex()}")
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with os.fdopen(_locked(folder, beside), "w", encoding="utf-8", errors=errors) as stream:
+        with naming(path), os.fdopen(_locked(folder, beside), "w", encoding="utf-8", errors=errors) as stream:
             os.fchmod(stream.fileno(), mode)
             stream.write(text)
             stream.flush()
@@ -46,6 +46,16 @@ def write_atomically(path: Path, text: str, *, mode: int = 0o644, errors: str = 
         os.close(folder)
         with contextlib.suppress(OSError):
             beside.unlink()
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name `path` in an OSError that names no file, as one of an open file does where the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def _sweep(left: Path) -> None:
@@ -161,8 +171,10 @@ def lock(path: Path, *, on_wait: Callable[[str], None] | None = None) -> Iterato
                 raise BusyError(f"{path.name} is locked by {holder}") from None
             on_wait(holder)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()}\n".encode(), 0)
+        # Who holds it is a courtesy, for which a full disk may have no room.
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)

@@ -317,7 +317,12 @@ class _Log:
 
     def __exit__(self, *_: object) -> None:
         if self._stream is not None:
-            self._stream.close()
+            try:
+                self._stream.close()
+            except OSError as error:
+                # A full disk names no file.
+                error.filename = str(self.path)
+                raise
 
 
 class _Told:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devbox import lean, toml
+from devbox import files, lean, toml
 from devbox.builds import on_host, running
 from devbox.container import memory, project
 from devbox.container.contract import attempt
@@ -18,7 +18,7 @@ from devbox.devcontainer import record
 from devbox.devcontainer.compose import reading, sources
 from devbox.devcontainer.features import lock
 from devbox.devcontainer.writing import write
-from devbox.errors import ConfigError, ContractError, RefusedError
+from devbox.errors import BusyError, ConfigError, ContractError, RefusedError
 from devbox.facts import checkout as facts
 from devbox.facts import gaps
 from devbox.frameworks import detect
@@ -106,3 +106,15 @@ class TestInItsPlace:
         put(path)
         with pytest.raises(raises):
             read(path)
+
+
+def test_a_full_disk_is_told_by_the_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space") as full, files.naming(tmp_path), open("/dev/full", "w") as stream:  # noqa: PTH123
+        stream.write("a")
+    assert full.value.filename == str(tmp_path)
+
+
+def test_a_lock_needs_no_room_for_its_note(tmp_path: Path) -> None:
+    (tmp_path / "a.lock").symlink_to("/dev/full")
+    with files.lock(tmp_path / "a.lock"), pytest.raises(BusyError), files.lock(tmp_path / "a.lock"):
+        pass
