@@ -110,6 +110,12 @@ JOBS = {
         ("CMakeFiles/_vllm_fa2_C.dir/csrc/flash_attn/flash_api_torch_lib.cpp.o",),
         build=("-D", "VLLM_PYTHON_EXECUTABLE=/opt/venv/bin/python"),
     ),
+    "spdlog": Job(
+        "include/spdlog/spdlog.h",
+        "src/color_sinks.cpp",
+        ("spdlog",),
+        build=("-D", "SPDLOG_BUILD_EXAMPLE=OFF"),
+    ),
 }
 
 
