@@ -56,6 +56,7 @@ def flavour(docker: str, environ: Mapping[str, str]) -> Flavour:
 def _answers_as_podman(path: str) -> bool:
     try:
         # Its own route, which Docker knows nothing of; to tell its version Docker would ask the programs that it runs.
-        return ask_socket(path, "/libpod/_ping")[0] == FOUND
+        status, said = ask_socket(path, "/libpod/_ping")
     except OSError:
         return False
+    return status == FOUND and said.strip() == b"OK"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # What `GET /libpod/_ping` is answered with.
-PODMAN = b"200 OK\r\nLibpod-Api-Version: 5.4.2\r\n\r\nOK"
+PODMAN = b"200 OK\r\nLibpod-Api-Version: 5.4.2\r\n\r\nOK\n"
 DOCKER = b'404 Not Found\r\n\r\n{"message":"page not found"}\n'
 # And `podman info --format '{{json .}}'`.
 INFO = {
@@ -80,8 +80,9 @@ def test_podman_behind_a_socket_makes_images_and_containers_by_its_own_program(t
             must_build(alone)
 
 
-def test_docker_stays_docker_and_so_does_what_does_not_answer(tmp_path: Path) -> None:
-    with answering(tmp_path, DOCKER) as host:
+@pytest.mark.parametrize("answer", [DOCKER, b'200 OK\r\n\r\n{"ApiVersion":"1.47"}'])
+def test_docker_stays_docker_and_so_does_what_does_not_answer(tmp_path: Path, answer: bytes) -> None:
+    with answering(tmp_path, answer) as host:
         engine = Engine(environ={"DOCKER_HOST": host, "PATH": program(tmp_path / "bin", "podman")})
         assert engine.argv(["run", "x"]) == ["docker", "run", "x"]
         assert engine.build_args(BUILD)[:3] == ["buildx", "build", "--load"]
