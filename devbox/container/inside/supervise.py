@@ -89,7 +89,8 @@ shift 3
 """
 
 # Reads the docker client's process id and then `done`, or the end of a devbox that died. A client that had not started
-# its command yet may do so while it is ended, so what has to be done then is done twice.
+# its command yet may do so while it is ended, and the engine goes on with what it asked for last, such as to make a
+# container: nobody says when. So what has to be done then is done again, after pauses, which nobody waits for.
 _WATCH = r"""
 trap '' INT TERM HUP QUIT
 client=
@@ -98,7 +99,8 @@ while read -r line; do
   client=$line
 done
 "$@"
-[ -n "$client" ] && kill -s TERM "$client" && "$@"
+[ -n "$client" ] && kill -s TERM "$client" || exit
+for pause in 0 1 3 9; do sleep $pause; "$@"; done
 """
 
 
