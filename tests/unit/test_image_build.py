@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devbox.engine.docker import Engine
-from devbox.errors import EngineError, UsageError
+from devbox.errors import EngineError, ImageError, UsageError
 from devbox.image.base.package import reference
-from devbox.image.buildkit.build import failure
+from devbox.image.buildkit.build import failure, run_buildx
 from devbox.image.buildkit.plain import PlainLog
 from devbox.image.registry.transfer import fetch
+from devbox.reporter import Silent
 from devbox.ui.console import Console
 
 DATA = Path(__file__).resolve().parents[1] / "data/buildkit"
@@ -184,3 +185,18 @@ def test_an_index_out_of_reach_is_named_with_the_folder_of_wheels_that_does_with
     assert (known.hint or "").startswith("--find-links FOLDER")
     # In somebody else's step, nothing takes a folder of wheels.
     assert "--find-links" not in (error("[2/2] RUN pip install torch").hint or "")
+
+
+def test_a_step_of_a_killed_build_whose_session_is_gone_is_asked_for_again(tmp_path: Path) -> None:
+    said = "#9 [stage-1 1/1] RUN x\n#9 ERROR: no active sessions\nERROR: failed to solve: no active sessions"
+    program = tmp_path / "docker"
+    program.write_text(f"""#!/bin/sh\necho asked >>{tmp_path}/asked\n[ -e {tmp_path}/again ] && exit 0
+touch {tmp_path}/again\nprintf '%s\\n' '{said}' >&2\nexit 1\n""")
+    program.chmod(0o755)
+    engine = Engine(environ={"PATH": f"{tmp_path}:/usr/bin:/bin"}, docker=str(program))
+    assert run_buildx(engine, ["buildx", "build", "."], Silent(), log=tmp_path / "log").error is None
+    assert (tmp_path / "asked").read_text() == "asked\nasked\n"
+    program.write_text(f"#!/bin/sh\necho asked >>{tmp_path}/asked\nprintf '%s\\n' '{said}' >&2\nexit 1\n")
+    with pytest.raises(ImageError, match="RUN x failed"):
+        run_buildx(engine, ["buildx", "build", "."], Silent(), log=tmp_path / "log")
+    assert (tmp_path / "asked").read_text().count("asked") == 4

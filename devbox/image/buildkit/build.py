@@ -32,6 +32,9 @@ _NO_INDEX = re.compile(r"Failed to fetch:\s+`?(\S+?)`?$|Failed to establish a ne
 _STAGE = "/run/devbox/lib.sh"
 # What pip, curl, git, apt and Go say where a site opens TLS, and its authority is not known in the build.
 _UNTRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED|self.signed certificate|local issuer certificate|unknown authority")
+# A step that BuildKit took over from the same build of a client that was killed may find that one's session gone, which
+# had its secrets. Asked again, it has ours.
+_FORSAKEN = "no active session"
 _AUTHORITIES = "devbox doctor network   # which authorities a build gets: the setting ca_bundle names them"
 _OWN_BUILDER = "docker buildx use default   # the engine's own; for one command: BUILDX_BUILDER=default"
 
@@ -83,20 +86,26 @@ def run_buildx(
     failed step's last lines.
     """
     reporter.mask.hide(passwords((environ or {}).values()))
-    steps = PlainLog()
-    with log.open("a", encoding="utf-8") as stream:
 
-        def take(line: str) -> None:
-            line = reporter.mask(line)
-            stream.write(f"{line}\n")
-            steps.feed(line)
-            if on_line is not None:
-                on_line(line)
-            if line:
-                reporter.output(line, prefix="build")
+    def once() -> tuple[PlainLog, bool]:
+        steps = PlainLog()
+        with log.open("a", encoding="utf-8") as stream:
 
-        done = engine.stream(args, take, secrets=environ)
-    if not done.ok:
+            def take(line: str) -> None:
+                line = reporter.mask(line)
+                stream.write(f"{line}\n")
+                steps.feed(line)
+                if on_line is not None:
+                    on_line(line)
+                if line:
+                    reporter.output(line, prefix="build")
+
+            return steps, engine.stream(args, take, secrets=environ).ok
+
+    steps, well = once()
+    if not well and _FORSAKEN in (steps.error or ""):
+        steps, well = once()
+    if not well:
         raise failure(steps, log)
     return steps
 
