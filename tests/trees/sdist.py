@@ -109,6 +109,7 @@ def fetch(project: str, version: str, folder: Path) -> Path:
     kept = folder / link.name
     kept.write_bytes(archive)
     with tarfile.open(kept) as tar:
-        tar.extractall(folder, filter="data")
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)  # from Python 3.11.4 on
+        tar.extractall(folder)
     kept.unlink()
     return folder / stem

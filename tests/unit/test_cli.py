@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,7 +73,19 @@ def test_the_hint_of_a_wrong_option_is_the_commands_own_help(capsys: pytest.Capt
     assert "hint: devbox build --help" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("host", ["nonsense", "tcp://127.0.0.1:1", "ssh://nowhere.invalid", "unix:///no/such.sock"])
+# These are reached by docker's client.
+NO_CLIENT = pytest.mark.skipif(shutil.which("docker") is None, reason="docker is not installed")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        pytest.param("nonsense", marks=NO_CLIENT),
+        pytest.param("tcp://127.0.0.1:1", marks=NO_CLIENT),
+        "ssh://nowhere.invalid",
+        "unix:///no/such.sock",
+    ],
+)
 def test_what_names_a_wrong_engine_is_named(
     host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import socket
 import subprocess
 from dataclasses import replace
@@ -81,6 +82,7 @@ def test_a_name_that_is_no_check_is_refused_with_the_names_there_are(tmp_path: P
         examine(Engine(), tmp_path, ["dsik"])
 
 
+@pytest.mark.skipif(shutil.which("docker") is None, reason="docker is not installed")
 def test_without_an_engine_every_check_ends_and_the_trouble_is_said_once(tmp_path: Path) -> None:
     environ = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
     found = examine(Engine(environ=environ), tmp_path)
