@@ -7,6 +7,7 @@ bends, so that what everybody reads is one line with branches.
 
 from __future__ import annotations
 
+from math import fsum
 from typing import TYPE_CHECKING
 
 from devbox.values import dataclass
@@ -135,7 +136,7 @@ def _ordered(
         for row in order if down else reversed(order):
             place = {key: index / max(len(line) - 1, 1) for line in order for index, key in enumerate(line)}
             means = {
-                key: sum(place[other] for other in near[key]) / len(near[key]) if near[key] else place[key]
+                key: fsum(place[other] for other in near[key]) / len(near[key]) if near[key] else place[key]
                 for key in row
             }
             row.sort(key=means.__getitem__)
@@ -176,7 +177,9 @@ def _places(
             wanted = {}
             for key in row:
                 weight = sum(weight for _, weight in near[key])
-                mean = sum(places[other] * weight for other, weight in near[key]) / weight if weight else places[key]
+                # Not `sum`: how that rounds depends on Python's version, and so would which order wins a tie.
+                total = fsum(places[other] * weight for other, weight in near[key])
+                mean = total / weight if weight else places[key]
                 wanted[key] = (mean, weight or 0.1)
             _spread(row, every, places, wanted)
     return places
